@@ -1,0 +1,1 @@
+"""The command line: arguments, 2023's flag names, configuration files, checks before the run, launching."""

@@ -1,0 +1,34 @@
+# `make` alone prints the targets. `make demo` and `make test` set everything up by themselves.
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+TORCH  ?= torch==2.13.0
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help: ## print this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  make setup TORCH=torch==2.10.0 takes another torch; PYTHON=python3.12 another Python (>= 3.11)"
+
+setup: ## make .venv with everything that training, prediction and tests need
+	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" VENV="$(VENV)" STAMP="$(STAMP)" bash scripts/setup.sh
+
+demo: setup ## STEP1 on the questions that ship with the project, on a CPU, in about a minute
+	@PYTHON="$(CURDIR)/$(BIN)/python" bash scripts/demo.sh
+
+check: setup ## ruff (lint and format), mypy over src and patches, and the tests that keep the house
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/house
+
+test: check ## check, then every test
+	@$(BIN)/python -m pytest tests --ignore=tests/house
+
+bench: setup ## the benchmarks that need no GPU, results in benchmarks/results
+	@$(BIN)/python benchmarks/data.py
+
+clean: ## remove .venv and every cache
+	rm -rf $(VENV) build src/*.egg-info *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,71 @@
+"""Our flags beside upstream's own, and upstream's complaints about arguments as user errors.
+
+Upstream: `llamafactory.hparams.parser._TRAIN_ARGS` (a list of five dataclasses; 0.9.0 to 0.9.5) and the name
+`get_train_args` in `llamafactory.train.tuner`. Replacing a class by a subclass makes our flags known to flags, YAML,
+JSON and dictionaries alike, and `isinstance` checks hold.
+Can go when upstream lets an extension register arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmtuner.data.registry import PROJECT_DATA
+from llmtuner.errors import UserError
+from patches.seam import TESTED, Seam, SeamError
+
+SEAM = Seam("llamafactory.train.tuner", "get_train_args", ("args",))
+EXPECTED = ("ModelArguments", "DataArguments", "TrainingArguments", "FinetuningArguments", "GeneratingArguments")
+
+
+def apply() -> None:
+    """Put the subclass into upstream's list and wrap its argument check."""
+    from llamafactory.hparams import parser
+    from llamafactory.hparams.data_args import DataArguments
+
+    names = tuple(cls.__name__ for cls in parser._TRAIN_ARGS)
+    if names == EXPECTED and parser._TRAIN_ARGS[1] is DataArguments:
+        parser._TRAIN_ARGS[1] = _with_our_flags(DataArguments)
+    elif not issubclass(parser._TRAIN_ARGS[1], DataArguments):
+        raise SeamError(f"hparams.parser._TRAIN_ARGS holds {names}; the tested {TESTED} has {EXPECTED}")
+    SEAM.replace(_as_user_errors)
+
+
+def build_parser() -> Any:
+    """The parser of training arguments as upstream builds it, our flags included.
+
+    Unlike upstream it takes no abbreviations: `--lora_ran` is a typing error, not `--lora_rank`.
+    """
+    from llamafactory.hparams import parser
+    from transformers import HfArgumentParser
+
+    return HfArgumentParser(parser._TRAIN_ARGS, allow_abbrev=False, prog="train_bash.py")
+
+
+def _with_our_flags(base: type) -> type:
+    @dataclass
+    class DataArguments(base):  # type: ignore[misc, valid-type]
+        dataset_dir: str = field(
+            default=str(PROJECT_DATA), metadata={"help": "Folder with dataset_info.json; default: the project's data/."}
+        )
+        mcq_drop_long: bool = field(
+            default=False,
+            metadata={
+                "help": "Drop training questions that exceed cutoff_len even without their context, with a count, "
+                "where the run would stop otherwise."
+            },
+        )
+
+    return DataArguments
+
+
+def _as_user_errors(original: Callable[..., Any]) -> Callable[..., Any]:
+    def get_train_args(args: Any = None) -> Any:
+        try:
+            return original(args)
+        except (ValueError, ImportError) as error:  # ImportError: a flag asks for a package that is not installed
+            raise UserError(str(error)) from error
+
+    return get_train_args

@@ -1,0 +1,105 @@
+"""Multiple-choice rows are tokenised field by field and cut in their context only, before upstream's processors.
+
+Upstream: `llamafactory.data.loader._get_preprocessed_dataset` (0.9.0 to 0.9.5). Its own tokenisation turns "</s>" in a
+question into the end token, and cuts a long prompt at its end, where the options and the template's closing tokens are.
+Can go when upstream tokenises contents apart from templates and asks the data what may be cut.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from llmtuner.data.fit import FitReport, Length
+from llmtuner.data.joint import JointEncoder
+from llmtuner.errors import DataError
+from patches.dataset_converter import COLUMN
+from patches.dataset_files import as_question
+from patches.seam import Seam
+
+SEAM = Seam(
+    "llamafactory.data.loader",
+    "_get_preprocessed_dataset",
+    ("dataset", "data_args", "training_args", "stage", "template", "tokenizer", "processor", "is_eval"),
+)
+TOKENS = "_mcq_tokens"  # JointTokens as a dictionary, read by the processor's patch
+logger = logging.getLogger("llmtuner.data")
+
+
+def apply() -> None:
+    """Add the tokens, report what was cut, and hand on to upstream."""
+    SEAM.replace(_with_our_tokens)
+
+
+def _with_our_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
+    def _get_preprocessed_dataset(
+        dataset: Any,
+        data_args: Any,
+        training_args: Any,
+        stage: str,
+        template: Any,
+        tokenizer: Any,
+        processor: Any = None,
+        is_eval: bool = False,
+    ) -> Any:
+        if dataset is not None and stage == "sft" and COLUMN in (dataset.column_names or []):
+            needs_answers = not (is_eval and training_args.predict_with_generate)
+            if needs_answers:
+                _require_answers(dataset)
+            dataset = _encode(dataset, JointEncoder(tokenizer, template, data_args.cutoff_len), data_args)
+            report = FitReport(_lengths(dataset), data_args.cutoff_len)
+            if training_args.should_log:
+                for line in report.lines(training=not is_eval):
+                    logger.warning(line)
+            if not is_eval:
+                dataset = _without_too_long(dataset, report, data_args.mcq_drop_long)
+        return original(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
+
+    return _get_preprocessed_dataset
+
+
+def _require_answers(dataset: Any) -> None:
+    without = [as_question(row).where for row in dataset[COLUMN] if row is not None and row["answer"] < 0]
+    if without:
+        raise DataError(
+            f"{len(without)} questions have no answer, the first at {without[0]}; training and the evaluation loss "
+            "need one for each (prediction with --do_predict does not)"
+        )
+
+
+def _encode(dataset: Any, encoder: JointEncoder, data_args: Any) -> Any:
+    def encode_batch(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        rows = [row for row in batch[COLUMN] if row is not None]
+        encoded = iter(encoder.encode([as_question(row) for row in rows]))
+        return {TOKENS: [None if row is None else asdict(next(encoded)) for row in batch[COLUMN]]}
+
+    return dataset.map(
+        encode_batch,
+        batched=True,
+        batch_size=data_args.preprocessing_batch_size,
+        num_proc=data_args.preprocessing_num_workers,
+        load_from_cache_file=False,  # a fingerprint of the template's inner state is not to be relied on
+        desc="Tokenising questions field by field",
+    )
+
+
+def _lengths(dataset: Any) -> list[Length]:
+    return [
+        Length(row, as_question(mcq).where, mcq["id"], tokens["cut"], tokens["over"])
+        for row, (mcq, tokens) in enumerate(zip(dataset[COLUMN], dataset[TOKENS], strict=True))
+        if mcq is not None
+    ]
+
+
+def _without_too_long(dataset: Any, report: FitReport, drop: bool) -> Any:
+    if not report.too_long:
+        return dataset
+    if not drop:
+        raise DataError(report.refusal())
+    dropped = {length.row for length in report.too_long}
+    kept = [row for row in range(len(dataset)) if row not in dropped]
+    if not kept:
+        raise DataError(f"--mcq_drop_long leaves no question of {len(dataset)}; raise --cutoff_len {report.cutoff_len}")
+    return dataset.select(kept)

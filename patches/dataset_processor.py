@@ -1,0 +1,106 @@
+"""Upstream's dataset processors take the ready tokens of multiple-choice rows.
+
+Upstream: `llamafactory.data.loader._get_dataset_processor` (0.9.2 to 0.9.5) and the method `_encode_data_example` of the
+processors that it returns. Labels, packing, mixing with other data and generation stay upstream's own code.
+Can go together with dataset_encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from patches.dataset_converter import COLUMN
+from patches.dataset_encoding import TOKENS
+from patches.seam import Seam, SeamError
+
+SEAM = Seam(
+    "llamafactory.data.loader",
+    "_get_dataset_processor",
+    ("data_args", "stage", "template", "tokenizer", "processor", "do_generate"),
+)
+SCORED = "mcq"  # what the letters' scoring needs of a row, kept in prediction data sets
+
+
+def apply() -> None:
+    """Extend the processor's class with the ready tokens."""
+    SEAM.replace(_with_ready_tokens)
+
+
+class ReadyText(str):
+    """A message whose tokens are known; upstream hands it from `preprocess_dataset` to `_encode_data_example`."""
+
+    row: int
+
+
+class ReadyTokens:
+    """Mixin before one of upstream's processor classes."""
+
+    keeps_questions = False  # set for generation, where the rows are scored afterwards
+    train_on_prompt = False
+
+    def preprocess_dataset(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Upstream's own, with each question's message marked so that its tokens are found again."""
+        self._encoded: list[int | None] = []  # rows of the batch, None for rows of other data sets
+        if TOKENS not in examples:
+            return super().preprocess_dataset(examples)  # type: ignore[misc]
+        self._tokens, self._questions = examples[TOKENS], examples[COLUMN]
+        prompts = [
+            messages if tokens is None else [{"role": "user", "content": _ready(row)}]
+            for row, (messages, tokens) in enumerate(zip(examples["_prompt"], examples[TOKENS], strict=True))
+        ]
+        outputs = super().preprocess_dataset({**examples, "_prompt": prompts})  # type: ignore[misc]
+        if self.keeps_questions:
+            # One call of _encode_data_example made each row of the output, in this order.
+            outputs[SCORED] = [None if row is None else self._scored(row) for row in self._encoded]
+        return outputs
+
+    def _encode_data_example(self, prompt: list[dict[str, str]], **rest: Any) -> tuple[list[int], list[int]]:
+        content = prompt[0]["content"]
+        if not isinstance(content, ReadyText):
+            self._encoded.append(None)
+            return super()._encode_data_example(prompt=prompt, **rest)  # type: ignore[misc]
+        self._encoded.append(content.row)
+        tokens = self._tokens[content.row]
+        return self._compose(list(tokens["prompt"]), list(tokens["response"]))
+
+    def _compose(self, prompt: list[int], response: list[int]) -> tuple[list[int], list[int]]:
+        if self.keeps_questions:  # generation: the prompt is the input, the answer the label
+            return prompt, response
+        from llamafactory.extras.constants import IGNORE_INDEX
+
+        return prompt + response, (prompt if self.train_on_prompt else [IGNORE_INDEX] * len(prompt)) + response
+
+    def _scored(self, row: int) -> dict[str, Any]:
+        question, tokens = self._questions[row], self._tokens[row]
+        return {
+            "id": question["id"],
+            "dataset": question["dataset"],
+            "answer": question["answer"],
+            "option_lengths": [len(option) for option in question["options"]],
+            "input_ids": list(tokens["prompt"]) + list(tokens["letter_prefix"]),
+            "letter_ids": list(tokens["letter_ids"]),
+        }
+
+
+def _ready(row: int) -> ReadyText:
+    text = ReadyText("")
+    text.row = row
+    return text
+
+
+def _with_ready_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
+    def _get_dataset_processor(
+        data_args: Any, stage: str, template: Any, tokenizer: Any, processor: Any, do_generate: bool = False
+    ) -> Any:
+        made = original(data_args, stage, template, tokenizer, processor, do_generate)
+        if stage != "sft":
+            return made
+        upstream = type(made)
+        if not hasattr(upstream, "_encode_data_example"):
+            raise SeamError(f"{upstream.__name__} has no _encode_data_example in this llamafactory")
+        made.__class__ = type(f"Ready{upstream.__name__}", (ReadyTokens, upstream), {})
+        made.keeps_questions, made.train_on_prompt = do_generate, data_args.train_on_prompt
+        return made
+
+    return _get_dataset_processor

@@ -1,0 +1,63 @@
+"""How a patch takes hold of an upstream object, and notices when upstream has changed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+TESTED = "llamafactory 0.9.5"
+
+
+class SeamError(ImportError):
+    """Upstream's object is gone or has other parameters than the patch was written for."""
+
+
+@dataclass(frozen=True)
+class Seam:
+    """A name in an upstream module that a patch replaces.
+
+    Args:
+        module: where the name is looked up when it is used (not always where it is defined).
+        name: the name to replace.
+        parameters: its parameter names in the tested version, to notice a change; None for something not callable.
+    """
+
+    module: str
+    name: str
+    parameters: tuple[str, ...] | None
+
+    def original(self) -> Any:
+        """Upstream's own object, also after it was replaced.
+
+        Raises:
+            SeamError: it is not there, or its parameters are others.
+        """
+        found = getattr(import_module(self.module), self.name, None)
+        found = getattr(found, "__upstream__", found)
+        if found is None:
+            raise SeamError(f"{self.module}.{self.name} is not in this llamafactory; {TESTED} has it")
+        if self.parameters is not None:
+            parameters = tuple(inspect.signature(found).parameters)
+            if parameters != self.parameters:
+                raise SeamError(
+                    f"{self.module}.{self.name} takes {parameters} in this llamafactory, "
+                    f"and {self.parameters} in the tested {TESTED}"
+                )
+        return found
+
+    def replace(self, build: Callable[[Any], Any]) -> None:
+        """Put `build(original)` in its place, once."""
+        module = import_module(self.module)
+        if hasattr(getattr(module, self.name, None), "__upstream__"):
+            return
+        original = self.original()
+        replacement = build(original)
+        replacement.__upstream__ = original
+        setattr(module, self.name, replacement)
+
+    def restore(self) -> None:
+        """Put upstream's object back (for tests that compare with and without)."""
+        setattr(import_module(self.module), self.name, self.original())

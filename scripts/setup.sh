@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Makes or refreshes the virtual environment; called by `make setup`. Does nothing when it is already as wanted.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PYTHON=${PYTHON:-python3} TORCH=${TORCH:-torch==2.13.0} VENV=${VENV:-.venv}
+STAMP=${STAMP:-$VENV/.installed}
+
+if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "error: Python 3.11 or newer is needed, $("$PYTHON" --version 2>&1) was found; make setup PYTHON=python3.12" >&2
+    exit 2
+fi
+
+# What the environment is made from: a change of any of these makes it anew.
+WANTED=$("$PYTHON" - "$TORCH" setup.py constraints.txt scripts/setup.sh <<'PY'
+import hashlib, pathlib, sys
+digest = hashlib.sha256((sys.version + sys.argv[1]).encode())
+for name in sys.argv[2:]:
+    digest.update(pathlib.Path(name).read_bytes())
+print(digest.hexdigest())
+PY
+)
+if [ -x "$VENV/bin/python" ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$WANTED" ]; then
+    exit 0
+fi
+
+echo "Setting up $VENV with $TORCH (a minute or two) ..."
+rm -f "$STAMP"
+"$PYTHON" -m venv "$VENV"
+PIP=("$VENV/bin/python" -m pip --disable-pip-version-check)
+# torch first and alone, so that its build (CPU, CUDA, a local file) is the user's choice and nothing replaces it.
+"${PIP[@]}" install --quiet "$TORCH"
+"${PIP[@]}" install --quiet --constraint constraints.txt --editable '.[test]'
+# Upstream without its dependencies: its wheel asks for vision, audio and web-UI packages.
+"${PIP[@]}" install --quiet --constraint constraints.txt --no-deps llamafactory
+echo "$WANTED" >"$STAMP"
+echo "Ready: $VENV/bin/python src/train_bash.py --help"

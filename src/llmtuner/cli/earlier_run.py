@@ -1,0 +1,134 @@
+"""An earlier run in the same --output_dir: finished ones are protected, unfinished ones go on."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llmtuner.cli.flags import Flags
+from llmtuner.errors import UserError
+
+CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+DEFAULT_EPOCHS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint folder as far as small files tell: where it stands, and what of the run's state it holds."""
+
+    folder: Path
+    step: int
+    max_steps: int = 0
+    epoch: float = 0.0
+    defects: tuple[str, ...] = ()
+    restored: tuple[str, ...] = field(default=())
+    not_restored: tuple[str, ...] = field(default=())
+
+
+def settle_earlier_run(flags: Flags) -> None:
+    """Decide between a fresh run, going on, and refusing to overwrite results by training nothing.
+
+    A run that goes on gets its checkpoint as `resume_from_checkpoint`; what is said goes to stderr.
+
+    Raises:
+        UserError: the earlier run is finished, or the checkpoint that was asked for is not complete.
+    """
+    asked = flags.get("resume_from_checkpoint") if flags.values("resume_from_checkpoint") else None
+    asked_for_folder = asked is not None and asked.lower() not in ("true", "false")
+    if asked_for_folder and asked is not None:
+        checkpoint = inspect_checkpoint(Path(asked))
+        if checkpoint.defects:
+            raise UserError(f"--resume_from_checkpoint {asked}: not a complete checkpoint: {checkpoint.defects[0]}")
+        _say_resume(checkpoint)
+        return
+    output_dir = Path(flags.get("output_dir") or "")
+    if flags.get("output_dir") is None or not output_dir.is_dir() or flags.is_true("overwrite_output_dir"):
+        return
+    checkpoints = find_checkpoints(output_dir)
+    complete = [checkpoint for checkpoint in checkpoints if not checkpoint.defects]
+    for checkpoint in checkpoints:
+        if checkpoint.defects and (not complete or checkpoint.step > complete[-1].step):
+            print(f"note: passed over {checkpoint.folder}: {checkpoint.defects[0]}", file=sys.stderr)
+    if not complete:
+        if checkpoints:
+            raise UserError(
+                f"--output_dir {output_dir} holds no complete checkpoint to go on from; pass --overwrite_output_dir "
+                "to train afresh, or another --output_dir"
+            )
+        return
+    last = complete[-1]
+    if _is_finished(last, flags):
+        raise UserError(_finished(last, output_dir))
+    flags.set("resume_from_checkpoint", str(last.folder))
+    _say_resume(last)
+
+
+def find_checkpoints(output_dir: Path) -> list[Checkpoint]:
+    """All checkpoint folders by step."""
+    folders = [path for path in output_dir.iterdir() if path.is_dir() and CHECKPOINT.fullmatch(path.name)]
+    return sorted((inspect_checkpoint(folder) for folder in folders), key=lambda checkpoint: checkpoint.step)
+
+
+def inspect_checkpoint(folder: Path) -> Checkpoint:
+    """Look at a checkpoint without loading any weights."""
+    match = CHECKPOINT.fullmatch(folder.name)
+    step = int(match[1]) if match else 0
+    if not folder.is_dir():
+        return Checkpoint(folder, step, defects=("no such folder",))
+    try:
+        state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+        step, max_steps, epoch = int(state["global_step"]), int(state["max_steps"]), float(state["epoch"] or 0.0)
+    except FileNotFoundError:
+        return Checkpoint(folder, step, defects=("trainer_state.json is missing (killed while saving?)",))
+    except (ValueError, KeyError, TypeError) as error:
+        return Checkpoint(folder, step, defects=(f"trainer_state.json is damaged: {error}",))
+    weights = list(folder.glob("*.safetensors"))
+    if not weights or any(path.stat().st_size == 0 for path in weights):
+        return Checkpoint(folder, step, defects=("its weights are missing or empty",))
+    states = {
+        "optimizer": (folder / "optimizer.pt").is_file() or any(folder.glob("global_step*")),
+        "schedule": (folder / "scheduler.pt").is_file(),
+        "random state": any(folder.glob("rng_state*.pth")),
+    }
+    return Checkpoint(
+        folder,
+        step,
+        max_steps,
+        epoch,
+        restored=("weights", *(name for name, there in states.items() if there)),
+        not_restored=tuple(name for name, there in states.items() if not there),
+    )
+
+
+def _is_finished(checkpoint: Checkpoint, flags: Flags) -> bool:
+    try:
+        max_steps = int(flags.get("max_steps") or -1)
+        epochs = float(flags.get("num_train_epochs") or DEFAULT_EPOCHS)
+    except ValueError:
+        return False  # the parser will say what is wrong with them
+    if max_steps > 0:
+        return checkpoint.step >= max_steps
+    return checkpoint.epoch >= epochs - 1e-6
+
+
+def _finished(checkpoint: Checkpoint, output_dir: Path) -> str:
+    return (
+        f"--output_dir {output_dir} holds a finished run: {checkpoint.folder.name}, step {checkpoint.step}, epoch "
+        f"{checkpoint.epoch:g}. Running it again would train nothing and overwrite its results. Pass "
+        "--overwrite_output_dir to train it afresh, a larger --num_train_epochs (or --max_steps) to go on, or "
+        "another --output_dir"
+    )
+
+
+def _say_resume(checkpoint: Checkpoint) -> None:
+    total = f" of {checkpoint.max_steps}" if checkpoint.max_steps else ""
+    line = (
+        f"going on from {checkpoint.folder}: step {checkpoint.step}{total}, epoch {checkpoint.epoch:.2f}; "
+        f"restored: {', '.join(checkpoint.restored)}"
+    )
+    if checkpoint.not_restored:
+        line += f"; NOT restored, because not saved: {', '.join(checkpoint.not_restored)}"
+    print(f"note: {line}", file=sys.stderr)

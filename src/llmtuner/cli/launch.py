@@ -1,0 +1,65 @@
+"""One process a device: starts torchrun where several GPUs are visible and it was not used."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from llmtuner.cli.flags import Flags
+from llmtuner.errors import UserError
+
+ENTRY_POINT = Path(__file__).resolve().parents[2] / "train_bash.py"
+
+
+def launch_if_several_devices(flags: Flags, words: Sequence[str]) -> int | None:
+    """Run the same command under torchrun and return its status, or None where this process is to do the work.
+
+    Set by the environment as upstream's own launcher: FORCE_TORCHRUN, NPROC_PER_NODE, NNODES, NODE_RANK, MASTER_ADDR,
+    MASTER_PORT.
+
+    Raises:
+        UserError: Ray is asked for, whose workers would import upstream without this project's patches.
+    """
+    if os.environ.get("USE_RAY", "0").lower() in ("1", "true") or flags.is_true("use_ray"):
+        raise UserError("Ray workers run upstream without this project's data and scores; leave out USE_RAY/--use_ray")
+    if "LOCAL_RANK" in os.environ:
+        return None
+    forced = os.environ.get("FORCE_TORCHRUN", "0").lower() in ("1", "true")
+    devices = 1 if flags.is_true("use_cpu") else _count_devices()
+    if devices < 2 and not forced:
+        return None
+    command = torchrun_command(words, os.environ, devices)
+    print(f"note: {devices} devices, starting one process on each: {' '.join(command[:8])} ...", file=sys.stderr)
+    return subprocess.run(command, check=False).returncode
+
+
+def torchrun_command(words: Sequence[str], environment: Mapping[str, str], devices: int) -> list[str]:
+    """The command as a list of words, so that arguments with blanks arrive whole."""
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nnodes={environment.get('NNODES', '1')}",
+        f"--node_rank={environment.get('NODE_RANK', '0')}",
+        f"--nproc_per_node={environment.get('NPROC_PER_NODE', str(devices))}",
+        f"--master_addr={environment.get('MASTER_ADDR', '127.0.0.1')}",
+        f"--master_port={environment.get('MASTER_PORT') or _free_port()}",
+        str(ENTRY_POINT),
+        *words,
+    ]
+
+
+def _count_devices() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

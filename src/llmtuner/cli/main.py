@@ -1,0 +1,137 @@
+"""What `python src/train_bash.py` does, step by step, from the words of the command to the exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmtuner.cli.config_file import read_config
+from llmtuner.cli.flags import Flags
+from llmtuner.cli.flags_2023 import translate
+from llmtuner.cli.help import help_text
+from llmtuner.cli.preflight import preflight
+from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
+from llmtuner.data.registry import PROJECT_DATA
+from llmtuner.errors import UserError
+
+DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return 0 when done, 1 when the run failed, 2 for a user's mistake.
+
+    Args:
+        argv: the words after the program's name; the process's own by default.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    _log_to_stderr()
+    try:
+        return _run(words)
+    except UserError as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        if is_first_process():
+            print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:  # the boundary of the program: everything else is a failed run
+        traceback.print_exc()
+        print(f"error: the run failed: {_explain(error)}", file=sys.stderr)
+        return FAILED
+
+
+def _run(words: list[str]) -> int:
+    flags = _read(words)
+    if "help" in flags:
+        print(help_text())
+        return DONE
+    if "version" in flags:
+        print(_versions())
+        return DONE
+    if "help_all" in flags:
+        from llmtuner.cli.run import full_help
+
+        print(full_help())
+        return DONE
+
+    notices = [*flags.notices, *translate(flags), *apply_profile(flags)]
+    flags.remove("debug_errors")
+    if "dataset_dir" not in flags:
+        flags.set("dataset_dir", str(PROJECT_DATA))
+    _say(notices)
+    if flags.get("stage") in (None, "sft") and flags.is_true("do_train"):
+        _say(changed_defaults(flags))
+    preflight(flags, config=_config_file(words))
+
+    # From here on torch and upstream are imported: seconds instead of milliseconds.
+    from llmtuner.cli.launch import launch_if_several_devices
+
+    status = launch_if_several_devices(flags, words)
+    if status is not None:
+        return status
+    from llmtuner.cli.run import run
+
+    run(flags, config=_config_file(words))
+    return DONE
+
+
+def _config_file(words: Sequence[str]) -> Path | None:
+    """The configuration file that a command begins with, if it does."""
+    return Path(words[0]) if words and words[0].endswith((".yaml", ".yml", ".json")) else None
+
+
+def _read(words: list[str]) -> Flags:
+    if not words:
+        return Flags({"help": []})
+    config = _config_file(words)
+    return Flags.from_argv(words) if config is None else read_config(config, words[1:])
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that speaks for all (torchrun starts one a device)."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _say(lines: Sequence[str]) -> None:
+    if is_first_process():
+        for line in lines:
+            print(f"note: {line}", file=sys.stderr)
+
+
+def _log_to_stderr() -> None:
+    logger = logging.getLogger("llmtuner")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+
+
+def _versions() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    from llmtuner import __version__
+
+    lines = [f"llmtuner {__version__}"]
+    for package in ("llamafactory", "torch", "transformers", "peft", "trl", "datasets", "accelerate"):
+        try:
+            lines.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package} is not installed")
+    return "\n".join(lines)
+
+
+def _explain(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    if type(error).__name__ == "OutOfMemoryError" or "out of memory" in text.lower():
+        return (
+            f"out of memory ({text.splitlines()[0]}); lower --per_device_train_batch_size (and raise "
+            "--gradient_accumulation_steps by the same factor) or --cutoff_len, or add --quantization_bit 4"
+        )
+    return text

@@ -1,0 +1,64 @@
+"""The heavy end of the command line: upstream is imported, patched, given the arguments, and run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+from llmtuner.cli.config_file import locate_key
+from llmtuner.cli.flags import Flags
+from llmtuner.cli.suggest import did_you_mean
+from llmtuner.errors import UserError
+
+
+def run(flags: Flags, *, config: Path | None = None) -> None:
+    """Check the flags against upstream's parser, then run the stage.
+
+    Raises:
+        UserError: an unknown flag or a value that does not fit, or a check of upstream's own.
+    """
+    from patches import install
+
+    install()
+    check_flags(flags, config)
+    from llamafactory.train.tuner import run_exp
+
+    run_exp(flags.to_argv())
+
+
+def full_help() -> str:
+    """Upstream's own list of every flag, ours among them."""
+    return _parser().format_help()
+
+
+def check_flags(flags: Flags, config: Path | None = None) -> None:
+    """Let upstream's parser read the flags, with one message in place of its whole help.
+
+    Raises:
+        UserError: every unknown flag with the nearest right one, or the first value that does not fit.
+    """
+    parser = _parser()
+    known = [name.lstrip("-") for name in parser._option_string_actions if name.startswith("--")]
+    unknown = [name for name in flags if name not in known]
+    if unknown:
+        raise UserError("\n".join(_unknown(name, known, config) for name in unknown))
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(message)
+
+    parser.error = refuse
+    parser.parse_args(flags.to_argv())
+
+
+def _unknown(name: str, known: list[str], config: Path | None) -> str:
+    flags = [flag for flag in known if "-" not in flag]
+    where = f"{locate_key(config, name)}: key {name!r}" if config is not None else f"flag --{name}"
+    return f"unknown {where}.{did_you_mean(name, flags)} (--help_all lists every flag)"
+
+
+def _parser() -> Any:
+    from patches import install
+    from patches.arguments import build_parser
+
+    install()
+    return build_parser()

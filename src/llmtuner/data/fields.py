@@ -1,0 +1,109 @@
+"""Field-wise tokenisation: a chat template's own tokens around data text that can never become a control token.
+
+`Skeleton` is what a template makes of a composed prompt before any data is in it: token ids, with fields in between.
+It is the same for all questions of one shape, so a template is asked a few times a run, whatever the number of rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from llmtuner.data.prompt import Field, Part
+
+
+class Template(Protocol):
+    """The part of upstream's chat templates that is used here."""
+
+    efficient_eos: bool
+
+    def encode_oneturn(
+        self, tokenizer: Any, messages: list[dict[str, str]], system: str | None = None, tools: str | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Token ids of the user turn (with everything before it) and of the answer (with its closing tokens)."""
+        ...
+
+
+SkeletonPart = int | Field
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """Token ids with fields in between, for the prompt and for the answer with its closing tokens."""
+
+    prompt: tuple[SkeletonPart, ...]
+    response: tuple[SkeletonPart, ...]
+
+
+# Private-use characters: the template sees only these marks, never data, so no data text can imitate one.
+_MARK = re.compile("\ue000([0-9]+)\ue001")
+
+
+class _MarkingTokenizer:
+    """The tokenizer as the template sees it: a mark becomes the negative number -(n + 1), text its token ids."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        first = tokenizer.convert_ids_to_tokens(tokenizer.encode("A", add_special_tokens=False)[0])
+        # SentencePiece-like tokenizers put a blank before every text they are given.
+        self._adds_blank = first.startswith("▁")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def encode(self, text: str, add_special_tokens: bool = False, **_: Any) -> list[int]:
+        pieces = _MARK.split(text)  # literal, number, literal, number, ..., literal
+        ids: list[int] = []
+        for position, piece in enumerate(pieces):
+            if position % 2:
+                ids.append(-int(piece) - 1)
+                continue
+            if self._adds_blank:
+                # The tokenizer supplies the blank at each joint; one from the literal would make it two.
+                piece = piece.removesuffix(" ") if position + 1 < len(pieces) else piece
+                piece = piece.removeprefix(" ") if position else piece
+            if piece:
+                ids += self._tokenizer.encode(piece, add_special_tokens=add_special_tokens)
+        return ids
+
+
+def build_skeleton(
+    tokenizer: Any, template: Template, user: Sequence[Part], answer: Sequence[Part], system: str | None = None
+) -> Skeleton:
+    """Let the template encode a turn whose fields are marks.
+
+    Args:
+        user, answer: the composed turns; an empty `answer` gives the closing tokens only.
+
+    Raises:
+        ValueError: the template repeats or loses a field, so that it cannot be filled.
+    """
+    fields = [part for part in (*user, *answer) if isinstance(part, Field)]
+    numbers = iter(range(len(fields)))
+
+    def marked(parts: Sequence[Part]) -> str:
+        return "".join(part if isinstance(part, str) else f"\ue000{next(numbers)}\ue001" for part in parts)
+
+    messages = [{"role": "user", "content": marked(user)}, {"role": "assistant", "content": marked(answer)}]
+    prompt_ids, response_ids = template.encode_oneturn(_MarkingTokenizer(tokenizer), messages, system)
+    if template.efficient_eos:  # such templates leave the end token to their caller
+        response_ids = [*response_ids, tokenizer.eos_token_id]
+    if sorted(-i - 1 for i in (*prompt_ids, *response_ids) if i < 0) != list(range(len(fields))):
+        raise ValueError(f"the chat template {type(template).__name__} does not keep the prompt's fields in place")
+
+    def with_fields(ids: list[int]) -> tuple[SkeletonPart, ...]:
+        return tuple(i if i >= 0 else fields[-i - 1] for i in ids)
+
+    return Skeleton(with_fields(prompt_ids), with_fields(response_ids))
+
+
+def encode_fields(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text on its own, special tokens spelt out as plain text."""
+    filled = [text for text in dict.fromkeys(texts) if text]
+    if not filled:
+        return [[] for _ in texts]
+    batch = tokenizer(filled, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    ids = dict(zip(filled, batch, strict=True))
+    return [list(ids[text]) if text else [] for text in texts]

@@ -1,0 +1,67 @@
+"""Says how many questions did not fit into `--cutoff_len`, and what was done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LISTED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How one question met the limit: `cut` tokens off its context, `over` tokens too long even without one."""
+
+    row: int
+    where: str
+    id: str
+    cut: int
+    over: int
+
+
+class FitReport:
+    """Counts and lists of the questions that met the limit."""
+
+    def __init__(self, lengths: Sequence[Length], cutoff_len: int) -> None:
+        self.lengths = lengths
+        self.cutoff_len = cutoff_len
+        self.too_long = [length for length in lengths if length.over]
+
+    def lines(self, *, training: bool) -> list[str]:
+        """What a user should know; empty where everything fitted."""
+        lines = []
+        cuts = sorted(length.cut for length in self.lengths if length.cut)
+        if cuts:
+            lines.append(
+                f"{len(cuts)} of {len(self.lengths)} questions exceed --cutoff_len {self.cutoff_len}: the end of "
+                f"their context was cut, by {cuts[len(cuts) // 2]} tokens in the median and {cuts[-1]} at most"
+            )
+        if self.too_long and training:
+            lines.append(
+                f"{len(self.too_long)} of {len(self.lengths)} questions exceed --cutoff_len {self.cutoff_len} even "
+                "without their context"
+            )
+        elif self.too_long:
+            lines.append(
+                f"{len(self.too_long)} of {len(self.lengths)} questions exceed --cutoff_len {self.cutoff_len} even "
+                "without their context: the beginning of the question was cut, and they are scored all the same:"
+            )
+            lines += self._listed()
+        return lines
+
+    def refusal(self) -> str:
+        """The error for training."""
+        head = (
+            f"{len(self.too_long)} questions are longer than --cutoff_len {self.cutoff_len} even without their "
+            "context, so that options or the answer would be lost; raise --cutoff_len, or pass --mcq_drop_long to "
+            "train without them:"
+        )
+        return "\n".join([head, *self._listed()])
+
+    def _listed(self) -> list[str]:
+        lines = [
+            f"  {length.where}: id {length.id}: {self.cutoff_len + length.over} tokens"
+            for length in self.too_long[:LISTED]
+        ]
+        rest = len(self.too_long) - LISTED
+        return [*lines, f"  and {rest} more"] if rest > 0 else lines

@@ -1,0 +1,143 @@
+"""Joint prompts as token ids, cut to a length, with the tokens at which the letters part ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any
+
+from llmtuner.data.fields import Skeleton, SkeletonPart, Template, build_skeleton, encode_fields
+from llmtuner.data.prompt import Field, build_pieces, compose_joint
+from llmtuner.data.question import Question
+
+
+@dataclass(frozen=True, slots=True)
+class JointTokens:
+    """One question as a joint prompt.
+
+    Args:
+        prompt: ids up to where the answer begins.
+        response: ids of the answer's letter and the closing tokens; the closing tokens only without an answer.
+        letter_prefix: ids between the prompt and the first token at which the letters' sequences differ.
+        letter_ids: that token for each option.
+        cut: tokens taken from the end of the context.
+        over: tokens by which the question is longer than the limit even without its context.
+    """
+
+    prompt: list[int]
+    response: list[int]
+    letter_prefix: list[int]
+    letter_ids: list[int]
+    cut: int
+    over: int
+
+
+@dataclass
+class JointEncoder:
+    """Turns questions into joint prompts of at most `cutoff_len` tokens, answer included.
+
+    Cutting takes from the end of the context only. A question that is too long even without its context loses the
+    beginning of its question text; options, answer and the template's closing tokens are never cut.
+    """
+
+    tokenizer: Any
+    template: Template
+    cutoff_len: int
+    _skeletons: dict[tuple[int, bool, int | None], Skeleton] = field(default_factory=dict)
+    _letters: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
+
+    def encode(self, questions: Sequence[Question]) -> list[JointTokens]:
+        """Encode a batch; one tokenizer call for all its texts."""
+        texts = [text for question in questions for text in _texts(question)]
+        ids = iter(encode_fields(self.tokenizer, texts))
+        return [self._encode_one(question, ids) for question in questions]
+
+    def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> JointTokens:
+        tokens = {place: next(ids) for place in _fields(question)}
+        context, asked = Field("context"), Field("question")
+        cut = over = 0
+        skeleton = self._skeleton(len(question.options), bool(tokens[context]), question.answer)
+        excess = _length(skeleton, tokens) - self.cutoff_len
+        if excess > 0 and tokens[context]:
+            cut = min(excess, len(tokens[context]))
+            tokens[context] = tokens[context][: len(tokens[context]) - cut]
+            if not tokens[context]:
+                skeleton = self._skeleton(len(question.options), False, question.answer)
+            excess = _length(skeleton, tokens) - self.cutoff_len
+        if excess > 0:
+            over = excess
+            tokens[asked] = tokens[asked][over:]
+        letter_prefix, letter_ids = self.letter_tokens(len(question.options))
+        return JointTokens(
+            prompt=_fill(skeleton.prompt, tokens),
+            response=_fill(skeleton.response, tokens),
+            letter_prefix=letter_prefix,
+            letter_ids=letter_ids,
+            cut=cut,
+            over=over,
+        )
+
+    def _skeleton(self, num_options: int, with_context: bool, answer: int | None) -> Skeleton:
+        key = (num_options, with_context, answer)
+        if key not in self._skeletons:
+            user = compose_joint(num_options, with_context=with_context)
+            given = () if answer is None else (Field("letter", answer),)
+            self._skeletons[key] = build_skeleton(self.tokenizer, self.template, user, given)
+        return self._skeletons[key]
+
+    def letter_tokens(self, num_options: int) -> tuple[list[int], list[int]]:
+        """Ids shared by all letters' answers, and for each letter the first id at which they differ.
+
+        Raises:
+            ValueError: the tokenizer gives two letters the same token there.
+        """
+        if num_options not in self._letters:
+            letters = [chr(ord("A") + index) for index in range(num_options)]
+            encoded = encode_fields(self.tokenizer, letters)
+            sequences = [
+                _fill(self._skeleton(num_options, False, index).response, {Field("letter", index): encoded[index]})
+                for index in range(num_options)
+            ]
+            shared = 0
+            for column in zip_longest(*sequences):
+                if len(set(column)) > 1:
+                    break
+                shared += 1
+            choices = [sequence[shared] if shared < len(sequence) else None for sequence in sequences]
+            if len(set(choices)) < num_options or None in choices:
+                raise ValueError(
+                    f"the tokenizer does not tell the letters {''.join(letters)} apart by one token "
+                    f"(ids {encoded}); letters cannot be scored with this model"
+                )
+            self._letters[num_options] = (sequences[0][:shared], [i for i in choices if i is not None])
+        return self._letters[num_options]
+
+
+def _fields(question: Question) -> list[Field]:
+    count = range(len(question.options))
+    return [
+        Field("context"),
+        Field("question"),
+        *(Field("option", i) for i in count),
+        *(Field("letter", i) for i in count),
+    ]
+
+
+def _texts(question: Question) -> list[str]:
+    pieces = build_pieces(question)
+    return [pieces.text(place) for place in _fields(question)]
+
+
+def _length(skeleton: Skeleton, tokens: dict[Field, list[int]]) -> int:
+    return len(_fill((*skeleton.prompt, *skeleton.response), tokens))
+
+
+def _fill(parts: Sequence[SkeletonPart], tokens: dict[Field, list[int]]) -> list[int]:
+    ids: list[int] = []
+    for part in parts:
+        if isinstance(part, Field):
+            ids += tokens[part]
+        else:
+            ids.append(part)
+    return ids

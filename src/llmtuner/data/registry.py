@@ -1,0 +1,141 @@
+"""Which files a `--dataset` name means: our dataset_info_ext.json, an upstream-style registry, or a path."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from llmtuner.errors import UserError
+
+PROJECT = Path(__file__).resolve().parents[3]
+PROJECT_DATA = PROJECT / "data"
+EXTENSION = PROJECT / "dataset_info_ext.json"
+INFO = "dataset_info.json"
+SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """A multiple-choice data set: its name and its files in order."""
+
+    name: str
+    files: tuple[Path, ...]
+    num_samples: int | None = None
+
+
+def find_source(name: str, dataset_dir: str) -> DataSource | None:
+    """The files behind a name or path, or None where the name is one of upstream's own kind of data set.
+
+    Raises:
+        UserError: an unknown name, a file that is missing or lies outside its data folder, a broken registry.
+    """
+    ours, theirs = _read_registry(EXTENSION), _read_info(dataset_dir)
+    if name in ours:
+        return _from_entry(name, ours, PROJECT_DATA)
+    if theirs is not None and name in theirs:
+        entry = theirs[name]
+        if isinstance(entry, dict) and entry.get("formatting") == "mcq":
+            return _from_entry(name, theirs, Path(dataset_dir))
+        if isinstance(entry, dict) and isinstance(entry.get("file_name"), str):
+            contained(Path(dataset_dir), entry["file_name"], f"{Path(dataset_dir) / INFO}: {name}")
+        return None
+    if looks_like_path(name):
+        return DataSource(name, (Path(name).absolute(),))
+    if theirs is None:  # an online registry: upstream knows its names
+        return None
+    raise UserError(_unknown_name(name, dataset_dir, [*ours, *theirs]))
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether a `--dataset` value is meant as a file rather than a registered name."""
+    return name.lower().endswith(SUFFIXES) or os.sep in name or Path(name).is_file()
+
+
+def contained(folder: Path, file_name: str, where: str) -> Path:
+    """`folder/file_name`, which must not leave the folder, by `..`, an absolute path or a link.
+
+    Raises:
+        UserError: it does.
+    """
+    path = (folder / file_name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise UserError(
+            f"{where}: file_name {file_name!r} leads outside the data folder {folder}; "
+            "move the file into it, or pass the file's own path to --dataset"
+        )
+    return path
+
+
+def _from_entry(name: str, registry: dict[str, Any], folder: Path) -> DataSource:
+    entry = registry[name]
+    names = entry.get("sources", [name])
+    files = [file for source in names for file in _entry_files(source, registry[source], folder)]
+    missing = [
+        _missing(file, registry[source])
+        for source in names
+        for file in _entry_files(source, registry[source], folder)
+        if not file.is_file()
+    ]
+    if missing:
+        found = f" ({len(files) - len(missing)} of its {len(files)} files are there)" if len(files) > 1 else ""
+        raise UserError(f"data set {name!r} is not complete{found}:\n" + "\n".join(f"  {line}" for line in missing))
+    return DataSource(name, tuple(files), entry.get("num_samples"))
+
+
+def _entry_files(name: str, entry: dict[str, Any], folder: Path) -> list[Path]:
+    given = entry.get("file_name")
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(file, str) for file in names):
+        raise UserError(f"data set {name!r}: file_name must be a file's name or a list of them, found {given!r}")
+    return [contained(folder, file, f"data set {name!r}") for file in names]
+
+
+def _missing(file: Path, entry: dict[str, Any]) -> str:
+    line = f"{file}: not found"
+    if "kaggle" in entry:
+        line += f"; it is {file.name} of Kaggle's {entry['kaggle']}; fetch it with: {entry['fetch']}"
+    if "made_by" in entry:
+        line += f"; {entry['made_by']}"
+    return line
+
+
+def _unknown_name(name: str, dataset_dir: str, known: Iterable[str]) -> str:
+    names = sorted(set(known))
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    return (
+        f"unknown data set {name!r}: neither in {EXTENSION.name} nor in {Path(dataset_dir) / INFO}, nor a file; {hint}"
+    )
+
+
+def _read_info(dataset_dir: str) -> dict[str, Any] | None:
+    """An upstream-style registry; {} where the folder has none, None where it is not a local folder."""
+    if dataset_dir == "ONLINE" or dataset_dir.startswith("REMOTE:"):
+        return None
+    path = Path(dataset_dir) / INFO
+    if not Path(dataset_dir).is_dir():
+        raise UserError(f"--dataset_dir {dataset_dir}: no such folder; leave the flag out for {PROJECT_DATA}")
+    return _read_registry(path) if path.is_file() else {}
+
+
+def _read_registry(path: Path) -> dict[str, Any]:
+    return _parse_registry(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _parse_registry(path: Path, _mtime_ns: int) -> dict[str, Any]:
+    try:
+        registry = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from error
+    if not isinstance(registry, dict):
+        raise UserError(f"{path}: expected an object of data sets, found {type(registry).__name__}")
+    return registry

@@ -1,0 +1,46 @@
+"""Splitting by question: rows that ask the same thing never stand on both sides."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from collections.abc import Sequence
+
+from llmtuner.errors import UserError
+
+
+def question_key(prompt: str) -> str:
+    """The prompt without what does not make it another question: Unicode form, case, white space."""
+    return " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
+
+
+def split_by_key(keys: Sequence[str], val_size: float, seed: int) -> tuple[list[int], list[int]]:
+    """Row numbers of the training and validation parts, each in the order of the input.
+
+    Groups of equal keys are drawn in random order until the validation part holds the wanted number of rows; a group
+    that would overshoot is passed over, so the part is as large as asked for or, at most, a little smaller.
+
+    Args:
+        val_size: number of rows if above 1, else a share.
+
+    Raises:
+        UserError: one of the parts would be empty.
+    """
+    groups: dict[str, list[int]] = {}
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    wanted = int(val_size) if val_size > 1 else round(val_size * len(keys))
+    order = list(groups.values())
+    random.Random(seed).shuffle(order)
+    validation: list[int] = []
+    for rows in order:
+        if len(validation) + len(rows) <= wanted:
+            validation += rows
+    held_out = set(validation)
+    training = [row for row in range(len(keys)) if row not in held_out]
+    if not validation or not training:
+        raise UserError(
+            f"--val_size {val_size:g} leaves {len(training)} rows to train and {len(validation)} to validate, of "
+            f"{len(keys)} rows with {len(groups)} different questions; both sides need at least one question"
+        )
+    return training, sorted(validation)

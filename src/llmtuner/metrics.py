@@ -1,0 +1,83 @@
+"""Scores of a ranking with one right answer, with a stated rule for ties: they count as their expected value.
+
+Equal scores could be ranked in any order, so a question whose right answer ties with others counts as the mean over
+those orders. All-equal scores then give the chance level exactly, whatever the position of the answer. (Rankings that
+are written to files need one order; there ties go by letter.)
+
+Legend: Q questions, N options of one question (it may differ between questions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Scores = Sequence[float] | np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class RankOfAnswer:
+    """Where the right answer stands: after `above` better options, in any order among `tied` (itself included)."""
+
+    above: int
+    tied: int
+
+
+def rank_of_answer(scores_N: Scores, answer: int) -> RankOfAnswer:
+    """Rank of the right option.
+
+    Args:
+        scores_N: one finite number an option, higher is better.
+        answer: 0-based index of the right option.
+
+    Raises:
+        ValueError: the answer is not among the options, or a score is not finite.
+    """
+    scores = np.asarray(scores_N, dtype=np.float64)
+    if not 0 <= answer < len(scores):
+        raise ValueError(f"answer {answer} is not an index into {len(scores)} options")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"scores must be finite, found {scores.tolist()}")
+    return RankOfAnswer(int((scores > scores[answer]).sum()), int((scores == scores[answer]).sum()))
+
+
+def _expected_reciprocal(rank: RankOfAnswer, k: int) -> float:
+    places = range(rank.above + 1, rank.above + rank.tied + 1)
+    return sum(1.0 / place for place in places if place <= k) / rank.tied
+
+
+def map_at_k(scores: Iterable[Scores], answers: Iterable[int], k: int = 3) -> float:
+    """Mean average precision at k with one right answer a question: 1/rank where rank <= k, else 0.
+
+    Nothing is rescaled where there are fewer than k options. Kaggle's metric for k = 3.
+    """
+    return _mean(_expected_reciprocal(rank_of_answer(s, a), k) for s, a in zip(scores, answers, strict=True))
+
+
+def accuracy(scores: Iterable[Scores], answers: Iterable[int]) -> float:
+    """Share of questions whose right option has the highest score."""
+    return map_at_k(scores, answers, k=1)
+
+
+def _mean(values: Iterable[float]) -> float:
+    values = list(values)
+    if not values:
+        raise ValueError("no questions to score")
+    return float(np.mean(values))
+
+
+def floors(option_lengths: Sequence[Sequence[int]], answers: Sequence[int]) -> dict[str, float]:
+    """What can be had without reading a question: always the longest option (characters), and chance.
+
+    Args:
+        option_lengths: characters of each option, for each question.
+    """
+    chance = [[0.0] * len(lengths) for lengths in option_lengths]
+    return {
+        "floor_longest_map@3": map_at_k(option_lengths, answers),
+        "floor_longest_accuracy": accuracy(option_lengths, answers),
+        "floor_random_map@3": map_at_k(chance, answers),
+        "floor_random_accuracy": accuracy(chance, answers),
+    }
