@@ -1,7 +1,7 @@
 """predict_accuracy as the summer of 2023 had it: the generated text begins with the label.
 
-Upstream: the name `ComputeSimilarity` in `llamafactory.train.sft.workflow` (0.8.0 to 0.9.5). Its accuracy was there from
-v0.1.1 to v0.1.6 and fell out in an unrelated commit; the notes' 0.36 is this figure.
+Upstream: the name `ComputeSimilarity` in `llamafactory.train.sft.workflow` (0.8.0 to 0.9.5). Its accuracy was there
+from v0.1.1 to v0.1.6 and fell out in an unrelated commit; the notes' 0.36 is this figure.
 Can go when upstream reports an accuracy of generated text.
 """
 

@@ -33,7 +33,10 @@ def apply() -> None:
 def as_columns(question: Question) -> dict[str, Any]:
     """A question as a row of a `datasets.Dataset`."""
     row = asdict(question)
-    return row | {"options": list(question.options), "answer": NO_ANSWER if question.answer is None else question.answer}
+    return row | {
+        "options": list(question.options),
+        "answer": NO_ANSWER if question.answer is None else question.answer,
+    }
 
 
 def as_question(row: dict[str, Any]) -> Question:

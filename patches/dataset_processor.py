@@ -1,7 +1,7 @@
 """Upstream's dataset processors take the ready tokens of multiple-choice rows.
 
-Upstream: `llamafactory.data.loader._get_dataset_processor` (0.9.2 to 0.9.5) and the method `_encode_data_example` of the
-processors that it returns. Labels, packing, mixing with other data and generation stay upstream's own code.
+Upstream: `llamafactory.data.loader._get_dataset_processor` (0.9.2 to 0.9.5) and the method `_encode_data_example` of
+the processors that it returns. Labels, packing, mixing with other data and generation stay upstream's own code.
 Can go together with dataset_encoding.
 """
 
@@ -99,8 +99,9 @@ def _with_ready_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
         upstream = type(made)
         if not hasattr(upstream, "_encode_data_example"):
             raise SeamError(f"{upstream.__name__} has no _encode_data_example in this llamafactory")
-        made.__class__ = type(f"Ready{upstream.__name__}", (ReadyTokens, upstream), {})
-        made.keeps_questions, made.train_on_prompt = do_generate, data_args.train_on_prompt
-        return made
+        extended = type(f"Ready{upstream.__name__}", (ReadyTokens, upstream), {})
+        ready = extended(template=template, tokenizer=tokenizer, processor=processor, data_args=data_args)
+        ready.keeps_questions, ready.train_on_prompt = do_generate, data_args.train_on_prompt
+        return ready
 
     return _get_dataset_processor

@@ -87,7 +87,7 @@ def make_tiny_llama(
     )
     torch.manual_seed(seed)
     LlamaForCausalLM(config).save_pretrained(output_dir)
-    LlamaTokenizer(vocab=vocab, merges=merges, legacy=False).save_pretrained(output_dir)
+    LlamaTokenizer(vocab=vocab, merges=merges, legacy=False, add_bos_token=True).save_pretrained(output_dir)
     return output_dir
 
 
@@ -95,7 +95,9 @@ def main(argv: list[str] | None = None) -> int:
     """Read the command line and write the model; 0, or 2 with a message."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("output_dir", type=Path)
-    parser.add_argument("--text", type=Path, nargs="+", default=[DEFAULT_TEXT], help="files to learn the tokenizer from")
+    parser.add_argument(
+        "--text", type=Path, nargs="+", default=[DEFAULT_TEXT], help="files to learn the tokenizer from"
+    )
     parser.add_argument("--hidden_size", type=int, default=64)
     parser.add_argument("--num_layers", type=int, default=2)
     parser.add_argument("--vocab_size", type=int, default=2000, help="upper limit; a short text gives fewer tokens")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The entry point: every stage of LLaMA-Factory, with multiple-choice data and scores.
 
-    python src/train_bash.py --stage sft --model_name_or_path MODEL --do_train --dataset llmscience ...
-    python src/train_bash.py --help
+python src/train_bash.py --stage sft --model_name_or_path MODEL --do_train --dataset llmscience ...
+python src/train_bash.py --help
 """
 
 import sys

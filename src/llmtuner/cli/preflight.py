@@ -97,9 +97,8 @@ def _check_data(flags: Flags) -> bool:
     dataset_dir = flags.get("dataset_dir") or "data"
     local = True
     warnings: dict[tuple[str, int, str], Problem] = {}
-    for flag, purpose in (("dataset", "train"), ("eval_dataset", "predict")):
-        if flag == "dataset" and not flags.is_true("do_train"):
-            purpose = "predict"
+    for flag in ("dataset", "eval_dataset"):
+        purpose = "train" if flag == "dataset" and flags.is_true("do_train") else "predict"
         for name in _names(flags.get(flag)):
             source = find_source(name, dataset_dir)
             if source is None:

@@ -60,13 +60,18 @@ class _MarkingTokenizer:
             if position % 2:
                 ids.append(-int(piece) - 1)
                 continue
-            if self._adds_blank:
-                # The tokenizer supplies the blank at each joint; one from the literal would make it two.
-                piece = piece.removesuffix(" ") if position + 1 < len(pieces) else piece
-                piece = piece.removeprefix(" ") if position else piece
-            if piece:
-                ids += self._tokenizer.encode(piece, add_special_tokens=add_special_tokens)
+            literal = self._without_joint_blanks(piece, first=position == 0, last=position + 1 == len(pieces))
+            if literal:
+                ids += self._tokenizer.encode(literal, add_special_tokens=add_special_tokens)
         return ids
+
+    def _without_joint_blanks(self, literal: str, *, first: bool, last: bool) -> str:
+        """The tokenizer supplies the blank at each joint; one from the literal would make it two."""
+        if self._adds_blank and not last:
+            literal = literal.removesuffix(" ")
+        if self._adds_blank and not first:
+            literal = literal.removeprefix(" ")
+        return literal
 
 
 def build_skeleton(

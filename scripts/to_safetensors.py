@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Convert a folder's pickled weights (pytorch_model*.bin, adapter_model.bin) to safetensors, beside them.
+
+Weights are never read from pickle by this project: a pickle can run code. This script reads it once, with torch's
+restricted loader, for files that you trust enough to convert.
+
+    python scripts/to_safetensors.py FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+NAMES = {"pytorch_model": "model"}  # adapter_model keeps its name
+LEFT_OUT = "training_args.bin"
+
+
+def convert(folder: Path) -> list[Path]:
+    """Write one .safetensors file for each .bin file of weights; return the new files.
+
+    Raises:
+        ValueError: nothing to convert, something other than tensors inside, or a sharded model.
+    """
+    pickles = sorted(path for path in folder.glob("*.bin") if path.name != LEFT_OUT)
+    if not pickles:
+        raise ValueError(f"{folder}: no .bin file of weights in it")
+    if (folder / "pytorch_model.bin.index.json").is_file():
+        raise ValueError(
+            f"{folder}: a sharded model; load it with transformers and save it again: "
+            "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+        )
+    import torch
+    from safetensors.torch import save_file
+
+    written = []
+    for path in pickles:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+            raise ValueError(f"{path}: expected a dictionary of tensors")
+        target = path.with_name(NAMES.get(path.stem, path.stem) + ".safetensors")
+        # A tensor of its own for each name: safetensors refuses shared memory.
+        save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, target, {"format": "pt"})
+        written.append(target)
+    return written
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Convert one folder; 0, or 2 with a message."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args(argv).folder
+    try:
+        for path in convert(folder):
+            print(f"Wrote {path}")
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Shared fixtures: a tiny random Llama, the questions that ship with the project, the real data where it lies."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "data" / "demo" / "questions.jsonl"
+
+
+def load_script(name: str):
+    """A script of scripts/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory) -> Path:
+    """A folder with a random Llama of Llama-2's form and a tokenizer trained on the demo questions."""
+    folder = tmp_path_factory.mktemp("models") / "tiny llama"  # a blank, as users' paths have them
+    load_script("make_tiny_llama").make_tiny_llama(
+        folder, [DEMO], hidden_size=64, num_layers=2, vocab_size=1000, seed=0
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_records() -> list[dict]:
+    return [json.loads(line) for line in DEMO.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data; tests that need it are skipped where it is not."""
+    folder = os.environ.get("LLMSCIENCE_REAL_DATA")
+    if not folder:
+        pytest.skip("LLMSCIENCE_REAL_DATA is not set: the real Kaggle, ARC and ScienceQA files are not here")
+    if not Path(folder).is_dir():
+        pytest.skip(f"LLMSCIENCE_REAL_DATA={folder} is not a folder")
+    return Path(folder)

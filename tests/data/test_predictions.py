@@ -1,0 +1,63 @@
+"""The files that a prediction leaves."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtuner.data.predictions import Prediction, write_predictions
+
+
+def test_files_have_the_order_and_the_form_of_the_contract(tmp_path):
+    predictions = [
+        Prediction(id="007", scores=(0.1, 2.0, -1.0, 0.5, 0.4), answer=1),
+        Prediction(id="x,y", scores=(1.0, 3.0)),
+    ]
+    write_predictions(predictions, tmp_path / "new folder")
+    lines = [json.loads(line) for line in (tmp_path / "new folder" / "predictions.jsonl").open()]
+    assert [line["id"] for line in lines] == ["007", "x,y"]
+    assert lines[0]["ranking"] == ["B", "D", "E", "A", "C"]
+    assert lines[0]["answer"] == "B"
+    assert "answer" not in lines[1]
+    assert "dataset" not in lines[0]
+    assert lines[0]["scores"]["C"] == -1.0
+    assert sum(lines[0]["probabilities"].values()) == pytest.approx(1)
+    with (tmp_path / "new folder" / "submission.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["id", "prediction"], ["007", "B D E"], ["x,y", "B A"]]
+    assert sorted(p.name for p in (tmp_path / "new folder").iterdir()) == ["predictions.jsonl", "submission.csv"]
+
+
+def test_the_data_set_is_named_where_there_are_several(tmp_path):
+    write_predictions([Prediction("1", (0.0, 1.0), dataset="a"), Prediction("1", (0.0, 1.0), dataset="b")], tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").open()]
+    assert [line["dataset"] for line in lines] == ["a", "b"]
+
+
+def test_equal_scores_rank_by_letter():
+    assert Prediction("1", (0.0, 1.0, 1.0, 0.0)).ranking == "BCAD"
+
+
+@given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=2, max_size=10))
+def test_scores_come_back_unrounded_and_probabilities_are_finite(scores):
+    prediction = Prediction("1", tuple(scores))
+    assert sum(prediction.probabilities) == pytest.approx(1)
+    best = max(range(len(scores)), key=lambda i: scores[i])
+    assert scores["ABCDEFGHIJ".index(prediction.ranking[0])] == scores[best]
+
+
+def test_an_earlier_file_stays_whole_when_writing_fails(tmp_path, monkeypatch):
+    """A full disk in the middle of a write left half a submission."""
+    write_predictions([Prediction("1", (0.0, 1.0))], tmp_path)
+    before = (tmp_path / "submission.csv").read_text()
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_predictions([Prediction("2", (1.0, 0.0))], tmp_path)
+    assert (tmp_path / "submission.csv").read_text() == before

@@ -1,0 +1,76 @@
+"""Scores against enumeration and their stated rules."""
+
+from __future__ import annotations
+
+from itertools import pairwise, permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtuner.metrics import accuracy, floors, map_at_k, rank_of_answer
+
+small_scores = st.lists(st.integers(-2, 2), min_size=2, max_size=6)
+
+
+def enumerated_map(scores: list[int], answer: int, k: int) -> float:
+    """The mean over every order in which equal scores could have been ranked."""
+    orders = [
+        order
+        for order in permutations(range(len(scores)))
+        if all(scores[a] >= scores[b] for a, b in pairwise(order))
+    ]
+    places = [order.index(answer) + 1 for order in orders]
+    return sum(1 / place if place <= k else 0 for place in places) / len(places)
+
+
+@given(small_scores, st.data(), st.integers(1, 4))
+def test_ties_count_as_the_mean_over_their_orders(scores, data, k):
+    answer = data.draw(st.integers(0, len(scores) - 1))
+    assert map_at_k([scores], [answer], k) == pytest.approx(enumerated_map(scores, answer, k), abs=1e-12)
+
+
+@given(small_scores, st.data())
+def test_the_position_of_the_answer_does_not_matter(scores, data):
+    answer = data.draw(st.integers(0, len(scores) - 1))
+    order = data.draw(st.permutations(range(len(scores))))
+    moved = [scores[i] for i in order]
+    assert map_at_k([moved], [order.index(answer)]) == map_at_k([scores], [answer])
+
+
+def test_without_ties_it_is_kaggles_metric():
+    ranked_1_2_3_4 = [[4.0, 3, 2, 1, 0]] * 4
+    assert map_at_k(ranked_1_2_3_4, [0, 1, 2, 3]) == pytest.approx((1 + 1 / 2 + 1 / 3 + 0) / 4)
+    assert accuracy(ranked_1_2_3_4, [0, 1, 2, 3]) == 0.25
+
+
+def test_nothing_is_rescaled_for_two_options():
+    assert map_at_k([[0.0, 1.0]], [0]) == 0.5
+
+
+def test_chance_level_of_five_options():
+    figures = floors([[7] * 5, [1, 2, 3, 4, 5]], [2, 4])
+    assert figures["floor_random_map@3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 5)
+    assert figures["floor_random_accuracy"] == pytest.approx(0.2)
+    assert figures["floor_longest_accuracy"] == pytest.approx((0.2 + 1) / 2), "equal lengths are a tie, not a win"
+
+
+def test_an_exact_tie_is_not_a_win():
+    """Ranking libraries disagree here; by position, option A would always win."""
+    assert accuracy([[0.5, 0.5]], [0]) == accuracy([[0.5, 0.5]], [1]) == 0.5
+
+
+@pytest.mark.parametrize("answer", [-1, 3])
+def test_an_answer_outside_the_options_is_refused(answer):
+    with pytest.raises(ValueError, match="not an index"):
+        rank_of_answer([1.0, 2.0, 3.0], answer)
+
+
+def test_nan_is_refused_rather_than_ranked_last():
+    with pytest.raises(ValueError, match="finite"):
+        map_at_k([[float("nan"), 1.0]], [0])
+
+
+def test_no_questions_have_no_score():
+    with pytest.raises(ValueError, match="no questions"):
+        accuracy([], [])
