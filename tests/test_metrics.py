@@ -16,9 +16,7 @@ small_scores = st.lists(st.integers(-2, 2), min_size=2, max_size=6)
 def enumerated_map(scores: list[int], answer: int, k: int) -> float:
     """The mean over every order in which equal scores could have been ranked."""
     orders = [
-        order
-        for order in permutations(range(len(scores)))
-        if all(scores[a] >= scores[b] for a, b in pairwise(order))
+        order for order in permutations(range(len(scores))) if all(scores[a] >= scores[b] for a, b in pairwise(order))
     ]
     places = [order.index(answer) + 1 for order in orders]
     return sum(1 / place if place <= k else 0 for place in places) / len(places)

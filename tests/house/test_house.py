@@ -63,7 +63,7 @@ def test_imports_run_one_way(path):
         if name.split(".")[0] in ("llmtuner", "patches"):
             there = room(name)
             # `from llmtuner.data import load` names room and module; a name in a package's __init__ is the room's own
-            assert there in allowed or name.split(".")[0] == "llmtuner" and there not in INWARDS, f"{here} -> {name}"
+            assert there in allowed or (name.split(".")[0] == "llmtuner" and there not in INWARDS), f"{here} -> {name}"
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.is_relative_to(ROOT / "src")], ids=module_name)
@@ -74,7 +74,9 @@ def test_only_patches_and_the_runner_touch_upstream(path):
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in MODULES if room(module_name(p)) in ("llmtuner.cli", "llmtuner.data", "llmtuner")], ids=module_name
+    "path",
+    [p for p in MODULES if room(module_name(p)) in ("llmtuner.cli", "llmtuner.data", "llmtuner")],
+    ids=module_name,
 )
 def test_the_front_end_imports_nothing_heavy_at_the_top(path):
     heavy = {name for name in imports(parse(path), top_only=True) if name.split(".")[0] in HEAVY}

@@ -44,11 +44,13 @@ class Flags:
             UserError: a word belongs to no flag, or something with dashes is neither a flag nor a value.
         """
         flags = cls()
-        name, values, closed = "", [], True  # type: str, list[str], bool
+        name = ""
+        values: list[str] = []
+        closed = True  # no word can follow: nothing was begun yet, or it was --name=value
         for word in argv:
             if _is_value(word):
                 if closed:
-                    raise UserError(_stray(word, name, values))
+                    raise UserError(_stray(word, name))
                 values.append(word)
                 continue
             flags._add(name, values)
@@ -181,21 +183,21 @@ def _read_flag(word: str) -> tuple[str, str | None]:
     return _canonical(match[1]), match[2]
 
 
-def _stray(word: str, name: str, values: Sequence[str]) -> str:
+def _stray(word: str, name: str) -> str:
     if not name:
         return (
             f"{word!r} stands before any flag and belongs to none: flags look like --name value; a config file "
             "(.yaml, .yml, .json) comes first"
         )
-    return f"{word!r} follows --{name}={' '.join(values)}, which is complete: put a value with blanks in quotes"
+    return f"{word!r} belongs to no flag: --{name}=... before it is complete; put a value with blanks in quotes"
 
 
 def _check_several(name: str, values: Sequence[str]) -> None:
     if name not in LIST_FLAGS:
         several = ", ".join(f"--{flag}" for flag in sorted(LIST_FLAGS))
         raise UserError(
-            f"{values[1]!r} belongs to no flag: --{name} has its value, {values[0]!r}, already; put a value with blanks "
-            f"in quotes, separate names with commas only. (Several values go with {several}.)"
+            f"{values[1]!r} belongs to no flag: --{name} before it has its value already; put a value with blanks in "
+            f"quotes and separate names by commas alone (only {several} take several values)"
         )
     for value in values:
         if value.startswith("-") and value != "-" and not _NEGATIVE_FOR_ARGPARSE.fullmatch(value) and " " not in value:

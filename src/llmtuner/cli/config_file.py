@@ -1,0 +1,233 @@
+"""Config files as flags: `cfg.yaml [key=value ...] [--key value ...]`, YAML or JSON, flat as upstream's.
+
+Everything becomes words of a command line, so that files, flags and legacy names go one way from here on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from llmtuner.cli.flags import LIST_FLAGS, Flags
+from llmtuner.errors import UserError
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+# Upstream types these as str and splits them at commas itself. The last line: old names for such fields.
+COMMA_FLAGS = frozenset(
+    ["dataset", "eval_dataset", "interleave_probs", "adapter_name_or_path", "add_tokens", "add_special_tokens", "freeze_trainable_modules", "freeze_extra_modules", "additional_target", "lora_target", "oft_target", "galore_target", "apollo_target", "ref_model_adapters", "reward_model_adapters", "profile_modules", "checkpoint_dir", "new_special_tokens", "ref_model_checkpoint", "dpo_ref_model_checkpoint", "reward_model_checkpoint"]
+)
+# On a command line these take a mapping as JSON text.
+JSON_FLAGS = frozenset(
+    ["accelerator_config", "deepspeed", "fsdp_config", "gradient_checkpointing_kwargs", "lr_scheduler_kwargs", "ray_init_kwargs", "sglang_config", "vllm_config"]
+)
+# A list in a file, but one word on a command line.
+_ONE_ITEM_LISTS = frozenset({"optim_target_modules", "report_to"})
+# YAML reads a bare `no` as false; here it is the name of a strategy.
+_NO_IS_A_NAME = frozenset({"eval_strategy", "evaluation_strategy", "logging_strategy", "save_strategy"})
+
+
+def is_config(word: str) -> bool:
+    """Whether a first argument names a config file."""
+    return word.lower().endswith(SUFFIXES)
+
+
+def read_config(path: str, overrides: Sequence[str] = ()) -> Flags:
+    """Read a flat YAML or JSON file into flags.
+
+    Args:
+        path: the file; its suffix says which of the two it is.
+        overrides: the words after it: `key=value` first, then `--key value` as on a command line.
+
+    Raises:
+        UserError: what is wrong, with file and line.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    start = next((i for i, word in enumerate(overrides) if word.startswith("-")), len(overrides))
+    assignments, rest = overrides[:start], overrides[start:]
+    given: dict[str, str] = {}  # key -> the override it came from
+    try:
+        config = _load(path)
+        for word in assignments:
+            config = OmegaConf.merge(config, _read_override(word))
+            given[re.split(r"[.\[=]", word, maxsplit=1)[0]] = word
+    except OmegaConfBaseException as error:
+        raise UserError(f"{path}: {str(error).splitlines()[0]}") from error
+    flags = Flags()
+    for key, value in OmegaConf.to_container(config).items():
+        where = f"override {given[key]!r}" if key in given else locate_key(path, str(key))
+        _set(flags, key, value, where)
+    later = Flags.from_argv(rest)
+    flags.notices += later.notices
+    for name in later:
+        if name in map(_canonical, given):
+            flags.notices.append(f"--{name} is given twice after {path}: the last one holds")
+        flags.set(name, *later.values(name))
+    return flags
+
+
+def locate_key(path: str, key: str) -> str:
+    """`file:line` of a key at the top of a config file; only `file` where it cannot be found."""
+    import yaml
+
+    try:
+        text = _read_text(path)
+    except UserError:
+        return path
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)  # JSON, too, is YAML as a rule
+        for node, _ in root.value if isinstance(root, yaml.MappingNode) else ():
+            if _canonical(str(node.value)) == _canonical(key):
+                return f"{path}:{node.start_mark.line + 1}"
+    except yaml.YAMLError:
+        line = _json_key_line(text, key)
+        return f"{path}:{line}" if line else path
+    return path
+
+
+def _load(path: str) -> Any:
+    """The file as an OmegaConf mapping, checked to be one."""
+    if not is_config(path):
+        raise UserError(f"{path}: a config file ends in {', '.join(SUFFIXES)}")
+    text = _read_text(path)
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty; expected `key: value` lines")
+    return _load_json(path, text) if path.lower().endswith(".json") else _load_yaml(path, text)
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such config file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+
+
+def _load_yaml(path: str, text: str) -> Any:
+    import io
+
+    import yaml
+    from omegaconf import OmegaConf
+
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is None:
+            raise UserError(f"{path}: the file holds comments only; expected `key: value` lines")
+        if not isinstance(root, yaml.MappingNode):
+            line = root.start_mark.line + 1
+            raise UserError(f"{path}:{line}: expected `key: value` lines, found {_node_kind(root)}")
+        return OmegaConf.load(io.StringIO(text))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
+        raise UserError(f"{where}: {error.problem or 'this is not YAML'}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _load_json(path: str, text: str) -> Any:
+    from omegaconf import OmegaConf
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in result:
+                line = _json_key_line(text, key, occurrence=2)
+                raise UserError(f"{path}:{line}: the key {key!r} stands here for the second time")
+            result[key] = value
+        return result
+
+    try:
+        content = json.loads(text, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno}:{error.colno}: this is not JSON: {error.msg}") from error
+    if not isinstance(content, dict):
+        raise UserError(f'{path}:1: expected {{"key": value, ...}}, found {_kind(content)}')
+    return OmegaConf.create(content)
+
+
+def _read_override(word: str) -> Any:
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if "=" not in word.lstrip("="):
+        raise UserError(f"{word!r} after a config file: expected key=value or --key value")
+    try:
+        return OmegaConf.from_cli([word])
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"override {word!r}: the value is not YAML; put it in quotes") from error
+
+
+def _set(flags: Flags, key: Any, value: Any, where: str) -> None:
+    if not isinstance(key, str) or not key.replace("-", "_").isidentifier():
+        raise UserError(f"{where}: {key!r} is no flag name; keys are flag names without the dashes")
+    if value is None:
+        return
+    name = _canonical(key)
+    if name in flags:
+        raise UserError(f"{where}: the key {key!r} is given twice, with and without dashes")
+    try:
+        flags.set(name, *_words(name, value))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _words(name: str, value: Any) -> list[str]:
+    """A value of the file as the words of a command line."""
+    if isinstance(value, dict):
+        if name not in JSON_FLAGS:
+            raise UserError(
+                f"{name} takes one value, found a mapping; config files are flat, and only {', '.join(sorted(JSON_FLAGS))} "
+                "take a mapping"
+            )
+        return [json.dumps(value, ensure_ascii=False)]
+    if not isinstance(value, list):
+        return [_word(name, value)]
+    items = [_word(name, item) for item in value]
+    if not items:
+        raise UserError(f"{name} is an empty list; leave the key out")
+    if name in LIST_FLAGS or (name in _ONE_ITEM_LISTS and len(items) == 1):
+        return items
+    if name not in COMMA_FLAGS:
+        raise UserError(f"{name} takes one value, found a list of {len(items)}")
+    if with_comma := [item for item in items if "," in item]:
+        raise UserError(f"{name}: {with_comma[0]!r} has a comma in it, but the items are joined by commas")
+    return [",".join(items)]
+
+
+def _word(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        if value is False and name in _NO_IS_A_NAME:
+            return "no"
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return repr(value)
+    raise UserError(f"{name} takes text, a number or true/false, found {_kind(value)}")
+
+
+def _json_key_line(text: str, key: str, occurrence: int = 1) -> int:
+    """Line of a key in JSON text, 0 where it cannot be found."""
+    found = list(re.finditer(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text))
+    return text.count("\n", 0, found[occurrence - 1].start()) + 1 if len(found) >= occurrence else 0
+
+
+def _canonical(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _kind(value: Any) -> str:
+    names = {"dict": "a mapping", "list": "a list", "str": "text", "NoneType": "null", "bytes": "binary data"}
+    return names.get(type(value).__name__, f"the {type(value).__name__} {value!r}")
+
+
+def _node_kind(node: Any) -> str:
+    return {"sequence": "a list", "scalar": "text"}.get(node.id, node.id)

@@ -1,0 +1,7 @@
+"""One form a file: how the columns of a data set become questions. Adding one: CONTRIBUTING.md."""
+
+from llmtuner.data.forms import arc, kaggle, scienceqa
+from llmtuner.data.forms.form import Form
+
+FORMS: dict[str, Form] = {"kaggle": kaggle.FORM, "arc": arc.FORM, "scienceqa": scienceqa.FORM}
+KNOWN_COLUMNS = frozenset(name for form in FORMS.values() for name in form.columns)

@@ -1,0 +1,104 @@
+"""Runs that meet an earlier one in their output folder."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmtuner.cli.earlier_run import find_checkpoints, settle_earlier_run
+from llmtuner.cli.flags import Flags
+from llmtuner.errors import UserError
+
+
+def checkpoint(output_dir, step, *, max_steps=30, epoch=None, files=("optimizer.pt", "scheduler.pt", "rng_state.pth")):
+    folder = output_dir / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    state = {"global_step": step, "max_steps": max_steps, "epoch": epoch if epoch is not None else step / 10}
+    (folder / "trainer_state.json").write_text(json.dumps(state))
+    for name in ("adapter_model.safetensors", *files):
+        (folder / name).write_bytes(b"weights")
+    return folder
+
+
+def flags(output_dir, **more):
+    return Flags({"output_dir": [str(output_dir)], **{name: [str(value)] for name, value in more.items()}})
+
+
+def test_a_finished_run_is_not_overwritten_by_training_nothing(tmp_path):
+    checkpoint(tmp_path, 30)
+    with pytest.raises(UserError, match=r"finished run.*--overwrite_output_dir.*--num_train_epochs"):
+        settle_earlier_run(flags(tmp_path))
+
+
+@pytest.mark.parametrize("more", [{"num_train_epochs": 5}, {"max_steps": 40}])
+def test_more_epochs_or_steps_go_on_from_the_last_checkpoint(tmp_path, more, capsys):
+    folder = checkpoint(tmp_path, 30)
+    given = flags(tmp_path, **more)
+    settle_earlier_run(given)
+    assert given.get("resume_from_checkpoint") == str(folder)
+    assert "step 30" in capsys.readouterr().err
+
+
+def test_steps_that_are_done_are_done_whatever_the_epochs(tmp_path):
+    checkpoint(tmp_path, 30)
+    with pytest.raises(UserError, match="finished"):
+        settle_earlier_run(flags(tmp_path, max_steps=30, num_train_epochs=100))
+
+
+def test_overwriting_is_the_users_word(tmp_path):
+    checkpoint(tmp_path, 30)
+    given = Flags({"output_dir": [str(tmp_path)], "overwrite_output_dir": []})
+    settle_earlier_run(given)
+    assert "resume_from_checkpoint" not in given
+
+
+def test_an_unfinished_run_goes_on_and_says_from_where_and_with_what(tmp_path, capsys):
+    checkpoint(tmp_path, 5)
+    folder = checkpoint(tmp_path, 20, files=("optimizer.pt", "scheduler.pt"))
+    given = flags(tmp_path)
+    settle_earlier_run(given)
+    assert given.get("resume_from_checkpoint") == str(folder)
+    said = capsys.readouterr().err
+    assert "step 20 of 30, epoch 2.00" in said
+    assert "restored: weights, optimizer, schedule" in said
+    assert "NOT restored, because not saved: random state" in said
+
+
+def test_a_checkpoint_that_was_killed_while_saving_is_passed_over(tmp_path, capsys):
+    """The newest folder, half written, stopped every later run, with good checkpoints beside it."""
+    good = checkpoint(tmp_path, 10)
+    (tmp_path / "checkpoint-20").mkdir()
+    given = flags(tmp_path)
+    settle_earlier_run(given)
+    assert given.get("resume_from_checkpoint") == str(good)
+    assert "passed over" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "trainer_state.json").write_text("{"), "damaged"),
+        (lambda folder: (folder / "trainer_state.json").unlink(), "missing"),
+        (lambda folder: (folder / "adapter_model.safetensors").write_bytes(b""), "empty"),
+    ],
+)
+def test_only_damaged_checkpoints_are_an_error(tmp_path, damage, said):
+    damage(checkpoint(tmp_path, 10))
+    assert said in find_checkpoints(tmp_path)[0].defects[0]
+    with pytest.raises(UserError, match="no complete checkpoint"):
+        settle_earlier_run(flags(tmp_path))
+    with pytest.raises(UserError, match="not a complete checkpoint"):
+        settle_earlier_run(flags(tmp_path, resume_from_checkpoint=tmp_path / "checkpoint-10"))
+
+
+def test_checkpoints_count_by_step_not_by_name(tmp_path):
+    for step in (9, 10, 100):
+        checkpoint(tmp_path, step)
+    assert [c.step for c in find_checkpoints(tmp_path)] == [9, 10, 100]
+
+
+def test_a_fresh_folder_is_left_alone(tmp_path):
+    given = flags(tmp_path / "new")
+    settle_earlier_run(given)
+    assert "resume_from_checkpoint" not in given
