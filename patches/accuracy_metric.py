@@ -35,7 +35,7 @@ def _with_accuracy(upstream: type) -> type:
     from llamafactory.extras.constants import IGNORE_INDEX
 
     @dataclass
-    class ComputeSimilarity(upstream):  # type: ignore[misc, valid-type]
+    class ComputeSimilarity(upstream):
         labelled_only = False  # set for questions: a test set may have no answers, or some
 
         def _dump(self) -> dict[str, float] | None:

@@ -46,7 +46,7 @@ def build_parser() -> Any:
 
 def _with_our_flags(base: type) -> type:
     @dataclass
-    class DataArguments(base):  # type: ignore[misc, valid-type]
+    class DataArguments(base):
         dataset_dir: str = field(
             default=str(PROJECT_DATA), metadata={"help": "Folder with dataset_info.json; default: the project's data/."}
         )

@@ -36,7 +36,7 @@ def apply() -> None:
 
 
 def _with_scores(upstream: type) -> type:
-    class CustomSeq2SeqTrainer(upstream):  # type: ignore[misc, valid-type]
+    class CustomSeq2SeqTrainer(upstream):
         def __init__(self, *args: Any, data_collator: Any = None, **kwargs: Any) -> None:
             super().__init__(*args, data_collator=_without_questions(data_collator), **kwargs)
             self._predictions: list[Prediction] = []
@@ -108,7 +108,7 @@ def _metrics(
     known = [(p, row) for p, row in zip(predictions, rows, strict=True) if p.answer is not None]
     if not known:
         return {}
-    scores, answers = [p.scores for p, _ in known], [p.answer for p, _ in known]
+    scores, answers = [p.scores for p, _ in known], [int(row["answer"]) for _, row in known]
     figures: dict[str, float | int | str] = {
         f"{prefix}_map@3": map_at_k(scores, answers),
         f"{prefix}_top1_accuracy": accuracy(scores, answers),

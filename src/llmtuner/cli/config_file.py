@@ -11,23 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llmtuner.cli.flags import LIST_FLAGS, Flags
+from llmtuner.cli.config_values import kind, words_of
+from llmtuner.cli.flags import Flags
 from llmtuner.errors import UserError
 
 SUFFIXES = (".yaml", ".yml", ".json")
-
-# Upstream types these as str and splits them at commas itself. The last line: old names for such fields.
-COMMA_FLAGS = frozenset(
-    ["dataset", "eval_dataset", "interleave_probs", "adapter_name_or_path", "add_tokens", "add_special_tokens", "freeze_trainable_modules", "freeze_extra_modules", "additional_target", "lora_target", "oft_target", "galore_target", "apollo_target", "ref_model_adapters", "reward_model_adapters", "profile_modules", "checkpoint_dir", "new_special_tokens", "ref_model_checkpoint", "dpo_ref_model_checkpoint", "reward_model_checkpoint"]
-)
-# On a command line these take a mapping as JSON text.
-JSON_FLAGS = frozenset(
-    ["accelerator_config", "deepspeed", "fsdp_config", "gradient_checkpointing_kwargs", "lr_scheduler_kwargs", "ray_init_kwargs", "sglang_config", "vllm_config"]
-)
-# A list in a file, but one word on a command line.
-_ONE_ITEM_LISTS = frozenset({"optim_target_modules", "report_to"})
-# YAML reads a bare `no` as false; here it is the name of a strategy.
-_NO_IS_A_NAME = frozenset({"eval_strategy", "evaluation_strategy", "logging_strategy", "save_strategy"})
 
 
 def is_config(word: str) -> bool:
@@ -35,7 +23,7 @@ def is_config(word: str) -> bool:
     return word.lower().endswith(SUFFIXES)
 
 
-def read_config(path: str, overrides: Sequence[str] = ()) -> Flags:
+def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Flags:
     """Read a flat YAML or JSON file into flags.
 
     Args:
@@ -48,6 +36,7 @@ def read_config(path: str, overrides: Sequence[str] = ()) -> Flags:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    path = str(path)
     start = next((i for i, word in enumerate(overrides) if word.startswith("-")), len(overrides))
     assignments, rest = overrides[:start], overrides[start:]
     given: dict[str, str] = {}  # key -> the override it came from
@@ -71,10 +60,11 @@ def read_config(path: str, overrides: Sequence[str] = ()) -> Flags:
     return flags
 
 
-def locate_key(path: str, key: str) -> str:
+def locate_key(path: str | Path, key: str) -> str:
     """`file:line` of a key at the top of a config file; only `file` where it cannot be found."""
     import yaml
 
+    path = str(path)
     try:
         text = _read_text(path)
     except UserError:
@@ -148,7 +138,7 @@ def _load_json(path: str, text: str) -> Any:
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}:{error.colno}: this is not JSON: {error.msg}") from error
     if not isinstance(content, dict):
-        raise UserError(f'{path}:1: expected {{"key": value, ...}}, found {_kind(content)}')
+        raise UserError(f'{path}:1: expected {{"key": value, ...}}, found {kind(content)}')
     return OmegaConf.create(content)
 
 
@@ -174,44 +164,9 @@ def _set(flags: Flags, key: Any, value: Any, where: str) -> None:
     if name in flags:
         raise UserError(f"{where}: the key {key!r} is given twice, with and without dashes")
     try:
-        flags.set(name, *_words(name, value))
+        flags.set(name, *words_of(name, value))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-
-
-def _words(name: str, value: Any) -> list[str]:
-    """A value of the file as the words of a command line."""
-    if isinstance(value, dict):
-        if name not in JSON_FLAGS:
-            raise UserError(
-                f"{name} takes one value, found a mapping; config files are flat, and only {', '.join(sorted(JSON_FLAGS))} "
-                "take a mapping"
-            )
-        return [json.dumps(value, ensure_ascii=False)]
-    if not isinstance(value, list):
-        return [_word(name, value)]
-    items = [_word(name, item) for item in value]
-    if not items:
-        raise UserError(f"{name} is an empty list; leave the key out")
-    if name in LIST_FLAGS or (name in _ONE_ITEM_LISTS and len(items) == 1):
-        return items
-    if name not in COMMA_FLAGS:
-        raise UserError(f"{name} takes one value, found a list of {len(items)}")
-    if with_comma := [item for item in items if "," in item]:
-        raise UserError(f"{name}: {with_comma[0]!r} has a comma in it, but the items are joined by commas")
-    return [",".join(items)]
-
-
-def _word(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        if value is False and name in _NO_IS_A_NAME:
-            return "no"
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | float):
-        return repr(value)
-    raise UserError(f"{name} takes text, a number or true/false, found {_kind(value)}")
 
 
 def _json_key_line(text: str, key: str, occurrence: int = 1) -> int:
@@ -222,11 +177,6 @@ def _json_key_line(text: str, key: str, occurrence: int = 1) -> int:
 
 def _canonical(name: str) -> str:
     return name.replace("-", "_")
-
-
-def _kind(value: Any) -> str:
-    names = {"dict": "a mapping", "list": "a list", "str": "text", "NoneType": "null", "bytes": "binary data"}
-    return names.get(type(value).__name__, f"the {type(value).__name__} {value!r}")
 
 
 def _node_kind(node: Any) -> str:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmtuner.cli.config_file import read_config
+from llmtuner.cli.config_file import is_config, read_config
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.help import help_text
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except UserError as error:
-        if "--debug" in words:
+        if "--traceback" in words:
             traceback.print_exc()
         if is_first_process():
             print(f"error: {error}", file=sys.stderr)
@@ -61,7 +61,7 @@ def _run(words: list[str]) -> int:
         return DONE
 
     notices = [*flags.notices, *translate(flags), *apply_profile(flags)]
-    flags.remove("debug_errors")
+    flags.remove("traceback")
     if "dataset_dir" not in flags:
         flags.set("dataset_dir", str(PROJECT_DATA))
     _say(notices)
@@ -83,7 +83,7 @@ def _run(words: list[str]) -> int:
 
 def _config_file(words: Sequence[str]) -> Path | None:
     """The configuration file that a command begins with, if it does."""
-    return Path(words[0]) if words and words[0].endswith((".yaml", ".yml", ".json")) else None
+    return Path(words[0]) if words and is_config(words[0]) else None
 
 
 def _read(words: list[str]) -> Flags:

@@ -18,8 +18,8 @@ from llmtuner.data.readers import READERS
 from llmtuner.data.readers.table import Table
 from llmtuner.errors import DataError
 
-# From this share of rows on, blank last options mean "no such option". Kaggle's 6,000 has 2 rows with a blank E (0.03 %,
-# a defect); the 60,000-row mix has 22.7 %, a source with four options.
+# From this share of rows on, blank last options mean "no such option". Kaggle's 6,000 has 2 rows with a blank E, a
+# defect (0.03 %); the 60,000-row mix has 22.7 %, a source with four options.
 MIXED_SHARE = 0.01
 
 

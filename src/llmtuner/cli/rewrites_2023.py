@@ -1,0 +1,173 @@
+"""The old flags that are more than a rename: each function changes the flags and returns its notice."""
+
+from __future__ import annotations
+
+from llmtuner.cli.flags import Flags
+from llmtuner.errors import UserError
+
+# Each length of 2023 counted alone: so many tokens of the prompt, so many of the answer.
+_LENGTH_2023 = 512
+
+
+def refuse_both(flags: Flags, old: str, new: str) -> None:
+    """Refuse an old name beside the one that it has today."""
+    if new in flags:
+        raise UserError(f"--{old} is --{new} today, and both are given: keep --{new}")
+
+
+def checkpoint_dir(flags: Flags, name: str) -> str:
+    """Where 2023 kept what was trained: an adapter, or for full tuning the whole model."""
+    tuning = flags.get("finetuning_type") or "lora"
+    if tuning == "freeze":
+        raise UserError(
+            "--checkpoint_dir with --finetuning_type freeze cannot be used today: in 2023 such folders held the "
+            "trained layers only; give a folder with the whole model as --model_name_or_path"
+        )
+    if tuning != "full":
+        refuse_both(flags, name, "adapter_name_or_path")
+        flags.rename(name, "adapter_name_or_path")
+        return "--checkpoint_dir is --adapter_name_or_path today"
+    folder = flags.get(name) or ""
+    if "," in folder:
+        raise UserError(f"--checkpoint_dir {folder}: with --finetuning_type full it names one folder")
+    flags.set("model_name_or_path", folder)
+    flags.remove(name)
+    return f"--checkpoint_dir with --finetuning_type full is --model_name_or_path {folder} today, in place of the other"
+
+
+def resume_lora_training(flags: Flags, name: str) -> str:
+    """Turned round since: 2023 asked whether to go on, today's flag whether to begin anew."""
+    refuse_both(flags, name, "create_new_adapter")
+    goes_on = flags.is_true(name)
+    flags.remove(name)
+    if goes_on:
+        return "--resume_lora_training is left out: training a given adapter further is the default"
+    flags.set("create_new_adapter", "true")
+    return "--resume_lora_training false is --create_new_adapter true today"
+
+
+def lengths(flags: Flags, name: str) -> str:
+    """The two lengths of 2023 as one; a missing one counts 512, as it did."""
+    names = ("max_source_length", "max_target_length")
+    words = [flags.get(each) for each in names]
+    given = " and ".join(f"--{each}" for each in names if each in flags)
+    tokens = [_LENGTH_2023 if word is None else _whole(each, word) for each, word in zip(names, words, strict=True)]
+    for each in names:
+        flags.remove(each)
+    if "cutoff_len" in flags:
+        return f"{given} left out: --cutoff_len is given and bounds prompt and answer together"
+    flags.set("cutoff_len", str(sum(tokens)))
+    return f"{given} make --cutoff_len {tokens[0]} + {tokens[1]} = {sum(tokens)} today"
+
+
+def _whole(name: str, word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise UserError(f"--{name}: expected a whole number, found {word!r}") from None
+
+
+def system(flags: Flags, name: str) -> str:
+    """One system prompt for all data sets."""
+    if "|" in (flags.get(name) or ""):
+        raise UserError(
+            f"--{name} with | held one text for each data set in 2023; today --default_system is one text, and a "
+            "data set's own stands in its column `system`"
+        )
+    refuse_both(flags, name, "default_system")
+    flags.rename(name, "default_system")
+    return f"--{name} is --default_system today"
+
+
+def split(flags: Flags, name: str) -> str:
+    """Which split of a data set to read."""
+    split = flags.get(name)
+    if split != "train":
+        raise UserError(f'--split {split} cannot be used today: write "split": "{split}" into the data set\'s entry')
+    flags.remove(name)
+    return "--split train is left out: it is the default"
+
+
+def num_layer_trainable(flags: Flags, name: str) -> str:
+    """Freeze tuning, how many layers: a rename, but the default of its partner has changed since."""
+    refuse_both(flags, name, "freeze_trainable_layers")
+    flags.rename(name, "freeze_trainable_layers")
+    partner = "name_module_trainable" in flags or "freeze_trainable_modules" in flags
+    hint = "" if partner else "; --freeze_trainable_modules is all by default (mlp in 2023)"
+    return f"--{name} is --freeze_trainable_layers today{hint}"
+
+
+def name_module_trainable(flags: Flags, name: str) -> str:
+    """Freeze tuning, which modules: a rename, but the default of its partner has changed since."""
+    refuse_both(flags, name, "freeze_trainable_modules")
+    flags.rename(name, "freeze_trainable_modules")
+    partner = "num_layer_trainable" in flags or "freeze_trainable_layers" in flags
+    hint = "" if partner else "; --freeze_trainable_layers is 2 by default (3 in 2023)"
+    return f"--{name} is --freeze_trainable_modules today{hint}"
+
+
+def save_safetensors(flags: Flags, name: str) -> str:
+    """Whether to save safetensors rather than pickle: always, today."""
+    wanted = flags.is_true(name)
+    flags.remove(name)
+    return f"--{name} is left out: weights are always saved as safetensors" + ("" if wanted else ", never as pickle")
+
+
+def warmup_ratio(flags: Flags, name: str) -> str:
+    """A share of the steps: `warmup_steps` takes shares as well now."""
+    refuse_both(flags, name, "warmup_steps")
+    ratio = flags.get(name) or ""
+    # 1 and more would be read as a number of steps.
+    if not 0 <= _number(name, ratio) < 1:
+        raise UserError(f"--warmup_ratio {ratio}: expected a share of the steps, from 0 up to but not including 1")
+    flags.rename(name, "warmup_steps")
+    return f"--warmup_ratio is --warmup_steps {ratio} today: below 1 it is a share of the steps"
+
+
+def _number(name: str, word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise UserError(f"--{name}: expected a number, found {word!r}") from None
+
+
+def tuning_none(flags: Flags) -> str:
+    """Evaluation of the bare model."""
+    if flags.get("finetuning_type") != "none":
+        return ""
+    if flags.is_true("do_train"):
+        raise UserError("--finetuning_type none trains nothing: choose lora, full or freeze, or leave out --do_train")
+    flags.set("finetuning_type", "lora")
+    return "--finetuning_type none is lora today: without an adapter that is the model as it is"
+
+
+def whole_lora_alpha(flags: Flags) -> str:
+    """`32.0` was right in 2023 and is no number to today's parser."""
+    word = flags.get("lora_alpha")
+    if word is None or word.lstrip("+-").isdecimal():
+        return ""
+    alpha = _number("lora_alpha", word)
+    if not alpha.is_integer():
+        raise UserError(f"--lora_alpha {word}: upstream takes whole numbers only today")
+    flags.set("lora_alpha", str(int(alpha)))
+    return f"--lora_alpha {word} is {int(alpha)} today"
+
+
+def data_for_prediction(flags: Flags) -> str:
+    """In 2023 `--dataset` was also what is predicted when nothing is trained."""
+    predicts = flags.is_true("do_eval") or flags.is_true("do_predict")
+    if "dataset" not in flags or "eval_dataset" in flags or flags.is_true("do_train") or not predicts:
+        return ""
+    if _number("val_size", flags.get("val_size") or "0") > 0:
+        return ""
+    flags.rename("dataset", "eval_dataset")
+    return "--dataset is --eval_dataset today where nothing is trained"
+
+
+def generate(flags: Flags) -> str:
+    """What upstream refuses to predict without."""
+    generative = flags.get("stage") in (None, "sft")
+    if not generative or not flags.is_true("do_predict") or "predict_with_generate" in flags:
+        return ""
+    flags.set("predict_with_generate")
+    return "--predict_with_generate is added: --do_predict needs it in stage sft"
