@@ -8,6 +8,7 @@ Can go when upstream lets an extension register arguments.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,10 +62,21 @@ def _with_our_flags(base: type) -> type:
     return DataArguments
 
 
+def _check_template(name: str | None) -> None:
+    """Upstream looks the template up only after the tokenizer is loaded."""
+    from llamafactory.data.template import TEMPLATES
+
+    if name is not None and name not in TEMPLATES:
+        known = ", ".join(difflib.get_close_matches(name, TEMPLATES, n=3, cutoff=0.4) or ("llama2", "mistral", "qwen"))
+        raise UserError(f"--template {name}: no such chat template; there are {len(TEMPLATES)}, among them {known}")
+
+
 def _as_user_errors(original: Callable[..., Any]) -> Callable[..., Any]:
     def get_train_args(args: Any = None) -> Any:
         try:
-            return original(args)
+            parsed = original(args)
+            _check_template(parsed[1].template)
+            return parsed
         except (ValueError, ImportError) as error:  # ImportError: a flag asks for a package that is not installed
             raise UserError(str(error)) from error
 

@@ -27,6 +27,17 @@ def load_script(name: str):
     return module
 
 
+@pytest.fixture(scope="session", autouse=True)
+def upstream_logging(request):
+    """Libraries keep the stream that they find when they first log; one test's captured stream is closed in the next."""
+    if any("house" not in str(item.path) for item in request.session.items):
+        import transformers.utils.logging
+        from llamafactory.extras.logging import get_logger
+
+        transformers.utils.logging.get_logger("transformers")
+        get_logger("llamafactory")
+
+
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory) -> Path:
     """A folder with a random Llama of Llama-2's form and a tokenizer trained on the demo questions."""

@@ -34,30 +34,42 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Flags:
         UserError: what is wrong, with file and line.
     """
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     path = str(path)
     start = next((i for i, word in enumerate(overrides) if word.startswith("-")), len(overrides))
-    assignments, rest = overrides[:start], overrides[start:]
-    given: dict[str, str] = {}  # key -> the override it came from
-    try:
-        config = _load(path)
-        for word in assignments:
-            config = OmegaConf.merge(config, _read_override(word))
-            given[re.split(r"[.\[=]", word, maxsplit=1)[0]] = word
-    except OmegaConfBaseException as error:
-        raise UserError(f"{path}: {str(error).splitlines()[0]}") from error
+    config, given = _load(path), {}  # given: key -> the override it came from
+    for word in overrides[:start]:
+        config = OmegaConf.merge(config, _read_override(word))
+        given[re.split(r"[.\[=]", word, maxsplit=1)[0]] = word
     flags = Flags()
+    problems: list[str] = []
     for key, value in OmegaConf.to_container(config).items():
         where = f"override {given[key]!r}" if key in given else locate_key(path, str(key))
-        _set(flags, key, value, where)
-    later = Flags.from_argv(rest)
+        try:
+            _set(flags, key, value)
+        except UserError as error:
+            problems.append(f"{where}: {error}")
+        if "${" in str(value):
+            flags.notices.append(f"{where}: {key}: ${{...}} is taken as it stands, not looked up")
+    if problems:
+        raise UserError("\n".join(problems))
+    _add_flags(flags, overrides[start:], {_canonical(key) for key in given})
+    return flags
+
+
+def _add_flags(flags: Flags, words: Sequence[str], given: set[str]) -> None:
+    """Let `--key value` words behind a file replace what it says."""
+    try:
+        later = Flags.from_argv(words)
+    except UserError as error:
+        late = next((word for word in words if re.match(r"[A-Za-z_][\w.]*=", word)), None)
+        hint = f"; key=value words such as {late!r} stand before the first --flag" if late else ""
+        raise UserError(f"{error}{hint}") from error
     flags.notices += later.notices
     for name in later:
-        if name in map(_canonical, given):
-            flags.notices.append(f"--{name} is given twice after {path}: the last one holds")
+        if name in given:
+            flags.notices.append(f"--{name} is given more than once: the last one holds")
         flags.set(name, *later.values(name))
-    return flags
 
 
 def locate_key(path: str | Path, key: str) -> str:
@@ -82,12 +94,18 @@ def locate_key(path: str | Path, key: str) -> str:
 
 def _load(path: str) -> Any:
     """The file as an OmegaConf mapping, checked to be one."""
+    from omegaconf.errors import OmegaConfBaseException
+
     if not is_config(path):
         raise UserError(f"{path}: a config file ends in {', '.join(SUFFIXES)}")
     text = _read_text(path)
     if not text.strip():
         raise UserError(f"{path}: the file is empty; expected `key: value` lines")
-    return _load_json(path, text) if path.lower().endswith(".json") else _load_yaml(path, text)
+    try:
+        return _load_json(path, text) if path.lower().endswith(".json") else _load_yaml(path, text)
+    except OmegaConfBaseException as error:  # such as a `${` without its end
+        where = locate_key(path, str(getattr(error, "full_key", "")))
+        raise UserError(f"{where}: {str(error).splitlines()[0]}") from error
 
 
 def _read_text(path: str) -> str:
@@ -155,18 +173,15 @@ def _read_override(word: str) -> Any:
         raise UserError(f"override {word!r}: the value is not YAML; put it in quotes") from error
 
 
-def _set(flags: Flags, key: Any, value: Any, where: str) -> None:
-    if not isinstance(key, str) or not key.replace("-", "_").isidentifier():
-        raise UserError(f"{where}: {key!r} is no flag name; keys are flag names without the dashes")
+def _set(flags: Flags, key: Any, value: Any) -> None:
+    if not isinstance(key, str) or not _canonical(key).isidentifier():
+        raise UserError(f"{key!r} is no flag name; keys are flag names without the dashes in front")
+    name = _canonical(key)
     if value is None:
         return
-    name = _canonical(key)
     if name in flags:
-        raise UserError(f"{where}: the key {key!r} is given twice, with and without dashes")
-    try:
-        flags.set(name, *words_of(name, value))
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
+        raise UserError(f"the key {key!r} is given twice, with dashes and with underscores")
+    flags.set(name, *words_of(name, value))
 
 
 def _json_key_line(text: str, key: str, occurrence: int = 1) -> int:

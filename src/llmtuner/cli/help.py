@@ -1,104 +1,159 @@
-"""The help that answers at once: what this project adds, and upstream's everyday flags."""
+"""`--help`: the flags of every day in groups, as data; `--help_all` has upstream's full list."""
 
 from __future__ import annotations
 
-USAGE = """\
-usage: python src/train_bash.py --stage sft --model_name_or_path MODEL --dataset NAMES --output_dir DIR [flags]
-       python src/train_bash.py CONFIG.yaml [key=value ...]
+import textwrap
+from dataclasses import dataclass
 
-Fine-tunes an open LLM on multiple-choice exams with LLaMA-Factory and scores it with MAP@3.
+_WIDTH = 110
+_INDENT = 35
 
-STEP1, the notes' command:
-  python src/train_bash.py --stage sft --model_name_or_path MODEL --do_train --dataset llmscience --template llama2 \\
-      --finetuning_type lora --output_dir sft_checkpoint --overwrite_cache --per_device_train_batch_size 1 \\
-      --gradient_accumulation_steps 4 --lr_scheduler_type cosine --logging_steps 10 --save_steps 1000 \\
-      --learning_rate 5e-5 --num_train_epochs 3.0 --plot_loss --fp16
-STEP1, scored predictions:
-  python src/train_bash.py --stage sft --model_name_or_path MODEL --adapter_name_or_path sft_checkpoint --do_predict \\
-      --eval_dataset llmscience_official --template llama2 --finetuning_type lora --output_dir sft_predict \\
-      --predict_with_generate
-"""
 
-# (heading, [(flag with its value, default or "", meaning)])
-GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
-    (
-        "this project's",
-        [
-            ("--profile 2023", "", "defaults of the summer of 2023 (LoRA on q and v, alpha 32, dropout 0.1, ...)"),
-            ("--mcq_drop_long", "", "train without questions that exceed --cutoff_len, with a count"),
-            ("--traceback", "", "show where a user error was raised"),
-            ("--help, --help_all, --version", "", "this page; every flag of upstream; versions"),
-        ],
-    ),
-    (
-        "model",
-        [
-            ("--model_name_or_path MODEL", "", "folder of the base model, or its name on the hub"),
-            ("--adapter_name_or_path DIR", "", "a trained LoRA adapter"),
-            ("--template NAME", "", "chat template: llama2, mistral, qwen, llama3, default, ..."),
-            ("--quantization_bit 4|8", "", "QLoRA (needs bitsandbytes)"),
-            ("--fp16, --bf16", "", "mixed precision; fp16 on older GPUs (T4)"),
-        ],
-    ),
-    (
-        "data",
-        [
-            ("--dataset NAMES", "", "names or paths of CSV, JSONL, JSON, Parquet files, with commas between"),
-            ("--eval_dataset NAMES", "", "the same for evaluation and prediction"),
-            ("--val_size N", "0.0", "hold out a share, or a number above 1, by question"),
-            ("--cutoff_len N", "2048", "tokens a question; only the end of its context is cut"),
-            ("--max_samples N", "", "the first N rows of each data set"),
-        ],
-    ),
-    (
-        "training",
-        [
-            ("--stage sft", "sft", "pt, sft, rm, ppo, dpo, kto as upstream"),
-            ("--do_train, --do_eval, --do_predict", "", "what to do"),
-            ("--finetuning_type lora|freeze|full", "lora", "what is trained"),
-            ("--learning_rate X", "5e-05", "peak learning rate"),
-            ("--num_train_epochs X", "3.0", "passes over the data; --max_steps N instead"),
-            ("--per_device_train_batch_size N", "8", "questions a step and device"),
-            ("--gradient_accumulation_steps N", "1", "steps before the weights move"),
-            ("--lr_scheduler_type NAME", "linear", "cosine, constant, ..."),
-            ("--warmup_steps X", "0", "steps, or a share below 1"),
-            ("--lora_rank N, --lora_alpha N, --lora_dropout X, --lora_target NAMES", "", "the adapter's shape"),
-            ("--seed N", "42", "order, dropout, fresh weights"),
-        ],
-    ),
-    (
-        "output",
-        [
-            ("--output_dir DIR", "", "results; an unfinished run in it goes on, a finished one is protected"),
-            ("--overwrite_output_dir", "", "train afresh in a folder that holds a run"),
-            ("--save_steps N, --logging_steps N", "", "how often"),
-            ("--plot_loss", "", "draw the loss"),
-        ],
-    ),
-    (
-        "prediction",
-        [
-            ("--predict_with_generate", "", "generate text (set by itself with --do_predict in stage sft)"),
-            ("--max_new_tokens N", "1024", "a letter needs few: 8"),
-            ("--do_sample BOOL", "True", "False takes the likeliest tokens"),
-            ("--per_device_eval_batch_size N", "8", "questions a pass"),
-        ],
-    ),
-]
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag; `default` is upstream's and checked by a test, None where there is none or the meaning says it."""
 
-FOOTER = """\
-scripts/step1_sft.sh and scripts/step1_predict.sh hold these commands with every value from the environment.
-Names of 2023 (--checkpoint_dir, --dev_ratio, ...) are understood. --help_all lists every flag of upstream.
-"""
+    name: str
+    meaning: str
+    default: str | None = None
+    value: str = ""  # what stands for the value; nothing for yes/no flags
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Flags under one heading; `ours` are those that upstream does not have."""
+
+    title: str
+    flags: tuple[Flag, ...]
+    ours: bool = False
+
+
+GROUPS = (
+    Group(
+        "This project's own",
+        (
+            Flag("profile", "defaults of that summer for whatever is not given", value="2023"),
+            Flag("mcq_drop_long", "train without questions that exceed cutoff_len, rather than stop"),
+            Flag("help", "this page"),
+            Flag("help_all", "every flag, upstream's and ours"),
+            Flag("version", "versions of this project and of the packages it runs on"),
+            Flag("traceback", "also show where a user error was raised"),
+        ),
+        ours=True,
+    ),
+    Group(
+        "Model",
+        (
+            Flag("model_name_or_path", "folder of the base model, or its name on the hub", value="MODEL"),
+            Flag("adapter_name_or_path", "what LoRA training left: to predict with it or to train it on", value="DIR"),
+            Flag("template", "form of the prompt: llama2, mistral, qwen, default, ...", value="NAME"),
+            Flag("quantization_bit", "load the base model in 4 or 8 bits (needs bitsandbytes)", value="4|8"),
+            Flag("trust_remote_code", "run code that comes with the model", "False"),
+        ),
+    ),
+    Group(
+        "Data",
+        (
+            Flag("dataset", "names or paths of CSV, JSONL, JSON, Parquet files, with commas between", value="NAMES"),
+            Flag("eval_dataset", "the same for evaluation and prediction", value="NAMES"),
+            Flag("dataset_dir", "folder with dataset_info.json; the project's data/ unless given", value="DIR"),
+            Flag("val_size", "hold out a share, or a number above 1, by question", "0", "SHARE"),
+            Flag("cutoff_len", "tokens a question; only the end of its context is cut", "2048", "N"),
+            Flag("max_samples", "use only the first so many rows of each data set", value="N"),
+            Flag("overwrite_cache", "tokenise again rather than use the cache", "False"),
+        ),
+    ),
+    Group(
+        "Training",
+        (
+            Flag("stage", "sft: answer the question with the letter", "sft", "NAME"),
+            Flag("do_train", "train", "False"),
+            Flag("do_eval", "compute the loss on the evaluation data", "False"),
+            Flag("finetuning_type", "lora, freeze or full", "lora", "TYPE"),
+            Flag("per_device_train_batch_size", "rows in a step on each device", "8", "N"),
+            Flag("gradient_accumulation_steps", "steps before the weights change", "1", "N"),
+            Flag("learning_rate", "peak learning rate", "5e-5", "X"),
+            Flag("lr_scheduler_type", "its course: linear, cosine, constant, ...", "linear", "NAME"),
+            Flag("warmup_steps", "steps of warm-up; below 1 a share of all steps", "0", "N"),
+            Flag("num_train_epochs", "passes over the data", "3.0", "X"),
+            Flag("max_steps", "stop after so many steps; -1: by epochs", "-1", "N"),
+            Flag("fp16", "mixed precision for older GPUs", "False"),
+            Flag("bf16", "mixed precision for Ampere and newer", "False"),
+            Flag("seed", "of the order, dropout and new weights", "42", "N"),
+            Flag("use_cpu", "train on the CPU although there is a GPU", "False"),
+        ),
+    ),
+    Group(
+        "LoRA",
+        (
+            Flag("lora_rank", "rank of the added matrices", "8", "N"),
+            Flag("lora_alpha", "their scale; 2 x lora_rank unless given", value="N"),
+            Flag("lora_dropout", "dropout in front of them", "0.0", "X"),
+            Flag("lora_target", "modules that get them; all: every linear one", "all", "NAMES"),
+        ),
+    ),
+    Group(
+        "Output",
+        (
+            Flag("output_dir", "folder for weights, logs, metrics and predictions", value="DIR"),
+            Flag("overwrite_output_dir", "train afresh where an earlier run lies", "False"),
+            Flag("logging_steps", "log the loss every so many steps", "500", "N"),
+            Flag("save_steps", "keep a checkpoint every so many steps", "500", "N"),
+            Flag("save_total_limit", "keep only the newest so many checkpoints", value="N"),
+            Flag("eval_strategy", "evaluate during training: no, steps or epoch", "no", "WHEN"),
+            Flag("plot_loss", "draw the loss as training_loss.png", "False"),
+        ),
+    ),
+    Group(
+        "Prediction",
+        (
+            Flag("do_predict", "rank the options: predictions.jsonl, submission.csv, MAP@3", "False"),
+            Flag("predict_with_generate", "generate text; set by itself in stage sft", "False"),
+            Flag("max_new_tokens", "tokens to write at most; a letter needs few", "1024", "N"),
+            Flag("do_sample", "draw the text; False takes the likeliest tokens", "True", "BOOL"),
+            Flag("per_device_eval_batch_size", "rows in a step on each device", "8", "N"),
+        ),
+    ),
+)
+
+_USAGE = """\
+usage: python src/train_bash.py --flag value ...
+       python src/train_bash.py CONFIG.yaml [key=value ...] [--flag value ...]     (.yml and .json, too)
+
+Fine-tunes a language model on multiple-choice questions and ranks their options."""
+
+_EXAMPLES = """\
+Scripts (the .sh ones take every value from the environment: MODEL=DIR bash scripts/step1_sft.sh):
+  scripts/step1_sft.sh        train on the questions
+  scripts/step1_predict.sh    predict, score, write the submission
+  scripts/make_tiny_llama.py  a small random model, to try everything on a CPU
+
+Examples:
+  python src/train_bash.py --stage sft --model_name_or_path MODEL --do_train \\
+      --dataset llmscience --template llama2 --finetuning_type lora --output_dir sft_checkpoint \\
+      --overwrite_cache --per_device_train_batch_size 1 --gradient_accumulation_steps 4 \\
+      --lr_scheduler_type cosine --logging_steps 10 --save_steps 1000 --learning_rate 5e-5 \\
+      --num_train_epochs 3.0 --plot_loss --fp16
+  python src/train_bash.py --stage sft --model_name_or_path MODEL --do_predict \\
+      --adapter_name_or_path sft_checkpoint --eval_dataset questions.csv --template llama2 \\
+      --output_dir sft_predict --max_new_tokens 8
+
+Flags of 2023 (--checkpoint_dir, --max_source_length, ...) are translated, with a note for each.
+--help_all for upstream's full list."""
 
 
 def help_text() -> str:
-    """The whole page."""
-    lines = [USAGE]
-    for heading, flags in GROUPS:
-        lines.append(f"{heading}:")
-        for flag, default, meaning in flags:
-            said = f"{meaning} (default {default})" if default else meaning
-            lines.append(f"  {flag:36}{said}" if len(flag) < 36 else f"  {flag}\n{'':38}{said}")
-        lines.append("")
-    return "\n".join([*lines, FOOTER])
+    """The page that `--help` prints."""
+    return "\n\n".join([_USAGE, *(_group(group) for group in GROUPS), _EXAMPLES])
+
+
+def _group(group: Group) -> str:
+    return "\n".join([f"{group.title}:", *(_line(flag) for flag in group.flags)])
+
+
+def _line(flag: Flag) -> str:
+    left = f"  --{flag.name}" + (f" {flag.value}" if flag.value else "")
+    default = flag.default if flag.value else {"True": "on", "False": "off"}.get(flag.default or "")
+    meaning = flag.meaning + (f" (default: {default})" if default is not None else "")
+    gap = " " * (_INDENT - len(left)) if len(left) < _INDENT - 1 else "\n" + " " * _INDENT
+    return left + gap + textwrap.fill(meaning, _WIDTH - _INDENT, subsequent_indent=" " * _INDENT)

@@ -106,11 +106,11 @@ def _say(lines: Sequence[str]) -> None:
 
 def _log_to_stderr() -> None:
     logger = logging.getLogger("llmtuner")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # upstream gives the root a handler of its own: each line would come twice
 
 
 def _versions() -> str:

@@ -118,12 +118,17 @@ def _warn(problems: Iterable[Problem]) -> None:
 
 
 def _check_output_dir(output_dir: str | None) -> None:
-    """Try to write there: permissions, read-only systems and files in the way all show themselves."""
+    """Try to write where the folder is or would be made: permissions, read-only systems, files in the way.
+
+    The folder itself is not made yet: a mistake that is found later leaves nothing behind.
+    """
     if output_dir is None:
         raise UserError("--output_dir is missing: the folder for the results")
+    folder = Path(output_dir).absolute()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
     try:
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output_dir):
+        with tempfile.TemporaryFile(dir=folder):
             return
     except OSError as error:
-        raise UserError(f"--output_dir {output_dir}: cannot write there: {error.strerror or error}") from error
+        raise UserError(f"--output_dir {output_dir}: cannot write to {folder}: {error.strerror or error}") from error

@@ -1,65 +1,102 @@
-"""Defaults of the summer of 2023 that give other results today: named in a plain run, restored by --profile 2023."""
+"""`--profile 2023`: the defaults of that summer (v0.1.6) for whatever is not given, and which ones changed since."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.suggest import did_you_mean
 from llmtuner.errors import UserError
 
-# What the llama2 template of that time put before the first turn where no system prompt was given: Meta's published
-# default system prompt of Llama-2-chat (arXiv:2307.09288). It is data; a change of wording would be another prompt.
+# Meta's default for Llama-2 chat (arXiv:2307.09288, appendix A.3.3), two blanks in the first paragraph and all.
 LLAMA2_SYSTEM = (
-    "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe. "
+    "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe.  "
     "Your answers should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. "
     "Please ensure that your responses are socially unbiased and positive in nature.\n\n"
     "If a question does not make any sense, or is not factually coherent, explain why instead of answering something "
     "not correct. If you don't know the answer to a question, please don't share false information."
 )
 
-# name -> (default in 2023, default today)
-CHANGED = {
-    "lora_target": ("q_proj,v_proj", "all"),
-    "lora_alpha": ("32", "twice the rank: 16"),
-    "lora_dropout": ("0.1", "0.0"),
-    "cutoff_len": ("1024", "2048"),
-    "max_new_tokens": ("512", "1024"),
-    "default_system": (LLAMA2_SYSTEM, "none"),
-}
-PROFILES = ("2023",)
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """A default that changed, and the runs that it concerns."""
+
+    flag: str
+    then: str
+    today: str
+    tuning: str = ""  # only with this --finetuning_type
+    template: str = ""  # only with this --template
+    predicting: bool = False  # concerns generation, not training
+
+
+DEFAULTS = (
+    Default("lora_target", "q_proj,v_proj", "all", tuning="lora"),
+    Default("lora_alpha", "32", "2 x lora_rank", tuning="lora"),
+    Default("lora_dropout", "0.1", "0.0", tuning="lora"),
+    Default("freeze_trainable_layers", "3", "2", tuning="freeze"),
+    Default("freeze_trainable_modules", "mlp", "all", tuning="freeze"),
+    Default("cutoff_len", "1024", "2048"),
+    Default("max_new_tokens", "512", "1024", predicting=True),
+    Default("default_system", LLAMA2_SYSTEM, "none", template="llama2"),
+)
+PROFILES = {"2023": DEFAULTS}
+# Upstream's own default, needed for lora_alpha.
+_LORA_RANK = "8"
 
 
 def apply_profile(flags: Flags) -> list[str]:
-    """Take --profile out of the flags and set its defaults where the user gave none; return what was set.
+    """Take `--profile` out of the flags and set what it stands for; old names must be translated already.
 
     Raises:
-        UserError: a profile that does not exist.
+        UserError: there is no such profile.
     """
-    if "profile" not in flags:
-        return []
     name = flags.get("profile")
+    if name is None:
+        return []
     if name not in PROFILES:
-        raise UserError(f"--profile {name}: unknown; there is {', '.join(PROFILES)}")
+        raise UserError(
+            f"--profile {name}: there is no such profile; known: {', '.join(PROFILES)}.{did_you_mean(name, PROFILES)}"
+        )
     flags.remove("profile")
-    chosen = [flag for flag in CHANGED if flag not in flags and _applies(flag, flags)]
-    for flag in chosen:
-        flags.set(flag, CHANGED[flag][0])
-    values = ", ".join(f"--{flag} {_brief(CHANGED[flag][0])}" for flag in chosen)
-    return [f"--profile 2023 sets {values}" if chosen else "--profile 2023 sets nothing: all of it is given"]
+    missing = [default for default in PROFILES[name] if _concerns(default, flags) and default.flag not in flags]
+    for default in missing:
+        flags.set(default.flag, default.then)
+    if not missing:
+        return [f"--profile {name} sets nothing: all its flags are given"]
+    return [f"--profile {name} sets " + ", ".join(f"{default.flag} {_short(default.then)}" for default in missing)]
 
 
 def changed_defaults(flags: Flags) -> list[str]:
-    """For a plain training run, one line that names the defaults which differ from 2023's; empty where none does."""
-    differing = [flag for flag in CHANGED if flag != "max_new_tokens" and flag not in flags and _applies(flag, flags)]
-    if not differing:
+    """A line for each default of 2023 that would make this training another one, and how to get them back.
+
+    Empty for anything but training in stage sft.
+    """
+    if flags.get("stage") not in (None, "sft") or not flags.is_true("do_train"):
         return []
-    listed = "; ".join(f"--{flag} {CHANGED[flag][1]} (2023: {_brief(CHANGED[flag][0])})" for flag in differing)
-    return [f"defaults that changed since 2023: {listed}. --profile 2023 brings the former back"]
+    lines = []
+    for default in DEFAULTS:
+        if default.flag in flags or not _concerns(default, flags):
+            continue
+        if default.predicting and not flags.is_true("do_predict"):
+            continue
+        today = _today(default, flags)
+        if today != default.then:
+            lines.append(f"{default.flag}: {today} (2023: {_short(default.then)})")
+    return [*lines, "--profile 2023 brings those defaults back"] if lines else []
 
 
-def _applies(flag: str, flags: Flags) -> bool:
-    if flag.startswith("lora_"):
-        return (flags.get("finetuning_type") or "lora") == "lora"
-    return flag != "default_system" or flags.get("template") == "llama2"
+def _concerns(default: Default, flags: Flags) -> bool:
+    tuning = default.tuning in ("", flags.get("finetuning_type") or "lora")
+    return tuning and default.template in ("", flags.get("template"))
 
 
-def _brief(value: str) -> str:
-    return value if len(value) <= 30 else f"{value[:24]!r}..."
+def _today(default: Default, flags: Flags) -> str:
+    if default.flag != "lora_alpha":
+        return default.today
+    rank = flags.get("lora_rank") or _LORA_RANK
+    return str(2 * int(rank)) if rank.isdecimal() else default.today
+
+
+def _short(value: str) -> str:
+    return "Meta's system prompt of Llama-2 chat" if value == LLAMA2_SYSTEM else value

@@ -51,9 +51,11 @@ def check_flags(flags: Flags, config: Path | None = None) -> None:
 
 
 def _unknown(name: str, known: list[str], config: Path | None) -> str:
-    flags = [flag for flag in known if "-" not in flag]
-    where = f"{locate_key(config, name)}: key {name!r}" if config is not None else f"flag --{name}"
-    return f"unknown {where}.{did_you_mean(name, flags)} (--help_all lists every flag)"
+    names = [flag for flag in known if "-" not in flag]
+    if config is not None:
+        return f"{locate_key(config, name)}: unknown key {name!r}.{did_you_mean(name, names)}"
+    suggestion = did_you_mean(name, [f"--{flag}" for flag in names])
+    return f"unknown flag --{name}.{suggestion} (--help_all lists every flag)"
 
 
 def _parser() -> Any:
