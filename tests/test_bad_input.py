@@ -59,7 +59,11 @@ TRAINING_ERRORS = [
     ("page.parquet", b"<html></html>", ["is a web page"]),
     ("broken.json", '[{"prompt": "Which?",}]', ["broken.json:1", "not JSON"]),
     ("object.json", '{"prompt": "Which?"}', ["expected an array of objects"]),
-    ("broken.jsonl", '{"prompt": "W?", "A": "a", "B": "b", "answer": "A"}\n{"prompt": \n', ["broken.jsonl:2", "not JSON"]),
+    (
+        "broken.jsonl",
+        '{"prompt": "W?", "A": "a", "B": "b", "answer": "A"}\n{"prompt": \n',
+        ["broken.jsonl:2", "not JSON"],
+    ),
     ("number.jsonl", '{"prompt": "W?", "A": 3.10, "B": "b", "answer": "A"}\n', ["number.jsonl:1", "put it in quotes"]),
     ("one_option.jsonl", '{"query": "W?", "choices": ["a"], "gold": 0}\n', ["1 option", "2 to 10"]),
     ("eleven.jsonl", json.dumps({"query": "W?", "choices": list("abcdefghijk"), "gold": 0}), ["11 options"]),
@@ -225,7 +229,9 @@ def test_an_output_folder_that_cannot_be_written(tiny_llama, tmp_path, capsys):
     assert "cannot write" in said
 
 
-@pytest.mark.skipif(os.name != "posix" or not Path("/proc/self").exists(), reason="needs Linux's /proc, which is read-only")
+@pytest.mark.skipif(
+    os.name != "posix" or not Path("/proc/self").exists(), reason="needs Linux's /proc, which is read-only"
+)
 def test_an_output_folder_on_a_read_only_system(tiny_llama, capsys):
     said = refused(command(tiny_llama, "llmscience_demo", "/proc/out"), capsys)
     assert "cannot write" in said

@@ -102,3 +102,17 @@ def test_a_fresh_folder_is_left_alone(tmp_path):
     given = flags(tmp_path / "new")
     settle_earlier_run(given)
     assert "resume_from_checkpoint" not in given
+
+
+@pytest.mark.parametrize("words", [[], ["true"]])
+def test_true_is_no_folder(tmp_path, words):
+    """Upstream looked for a checkpoint in a folder named "true"."""
+    folder = checkpoint(tmp_path, 20)
+    given = Flags({"output_dir": [str(tmp_path)], "resume_from_checkpoint": words})
+    settle_earlier_run(given)
+    assert given.get("resume_from_checkpoint") == str(folder)
+
+
+def test_false_is_no_folder_either(tmp_path):
+    with pytest.raises(UserError, match="--overwrite_output_dir"):
+        settle_earlier_run(flags(tmp_path, resume_from_checkpoint="false"))

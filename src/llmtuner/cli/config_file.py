@@ -174,7 +174,7 @@ def _read_override(word: str) -> Any:
 
 
 def _set(flags: Flags, key: Any, value: Any) -> None:
-    if not isinstance(key, str) or not _canonical(key).isidentifier():
+    if not isinstance(key, str) or key.startswith("-") or not _canonical(key).isidentifier():
         raise UserError(f"{key!r} is no flag name; keys are flag names without the dashes in front")
     name = _canonical(key)
     if value is None:

@@ -36,10 +36,9 @@ def settle_earlier_run(flags: Flags) -> None:
     Raises:
         UserError: the earlier run is finished, or the checkpoint that was asked for is not complete.
     """
-    asked = flags.get("resume_from_checkpoint") if flags.values("resume_from_checkpoint") else None
-    asked_for_folder = asked is not None and asked.lower() not in ("true", "false")
-    if asked_for_folder and asked is not None:
-        checkpoint = inspect_checkpoint(Path(asked))
+    asked = _checkpoint_asked_for(flags)
+    if asked is not None:
+        checkpoint = inspect_checkpoint(asked)
         if checkpoint.defects:
             raise UserError(f"--resume_from_checkpoint {asked}: not a complete checkpoint: {checkpoint.defects[0]}")
         _say_resume(checkpoint)
@@ -64,6 +63,19 @@ def settle_earlier_run(flags: Flags) -> None:
         raise UserError(_finished(last, output_dir))
     flags.set("resume_from_checkpoint", str(last.folder))
     _say_resume(last)
+
+
+def _checkpoint_asked_for(flags: Flags) -> Path | None:
+    """The folder in --resume_from_checkpoint. true, false and nothing are no folders, though upstream takes them so."""
+    words = [word.lower() for word in flags.values("resume_from_checkpoint")]
+    if "resume_from_checkpoint" not in flags:
+        return None
+    if words == ["false"]:
+        raise UserError("--resume_from_checkpoint false: pass --overwrite_output_dir to train afresh")
+    if words in ([], ["true"]):  # what happens without the flag, too: the last complete checkpoint
+        flags.remove("resume_from_checkpoint")
+        return None
+    return Path(flags.get("resume_from_checkpoint") or "")
 
 
 def find_checkpoints(output_dir: Path) -> list[Checkpoint]:

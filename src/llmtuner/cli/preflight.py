@@ -12,7 +12,7 @@ from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
 from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, render_problems
-from llmtuner.data.registry import find_source
+from llmtuner.data.registry import find_source, is_local
 from llmtuner.errors import UserError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
@@ -101,10 +101,8 @@ def _check_data(flags: Flags) -> bool:
         purpose = "train" if flag == "dataset" and flags.is_true("do_train") else "predict"
         for name in _names(flags.get(flag)):
             source = find_source(name, dataset_dir)
-            if source is None:
-                local = False  # upstream's own kind; it may name a hub
-                continue
-            for file in source.files:
+            local = local and is_local(name, dataset_dir)
+            for file in source.files if source else ():
                 found = read_questions(file, purpose=purpose, dataset=source.name)  # type: ignore[arg-type]
                 warnings |= {(p.file, p.line, p.what): p for p in found.warnings}
     _warn(warnings.values())

@@ -57,7 +57,7 @@ def lengths(flags: Flags, name: str) -> str:
     if "cutoff_len" in flags:
         return f"{given} left out: --cutoff_len is given and bounds prompt and answer together"
     flags.set("cutoff_len", str(sum(tokens)))
-    return f"{given} make --cutoff_len {tokens[0]} + {tokens[1]} = {sum(tokens)} today"
+    return f"{given}: --cutoff_len {tokens[0]} + {tokens[1]} = {sum(tokens)} today"
 
 
 def _whole(name: str, word: str) -> int:

@@ -52,6 +52,14 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
     raise UserError(_unknown_name(name, dataset_dir, [*ours, *theirs]))
 
 
+def is_local(name: str, dataset_dir: str) -> bool:
+    """Whether a data set lies on this machine: ours all do; of upstream's, those with a `file_name`."""
+    theirs = _read_info(dataset_dir)
+    if theirs is None or name not in theirs or name in _read_registry(EXTENSION):
+        return theirs is not None
+    return isinstance(theirs[name], dict) and "file_name" in theirs[name]
+
+
 def looks_like_path(name: str) -> bool:
     """Whether a `--dataset` value is meant as a file rather than a registered name."""
     return name.lower().endswith(SUFFIXES) or os.sep in name or Path(name).is_file()

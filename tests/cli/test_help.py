@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmtuner.cli.flags import Flags
+from llmtuner.cli.flags_2023 import RULES
+from llmtuner.cli.help import GROUPS, help_text
+
+ROOT = Path(__file__).resolve().parents[2]
+UPSTREAMS = [flag for group in GROUPS if not group.ours for flag in group.flags]
+OURS = [flag for group in GROUPS if group.ours for flag in group.flags]
+EVERY = [*OURS, *UPSTREAMS]
+
+
+def number_or_text(value: object) -> object:
+    try:
+        return float(str(value))
+    except ValueError:
+        return str(value)
+
+
+@pytest.mark.parametrize("flag", UPSTREAMS, ids=lambda flag: flag.name)
+def test_every_everyday_flag_is_one_of_upstreams(flag, upstream_actions):
+    assert flag.name in upstream_actions
+
+
+@pytest.mark.parametrize("flag", [flag for flag in UPSTREAMS if flag.default is not None], ids=lambda flag: flag.name)
+def test_a_stated_default_is_the_real_one(flag, upstream_actions):
+    default = upstream_actions[flag.name].default
+    assert number_or_text(flag.default) == number_or_text(getattr(default, "value", default))
+
+
+@pytest.mark.parametrize("flag", UPSTREAMS, ids=lambda flag: flag.name)
+def test_a_flag_shown_without_a_value_is_a_yes_no_flag(flag, upstream_actions):
+    assert flag.value or upstream_actions[flag.name].nargs == "?"
+
+
+@pytest.mark.parametrize("flag", OURS, ids=lambda flag: flag.name)
+def test_our_own_flags_hide_none_of_upstreams(flag, upstream_actions):
+    # mcq_drop_long reaches the parser through our patch of it; --help is the same in both.
+    assert flag.name in ("help", "mcq_drop_long") or flag.name not in upstream_actions
+
+
+def test_no_flag_is_listed_twice_or_under_its_old_name():
+    names = [flag.name for flag in EVERY]
+    assert len(names) == len(set(names))
+    assert not set(names) & RULES.keys()
+
+
+def test_every_flag_stands_in_the_page_with_its_meaning_and_default():
+    lines = help_text().splitlines()
+    for flag in EVERY:
+        [line] = [line for line in lines if re.match(rf"  --{flag.name}( |$)", line)]
+        assert flag.meaning in line
+        assert ("(default: " in line) == (flag.default is not None)
+
+
+def test_the_page_fits_a_terminal():
+    assert max(map(len, help_text().splitlines())) <= 120
+
+
+def test_the_scripts_that_the_page_names_are_there():
+    named = set(re.findall(r"scripts/\w+\.\w+", help_text()))
+    assert named
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_the_examples_parse_as_they_stand(upstream_parser):
+    text = help_text().split("Examples:")[1].replace("\\\n", " ")
+    commands = re.findall(r"python src/train_bash\.py (.*)", text)
+    assert len(commands) == 2
+    read = [upstream_parser.parse_args(Flags.from_argv(command.split()).to_argv()) for command in commands]
+    assert (read[0].dataset, read[0].learning_rate, read[0].fp16) == ("llmscience", 5e-5, True)
+    assert (read[1].adapter_name_or_path, read[1].do_predict) == ("sft_checkpoint", True)
+
+
+@pytest.mark.subprocess
+def test_help_and_reading_a_config_import_nothing_heavy(tmp_path):
+    config = tmp_path / "cfg.yaml"
+    config.write_text("stage: sft\n")
+    code = """
+import sys
+from llmtuner.cli.help import help_text
+from llmtuner.cli import config_file, flags_2023, profile_2023, suggest
+help_text()
+assert "omegaconf" not in sys.modules and "yaml" not in sys.modules
+config_file.read_config(sys.argv[1])
+heavy = {"torch", "transformers", "datasets", "llamafactory", "numpy", "pandas"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code, str(config)], check=True, cwd=ROOT / "src")

@@ -1,0 +1,336 @@
+"""STEP1 end to end, in process: the notes' commands, what they leave behind, and what must not change a result."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from llmtuner.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[1]
+ENTRY = ROOT / "src" / "train_bash.py"
+
+
+def train_command(model, output_dir, *more: str) -> list[str]:
+    """The notes' command word for word; only model and output folder differ."""
+    return [
+        *("--stage", "sft", "--model_name_or_path", str(model), "--do_train", "--dataset", "llmscience_demo"),
+        *("--template", "llama2", "--finetuning_type", "lora", "--output_dir", str(output_dir), "--overwrite_cache"),
+        *("--per_device_train_batch_size", "1", "--gradient_accumulation_steps", "4"),
+        *("--lr_scheduler_type", "cosine", "--logging_steps", "10", "--save_steps", "1000"),
+        *("--learning_rate", "5e-5", "--num_train_epochs", "3.0", "--plot_loss", *more),
+    ]
+
+
+def predict_command(model, output_dir, *more: str) -> list[str]:
+    return [
+        *("--stage", "sft", "--model_name_or_path", str(model), "--do_predict", "--eval_dataset", "llmscience_demo"),
+        *("--template", "llama2", "--finetuning_type", "lora", "--output_dir", str(output_dir)),
+        *("--predict_with_generate", "--max_new_tokens", "2", *more),
+    ]
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / "predict_results.json").read_text())
+
+
+def lines(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "predictions.jsonl").open(encoding="utf-8")]
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_llama, tmp_path_factory) -> Path:
+    """What the notes' training command leaves, run from a folder that is not the project's."""
+    folder = tmp_path_factory.mktemp("step1") / "sft checkpoint"
+    before = os.getcwd()
+    os.chdir(folder.parent)
+    try:
+        assert main(train_command(tiny_llama, folder, "--fp16")) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prediction(tiny_llama, adapter, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("step1") / "predict"
+    assert main(predict_command(tiny_llama, folder, "--adapter_name_or_path", str(adapter))) == 0
+    return folder
+
+
+def test_the_notes_command_trains(adapter):
+    """... with --fp16 on a machine without a GPU, too."""
+    train = json.loads((adapter / "train_results.json").read_text())
+    assert train["epoch"] == 3
+    assert train["train_loss"] > 0
+    assert (adapter / "training_loss.png").stat().st_size > 1000
+    weights = load_file(adapter / "adapter_model.safetensors")
+    assert any(tensor.abs().max() > 0 for name, tensor in weights.items() if "lora_B" in name)
+
+
+def test_the_result_file_has_every_figure_of_2023_and_the_new_ones(prediction):
+    figures = results(prediction)
+    for name in ("accuracy", "bleu-4", "rouge-1", "rouge-2", "rouge-l", "runtime", "samples_per_second"):
+        assert isinstance(figures[f"predict_{name}"], float), name
+    assert {"predict_steps_per_second", "predict_map@3", "predict_top1_accuracy"} <= figures.keys()
+    assert figures["floor_random_map@3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 5)
+    assert figures["floor_random_accuracy"] == pytest.approx(0.2)
+    assert 0.3 < figures["floor_longest_map@3"] < 0.44
+    assert "sampled" in figures["predict_accuracy_is"], "a sampled figure says that it is"
+
+
+def test_scores_can_be_computed_again_from_the_predictions(prediction, demo_records):
+    """Figures and files of one run must not come from different orders of the rows."""
+    predicted = lines(prediction)
+    assert [line["id"] for line in predicted] == [record["id"] for record in demo_records]
+    assert [line["answer"] for line in predicted] == [record["answer"] for record in demo_records]
+    places = [line["ranking"].index(line["answer"]) + 1 for line in predicted]
+    figures = results(prediction)
+    assert figures["predict_map@3"] == pytest.approx(sum(1 / p for p in places if p <= 3) / 40)
+    assert figures["predict_top1_accuracy"] == pytest.approx(places.count(1) / 40)
+    for line in predicted:
+        assert sorted(line["ranking"]) == list("ABCDE")
+        assert line["ranking"][0] == max(line["scores"], key=line["scores"].get)
+        assert sum(line["probabilities"].values()) == pytest.approx(1)
+    with (prediction / "submission.csv").open(newline="") as file:
+        submission = list(csv.DictReader(file))
+    assert [row["prediction"] for row in submission] == [" ".join(line["ranking"][:3]) for line in predicted]
+
+
+def test_batch_size_changes_no_score(tiny_llama, adapter, prediction, tmp_path):
+    more = ("--adapter_name_or_path", str(adapter), "--per_device_eval_batch_size", "3")
+    assert main(predict_command(tiny_llama, tmp_path, *more)) == 0
+    for one, other in zip(lines(prediction), lines(tmp_path), strict=True):
+        assert one["id"] == other["id"]
+        assert list(one["scores"].values()) == pytest.approx(list(other["scores"].values()), abs=1e-5)
+
+
+def test_the_prediction_command_of_2023_runs(tiny_llama, adapter, prediction, tmp_path, capsys):
+    arguments = [
+        *("--stage", "sft", "--model_name_or_path", str(tiny_llama), "--do_predict", "--dataset", "llmscience_demo"),
+        *("--template", "llama2", "--finetuning_type", "lora", "--checkpoint_dir", str(adapter)),
+        *("--output_dir", str(tmp_path), "--per_device_eval_batch_size", "8", "--max_samples", "12"),
+        *("--predict_with_generate", "--max_new_tokens", "2"),
+    ]
+    assert main(arguments) == 0
+    said = capsys.readouterr().err
+    assert "--checkpoint_dir is --adapter_name_or_path" in said.replace(" now", "").replace(" today", "")
+    assert [line["id"] for line in lines(tmp_path)] == [f"demo-{i:03}" for i in range(1, 13)]
+
+
+def test_the_printed_scores_stand_beside_the_floors(tiny_llama, tmp_path, capsys):
+    assert main(predict_command(tiny_llama, tmp_path, "--max_samples", "4", "--do_sample", "False")) == 0
+    said = capsys.readouterr().out
+    for part in ("MAP@3", "this model", "longest option", "random", "the likeliest tokens"):
+        assert part in said
+
+
+def test_without_answers_there_are_rankings_and_no_scores(tiny_llama, tmp_path, demo_records):
+    """Kaggle's test file; its rows must all be answered, blank and equal options among them."""
+    path = tmp_path / "test.csv"
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "prompt", *"ABCDE"])
+        for number, record in enumerate(demo_records[:6]):
+            writer.writerow([f"{number:03}", record["prompt"], *(record[letter] for letter in "ABCDE")])
+        writer.writerow(["900", "Which is blank?", "a", "", "c", "None", "NA"])
+        writer.writerow(["901", "Which two are equal?", "x", "x", "c", "d", "e"])
+        writer.writerow(["902", "", "a", "b", "c", "d", "e"])
+        writer.writerow(["903", "A long question. " * 60, "a", "b", "c", "d", "e"])
+    out = tmp_path / "out"
+    assert main(predict_command(tiny_llama, out, "--eval_dataset", str(path), "--cutoff_len", "200")) == 0
+    assert [line["id"] for line in lines(out)] == [*(f"{i:03}" for i in range(6)), "900", "901", "902", "903"]
+    assert all("answer" not in line for line in lines(out))
+    with (out / "submission.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 10
+    assert all(len(set(row["prediction"].split())) == 3 for row in rows)
+    kept = {"runtime", "samples_per_second", "steps_per_second", "model_preparation_time"}
+    assert {name.removeprefix("predict_") for name in results(out)} <= kept
+
+
+def test_partly_labelled_questions_are_scored_where_they_can_be(tiny_llama, tmp_path):
+    path = tmp_path / "some.jsonl"
+    path.write_text('{"query": "W?", "choices": ["a", "b"], "gold": 1}\n{"query": "V?", "choices": ["a", "b", "c"]}\n')
+    out = tmp_path / "out"
+    assert main(predict_command(tiny_llama, out, "--eval_dataset", str(path))) == 0
+    assert results(out)["predict_scored_questions"] == 1
+    assert results(out)["floor_random_accuracy"] == pytest.approx(0.5)
+    assert [len(line["ranking"]) for line in lines(out)] == [2, 3]
+
+
+def test_several_data_sets_are_told_apart(tiny_llama, tmp_path):
+    path = tmp_path / "other.jsonl"
+    path.write_text('{"query": "W?", "choices": ["a", "b"], "gold": 1}\n')
+    out = tmp_path / "out"
+    arguments = ["--eval_dataset", f"llmscience_demo,{path}", "--max_samples", "2"]
+    assert main(predict_command(tiny_llama, out, *arguments)) == 0
+    assert [line["dataset"] for line in lines(out)] == ["llmscience_demo", "llmscience_demo", str(path)]
+
+
+def test_a_small_model_learns_its_training_questions(tiny_llama, tmp_path):
+    """The whole way from file to score: were prompt, labels or letters off by one, 40 questions could not be learnt."""
+    trained, out = tmp_path / "full", tmp_path / "predict"
+    more = ["--finetuning_type", "full", "--learning_rate", "3e-3", "--num_train_epochs", "25"]
+    more += ["--per_device_train_batch_size", "8", "--gradient_accumulation_steps", "1", "--save_strategy", "no"]
+    assert main(train_command(tiny_llama, trained, *more)) == 0
+    predicted = predict_command(trained, out, "--finetuning_type", "full", "--do_sample", "False")
+    assert main(predicted) == 0
+    figures = results(out)
+    assert figures["predict_accuracy"] > 0.95, "the generated letters"
+    assert figures["predict_top1_accuracy"] > 0.95, "the letters' probabilities"
+    assert figures["predict_map@3"] > 0.95
+
+
+def test_a_finished_training_is_protected_and_more_epochs_go_on(tiny_llama, tmp_path, capsys):
+    quick = ("--max_samples", "8", "--num_train_epochs", "1")
+    assert main(train_command(tiny_llama, tmp_path / "out", *quick)) == 0
+    before = (tmp_path / "out" / "train_results.json").read_text()
+    assert main(train_command(tiny_llama, tmp_path / "out", *quick)) == 2
+    assert "finished run" in capsys.readouterr().err
+    assert (tmp_path / "out" / "train_results.json").read_text() == before
+    assert main(train_command(tiny_llama, tmp_path / "out", "--max_samples", "8", "--num_train_epochs", "2")) == 0
+    assert "step 2 of 2" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "trainer_state.json").read_text())["global_step"] == 4
+
+
+def test_a_run_that_is_resumed_ends_as_the_uninterrupted_one(tiny_llama, tmp_path):
+    """Dropout on: the order of the rows, the optimizer, the schedule and the random state must all come back."""
+    more = ["--save_steps", "5", "--lora_dropout", "0.1", "--learning_rate", "5e-3", "--max_samples", "20"]
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    assert main(train_command(tiny_llama, whole, *more)) == 0
+    part.mkdir()
+    (whole / "checkpoint-5").rename(part / "checkpoint-5")
+    (part / "checkpoint-10").mkdir()  # killed while it was saving
+    assert main(train_command(tiny_llama, part, *more)) == 0
+    one, other = (load_file(folder / "adapter_model.safetensors") for folder in (whole, part))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_val_size_holds_out_questions_and_evaluates(tiny_llama, tmp_path):
+    more = ["--val_size", "0.25", "--do_eval", "--num_train_epochs", "1", "--preprocessing_num_workers", "2"]
+    assert main(train_command(tiny_llama, tmp_path, *more)) == 0
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    assert state["max_steps"] == 8, "30 questions to train: 30 / 4 steps, rounded up"
+    assert "eval_loss" in json.loads((tmp_path / "eval_results.json").read_text())
+
+
+def test_questions_mix_with_upstreams_own_data_and_with_packing(tiny_llama, tmp_path):
+    more = [
+        "--dataset",
+        "chat_demo,llmscience_demo",
+        "--num_train_epochs",
+        "1",
+        "--packing",
+        "true",
+        "--cutoff_len",
+        "600",
+    ]
+    assert main(train_command(tiny_llama, tmp_path, *more)) == 0
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    assert 0 < state["max_steps"] < 12, "packed: fewer rows than 48 questions and turns"
+
+
+def test_long_questions_are_dropped_only_on_demand(tiny_llama, tmp_path, capsys):
+    more = ["--cutoff_len", "160", "--mcq_drop_long", "--num_train_epochs", "1"]
+    status = main(train_command(tiny_llama, tmp_path, *more))
+    said = capsys.readouterr().err
+    assert status == 0, said
+    assert "even without their context" in said
+    assert "the end of their context was cut" in said
+
+
+def test_a_json_configuration_with_overrides(tiny_llama, tmp_path):
+    """Upstream cannot read JSON configurations at all."""
+    config = tmp_path / "run.json"
+    settings = {
+        "stage": "sft",
+        "model_name_or_path": str(tiny_llama),
+        "do_predict": True,
+        "eval_dataset": ["llmscience_demo"],
+        "template": "llama2",
+        "output_dir": str(tmp_path / "not this"),
+        "max_new_tokens": 2,
+        "max_samples": 3,
+    }
+    config.write_text(json.dumps(settings))
+    assert main([str(config), f"output_dir={tmp_path / 'out'}"]) == 0
+    assert len(lines(tmp_path / "out")) == 3
+
+
+def test_a_failed_run_is_not_a_users_mistake(tiny_llama, tmp_path, monkeypatch, capsys):
+    def fail(_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr("llamafactory.train.tuner.run_exp", fail)
+    assert main(train_command(tiny_llama, tmp_path / "out")) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "out of memory" in said
+    assert "--per_device_train_batch_size" in said
+
+
+NO_NETWORK = """
+import runpy, socket, sys
+def trap(*args, **kwargs):
+    print("NETWORK ATTEMPT", args[:2], file=sys.stderr)
+    raise OSError("no network here")
+socket.getaddrinfo = trap
+socket.socket.connect = trap
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.subprocess
+def test_a_run_on_local_files_makes_no_network_attempt(tiny_llama, tmp_path):
+    """datasets counts downloads at a web address whenever it reads a local file."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
+    more = ("--dataset", "llmscience_demo,chat_demo", "--num_train_epochs", "1", "--max_samples", "4")
+    arguments = [str(ENTRY), *train_command(tiny_llama, tmp_path / "out", *more)]
+    result = subprocess.run(
+        [sys.executable, "-c", NO_NETWORK, *arguments], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "NETWORK ATTEMPT" not in result.stderr
+
+
+@pytest.mark.subprocess
+def test_two_processes_give_complete_predictions_in_order(tiny_llama, adapter, prediction, tmp_path):
+    """Started without torchrun; arguments with blanks arrive whole; 37 rows do not divide by two."""
+    more = ["--adapter_name_or_path", str(adapter), "--max_samples", "37", "--per_device_eval_batch_size", "4"]
+    environment = {**os.environ, "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [sys.executable, str(ENTRY), *predict_command(tiny_llama, tmp_path / "two words", *more), "--use_cpu"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    both = lines(tmp_path / "two words")
+    assert [line["id"] for line in both] == [line["id"] for line in lines(prediction)][:37]
+    for one, other in zip(lines(prediction), both, strict=False):
+        assert list(one["scores"].values()) == pytest.approx(list(other["scores"].values()), abs=1e-5)
+
+
+@pytest.mark.subprocess
+def test_a_mistake_under_torchrun_is_said_once(tiny_llama, tmp_path):
+    environment = {**os.environ, "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [sys.executable, str(ENTRY), *train_command(tiny_llama, tmp_path / "out", "--learing_rate", "1"), "--use_cpu"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert result.returncode != 0
+    assert result.stderr.count("unknown flag --learing_rate") == 1
