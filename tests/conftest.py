@@ -30,7 +30,7 @@ def load_script(name: str):
 
 @pytest.fixture(scope="session", autouse=True)
 def upstream_logging(request):
-    """Libraries keep the stream that they find when they first log; one test's captured stream is closed in the next."""
+    """Libraries keep the stream that they first log to; one test's captured stream is closed in the next."""
     if any("house" not in str(item.path) for item in request.session.items):
         import transformers.utils.logging
         from llamafactory.extras.logging import get_logger

@@ -103,7 +103,7 @@ def _check_data(flags: Flags) -> bool:
             source = find_source(name, dataset_dir)
             local = local and is_local(name, dataset_dir)
             for file in source.files if source else ():
-                found = read_questions(file, purpose=purpose, dataset=source.name)  # type: ignore[arg-type]
+                found = read_questions(file, purpose=purpose, dataset=name)  # type: ignore[arg-type]
                 warnings |= {(p.file, p.line, p.what): p for p in found.warnings}
     _warn(warnings.values())
     return local
