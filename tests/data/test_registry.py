@@ -1,0 +1,108 @@
+"""Names of data sets: ours over upstream's, wherever the data folder is."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from llmtuner.data import registry
+from llmtuner.data.registry import find_source, is_local
+from llmtuner.errors import UserError
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """An empty project data folder."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setattr(registry, "PROJECT_DATA", folder)
+    return folder
+
+
+def entries() -> dict:
+    return json.loads(registry.EXTENSION.read_text())
+
+
+def put_kaggle_files(data) -> list:
+    paths = []
+    for entry in entries().values():
+        names = entry.get("file_name", [])
+        for name in [names] if isinstance(names, str) else names:
+            if name.startswith("raw/"):
+                path = data / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("prompt,A,B\n")
+                paths.append(path)
+    return paths
+
+
+def test_the_whole_set_is_every_training_source_once(data):
+    put_kaggle_files(data)
+    files = [path.name for path in find_source("llmscience", str(data)).files]
+    assert len(files) == len(set(files)) == 7
+    assert "train.csv" in files
+    assert "test.csv" not in files
+    parts = ("llmscience_official", "llmscience_6k5", "llmscience_15k", "llmscience_6k")
+    assert files == [path.name for part in parts for path in find_source(part, str(data)).files]
+
+
+def test_every_missing_file_is_named_with_the_command_that_fetches_it(data):
+    for path in put_kaggle_files(data):
+        if path.name in ("train.csv", "5900_examples.csv"):
+            path.unlink()
+    with pytest.raises(UserError) as error:
+        find_source("llmscience", str(data))
+    said = str(error.value)
+    assert "5 of its 7 files are there" in said
+    assert re.search(
+        r"train\.csv: not found; .*competition kaggle-llm-science-exam.*kaggle competitions download", said
+    )
+    assert re.search(
+        r"5900_examples\.csv: not found; .*radek1/15k-high-quality-examples.*kaggle datasets download", said
+    )
+    assert said.count("not found") == 2
+
+
+def test_the_documented_commands_are_those_of_the_registry():
+    documented = (registry.PROJECT / "data" / "README.md").read_text()
+    for name, entry in entries().items():
+        assert f"`{name}`" in documented
+        if "fetch" in entry:
+            assert f"`{entry['fetch']}`" in documented
+
+
+def test_our_names_work_under_another_dataset_dir(tmp_path):
+    """Entries of the extension are relative to the project's data folder, not to --dataset_dir."""
+    [file] = find_source("llmscience_demo", str(tmp_path)).files
+    assert file == registry.PROJECT_DATA.resolve() / "demo" / "questions.jsonl"
+
+
+def test_a_registry_of_the_users_own(tmp_path):
+    (tmp_path / "exam.csv").write_text("prompt,A,B\n")
+    info = {
+        "mine": {"formatting": "mcq", "file_name": "exam.csv"},
+        "chat": {"file_name": "exam.csv"},
+        "hub": {"hf_hub_url": "somebody/something"},
+        "llmscience_demo": {"file_name": "exam.csv"},
+    }
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    folder = str(tmp_path)
+    assert find_source("mine", folder).files == ((tmp_path / "exam.csv").resolve(),)
+    assert find_source("chat", folder) is None, "upstream's own kind is left to upstream"
+    assert find_source("hub", folder) is None
+    assert find_source("llmscience_demo", folder).files[0].name == "questions.jsonl", "ours lie over theirs"
+    assert [is_local(name, folder) for name in ("mine", "chat", "hub", "x.csv")] == [True, True, False, True]
+
+
+def test_an_online_registry_is_left_to_upstream():
+    assert not is_local("alpaca", "ONLINE")
+    assert find_source("alpaca", "REMOTE:somebody/data") is None
+
+
+@pytest.mark.parametrize("entry", [{"formatting": "mcq"}, {"formatting": "mcq", "file_name": 7}])
+def test_an_entry_without_a_file_is_refused(tmp_path, entry):
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}))
+    with pytest.raises(UserError, match="file_name must be"):
+        find_source("mine", str(tmp_path))
