@@ -1,5 +1,5 @@
 # `make` alone prints the targets. `make demo` and `make test` set everything up by themselves.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+PYTHON ?=
 TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin

@@ -2,13 +2,21 @@
 # Makes or refreshes the virtual environment; called by `make setup`. Does nothing when it is already as wanted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-PYTHON=${PYTHON:-python3} TORCH=${TORCH:-torch==2.13.0} VENV=${VENV:-.venv}
+TORCH=${TORCH:-torch==2.13.0} VENV=${VENV:-.venv}
 STAMP=${STAMP:-$VENV/.installed}
 
-if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    echo "error: Python 3.11 or newer is needed, $("$PYTHON" --version 2>&1) was found; make setup PYTHON=python3.12" >&2
+# The first Python that is new enough and runs: a name on the PATH may be a shim for a version that is not there.
+for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        FOUND=$candidate
+        break
+    fi
+done
+if [ -z "${FOUND:-}" ]; then
+    echo "error: Python 3.11 or newer is needed, and ${PYTHON:-python3} is not; try: make setup PYTHON=python3.12" >&2
     exit 2
 fi
+PYTHON=$FOUND
 
 # What the environment is made from: a change of any of these makes it anew.
 WANTED=$("$PYTHON" - "$TORCH" setup.py constraints.txt scripts/setup.sh <<'PY'
