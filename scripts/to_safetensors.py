@@ -10,6 +10,7 @@ restricted loader, for files that you trust enough to convert.
 from __future__ import annotations
 
 import argparse
+import pickle
 import sys
 from pathlib import Path
 
@@ -36,7 +37,10 @@ def convert(folder: Path) -> list[Path]:
 
     written = []
     for path in pickles:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise ValueError(f"{path}: holds more than tensors, and is not loaded") from error
         if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
             raise ValueError(f"{path}: expected a dictionary of tensors")
         target = path.with_name(NAMES.get(path.stem, path.stem) + ".safetensors")

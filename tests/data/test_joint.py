@@ -167,20 +167,26 @@ def test_only_the_end_of_the_context_is_cut(llama_tokenizer, limit, words):
     question = replace(QUESTION, context=" ".join(f"word{i}" for i in range(words)))
     whole, cut = encode(llama_tokenizer, question), encode(llama_tokenizer, question, limit)
     without = encode(llama_tokenizer, replace(question, context=""))
+    context_ids, asked_ids = encode_fields(llama_tokenizer, [question.context, question.question])
     minimum = len(without.prompt) + len(without.response)
     assert cut.response == whole.response
     if len(whole.prompt) + len(whole.response) <= limit:
         assert cut == whole
-    elif minimum <= limit:
-        assert len(cut.prompt) + len(cut.response) <= limit
-        assert cut.over == 0
-        assert cut.cut > 0
-        options = without.prompt[-20:]
-        assert cut.prompt[-20:] == options
-    else:
+    elif minimum > limit:
         assert cut.over == minimum - limit
-        asked = len(encode_fields(llama_tokenizer, [question.question])[0])
-        assert len(cut.prompt) == len(without.prompt) - min(cut.over, asked), "the question's beginning, no option"
+        assert cut.prompt == with_other_ids(without.prompt, asked_ids, asked_ids[cut.over :])
+    elif cut.cut == len(context_ids):
+        assert cut.prompt == without.prompt
+    else:
+        assert len(cut.prompt) + len(cut.response) == limit
+        assert cut.over == 0
+        assert cut.prompt == with_other_ids(whole.prompt, context_ids, context_ids[: -cut.cut])
+
+
+def with_other_ids(ids: list[int], old: list[int], new: list[int]) -> list[int]:
+    """`ids` with the one place where `old` stands taken by `new`."""
+    [start] = [i for i in range(len(ids)) if ids[i : i + len(old)] == old]
+    return ids[:start] + new + ids[start + len(old) :]
 
 
 def test_a_batch_encodes_as_its_rows_do(tokenizer):

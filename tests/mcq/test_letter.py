@@ -20,7 +20,7 @@ def model(tiny_llama):
 def rows():
     draw = random.Random(0)
     return [
-        LetterRow([draw.randrange(5, 500) for _ in range(draw.randrange(3, 40))], draw.sample(range(5, 500), n))
+        LetterRow([draw.randrange(5, 499) for _ in range(draw.randrange(3, 40))], draw.sample(range(5, 500), n))
         for n in (5, 2, 4, 10, 5, 3, 5)
     ]
 
@@ -41,6 +41,17 @@ def test_batch_size_and_neighbours_change_nothing(model, rows, batch_size):
     """Padding without position ids moved every shorter row of a batch."""
     alone = [score(model, [row])[0] for row in rows]
     for one, batched in zip(alone, score(model, rows, batch_size), strict=True):
+        assert batched == pytest.approx(one, abs=1e-5)
+
+
+def test_padding_moves_no_position(rows):
+    """Models with absolute positions see where a row begins; rotary ones only see distances."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    absolute = GPT2LMHeadModel(GPT2Config(vocab_size=500, n_embd=32, n_layer=2, n_head=2, n_positions=64)).eval()
+    alone = [score(absolute, [row])[0] for row in rows]
+    for one, batched in zip(alone, score(absolute, rows, len(rows)), strict=True):
         assert batched == pytest.approx(one, abs=1e-5)
 
 

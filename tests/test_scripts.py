@@ -1,0 +1,72 @@
+"""The helper scripts: a tiny model that is the same each time, and weights out of pickles."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support import DEMO, load_script
+from transformers import AutoTokenizer
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_the_same_arguments_give_the_same_model(tmp_path):
+    script = load_script("make_tiny_llama")
+    folders = [tmp_path / name for name in ("one", "two", "other")]
+    for folder, seed in zip(folders, ("3", "3", "4"), strict=True):
+        assert script.main([str(folder), "--text", str(DEMO), "--hidden_size", "32", "--seed", seed]) == 0
+    one, two, other = map(digest, folders)
+    assert one == two
+    assert one["model.safetensors"] != other["model.safetensors"]
+
+
+def test_the_tokenizer_spells_any_text(tiny_llama):
+    """Characters that the training text did not have fall back to bytes instead of <unk>."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    text = "∮ 𝛼 ☃ 题目 \n\t tabs"
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.decode(ids) == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--vocab_size", "50"], "too small"), (["--hidden_size", "40"], "multiple"), (["--text", "no_such"], "no_such")],
+)
+def test_sizes_that_cannot_be_built_are_refused(tmp_path, capsys, arguments, said):
+    assert load_script("make_tiny_llama").main([str(tmp_path / "model"), *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+
+
+def test_pickled_weights_become_safetensors(tmp_path, capsys):
+    weights = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2)}
+    weights["tied"] = weights["a"]
+    torch.save(weights, tmp_path / "adapter_model.bin")
+    torch.save({"x": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
+    torch.save({"not": "weights"}, tmp_path / "training_args.bin")
+    assert load_script("to_safetensors").main([str(tmp_path)]) == 0
+    written = load_file(tmp_path / "adapter_model.safetensors")
+    assert all(torch.equal(written[name], weights[name]) for name in weights)
+    assert (tmp_path / "model.safetensors").is_file()
+    assert not (tmp_path / "training_args.safetensors").exists()
+
+
+class Payload:
+    def __reduce__(self):
+        return (print, ("executed",))
+
+
+@pytest.mark.parametrize("content", [Payload(), {"a": "text"}, [torch.zeros(1)]])
+def test_a_pickle_of_anything_else_is_refused_and_not_run(tmp_path, capsys, content):
+    torch.save(content, tmp_path / "adapter_model.bin")
+    assert load_script("to_safetensors").main([str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert "error: " in said.err
+    assert "executed" not in said.out
