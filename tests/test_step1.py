@@ -223,6 +223,24 @@ def test_val_size_holds_out_questions_and_evaluates(tiny_llama, tmp_path):
     assert "eval_loss" in json.loads((tmp_path / "eval_results.json").read_text())
 
 
+def test_an_evaluation_loss_needs_answers(tiny_llama, tmp_path, capsys):
+    """Upstream drops rows without an answer and evaluates on the rest, or on nothing."""
+    path = tmp_path / "test.csv"
+    path.write_text("prompt,A,B\nWhich?,a,b\n")
+    more = ["--eval_dataset", str(path), "--do_eval", "--num_train_epochs", "1", "--max_samples", "4"]
+    assert main(train_command(tiny_llama, tmp_path / "out", *more)) == 2
+    assert "test.csv:2" in capsys.readouterr().err
+
+
+def test_evaluation_during_training_generates_on_demand(tiny_llama, tmp_path):
+    """The column of questions must not reach the collator there either."""
+    more = ["--eval_dataset", "llmscience_demo", "--eval_strategy", "epoch", "--predict_with_generate", "true"]
+    more += ["--num_train_epochs", "1", "--max_samples", "4", "--max_new_tokens", "2", "--save_strategy", "no"]
+    assert main(train_command(tiny_llama, tmp_path / "out", *more)) == 0
+    history = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
+    assert any("eval_accuracy" in entry for entry in history)
+
+
 def test_questions_mix_with_upstreams_own_data_and_with_packing(tiny_llama, tmp_path):
     more = [
         "--dataset",
