@@ -72,6 +72,15 @@ def compose_joint(num_options: int, *, with_context: bool) -> tuple[Part, ...]:
     return (*parts, "The letter of the correct option:")
 
 
+def compose_option(*, with_context: bool) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """One option's sequence: context and question in the user turn, the bare option as the answer.
+
+    No letter and no other option stands in it, so that neither order nor neighbours can change an option's score.
+    """
+    user: list[Part] = [Field("context"), "\n\n"] if with_context else []
+    return (*user, Field("question")), (Field("option"),)
+
+
 def render(parts: tuple[Part, ...], pieces: PromptPieces) -> str:
     """The composed prompt as a person reads it (for logs and examples; models get the tokens)."""
     return "".join(part if isinstance(part, str) else pieces.text(part) for part in parts)

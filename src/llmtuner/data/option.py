@@ -1,0 +1,118 @@
+"""One sequence an option, as token ids with the places of context, question and option text in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmtuner.data.fields import Skeleton, Template, build_skeleton, encode_fields
+from llmtuner.data.prompt import Field, compose_option
+from llmtuner.data.question import Question
+from llmtuner.errors import DataError
+
+Span = tuple[int, int]
+CONTEXT, QUESTION, OPTION = Field("context"), Field("question"), Field("option")
+
+
+@dataclass(frozen=True, slots=True)
+class OptionTokens:
+    """The n sequences of a question. Spans are [begin, end) within a sequence and follow the text.
+
+    Args:
+        sequences: context, question, option and the template's closing tokens, for each option.
+        context, question: their places, the same in every sequence; empty where there is no context.
+        options: the place of each option's text in its own sequence; empty for a blank option.
+        cut: tokens taken from the end of the context.
+        over: tokens by which the longest sequence exceeds the limit even without the context.
+    """
+
+    sequences: list[list[int]]
+    context: Span
+    question: Span
+    options: list[Span]
+    cut: int
+    over: int
+
+    @property
+    def prefix_length(self) -> int:
+        """Tokens that all sequences share from the start; each keeps at least one of its own.
+
+        It may run into option text ("the left ...", "the right ..."), which is why spans do not depend on it.
+        """
+        shortest = min(map(len, self.sequences))
+        for place in range(shortest - 1):
+            if len({sequence[place] for sequence in self.sequences}) > 1:
+                return place
+        return shortest - 1
+
+
+@dataclass
+class OptionEncoder:
+    """Turns questions into one sequence an option, each of at most `cutoff_len` tokens.
+
+    Cutting takes from the end of the context only, as much as the longest option needs, so that all options of a
+    question see the same context. A question that is too long without one loses the beginning of its question text.
+    """
+
+    tokenizer: Any
+    template: Template
+    cutoff_len: int
+    _skeletons: dict[bool, Skeleton] = field(default_factory=dict)
+
+    def encode(self, questions: Sequence[Question]) -> list[OptionTokens]:
+        """Encode a batch; one tokenizer call for all its texts.
+
+        Raises:
+            DataError: an option gives no token at all, neither of its own nor from the template's closing.
+        """
+        texts = [text for q in questions for text in (q.context, q.question, *q.options)]
+        ids = iter(encode_fields(self.tokenizer, texts))
+        return [self._encode_one(question, ids) for question in questions]
+
+    def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> OptionTokens:
+        context, asked, *options = [next(ids) for _ in range(2 + len(question.options))]
+        longest = max(map(len, options))
+        cut = over = 0
+        excess = self._fixed_length(bool(context)) + len(context) + len(asked) + longest - self.cutoff_len
+        if excess > 0 and context:
+            cut = min(excess, len(context))
+            context = context[: len(context) - cut]
+            excess = self._fixed_length(bool(context)) + len(context) + len(asked) + longest - self.cutoff_len
+        if excess > 0:
+            over = excess
+            asked = asked[over:]
+        filled = [self._fill(context, asked, option) for option in options]
+        if not all(sequence for sequence, _ in filled):
+            raise DataError(f"{question.where}: id {question.id}: an option gives no tokens")
+        spans = filled[0][1]
+        return OptionTokens(
+            sequences=[sequence for sequence, _ in filled],
+            context=spans.get(CONTEXT, (0, 0)),
+            question=spans[QUESTION],
+            options=[places[OPTION] for _, places in filled],
+            cut=cut,
+            over=over,
+        )
+
+    def _fill(self, context: list[int], asked: list[int], option: list[int]) -> tuple[list[int], dict[Field, Span]]:
+        skeleton = self._skeleton(bool(context))
+        tokens = {CONTEXT: context, QUESTION: asked, OPTION: option}
+        ids: list[int] = []
+        spans: dict[Field, Span] = {}
+        for part in (*skeleton.prompt, *skeleton.response):
+            begin = len(ids)
+            ids += tokens[part] if isinstance(part, Field) else [part]
+            if isinstance(part, Field):
+                spans[part] = (begin, len(ids))
+        return ids, spans
+
+    def _skeleton(self, with_context: bool) -> Skeleton:
+        if with_context not in self._skeletons:
+            user, answer = compose_option(with_context=with_context)
+            self._skeletons[with_context] = build_skeleton(self.tokenizer, self.template, user, answer)
+        return self._skeletons[with_context]
+
+    def _fixed_length(self, with_context: bool) -> int:
+        skeleton = self._skeleton(with_context)
+        return sum(not isinstance(part, Field) for part in (*skeleton.prompt, *skeleton.response))
