@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from llmtuner.data.forms import FORMS
-from llmtuner.data.forms.form import Defect, Draft, Form
-from llmtuner.data.problems import Problem, render_problems, shown
-from llmtuner.data.question import LETTERS, MAX_OPTIONS, MIN_OPTIONS, Question
+from llmtuner.data.forms.columns import form_of, missing
+from llmtuner.data.forms.form import Defect, Form, Row
+from llmtuner.data.forms.rules import Numbered, count_options, file_oddities, option_defects, option_oddities
+from llmtuner.data.problems import Problem, file_name, render_problems
+from llmtuner.data.question import Question
 from llmtuner.data.readers import READERS
-from llmtuner.data.readers.table import Table
+from llmtuner.data.sniff import file_status
 from llmtuner.errors import DataError
-
-# From this share of rows on, blank last options mean "no such option". Kaggle's 6,000 has 2 rows with a blank E, a
-# defect (0.03 %); the 60,000-row mix has 22.7 %, a source with four options.
-MIXED_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class QuestionFile:
 def read_questions(
     path: str | os.PathLike[str], *, purpose: Literal["train", "predict"], dataset: str = ""
 ) -> QuestionFile:
-    """Read and check a file; a second call for an unchanged file is free.
+    """Read and check a file; a second call for an unchanged file is free, for the other purpose, too.
 
     Args:
         purpose: training needs an answer and a prompt in every row; prediction scores what there is.
@@ -51,22 +50,39 @@ def read_questions(
         DataError: everything that is wrong with the file, in one message.
     """
     file = Path(path)
-    status = file.stat() if file.is_file() else None
-    found = _read(file, status and status.st_mtime_ns, status and status.st_size, dataset)
+    status = file_status(file)
+    # With the working directory: a relative path may name another file by the second call.
+    with _no_collection():
+        found = _read(file, file.resolve(), status.st_mtime_ns, status.st_size, dataset)
     problems = list(found.errors)
     if purpose == "train":
         problems += [*_unanswered(found), *found.empty]
     if problems:
-        raise DataError(render_problems(sorted(problems, key=lambda problem: problem.line)))
+        raise DataError(render_problems(_by_line(problems)))
     warnings = found.warnings if purpose == "train" else (*found.warnings, *found.empty)
-    return QuestionFile(file, found.questions, found.form.name, tuple(sorted(warnings, key=lambda p: p.line)))
+    return QuestionFile(file, found.questions, found.form.name, tuple(_by_line(warnings)))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause the garbage collector: it would go through all rows again and again (a third of the time), in vain."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    path: Path
+    """What a file holds, whatever it is wanted for."""
+
+    file: str
     form: Form
-    has_answers: bool
+    columns: tuple[str, ...]
+    header: int
     questions: tuple[Question, ...]
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
@@ -74,133 +90,87 @@ class _Found:
 
 
 @lru_cache(maxsize=32)
-def _read(path: Path, _mtime_ns: int | None, _size: int | None, dataset: str) -> _Found:
+def _read(path: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str) -> _Found:
+    file = file_name(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: unknown file type {path.suffix!r}; known are {', '.join(READERS)}")
+        raise DataError(f"{file}: unknown file type {path.suffix!r}; known are {', '.join(READERS)}")
     table = reader(path)
     if not table.records and not table.problems:
-        raise DataError(f"{path}: has {'a header' if table.columns else 'columns'} but no questions; download it again")
-    form = _recognise(path, table)
-    errors, warnings, empty = list(table.problems), [], []
-    drafts: list[tuple[int, int, Draft]] = []
-    for row, (line, record) in enumerate(table.records):
-        try:
-            draft = form.read(record)
-        except Defect as defect:
-            errors.append(Problem(str(path), line, str(defect)))
+        has = "has a header but" if table.header else "has" if table.columns else "is blank and has"
+        raise DataError(f"{file}: {has} no questions; download it again")
+    if not table.columns and table.problems:
+        raise DataError(render_problems(table.problems))
+    form, defects = form_of(table, FORMS.values())
+    if form is None or defects:
+        problems = [*_problems(file, table.header, defects), *table.problems]
+        raise DataError(render_problems(_by_line(problems)))
+    errors = list(table.problems)
+    drafts, empty = [], []
+    for number, (line, record) in enumerate(table.records):
+        row = Row(record, table.columns)
+        draft = form.read(row)
+        if row.defects:
+            errors += _problems(file, line, row.defects)
             continue
-        drafts.append((row, line, draft))
-        warnings += [Problem(str(path), line, note) for note in draft.notes]
+        drafts.append(Numbered(number, line, draft))
         if not draft.question.strip():
-            empty.append(Problem(str(path), line, "the question has no text"))
-    drafts, trimmed = _without_absent_options(drafts, path)
-    warnings += trimmed
-    questions = []
-    for row, line, draft in drafts:
-        defects = _defects(draft)
-        errors += [Problem(str(path), line, defect) for defect in defects]
-        if not defects:
-            warnings += [Problem(str(path), line, oddity) for oddity in _oddities(draft)]
-            questions.append(_question(draft, row, line, path, dataset))
-    warnings += _repeated_ids(questions)
-    has_answers = form.answer in table.columns
-    return _Found(path, form, has_answers, tuple(questions), tuple(errors), tuple(warnings), tuple(empty))
-
-
-def _recognise(path: Path, table: Table) -> Form:
-    form = next((form for form in FORMS.values() if form.recognise(table.columns)), None)
-    if form is None:
-        if table.problems:
-            raise DataError(render_problems(table.problems))
-        found = ", ".join(map(shown, table.columns[:15]))
-        known = "prompt, A, B, ... (Kaggle); query, choices (ARC); question, choices (ScienceQA)"
-        raise DataError(f"{path}: not a known multiple-choice form; found the columns {found}; known are {known}")
-    problems = [Problem(str(path), 1, line) for line in form.check(table.columns)]
-    for column, found in table.types.items():
-        wanted = form.columns.get(column, "any")
-        if wanted not in (found, "any") and found != "null":
-            problems.append(Problem(str(path), 0, f"column {column} must be {wanted}, found {found}"))
-    if problems:
-        raise DataError(render_problems([*problems, *table.problems]))
-    return form
-
-
-def _without_absent_options(
-    drafts: list[tuple[int, int, Draft]], path: Path
-) -> tuple[list[tuple[int, int, Draft]], list[Problem]]:
-    """Take off blank last options where the file has so many that they must mean "no such option"."""
-    blanks = [_blank_tail(draft.options) for _, _, draft in drafts]
-    rows = sum(map(bool, blanks))
-    if not rows or rows < MIXED_SHARE * len(drafts):
-        return drafts, []
-    trimmed = [
-        (row, line, replace(draft, options=draft.options[: len(draft.options) - blank]))
-        for (row, line, draft), blank in zip(drafts, blanks, strict=True)
-    ]
-    counts = Counter(len(draft.options) for _, _, draft in trimmed)
-    summary = ", ".join(f"{number} rows with {count}" for count, number in sorted(counts.items()))
-    what = f"blank last options in {rows} of {len(drafts)} rows are taken for options that do not exist: {summary}"
-    return trimmed, [Problem(str(path), 0, what)]
-
-
-def _blank_tail(options: Sequence[str]) -> int:
-    tail = 0
-    while tail < len(options) and not options[-1 - tail].strip():
-        tail += 1
-    return tail
-
-
-def _defects(draft: Draft) -> list[str]:
-    count = len(draft.options)
-    if not MIN_OPTIONS <= count <= MAX_OPTIONS:
-        return [f"{count} option{'s' * (count != 1)}; a question needs {MIN_OPTIONS} to {MAX_OPTIONS}"]
-    if draft.answer is not None and draft.answer >= count:
-        return [f"answer {LETTERS[draft.answer]} points to a blank option; this row has {count} options"]
-    return []
-
-
-def _oddities(draft: Draft) -> list[str]:
-    """What is kept and warned of: such rows are in the real files, and a test file must be answered as a whole."""
-    lines = [f"option {LETTERS[i]} is blank" for i, option in enumerate(draft.options) if not option.strip()]
-    places: dict[str, str] = {}
-    for letter, option in zip(LETTERS, draft.options, strict=False):
-        if option.strip():
-            places[option] = places.get(option, "") + letter
-    lines += [
-        f"options {' and '.join(letters)} are equal: {shown(option)}"
-        for option, letters in places.items()
-        if len(letters) > 1
-    ]
-    return lines
-
-
-def _question(draft: Draft, row: int, line: int, path: Path, dataset: str) -> Question:
-    return Question(
-        id=str(row) if draft.id is None else draft.id,
-        question=draft.question,
-        options=tuple(draft.options),
-        answer=draft.answer,
-        context=draft.context,
-        dataset=dataset,
-        file=str(path),
-        line=line,
+            empty.append(Problem(file, line, "the question has no text", kind="prompt"))
+    questions, more_errors, warnings = _questions(drafts, file, dataset, lettered="choices" not in form.columns)
+    errors += more_errors
+    warnings += file_oddities(drafts, file, table.unit)
+    return _Found(
+        file, form, table.columns, table.header, tuple(questions), tuple(errors), tuple(warnings), tuple(empty)
     )
 
 
-def _repeated_ids(questions: Sequence[Question]) -> list[Problem]:
-    lines: dict[str, list[int]] = {}
-    for question in questions:
-        lines.setdefault(question.id, []).append(question.line)
-    return [
-        Problem(questions[0].file, where[1], f"id {shown(name)} stands in lines {', '.join(map(str, where[:5]))} too")
-        for name, where in lines.items()
-        if len(where) > 1
-    ]
+def _questions(
+    drafts: Sequence[Numbered], file: str, dataset: str, *, lettered: bool
+) -> tuple[list[Question], list[Problem], list[Problem]]:
+    """The rows as questions, errors, warnings.
+
+    Args:
+        lettered: each option has a column of its own, so that a row with fewer options has blank ones.
+    """
+    counts, trimmed = count_options(drafts) if lettered else ([len(n.draft.options) for n in drafts], "")
+    warnings = [Problem(file, 0, trimmed, kind="trimmed")] if trimmed else []
+    questions: list[Question] = []
+    errors: list[Problem] = []
+    for numbered, count in zip(drafts, counts, strict=True):
+        draft, line = numbered.draft, numbered.line
+        defects = option_defects(draft, count)
+        if defects:
+            errors += _problems(file, line, defects)
+            continue
+        options = tuple(draft.options[:count])
+        warnings += _problems(file, line, option_oddities(options))
+        name = str(numbered.row) if draft.id is None else draft.id
+        questions.append(Question(name, draft.question, options, draft.answer, draft.context, dataset, file, line))
+    return questions, errors, warnings
 
 
 def _unanswered(found: _Found) -> list[Problem]:
-    file = str(found.path)
-    if not found.has_answers:
-        return [Problem(file, 1, f"missing column {found.form.answer!r}: training needs an answer for every question")]
-    return [Problem(file, q.line, "no answer; training needs one") for q in found.questions if q.answer is None]
+    answer, questions = found.form.answer, found.questions
+    if answer not in found.columns:
+        defects = missing(found.form, found.columns, [answer])
+        return [
+            Problem(found.file, found.header, defect.what, "training needs an answer for every question", defect.fix)
+            for defect in defects
+        ]
+    blank = [
+        Problem(found.file, q.line, "no answer; training needs one", kind="no answer")
+        for q in questions
+        if q.answer is None
+    ]
+    if len(blank) > 1 and len(blank) == len(questions):
+        what = f"column {answer!r} is blank in all {len(blank):,} rows"
+        return [Problem(found.file, questions[0].line, what, "training needs an answer for every question")]
+    return blank
+
+
+def _problems(file: str, line: int, defects: Iterable[Defect]) -> list[Problem]:
+    return [Problem(file, line, defect.what, defect.expected, defect.fix, defect.kind) for defect in defects]
+
+
+def _by_line(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: problem.line)

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from llmtuner.data.forms.form import Draft, Form, Row, nothing_more
 
-from llmtuner.data.forms.form import Draft, Form, identity, index, missing, text, texts
-
-COLUMNS = {"query": "text", "choices": "texts", "gold": "whole number", "id": "any"}
+COLUMNS = {"query": "text", "choices": "texts", "gold": "whole number", "id": "text or whole number"}
 
 
-def recognise(columns: tuple[str, ...]) -> bool:
-    """A query is enough to know it by."""
-    return "query" in columns
-
-
-def check(columns: tuple[str, ...]) -> list[str]:
-    """Missing columns."""
-    return missing(columns, ("query", "choices"))
-
-
-def read(record: dict[str, Any]) -> Draft:
+def read(row: Row) -> Draft:
     """One row."""
-    options = texts(record, "choices")
-    return Draft(identity(record), text(record, "query"), options, index(record, "gold", options))
+    options = row.texts("choices")
+    return Draft(row.identity(), row.text("query"), options, row.index("gold", len(options)))
 
 
-FORM = Form("arc", COLUMNS, recognise, check, read, answer="gold")
+SHAPE = "query, choices (a list of texts), gold (counted from 0), optional id"
+FORM = Form("arc", SHAPE, COLUMNS, ("query", "choices"), "gold", nothing_more, read)

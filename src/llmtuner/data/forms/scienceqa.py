@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from llmtuner.data.forms.form import Draft, Form, identity, index, missing, text, texts
+from llmtuner.data.forms.form import Draft, Form, Row, nothing_more
 
 COLUMNS = {
     "question": "text",
@@ -15,26 +13,16 @@ COLUMNS = {
     "answer": "whole number",
     "hint": "text",
     "lecture": "text",
-    "id": "any",
+    "id": "text or whole number",
 }
 
 
-def recognise(columns: tuple[str, ...]) -> bool:
-    """A question with choices."""
-    return "question" in columns and "query" not in columns
-
-
-def check(columns: tuple[str, ...]) -> list[str]:
-    """Missing columns."""
-    return missing(columns, ("question", "choices"))
-
-
-def read(record: dict[str, Any]) -> Draft:
+def read(row: Row) -> Draft:
     """One row."""
-    options = texts(record, "choices")
-    passages = (text(record, "hint"), text(record, "lecture"))
-    context = "\n".join(passage for passage in passages if passage.strip())
-    return Draft(identity(record), text(record, "question"), options, index(record, "answer", options), context)
+    options = row.texts("choices")
+    context = "\n".join(passage for name in ("hint", "lecture") if (passage := row.text(name)).strip())
+    return Draft(row.identity(), row.text("question"), options, row.index("answer", len(options)), context)
 
 
-FORM = Form("scienceqa", COLUMNS, recognise, check, read, answer="answer")
+SHAPE = "question, choices (a list of texts), answer (counted from 0), optional id, hint and lecture"
+FORM = Form("scienceqa", SHAPE, COLUMNS, ("question", "choices"), "answer", nothing_more, read)

@@ -1,8 +1,14 @@
-"""One reader a file type: bytes in, records with line numbers out. Adding one: CONTRIBUTING.md."""
+"""One reader a file type: a path in, records with line numbers out. Adding one: CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 from llmtuner.data.readers import csv_file, json_file, jsonl_file, parquet_file
+from llmtuner.data.readers.table import Table
 
-READERS = {
+READERS: dict[str, Callable[[Path], Table]] = {
     ".csv": csv_file.read,
     ".jsonl": jsonl_file.read,
     ".json": json_file.read,

@@ -4,85 +4,134 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from llmtuner.data.problems import Problem, shown
+from llmtuner.data.problems import Problem, file_name, shown
 from llmtuner.data.readers.table import Record, Table
 from llmtuner.data.sniff import read_text
 from llmtuner.errors import DataError
 
-MAX_FIELD = 1_000_000  # characters
+_SEPARATORS = {";": "';'", "\t": "TAB", "|": "'|'"}
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+Row = tuple[int, list[str]]
 
 
 def read(path: Path) -> Table:
-    """Read a CSV file strictly.
+    """Read a CSV file strictly; empty lines are skipped.
 
     Raises:
         DataError: it is no UTF-8 text, another separator, or a header that names a column twice.
     """
-    file = str(path)
-    rows, problems = _rows(read_text(path), file)
+    file = file_name(path)
+    text = read_text(path)
+    _check_separator(text, file)
+    rows, problems = _rows(text, file)
     if not rows:
-        raise DataError(str(problems[0]) if problems else f"{path}: has no header and no rows")
-    header = rows[0][1]
-    _check_separator(header, file)
-    named = _header(header, file, problems)
+        raise DataError(str(problems[0]) if problems else f"{file}: has no header and no rows, only blanks")
+    (at, header), rows = rows[0], rows[1:]
+    named = _header(header, at, file, problems)
     records: list[Record] = []
-    misfits: list[Problem] = []
-    for line, cells in rows[1:]:
-        if len(cells) == len(header):
+    for line, cells in rows:
+        if len(cells) != len(header):
+            problems.append(_misfit(file, line, len(cells), len(header)))
+        elif any(cell.strip() for cell in cells):
             records.append((line, {name: cells[place] for place, name in named.items()}))
         else:
-            what = f"{len(cells)} fields, the header has {len(header)}"
-            misfits.append(Problem(file, line, what, "quote texts that hold a comma"))
-    if misfits and not records and all(len(cells) == len(header) + 1 for _, cells in rows[1:]):
-        what = f"every row has {len(header) + 1} fields, the header has {len(header)}"
-        misfits = [Problem(file, rows[1][0], what, "take away the comma at the end of each row")]
-    return Table(tuple(named.values()), records, [*problems, *misfits])
+            problems.append(Problem(file, line, "every field is blank", fix="delete the line", kind="blank row"))
+    if rows and not records and all(len(cells) == len(header) + 1 for _, cells in rows):
+        problems = [problem for problem in problems if problem.kind != "fields"]
+        problems.append(_one_too_many(file, rows, len(header)))
+    return Table(tuple(named.values()), records, problems, header=at, text_only=True)
 
 
-def _rows(text: str, file: str) -> tuple[list[tuple[int, list[str]]], list[Problem]]:
+def _rows(text: str, file: str) -> tuple[list[Row], list[Problem]]:
     """All rows with the line where each begins; reading ends at the first thing that is not CSV."""
-    csv.field_size_limit(MAX_FIELD)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[tuple[int, list[str]]] = []
+    rows: list[Row] = []
     line = 1
-    while True:
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            return rows, [_not_csv(file, line, error)]
-        if cells is None:
-            return rows, []
-        if cells:  # an empty line is no row
-            rows.append((line, cells))
-        line = reader.line_num + 1
+    with _unlimited_fields(len(text)):
+        while True:
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                return rows, [_not_csv(text, file, line, reader.line_num, str(error))]
+            if cells is None:
+                return rows, []
+            if len(cells) > 1 or "".join(cells).strip():  # a line of blanks is no row
+                rows.append((line, cells))
+            line = reader.line_num + 1
 
 
-def _not_csv(file: str, line: int, error: csv.Error) -> Problem:
-    reason = str(error)
-    if "unexpected end of data" in reason:
-        return Problem(file, line, "a quote opens in this row and never closes", "close it, or write a quote as two")
-    if "field limit" in reason:
-        return Problem(file, line, f"a field has more than {MAX_FIELD:,} characters", "look for a quote left open")
-    return Problem(file, line, f"not CSV: {reason}", 'a quote inside a quoted text is written twice: ""')
+@contextmanager
+def _unlimited_fields(size: int) -> Iterator[None]:
+    """Lift the csv module's limit for this file; the limit belongs to the process, so it is put back.
+
+    How long a text may be is checked with the cells, alike for all file types; here a limit would only hide the quote
+    that was left open.
+    """
+    before = csv.field_size_limit(min(size + 1, 2**31 - 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
-def _check_separator(header: list[str], file: str) -> None:
-    if len(header) == 1:
-        for separator, name in ((";", "';'"), ("\t", "TAB")):
-            if separator in header[0]:
-                raise DataError(f"{file}:1: looks {name}-separated, ',' is needed; save it again as CSV with commas")
+def _not_csv(text: str, file: str, begin: int, end: int, reason: str) -> Problem:
+    """Say what the csv module cannot read.
+
+    Args:
+        begin, end: the lines where the row begins and where reading ended.
+    """
+    if "unexpected end of data" not in reason:
+        row = "" if begin == end else f" in the row that begins in line {begin}: a quote may be open since then"
+        what = f"not CSV: text follows a closing quote{row}"
+        fix = 'write a quote inside a quoted text twice: ""; lines after this one were not read'
+        return Problem(file, end, what, "expected a comma or the end of the line", fix, kind="quote")
+    # Read leniently, the open field is the row's last: the line ends of the fields before it tell where it opens.
+    lines = io.StringIO(text, newline="")
+    for _ in range(begin - 1):
+        next(lines)
+    *closed, _open = next(csv.reader(lines))
+    line = begin + sum(len(_LINE_END.findall(field)) for field in closed)
+    what = "a quote opens here and never closes"
+    return Problem(file, line, what, 'expected a closing "', "close it, or write the quote twice", kind="quote")
 
 
-def _header(header: list[str], file: str, problems: list[Problem]) -> dict[int, str]:
+def _check_separator(text: str, file: str) -> None:
+    """Before parsing: a header of quoted names with another separator is no CSV at all to the csv module."""
+    header = next(((line, names) for line, names in enumerate(io.StringIO(text), start=1) if names.strip()), None)
+    for separator, name in _SEPARATORS.items():
+        if header and separator in header[1] and "," not in header[1]:
+            what = f"looks {name}-separated, ',' is needed; save it again as CSV with commas"
+            raise DataError(f"{file}:{header[0]}: {what}")
+
+
+def _header(header: list[str], line: int, file: str, problems: list[Problem]) -> dict[int, str]:
     """The named columns by place. pandas leaves the name of an index in first place empty; nobody else does."""
     for name in dict.fromkeys(header):
         if name and header.count(name) > 1:
-            raise DataError(f"{file}:1: column {shown(name)} occurs twice; rename or remove one of them")
+            raise DataError(f"{file}:{line}: column {shown(name)} occurs twice; rename or remove one of them")
     for place, name in enumerate(header):
         if not name and place:
-            problems.append(
-                Problem(file, 1, f"column {place + 1} has no name", "name it, or take away the extra comma")
-            )
+            fix = "name it, or take away the extra comma"
+            problems.append(Problem(file, line, f"column {place + 1} has no name", fix=fix, kind="header"))
     return {place: name for place, name in enumerate(header) if name}
+
+
+def _misfit(file: str, line: int, found: int, wanted: int) -> Problem:
+    fix = "put quotes around texts that hold a comma" if found > wanted else "add what is missing, if only its comma"
+    what = f"{found} field{'s' * (found != 1)}, the header has {wanted}"
+    return Problem(file, line, what, fix=fix, kind="fields")
+
+
+def _one_too_many(file: str, rows: list[Row], wanted: int) -> Problem:
+    """All rows are one longer than the header: pandas would shift every column by one without a word."""
+    fix = "name the extra column in the header, or remove it"
+    if all(not cells[-1].strip() for _, cells in rows):
+        fix = "take away the comma at the end of each row"
+    what = f"every row has {wanted + 1} fields, the header has {wanted}"
+    return Problem(file, rows[0][0], what, fix=fix, kind="fields")

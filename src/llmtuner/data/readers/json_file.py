@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from llmtuner.data.problems import Problem, shown
-from llmtuner.data.readers.jsonl_file import column_names, unique_keys
-from llmtuner.data.readers.table import Record, Table
+from llmtuner.data.problems import Problem, file_name
+from llmtuner.data.readers.json_objects import KINDS, as_record, parse
+from llmtuner.data.readers.table import Record, Table, column_names
 from llmtuner.data.sniff import read_text
 from llmtuner.errors import DataError
 
@@ -18,22 +17,21 @@ def read(path: Path) -> Table:
     Raises:
         DataError: it is no UTF-8 text, no JSON, or no array.
     """
-    try:
-        rows = json.loads(read_text(path), object_pairs_hook=unique_keys)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not JSON at column {error.colno}: {error.msg}") from error
-    except DataError:
-        raise
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
+    file = file_name(path)
+    rows, problem = parse(read_text(path), file)
+    if problem is not None:
+        hint = "; if it has one object a line, rename it to .jsonl" if "Extra data" in problem.what else ""
+        raise DataError(f"{problem}{hint}")
     if not isinstance(rows, list):
-        kind = "an object" if isinstance(rows, dict) else shown(rows)
-        raise DataError(f"{path}: expected an array of objects [{{...}}, ...], found {kind}")
+        fix = "take the array out of the object" if isinstance(rows, dict) else "write the rows as an array"
+        found = KINDS.get(type(rows), "a number")
+        raise DataError(f"{file}: expected an array of objects [{{...}}, ...], found {found}; {fix}")
     records: list[Record] = []
     problems: list[Problem] = []
     for number, row in enumerate(rows, start=1):
-        if isinstance(row, dict):
-            records.append((number, row))
+        record = as_record(row, file, number)
+        if isinstance(record, Problem):
+            problems.append(record)
         else:
-            problems.append(Problem(str(path), number, f"expected an object {{...}}, found {shown(row)}"))
-    return Table(column_names(records), records, problems)
+            records.append((number, record))
+    return Table(column_names(records), records, problems, unit="row")

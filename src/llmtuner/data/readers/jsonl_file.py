@@ -2,57 +2,41 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from llmtuner.data.problems import Problem, shown
-from llmtuner.data.readers.table import Record, Table
+from llmtuner.data.problems import Problem, file_name
+from llmtuner.data.readers.json_objects import as_record, parse
+from llmtuner.data.readers.table import Record, Table, column_names
 from llmtuner.data.sniff import read_text
+from llmtuner.errors import DataError
 
 
 def read(path: Path) -> Table:
     """Read a JSONL file; empty lines are skipped.
 
     Raises:
-        DataError: it is no UTF-8 text.
+        DataError: it is no UTF-8 text, or one JSON array.
     """
-    file = str(path)
+    file = file_name(path)
+    text = read_text(path)
+    if text.lstrip().startswith("[") and _is_array(text, file):
+        raise DataError(f"{file}: is one JSON array, expected an object a line; rename it to .json")
     records: list[Record] = []
     problems: list[Problem] = []
     # Not splitlines(): JSON allows U+2028 and its like inside a string.
-    for line, text in enumerate(read_text(path).split("\n"), start=1):
-        if not text.strip():
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
             continue
-        try:
-            record = json.loads(text, object_pairs_hook=unique_keys)
-        except json.JSONDecodeError as error:
-            problems.append(Problem(file, line, f"not JSON at column {error.colno}: {error.msg}"))
-            continue
-        except ValueError as error:
-            problems.append(Problem(file, line, str(error)))
-            continue
-        if isinstance(record, dict):
-            records.append((line, record))
+        value, problem = parse(line, file, number)
+        record = problem or as_record(value, file, number)
+        if isinstance(record, Problem):
+            problems.append(record)
         else:
-            problems.append(Problem(file, line, f"expected an object {{...}}, found {shown(record)}"))
+            records.append((number, record))
     return Table(column_names(records), records, problems)
 
 
-def column_names(records: Iterable[Record]) -> tuple[str, ...]:
-    """The keys of all records in the order of their first occurrence."""
-    return tuple(dict.fromkeys(key for _, record in records for key in record))
-
-
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, which must not name a key twice.
-
-    Raises:
-        ValueError: it does; Python's own reader would keep the last one silently.
-    """
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        names = [key for key, _ in pairs]
-        raise ValueError(f"key {shown(next(n for n in names if names.count(n) > 1))} occurs twice")
-    return record
+def _is_array(text: str, file: str) -> bool:
+    """Whether the file as a whole is an array of objects, on one line or on many."""
+    value, _ = parse(text, file)
+    return isinstance(value, list) and any(isinstance(item, dict) for item in value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from llmtuner.data.problems import file_name, shown
 from llmtuner.data.readers.table import Table
 from llmtuner.data.sniff import read_bytes
 from llmtuner.errors import DataError
@@ -13,7 +14,7 @@ def read(path: Path) -> Table:
     """Read a Parquet file; the "line" of a record is its row number, from 1.
 
     Raises:
-        DataError: it is truncated or damaged.
+        DataError: it is truncated or damaged, or has a column twice.
     """
     content = read_bytes(path, magic=b"PAR1")
     import pyarrow as pa
@@ -25,26 +26,33 @@ def read(path: Path) -> Table:
         file = pq.ParquetFile(pa.BufferReader(content))
         schema = file.schema_arrow
         used = [name for name in schema.names if name in KNOWN_COLUMNS]
-        rows = file.read(columns=used).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).split("\n")[0][:150]
-        raise DataError(f"{path}: is truncated or damaged ({reason}); download it again") from error
-    types = {name: _type_name(schema.field(name).type) for name in used}
-    return Table(tuple(schema.names), list(enumerate(rows, start=1)), types=types)
+        twice = next((name for name in used if used.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f"{file_name(path)}: column {shown(twice)} occurs twice; rename or remove one of them")
+        types = {name: (_type_name(schema.field(name).type), str(schema.field(name).type)) for name in used}
+        # A column of another type is refused by its form, so there is no need to load what may be images.
+        loaded = [name for name in used if types[name][0] in ("text", "texts", "whole number", "null")]
+        rows = file.read(columns=loaded).to_pylist() if loaded else [{}] * file.metadata.num_rows
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        reason = shown(str(error).split("\n")[0])
+        raise DataError(f"{file_name(path)}: is truncated or damaged ({reason}); download it again") from error
+    return Table(tuple(schema.names), list(enumerate(rows, start=1)), types=types, unit="row")
 
 
 def _type_name(arrow_type: object) -> str:
-    """Arrow's type in the words of the forms: text, texts, whole number, or its own name."""
+    """Arrow's type in the words of the forms: text, texts, whole number, null, or its own name."""
     import pyarrow as pa
 
     types = pa.types
     if types.is_dictionary(arrow_type):
         return _type_name(arrow_type.value_type)  # type: ignore[attr-defined]
-    if types.is_string(arrow_type) or types.is_large_string(arrow_type):
+    if types.is_string(arrow_type) or types.is_large_string(arrow_type) or types.is_string_view(arrow_type):
         return "text"
     if types.is_integer(arrow_type):
         return "whole number"
-    if types.is_list(arrow_type) or types.is_large_list(arrow_type):
+    if types.is_list(arrow_type) or types.is_large_list(arrow_type) or types.is_fixed_size_list(arrow_type):
         inner = _type_name(arrow_type.value_type)  # type: ignore[attr-defined]
         return "texts" if inner in ("text", "null") else f"list of {inner}"
     return str(arrow_type)

@@ -1,0 +1,215 @@
+"""Files that are refused, and what the message must say; the commonest go through the whole program in
+tests/test_bad_input.py.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+
+import pytest
+
+from llmtuner.data.load import read_questions
+from llmtuner.errors import DataError
+
+HEADER = "id,prompt,A,B,C,D,E,answer\n"
+ROW = "1,Which?,a,b,c,d,e,B\n"
+GOOD = {"prompt": "W?", "A": "a", "B": "b", "answer": "A"}
+CHOICES = {"query": "W?", "choices": ["a", "b"], "gold": 0}
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+
+
+def lines(*records) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+# name, content, what the message must say
+WRONG_CONTENT = [
+    ("gz.csv", gzip.compress(b"id,prompt"), ["gzip archive", "gunzip"]),
+    ("workbook.csv", b"PK\x03\x04..[Content_Types].xml", ["Excel workbook", "export the sheet as CSV UTF-8"]),
+    ("old.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ["Excel workbook"]),
+    ("table.jsonl", b"PAR1....PAR1", ["Parquet file, not JSONL", "rename it to .parquet"]),
+    ("page.jsonl", "\ufeff\n<HTML><body>403</body></HTML>", ["is a web page", "competition's rules"]),
+    ("pointer.parquet", LFS, ["Git LFS pointer", "git lfs pull"]),
+    ("text.parquet", HEADER + ROW, ["is not Parquet"]),
+    ("utf16le.csv", (HEADER + ROW).encode("utf-16-le"), ["is UTF-16LE", "iconv -f UTF-16LE -t UTF-8"]),
+    ("utf16be.csv", (HEADER + ROW).encode("utf-16-be"), ["is UTF-16BE"]),
+    (
+        "marked.csv",
+        b"\xef\xbb\xbf" + HEADER.encode() + b"1,Gr\xfc\xdfe",
+        ["marked.csv:2: ", "at byte 34 (0xfc)", "iconv"],
+    ),
+    ("cut.csv", (HEADER + "1,Café").encode()[:-1], ["cut.csv:2: ", "ends within a character", "download it again"]),
+    ("blank.csv", " \n\n", ["only blanks"]),
+    ("blank.jsonl", "\n\n", ["no questions"]),
+    ("none.json", "[]", ["no questions"]),
+    ("exam.tsv", "a\tb\n", ["unknown file type '.tsv'", ".csv, .jsonl, .json, .parquet"]),
+    ("exam", "a,b\n", ["unknown file type ''"]),
+]
+
+WRONG_COLUMNS = [
+    ("typo.csv", "promt,A,B,anwser\nW?,a,b,A\n", ["typo.csv:1: ", "'prompt' (did you mean 'promt'?)", "'anwser'?"]),
+    ("other.csv", "question,A,B,answer\nW?,a,b,A\n", ["missing column 'prompt' (did you mean 'question'?)"]),
+    ("words.csv", "prompt,Option A,option_b,answer\nW?,a,b,A\n", ["'A' (did you mean 'Option A'?)", "'option_b'"]),
+    ("lower.csv", "prompt,a,b,answer\nW?,a,b,A\n", ["'a' is not known; did you mean 'A'?", "did you mean 'B'?"]),
+    ("last.csv", "prompt,A,B, C,answer\nW?,a,b,c,A\n", ["column ' C' is not known; did you mean 'C'?"]),
+    ("ids.csv", "ID,prompt,A,B,answer\n7,W?,a,b,A\n", ["column 'ID' is not known; did you mean 'id'?"]),
+    ("passage.csv", "Wikipedia Excerpt,prompt,A,B,answer\nc,W?,a,b,A\n", ["did you mean 'wikipedia_excerpt'?"]),
+    ("eleven.csv", "prompt,A,B,C,D,E,F,G,H,I,J,K,answer\n" + "x," * 12 + "A\n", ["option column K", "at most 10"]),
+    ("comma.csv", "prompt,A,B,answer,\nW?,a,b,A,\n", ["column 5 has no name", "extra comma"]),
+    ("late.csv", "\n\n" + "id,A,B,answer\n1,a,b,A\n", ["late.csv:3: missing column 'prompt'"]),
+    ("list.csv", "question,choices,answer\nW?,\"['a', 'b']\",0\n", ["form scienceqa", "CSV holds text only", "JSONL"]),
+    ("keys.jsonl", lines({"question": "W?", "Choices": ["a", "b"], "answer": 0}), ["did you mean 'choices'?"]),
+    ("two.jsonl", lines(GOOD, CHOICES), ["forms kaggle and arc in one file", "a file of each"]),
+    (
+        "nothing.csv",
+        "a;b,c\n1,2\n",
+        ["not a known multiple-choice form", "kaggle: prompt", "arc: query", "scienceqa: q"],
+    ),
+    ("no_gold.jsonl", lines({"query": "W?", "choices": ["a", "b"], "Gold": 0}), ["did you mean 'gold'?"]),
+]
+
+WRONG_ROWS = [
+    ("commas.csv", HEADER + ROW + ",,,,,,,\n", ["commas.csv:3: every field is blank", "delete the line"]),
+    ("one_field.csv", HEADER + ROW + "x\n", ["one_field.csv:3: 1 field, the header has 8"]),
+    ("extra.csv", "prompt,A,B,answer\n" + "W?,a,b,c,A\n" * 2, ["every row has 5 fields", "name the extra column"]),
+    ("id.csv", HEADER + ROW + ",W?,a,b,c,d,e,B\n", ["id.csv:3: the id is blank"]),
+    ("id.jsonl", lines({**GOOD, "id": 1.5}, {**GOOD, "id": True}), ["id.jsonl:1: id must be text", "id.jsonl:2: "]),
+    ("number.csv", HEADER + "1,W?,a,b,c,d,e,2\n", ["answer '2' is not one of A-E", "option's letter"]),
+    ("digit.jsonl", lines({**GOOD, "answer": 1}), ["answer must be text, found int 1"]),
+    ("quoted.jsonl", lines({**CHOICES, "gold": "1"}), ["whole number counted from 0, found '1'", "without quotes"]),
+    ("real.jsonl", lines({**CHOICES, "gold": 1.0}), ["whole number counted from 0, found 1.0"]),
+    ("truth.jsonl", lines({**CHOICES, "gold": True}), ["whole number counted from 0, found True"]),
+    ("minus.jsonl", lines({**CHOICES, "gold": -1}), ["gold -1 is outside the 2 options", "expected 0 to 1"]),
+    ("from_one.jsonl", lines({**CHOICES, "gold": 2}), ["gold 2 is outside", "count from 0, not from 1"]),
+    ("hub.jsonl", lines({**CHOICES, "choices": {"text": ["a"]}}), ["choices must be a list of texts, found {'text'"]),
+    (
+        "item.jsonl",
+        lines({**CHOICES, "choices": ["a", 3]}),
+        ["choices[1] must be text, found int 3", "put it in quotes"],
+    ),
+    ("prompt.jsonl", lines({**GOOD, "prompt": ["W?"]}), ["prompt must be text, found list ['W?']"]),
+    ("half.jsonl", '{"query": "W\\ud800?", "choices": ["a", "b"], "gold": 0}\n', ["half a character (\\ud800)"]),
+    ("nul.jsonl", lines({**GOOD, "B": "b\0"}), ["column B holds a NUL character"]),
+    ("long.jsonl", lines({**GOOD, "A": "x" * 1_000_001}), ["column A has 1,000,001 characters", "at most 1,000,000"]),
+    ("long.csv", HEADER + f"1,W?,a,{'x' * 1_000_001},c,d,e,B\n", ["long.csv:2: column B has 1,000,001 characters"]),
+    (
+        "gone.jsonl",
+        lines(GOOD, {**GOOD, "C": "c"}, {**GOOD, "answer": "C"}),
+        ["gone.jsonl:3: answer C points to a blank"],
+    ),
+    ("unanswered.csv", HEADER + "1,W?,a,b,c,d,e,\n" * 3, ["column 'answer' is blank in all 3 rows"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "parts"), WRONG_CONTENT + WRONG_COLUMNS + WRONG_ROWS, ids=lambda value: str(value)[:20]
+)
+def test_a_bad_file_is_refused(name, content, parts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as error:
+        read_questions(name, purpose="train")
+    for part in [name, *parts]:
+        assert part in str(error.value)
+    assert len(str(error.value)) < 1500, "a message, not the file"
+
+
+@pytest.mark.parametrize(("name", "content", "_parts"), WRONG_ROWS[:-2], ids=lambda value: str(value)[:20])
+def test_prediction_does_not_take_what_training_refuses_but_for_answers_and_prompts(name, content, _parts, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content.encode())
+    with pytest.raises(DataError):
+        read_questions(path, purpose="predict")
+
+
+def test_every_problem_of_a_row_is_told(tmp_path):
+    """A user who mends one cell must not find the next defect of the same row in the next run."""
+    path = tmp_path / "exam.csv"
+    path.write_text("id,prompt,A,B,answer\n=1+1,W\0?,a,b,C\n")
+    with pytest.raises(DataError) as error:
+        read_questions(path, purpose="train")
+    for part in ("3 problems", "formula", "NUL", "answer 'C' is not one of A-B"):
+        assert part in str(error.value)
+
+
+def test_columns_and_rows_are_told_together(tmp_path):
+    path = tmp_path / "exam.csv"
+    path.write_text("promt,A,B,answer\nW?,a,b\n")
+    with pytest.raises(DataError, match=r"(?s)2 problems.*missing column 'prompt'.*exam.csv:2: 3 fields"):
+        read_questions(path, purpose="train")
+
+
+def test_other_single_letters_are_other_columns(tmp_path):
+    """A column X beside A and B is no option with a gap before it, and i is no option I."""
+    path = tmp_path / "exam.csv"
+    path.write_text("i,prompt,A,B,X,answer\n0,W?,a,b,x,A\n")
+    assert read_questions(path, purpose="train").questions[0].options == ("a", "b")
+
+
+def test_two_contexts_in_a_row_are_warned_of(tmp_path):
+    path = tmp_path / "exam.csv"
+    path.write_text("hint,context,prompt,A,B,answer\nh,c,W?,a,b,A\nh,,W?,a,b,A\n")
+    found = read_questions(path, purpose="train")
+    assert [question.context for question in found.questions] == ["c", "h"]
+    assert [str(warning).count("'hint' is not used") for warning in found.warnings] == [1]
+
+
+# What stands in the way of a file.
+
+
+def refusal(path) -> str:
+    with pytest.raises(DataError) as error:
+        read_questions(path, purpose="predict")
+    return str(error.value)
+
+
+def test_a_missing_file_is_not_found_and_near_names_are_shown(tmp_path):
+    """By whole names, every .csv is near to every other."""
+    for name in ("train.csv", "test.parquet", "sample_submission.csv"):
+        (tmp_path / name).write_text("x")
+    assert "did you mean train.csv?" in refusal(tmp_path / "trian.csv")
+    assert "did you mean test.parquet?" in refusal(tmp_path / "test.csv")
+    assert "did you mean" not in refusal(tmp_path / "quiz.csv")
+    assert f"there is no folder {tmp_path}" in refusal(tmp_path / "nowhere" / "train.csv")
+
+
+def test_a_folder_is_no_file_whatever_its_name(tmp_path):
+    (tmp_path / "exam.csv").mkdir()
+    (tmp_path / "exam.csv" / "train.csv").write_text("x")
+    assert "is a folder" in refusal(tmp_path / "exam.csv")
+    assert "did you mean" in refusal(tmp_path / "exam.csv")
+    assert "is a folder" in refusal(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert "not a regular file" in refusal(tmp_path / "pipe.csv")
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".csv", "a\0b.csv"])
+def test_an_impossible_name_is_no_traceback(tmp_path, name):
+    assert "cannot be read" in refusal(tmp_path / name)
+
+
+def test_a_link_to_itself_is_no_traceback(tmp_path):
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    assert "cannot be read" in refusal(tmp_path / "loop.csv")
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    path = tmp_path / "exam.csv"
+    path.write_text(HEADER + ROW)
+
+    def forbidden(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "read_bytes", forbidden)  # root may read what is forbidden to others
+    assert "cannot be read: Permission denied" in refusal(path)
+
+
+def test_a_name_cannot_move_the_cursor(tmp_path):
+    (tmp_path / "\x1b[2J.csv").write_text(HEADER)
+    assert "\\x1b[2J.csv: has a header but no questions" in refusal(tmp_path / "\x1b[2J.csv")

@@ -1,0 +1,104 @@
+"""Parquet: types of columns, damage, and what is never loaded."""
+
+from __future__ import annotations
+
+import random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from llmtuner.data.load import read_questions
+from llmtuner.data.readers.parquet_file import read
+from llmtuner.errors import DataError
+
+KAGGLE = {"prompt": ["W?"], "A": ["a"], "B": ["b"], "answer": ["A"]}
+SCIENCEQA = {"question": ["W?"], "choices": [["a", "b"]], "answer": [1], "hint": ["h"], "solution": ["It is b."]}
+
+
+def write(path, columns):
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "text", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str
+)
+def test_every_way_to_store_text_is_text(tmp_path, text):
+    """pandas writes categories, polars large or viewed strings."""
+    columns = {name: pa.array(values, text) for name, values in KAGGLE.items()}
+    [question] = read_questions(write(tmp_path / "exam.parquet", columns), purpose="train").questions
+    assert (question.options, question.answer) == (("a", "b"), 0)
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.string()), pa.large_list(pa.string()), pa.list_(pa.string(), 2)], ids=str)
+def test_every_way_to_store_a_list_is_a_list(tmp_path, kind):
+    columns = {**SCIENCEQA, "choices": pa.array([["a", "b"]], kind), "answer": pa.array([1], pa.uint8())}
+    [question] = read_questions(write(tmp_path / "exam.parquet", columns), purpose="train").questions
+    assert (question.options, question.answer, question.context) == (("a", "b"), 1, "h")
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({**KAGGLE, "prompt": [1]}, "column prompt must be text, found int64"),
+        ({**KAGGLE, "answer": [1]}, "column answer must be text, found int64"),
+        ({**KAGGLE, "id": [1.0]}, "column id must be text or whole number, found double"),
+        ({**SCIENCEQA, "answer": [1.0]}, "column answer must be whole number, found double"),
+        ({**SCIENCEQA, "choices": [[1, 2]]}, "column choices must be texts, found list<"),
+        ({**SCIENCEQA, "choices": ["a, b"]}, "column choices must be texts, found string"),
+    ],
+)
+def test_a_column_of_another_type_is_one_problem_not_one_a_row(tmp_path, columns, said):
+    with pytest.raises(DataError) as error:
+        read_questions(write(tmp_path / "exam.parquet", columns), purpose="predict")
+    assert said in str(error.value)
+    assert "problems" not in str(error.value)
+
+
+def test_a_column_of_nothing_but_nulls_has_no_type(tmp_path):
+    columns = {**SCIENCEQA, "answer": pa.nulls(1), "hint": pa.nulls(1)}
+    found = read_questions(write(tmp_path / "exam.parquet", columns), purpose="predict")
+    assert not found.labelled
+    assert found.questions[0].context == ""
+
+
+def test_the_solution_is_not_even_loaded(tmp_path):
+    table = read(write(tmp_path / "exam.parquet", {**SCIENCEQA, "image": [b"png"]}))
+    assert table.records == [(1, {"question": "W?", "choices": ["a", "b"], "answer": 1, "hint": "h"})]
+    assert "solution" in table.columns
+
+
+def test_rows_are_numbered_from_one_and_ids_are_text(tmp_path):
+    columns = {**{name: values * 2 for name, values in KAGGLE.items()}, "id": [7, 8]}
+    questions = read_questions(write(tmp_path / "exam.parquet", columns), purpose="train").questions
+    assert [(question.id, question.line) for question in questions] == [("7", 1), ("8", 2)]
+
+
+def test_a_column_twice(tmp_path):
+    table = pa.table([["W?"], ["a"], ["x"], ["b"], ["A"]], names=["prompt", "A", "A", "B", "answer"])
+    pq.write_table(table, tmp_path / "exam.parquet")
+    with pytest.raises(DataError, match="column 'A' occurs twice"):
+        read_questions(tmp_path / "exam.parquet", purpose="train")
+
+
+def test_no_rows(tmp_path):
+    empty = {name: pa.array([], pa.string()) for name in KAGGLE}
+    with pytest.raises(DataError, match="no questions"):
+        read_questions(write(tmp_path / "exam.parquet", empty), purpose="train")
+
+
+def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path):
+    """pyarrow has a dozen exceptions for what a flipped byte can do."""
+    path = write(tmp_path / "exam.parquet", {name: values * 20 for name, values in SCIENCEQA.items()})
+    whole, place = path.read_bytes(), random.Random(0)
+    refused = 0
+    for _ in range(300):
+        content = bytearray(whole)
+        content[place.randrange(len(whole))] = place.randrange(256)
+        path.write_bytes(content[: place.choice([len(whole), place.randrange(1, len(whole))])])
+        try:
+            read_questions(path, purpose="train")
+        except DataError:
+            refused += 1
+    assert refused > 100

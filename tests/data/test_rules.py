@@ -1,0 +1,128 @@
+"""Rules that look at a file as a whole: fewer options, repeated ids, loose answers; both purposes."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmtuner.data import load
+from llmtuner.data.forms.rules import MIXED_PERCENT
+from llmtuner.data.load import read_questions
+from llmtuner.errors import DataError
+
+FULL, SHORT = "W?,a,b,c,A\n", "W?,a,b,,A\n"
+
+
+def write(tmp_path, *rows: str, header: str = "prompt,A,B,C,answer\n") -> Path:
+    path = tmp_path / "exam.csv"
+    path.write_text(header + "".join(rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("short", "rows", "trimmed"), [(1, 100, True), (2, 200, True), (1, 101, False), (7, 700, True)]
+)
+def test_fewer_options_begin_at_one_row_in_a_hundred(tmp_path, short, rows, trimmed):
+    assert MIXED_PERCENT == 1
+    path = write(tmp_path, *[SHORT] * short, *[FULL] * (rows - short))
+    found = read_questions(path, purpose="train")
+    assert len(found.questions[0].options) == (2 if trimmed else 3)
+    assert len(found.warnings) == (1 if trimmed else short)
+
+
+def test_only_the_end_of_the_options_is_trimmed(tmp_path):
+    path = write(tmp_path, "W?,a,,,D,e,A\n", header="prompt,A,B,C,D,E,answer\n")
+    found = read_questions(path, purpose="train")
+    assert found.questions[0].options == ("a", "", "", "D", "e")
+    assert [warning.what for warning in found.warnings] == ["option B is blank", "option C is blank"]
+
+
+def test_a_row_that_is_left_with_one_option_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"exam\.csv:2: 1 option; a question needs 2 to 10"):
+        read_questions(write(tmp_path, "W?,a,,,A\n", FULL), purpose="predict")
+
+
+def test_equal_but_for_blanks_around_is_equal(tmp_path):
+    [warning] = read_questions(write(tmp_path, "W?,a, a ,c,A\n"), purpose="train").warnings
+    assert warning.what == "options A and B are equal: 'a'"
+
+
+def test_many_loose_answers_are_one_warning(tmp_path):
+    """A file in lower case would otherwise warn as often as it has rows."""
+    found = read_questions(write(tmp_path, FULL, *["W?,a,b,c,b\n"] * 300), purpose="train")
+    assert {question.answer for question in found.questions[1:]} == {1}
+    [warning] = found.warnings
+    assert warning.line == 3
+    assert "lines 3, 4, 5, 6, 7 and 295 more" in str(warning)
+
+
+def test_ids_count_records_not_lines(tmp_path):
+    """A submission's ids are row numbers: one more for a blank line, and every row after it is scored as another."""
+    path = tmp_path / "exam.jsonl"
+    path.write_text('{"query": "", "choices": ["a", "b"]}\n\n{"query": "V?", "choices": ["a", "b"]}\n')
+    assert [(q.id, q.line) for q in read_questions(path, purpose="predict").questions] == [("0", 1), ("1", 3)]
+
+
+def test_both_purposes_share_one_reading(tmp_path, monkeypatch):
+    path = write(tmp_path, FULL, "W?,a,b,c,\n", ",a,b,c,A\n")
+    found = read_questions(path, purpose="predict")
+    monkeypatch.setattr(load, "READERS", {})
+    assert read_questions(path, purpose="predict").questions is found.questions
+    with pytest.raises(DataError, match=r"(?s)exam.csv:3: no answer.*exam.csv:4: the question has no text"):
+        read_questions(path, purpose="train")
+
+
+def test_a_relative_path_is_another_file_in_another_folder(tmp_path, monkeypatch):
+    """Two files written in the same moment with the same size: only their folder tells them apart."""
+    for folder, prompt in (("one", "W?"), ("two", "V?")):
+        (tmp_path / folder).mkdir()
+        path = write(tmp_path / folder, FULL.replace("W?", prompt))
+        os.utime(path, ns=(10**18, 10**18))
+        monkeypatch.chdir(tmp_path / folder)
+        assert read_questions("exam.csv", purpose="train").questions[0].question == prompt
+
+
+def test_the_garbage_collector_runs_again_after_a_file_that_is_refused(tmp_path):
+    """Left off, the memory of a long training would only grow."""
+    with pytest.raises(DataError):
+        read_questions(write(tmp_path, "W?,a\n"), purpose="train")
+    assert gc.isenabled()
+
+
+def test_the_name_of_the_data_set_goes_with_the_questions(tmp_path):
+    path = write(tmp_path, FULL)
+    assert [read_questions(path, purpose="train", dataset=name).questions[0].dataset for name in "ab"] == ["a", "b"]
+
+
+@pytest.mark.real_data
+def test_the_context_of_scienceqa_is_hint_and_lecture_and_never_the_solution(real_data):
+    import pyarrow.parquet as pq
+
+    path = real_data / "scienceqa" / "train.parquet"
+    rows = pq.read_table(path).to_pylist()
+    questions = read_questions(path, purpose="train").questions
+    for question, row in zip(questions, rows, strict=True):
+        assert question.context == "\n".join(text for text in (row["hint"], row["lecture"]) if text.strip())
+        assert question.answer == row["answer"]
+        given = (row["hint"], row["lecture"])
+        assert not row["solution"].strip() or row["solution"] in given or row["solution"] not in question.context
+    assert sum(bool(row["solution"].strip()) for row in rows) > 5000, "there are solutions to leave out"
+
+
+@pytest.mark.subprocess
+def test_reading_csv_imports_nothing_heavy(tmp_path):
+    path = write(tmp_path, FULL)
+    program = (
+        "import sys; from llmtuner.data.load import read_questions; read_questions(sys.argv[1], purpose='train'); "
+        "print(sorted({'torch', 'transformers', 'datasets', 'pandas', 'pyarrow', 'numpy'} & set(sys.modules)))"
+    )
+    src = Path(__file__).resolve().parents[2] / "src"
+    said = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, cwd=src, check=True
+    )
+    assert said.stdout.strip() == "[]"
