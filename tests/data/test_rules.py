@@ -42,9 +42,11 @@ def test_only_the_end_of_the_options_is_trimmed(tmp_path):
     assert [warning.what for warning in found.warnings] == ["option B is blank", "option C is blank"]
 
 
-def test_a_row_that_is_left_with_one_option_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"exam\.csv:2: 1 option; a question needs 2 to 10"):
-        read_questions(write(tmp_path, "W?,a,,,A\n", FULL), purpose="predict")
+def test_a_row_with_a_single_text_keeps_two_options(tmp_path):
+    """A test file must always give a complete submission; the blank option is warned of."""
+    found = read_questions(write(tmp_path, "W?,a,,,A\n", FULL), purpose="predict")
+    assert found.questions[0].options == ("a", "")
+    assert "option B is blank" in [warning.what for warning in found.warnings]
 
 
 def test_equal_but_for_blanks_around_is_equal(tmp_path):

@@ -31,7 +31,8 @@ def count_options(drafts: Sequence[Numbered]) -> tuple[list[int], str]:
     rows = sum(map(bool, tails))
     if not rows or rows * 100 < MIXED_PERCENT * len(drafts):
         return counts, ""
-    counts = [count - tail for count, tail in zip(counts, tails, strict=True)]
+    # Never below two: a row of a test file must be answered, whatever it looks like.
+    counts = [max(count - tail, min(count, MIN_OPTIONS)) for count, tail in zip(counts, tails, strict=True)]
     summary = ", ".join(f"{_rows(number)} with {count}" for count, number in sorted(Counter(counts).items()))
     what = f"blank last options in {rows:,} of {_rows(len(drafts))} are taken for options that do not exist: {summary}"
     return counts, what
