@@ -27,8 +27,11 @@ def apply() -> None:
 
 
 def prefix_match(prediction: str, label: str) -> float:
-    """1.0 where a label that is not empty begins the generated text."""
-    return float(bool(label) and prediction.startswith(label))
+    """1.0 where a label that is not empty begins the generated text.
+
+    Blanks around both do not count: some templates close an answer with a line break, which is in the label only.
+    """
+    return float(bool(label.strip()) and prediction.lstrip().startswith(label.strip()))
 
 
 def _with_accuracy(upstream: type) -> type:
@@ -50,7 +53,7 @@ def _with_accuracy(upstream: type) -> type:
 
         def __call__(self, eval_preds: Any, compute_result: bool = True) -> dict[str, float] | None:
             predictions, labels = (self._decode(ids) for ids in (eval_preds.predictions, eval_preds.label_ids))
-            labelled = [row for row, label in enumerate(labels) if label or not self.labelled_only]
+            labelled = [row for row, label in enumerate(labels) if label.strip() or not self.labelled_only]
             self.score_dict["accuracy"] += [prefix_match(predictions[row], labels[row]) for row in labelled]
             if labelled:
                 rows = type(eval_preds)(eval_preds.predictions[labelled], eval_preds.label_ids[labelled])

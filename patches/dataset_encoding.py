@@ -14,7 +14,7 @@ from typing import Any
 
 from llmtuner.data.fit import FitReport, Length
 from llmtuner.data.joint import JointEncoder
-from llmtuner.errors import DataError
+from llmtuner.errors import DataError, UserError
 from patches.dataset_converter import COLUMN
 from patches.dataset_files import as_question
 from patches.seam import Seam
@@ -45,6 +45,8 @@ def _with_our_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
         is_eval: bool = False,
     ) -> Any:
         if dataset is not None and stage == "sft" and COLUMN in (dataset.column_names or []):
+            if data_args.cutoff_len < 1:
+                raise UserError(f"--cutoff_len {data_args.cutoff_len}: a number of tokens is needed")
             needs_answers = not (is_eval and training_args.predict_with_generate)
             if needs_answers:
                 _require_answers(dataset)

@@ -40,11 +40,12 @@ def _with_scores(upstream: type) -> type:
         def __init__(self, *args: Any, data_collator: Any = None, **kwargs: Any) -> None:
             super().__init__(*args, data_collator=_without_questions(data_collator), **kwargs)
             self._predictions: list[Prediction] = []
+            if hasattr(self.compute_metrics, "labelled_only"):
+                # A test set has no answers: they are no empty labels that the text fails to match.
+                self.compute_metrics.labelled_only = bool(_column(kwargs.get("eval_dataset"), SCORED))
 
         def predict(self, test_dataset: Any, *args: Any, **kwargs: Any) -> Any:
             rows = [row for row in _column(test_dataset, SCORED) if row is not None]
-            if rows and hasattr(self.compute_metrics, "labelled_only"):
-                self.compute_metrics.labelled_only = True
             output = super().predict(test_dataset, *args, **kwargs)
             if not rows:
                 return output
@@ -53,6 +54,8 @@ def _with_scores(upstream: type) -> type:
             metrics = dict(output.metrics)
             sampled = bool(self._gen_kwargs.get("do_sample"))
             metrics |= _metrics(self._predictions, rows, prefix, SAMPLED if sampled else GREEDY)
+            if len(rows) < len(test_dataset):  # other data mixed in: it has texts, and no options to rank
+                metrics[f"{prefix}_scored_questions"] = sum(row["answer"] != NO_ANSWER for row in rows)
             if all(row["answer"] == NO_ANSWER for row in rows):
                 metrics = {k: v for k, v in metrics.items() if k.removeprefix(f"{prefix}_") in RUNTIME}
             return output._replace(metrics=metrics)

@@ -24,6 +24,8 @@ def convert(folder: Path) -> list[Path]:
     Raises:
         ValueError: nothing to convert, something other than tensors inside, or a sharded model.
     """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
     pickles = sorted(path for path in folder.glob("*.bin") if path.name != LEFT_OUT)
     if not pickles:
         raise ValueError(f"{folder}: no .bin file of weights in it")
@@ -39,7 +41,7 @@ def convert(folder: Path) -> list[Path]:
     for path in pickles:
         try:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
+        except (pickle.UnpicklingError, EOFError) as error:
             raise ValueError(f"{path}: holds more than tensors, and is not loaded") from error
         if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
             raise ValueError(f"{path}: expected a dictionary of tensors")

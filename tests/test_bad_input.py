@@ -125,7 +125,12 @@ def test_all_problems_of_a_file_come_together(tiny_llama, tmp_path, capsys):
         (["--profile", "2022"], ["2022", "2023"]),
         (["--sharded_ddp", "simple"], ["--sharded_ddp", "--fsdp"]),
         (["--dev_ratio", "0.1", "--val_size", "0.1"], ["--dev_ratio", "--val_size"]),
-        (["--use_ray", "true"], ["Ray"]),
+        (["--stage", "pt"], ["--stage pt cannot use", "--stage sft"]),
+        (["--stage", "dpo"], ["--stage dpo cannot use"]),
+        (["--do_train", "false"], ["nothing to do", "--do_predict"]),
+        (["--model_name_or_path", "models/typo"], ["models/typo", "no such folder"]),
+        (["--output_dri", "x"], ["unknown flag --output_dri", "--output_dir"]),
+        (["--cutoff_len", "0"], ["--cutoff_len 0"]),
     ],
 )
 def test_what_flags_point_to_is_checked_first(arguments, parts, tiny_llama, tmp_path, capsys, monkeypatch):
@@ -168,6 +173,30 @@ def test_a_registry_does_not_lead_out_of_its_folder(file_name, tiny_llama, tmp_p
         (folder / "dataset_info.json").write_text(json.dumps({"mine": entry}))
         said = refused([*command(tiny_llama, "mine", tmp_path / "out"), "--dataset_dir", str(folder)], capsys)
         assert "outside the data folder" in said
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"formatting": "mcq", "sources": ["nope"]}, "source 'nope'"),
+        ({"formatting": "mcq", "sources": "llmscience_demo"}, "a list of names"),
+        ({"formatting": "mcq", "file_name": "x.csv", "kaggle": "somewhere"}, "x.csv: not found"),
+        ({"formatting": "mqc", "file_name": "x.csv"}, "did you mean mcq?"),
+        ({"file_name": "x.json"}, "x.json: not found"),
+        ("x.csv", "expected an object"),
+    ],
+)
+def test_a_mistake_in_a_registry_is_a_users_mistake(entry, said, tiny_llama, tmp_path, capsys):
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}))
+    assert said in refused([*command(tiny_llama, "mine", tmp_path / "out"), "--dataset_dir", str(tmp_path)], capsys)
+
+
+def test_a_missing_flag_that_was_mistyped_is_found_by_its_typing_error(tiny_llama, tmp_path, capsys):
+    """ "--model_name_or_path is missing" does not help somebody who wrote it, nearly."""
+    arguments = command(tiny_llama, "llmscience_demo", tmp_path / "out")
+    arguments[arguments.index("--model_name_or_path")] = "--modle_name_or_path"
+    said = refused(arguments, capsys)
+    assert "unknown flag --modle_name_or_path. Did you mean --model_name_or_path?" in said
 
 
 def test_a_broken_registry_is_named_with_its_line(tiny_llama, tmp_path, capsys):

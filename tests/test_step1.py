@@ -190,6 +190,43 @@ def test_a_small_model_learns_its_training_questions(tiny_llama, tmp_path):
     assert figures["predict_map@3"] > 0.95
 
 
+@pytest.mark.parametrize("template", ["qwen", "default"])
+def test_templates_that_close_with_a_line_break_are_scored_alike(template, tiny_llama, tmp_path):
+    """The label kept the line break, so that no text began with it: accuracy 0.0 beside MAP@3 1.0."""
+    trained, out = tmp_path / "full", tmp_path / "predict"
+    shape = ["--template", template, "--resize_vocab", "true", "--max_samples", "4", "--finetuning_type", "full"]
+    more = ["--learning_rate", "5e-3", "--num_train_epochs", "30", "--gradient_accumulation_steps", "1"]
+    assert main(train_command(tiny_llama, trained, *shape, *more, "--save_strategy", "no")) == 0
+    assert main(predict_command(trained, out, *shape, "--do_sample", "False", "--max_new_tokens", "3")) == 0
+    assert results(out)["predict_map@3"] == 1.0
+    assert results(out)["predict_accuracy"] == 1.0
+
+
+def test_a_training_that_diverges_fails_and_saves_nothing(tiny_llama, tmp_path, capsys):
+    """The Trainer logs such a loss as 0.0, goes on, and saves NaN for weights."""
+    more = ["--finetuning_type", "full", "--learning_rate", "1e30", "--max_samples", "16"]
+    assert main(train_command(tiny_llama, tmp_path / "out", *more)) == 1
+    assert "not finite at step" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("**/*.safetensors"))
+
+
+def test_evaluation_of_unlabelled_questions_invents_no_score(tiny_llama, tmp_path):
+    path = tmp_path / "test.csv"
+    path.write_text("prompt,A,B\nWhich?,a,b\n")
+    arguments = predict_command(tiny_llama, tmp_path / "out", "--eval_dataset", str(path))
+    arguments[arguments.index("--do_predict")] = "--do_eval"
+    assert main(arguments) == 0
+    figures = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    assert not [name for name in figures if "accuracy" in name or "bleu" in name or "rouge" in name]
+
+
+def test_other_data_in_a_prediction_is_counted_apart(tiny_llama, tmp_path):
+    arguments = predict_command(tiny_llama, tmp_path, "--eval_dataset", "chat_demo,llmscience_demo")
+    assert main([*arguments, "--max_samples", "3"]) == 0
+    assert results(tmp_path)["predict_scored_questions"] == 3
+    assert len(lines(tmp_path)) == 3
+
+
 def test_a_finished_training_is_protected_and_more_epochs_go_on(tiny_llama, tmp_path, capsys):
     quick = ("--max_samples", "8", "--num_train_epochs", "1")
     assert main(train_command(tiny_llama, tmp_path / "out", *quick)) == 0
@@ -198,7 +235,7 @@ def test_a_finished_training_is_protected_and_more_epochs_go_on(tiny_llama, tmp_
     assert "finished run" in capsys.readouterr().err
     assert (tmp_path / "out" / "train_results.json").read_text() == before
     assert main(train_command(tiny_llama, tmp_path / "out", "--max_samples", "8", "--num_train_epochs", "2")) == 0
-    assert "step 2 of 2" in capsys.readouterr().err
+    assert "step 2 (of 2 planned then)" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "trainer_state.json").read_text())["global_step"] == 4
 
 
@@ -285,7 +322,7 @@ def test_a_json_configuration_with_overrides(tiny_llama, tmp_path):
 
 
 def test_a_failed_run_is_not_a_users_mistake(tiny_llama, tmp_path, monkeypatch, capsys):
-    def fail(_):
+    def fail(*_, **__):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
     monkeypatch.setattr("llamafactory.train.tuner.run_exp", fail)
@@ -350,5 +387,5 @@ def test_a_mistake_under_torchrun_is_said_once(tiny_llama, tmp_path):
         env=environment,
         cwd=tmp_path,
     )
-    assert result.returncode != 0
+    assert result.returncode == 2
     assert result.stderr.count("unknown flag --learing_rate") == 1

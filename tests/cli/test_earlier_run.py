@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llmtuner.cli.earlier_run import find_checkpoints, settle_earlier_run
+from llmtuner.cli.earlier_run import find_checkpoints, set_aside, settle_earlier_run
 from llmtuner.cli.flags import Flags
 from llmtuner.errors import UserError
 
@@ -16,7 +16,7 @@ def checkpoint(output_dir, step, *, max_steps=30, epoch=None, files=("optimizer.
     folder.mkdir(parents=True)
     state = {"global_step": step, "max_steps": max_steps, "epoch": epoch if epoch is not None else step / 10}
     (folder / "trainer_state.json").write_text(json.dumps(state))
-    for name in ("adapter_model.safetensors", *files):
+    for name in ("adapter_config.json", "adapter_model.safetensors", *files):
         (folder / name).write_bytes(b"weights")
     return folder
 
@@ -60,8 +60,8 @@ def test_an_unfinished_run_goes_on_and_says_from_where_and_with_what(tmp_path, c
     settle_earlier_run(given)
     assert given.get("resume_from_checkpoint") == str(folder)
     said = capsys.readouterr().err
-    assert "step 20 of 30, epoch 2.00" in said
-    assert "restored: weights, optimizer, schedule" in said
+    assert "step 20 (of 30 planned then), epoch 2.00" in said
+    assert "restored from it: weights, optimizer, schedule" in said
     assert "NOT restored, because not saved: random state" in said
 
 
@@ -116,3 +116,31 @@ def test_true_is_no_folder(tmp_path, words):
 def test_false_is_no_folder_either(tmp_path):
     with pytest.raises(UserError, match="--overwrite_output_dir"):
         settle_earlier_run(flags(tmp_path, resume_from_checkpoint="false"))
+
+
+def test_training_afresh_leaves_no_checkpoint_to_resume_from(tmp_path, monkeypatch):
+    """The next run took up a higher checkpoint of the run that had been discarded."""
+    for _ in range(2):
+        checkpoint(tmp_path, 20)
+        set_aside(tmp_path)
+        assert not find_checkpoints(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["replaced-checkpoint-20", "replaced-checkpoint-20-2"]
+    checkpoint(tmp_path, 30)
+    monkeypatch.setenv("RANK", "1")
+    set_aside(tmp_path)
+    assert [c.step for c in find_checkpoints(tmp_path)] == [30], "one process does it"
+
+
+def test_an_adapter_does_not_go_on_as_a_full_model(tmp_path):
+    checkpoint(tmp_path, 20)
+    with pytest.raises(UserError, match="is an adapter"):
+        settle_earlier_run(flags(tmp_path, finetuning_type="full"))
+    (tmp_path / "checkpoint-20" / "adapter_config.json").unlink()
+    with pytest.raises(UserError, match="is a whole model"):
+        settle_earlier_run(flags(tmp_path))
+
+
+def test_weights_without_checkpoints_are_protected_too(tmp_path):
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
+    with pytest.raises(UserError, match="without checkpoints"):
+        settle_earlier_run(flags(tmp_path))

@@ -19,7 +19,13 @@ def started(monkeypatch):
     class Result:
         returncode = 3
 
-    monkeypatch.setattr(launch.subprocess, "run", lambda command, check: commands.append(command) or Result())
+    def run(command, check, env):
+        assert env[launch.LAUNCHED] == "1", "workers need not repeat what was said"
+        commands.append(command)
+        return Result()
+
+    monkeypatch.setattr(launch.subprocess, "run", run)
+    monkeypatch.setattr("llmtuner.cli.run.prepare", lambda flags, config: None)
     for name in ("LOCAL_RANK", "FORCE_TORCHRUN", "USE_RAY", "NPROC_PER_NODE", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     return commands
@@ -65,3 +71,14 @@ def test_ray_would_pass_the_patches_by(started, monkeypatch):
     monkeypatch.setenv("USE_RAY", "1")
     with pytest.raises(UserError, match="Ray"):
         launch.launch_if_several_devices(Flags(), WORDS)
+
+
+def test_a_mistake_is_found_before_workers_start(started, monkeypatch):
+    def refuse(flags, config):
+        raise UserError("unknown flag")
+
+    monkeypatch.setattr("llmtuner.cli.run.prepare", refuse)
+    monkeypatch.setattr(launch, "_count_devices", lambda: 2)
+    with pytest.raises(UserError):
+        launch.launch_if_several_devices(Flags(), WORDS)
+    assert not started

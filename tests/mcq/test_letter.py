@@ -67,3 +67,36 @@ def test_a_broken_model_is_an_error_not_a_ranking(tiny_llama, rows):
         broken.model.norm.weight.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="not finite"):
         score(broken, rows)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_letters_are_scored_in_fp32_by_a_half_precision_model(tiny_llama, rows, autocast):
+    """In bf16 letters tie, and a tie is ranked by letter: A wins for no reason."""
+    half = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32 if autocast else torch.bfloat16).eval()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = score(half, rows)
+        with torch.no_grad():
+            hidden = [half.model(torch.tensor([row.input_ids])).last_hidden_state[0, -1].float() for row in rows]
+    numbers = torch.tensor([number for scores in found for number in scores])
+    assert not torch.equal(numbers, numbers.bfloat16().float()), "these are bf16 numbers"
+    for row, scores, state in zip(rows, found, hidden, strict=True):
+        exact = half.lm_head.weight[row.letter_ids].float() @ state
+        assert scores == pytest.approx(exact.tolist(), abs=0.03), "the padding of a batch moves bf16 states a little"
+
+
+def test_the_head_computes_everything_again_afterwards(model, rows):
+    score(model, rows)
+    assert "forward" not in vars(model.lm_head)
+    with torch.no_grad():
+        assert model(torch.tensor([[5, 6]])).logits.shape[-1] == model.config.vocab_size
+
+
+def test_what_a_model_does_to_its_logits_still_happens(rows):
+    """Gemma caps its logits after the head."""
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = Gemma2Config(vocab_size=500, num_key_value_heads=1, head_dim=16, final_logit_softcapping=0.01, **sizes)
+    capped = Gemma2ForCausalLM(config).eval()
+    assert max(abs(number) for scores in score(capped, rows) for number in scores) <= 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ def settle_earlier_run(flags: Flags) -> None:
         checkpoint = inspect_checkpoint(asked)
         if checkpoint.defects:
             raise UserError(f"--resume_from_checkpoint {asked}: not a complete checkpoint: {checkpoint.defects[0]}")
+        _check_kind(checkpoint, flags)
         _say_resume(checkpoint)
         return
     output_dir = Path(flags.get("output_dir") or "")
@@ -52,6 +54,11 @@ def settle_earlier_run(flags: Flags) -> None:
         if checkpoint.defects and (not complete or checkpoint.step > complete[-1].step):
             print(f"note: passed over {checkpoint.folder}: {checkpoint.defects[0]}", file=sys.stderr)
     if not complete:
+        if not checkpoints and any(output_dir.glob("*.safetensors")):
+            raise UserError(
+                f"--output_dir {output_dir} holds the weights of a finished run, without checkpoints; pass "
+                "--overwrite_output_dir to train afresh, or another --output_dir"
+            )
         if checkpoints:
             raise UserError(
                 f"--output_dir {output_dir} holds no complete checkpoint to go on from; pass --overwrite_output_dir "
@@ -61,6 +68,7 @@ def settle_earlier_run(flags: Flags) -> None:
     last = complete[-1]
     if _is_finished(last, flags):
         raise UserError(_finished(last, output_dir))
+    _check_kind(last, flags)
     flags.set("resume_from_checkpoint", str(last.folder))
     _say_resume(last)
 
@@ -76,6 +84,21 @@ def _checkpoint_asked_for(flags: Flags) -> Path | None:
         flags.remove("resume_from_checkpoint")
         return None
     return Path(flags.get("resume_from_checkpoint") or "")
+
+
+def set_aside(output_dir: Path) -> None:
+    """Rename the checkpoints of a run that is trained afresh, so that none of them is taken for the new run's.
+
+    Only the first process does it; nothing is deleted.
+    """
+    if not output_dir.is_dir() or int(os.environ.get("RANK", "0")) != 0:
+        return
+    for checkpoint in find_checkpoints(output_dir):
+        number, target = 1, output_dir / f"replaced-{checkpoint.folder.name}"
+        while target.exists():
+            number, target = number + 1, output_dir / f"replaced-{checkpoint.folder.name}-{number + 1}"
+        checkpoint.folder.rename(target)
+        print(f"note: {checkpoint.folder.name} of the earlier run is {target} now", file=sys.stderr)
 
 
 def find_checkpoints(output_dir: Path) -> list[Checkpoint]:
@@ -115,6 +138,18 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
     )
 
 
+def _check_kind(checkpoint: Checkpoint, flags: Flags) -> None:
+    """An adapter cannot go on as a full model, nor the other way round."""
+    kind = flags.get("finetuning_type") or "lora"
+    is_adapter = (checkpoint.folder / "adapter_config.json").is_file()
+    if is_adapter != (kind in ("lora", "oft")):
+        found = "an adapter" if is_adapter else "a whole model"
+        raise UserError(
+            f"{checkpoint.folder} is {found} and cannot go on with --finetuning_type {kind}; pass another "
+            "--output_dir, or --overwrite_output_dir to train afresh"
+        )
+
+
 def _is_finished(checkpoint: Checkpoint, flags: Flags) -> bool:
     try:
         max_steps = int(flags.get("max_steps") or -1)
@@ -136,10 +171,10 @@ def _finished(checkpoint: Checkpoint, output_dir: Path) -> str:
 
 
 def _say_resume(checkpoint: Checkpoint) -> None:
-    total = f" of {checkpoint.max_steps}" if checkpoint.max_steps else ""
+    total = f" (of {checkpoint.max_steps} planned then)" if checkpoint.max_steps else ""
     line = (
         f"going on from {checkpoint.folder}: step {checkpoint.step}{total}, epoch {checkpoint.epoch:.2f}; "
-        f"restored: {', '.join(checkpoint.restored)}"
+        f"restored from it: {', '.join(checkpoint.restored)}"
     )
     if checkpoint.not_restored:
         line += f"; NOT restored, because not saved: {', '.join(checkpoint.not_restored)}"

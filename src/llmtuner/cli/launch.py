@@ -12,10 +12,11 @@ from pathlib import Path
 from llmtuner.cli.flags import Flags
 from llmtuner.errors import UserError
 
+LAUNCHED = "LLMTUNER_LAUNCHED"  # set for workers: what is worth saying was said before they started
 ENTRY_POINT = Path(__file__).resolve().parents[2] / "train_bash.py"
 
 
-def launch_if_several_devices(flags: Flags, words: Sequence[str]) -> int | None:
+def launch_if_several_devices(flags: Flags, words: Sequence[str], config: Path | None = None) -> int | None:
     """Run the same command under torchrun and return its status, or None where this process is to do the work.
 
     Set by the environment as upstream's own launcher: FORCE_TORCHRUN, NPROC_PER_NODE, NNODES, NODE_RANK, MASTER_ADDR,
@@ -24,17 +25,21 @@ def launch_if_several_devices(flags: Flags, words: Sequence[str]) -> int | None:
     Raises:
         UserError: Ray is asked for, whose workers would import upstream without this project's patches.
     """
-    if os.environ.get("USE_RAY", "0").lower() in ("1", "true") or flags.is_true("use_ray"):
-        raise UserError("Ray workers run upstream without this project's data and scores; leave out USE_RAY/--use_ray")
+    if os.environ.get("USE_RAY", "0").lower() in ("1", "true"):
+        raise UserError("Ray workers would run upstream without this project's data and scores; unset USE_RAY")
     if "LOCAL_RANK" in os.environ:
         return None
     forced = os.environ.get("FORCE_TORCHRUN", "0").lower() in ("1", "true")
     devices = 1 if flags.is_true("use_cpu") else _count_devices()
     if devices < 2 and not forced:
         return None
+    from llmtuner.cli.run import prepare
+
+    prepare(flags, config)  # a mistake is said once, here, and not by every worker
     command = torchrun_command(words, os.environ, devices)
-    print(f"note: {devices} devices, starting one process on each: {' '.join(command[:8])} ...", file=sys.stderr)
-    return subprocess.run(command, check=False).returncode
+    processes = os.environ.get("NPROC_PER_NODE", str(devices))
+    print(f"note: starting torchrun with {processes} processes", file=sys.stderr)
+    return subprocess.run(command, check=False, env={**os.environ, LAUNCHED: "1"}).returncode
 
 
 def torchrun_command(words: Sequence[str], environment: Mapping[str, str], devices: int) -> list[str]:

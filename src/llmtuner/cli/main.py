@@ -13,6 +13,8 @@ from llmtuner.cli.config_file import is_config, read_config
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.help import help_text
+from llmtuner.cli.known_flags import KNOWN_FLAGS
+from llmtuner.cli.launch import LAUNCHED, launch_if_several_devices
 from llmtuner.cli.preflight import preflight
 from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
 from llmtuner.data.registry import PROJECT_DATA
@@ -67,12 +69,15 @@ def _run(words: list[str]) -> int:
     _say(notices)
     if flags.get("stage") in (None, "sft") and flags.is_true("do_train"):
         _say(changed_defaults(flags))
-    preflight(flags, config=_config_file(words))
+    if any(name not in KNOWN_FLAGS for name in flags):
+        # A flag that is not known by heart: ask upstream first, since a mistyped one makes every other message wrong.
+        from llmtuner.cli.run import prepare
+
+        prepare(flags, _config_file(words))
+    preflight(flags)
 
     # From here on torch and upstream are imported: seconds instead of milliseconds.
-    from llmtuner.cli.launch import launch_if_several_devices
-
-    status = launch_if_several_devices(flags, words)
+    status = launch_if_several_devices(flags, words, _config_file(words))
     if status is not None:
         return status
     from llmtuner.cli.run import run
@@ -99,7 +104,7 @@ def is_first_process() -> bool:
 
 
 def _say(lines: Sequence[str]) -> None:
-    if is_first_process():
+    if is_first_process() and LAUNCHED not in os.environ:
         for line in lines:
             print(f"note: {line}", file=sys.stderr)
 

@@ -10,21 +10,26 @@ from pathlib import Path
 
 from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.launch import LAUNCHED
 from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, render_problems
 from llmtuner.data.registry import find_source, is_local
 from llmtuner.errors import UserError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+STAGES = ("sft",)  # the stages that know what a question is
+OTHER_STAGES = ("pt", "rm", "ppo", "dpo", "kto")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
 
 
-def preflight(flags: Flags, config: Path | None = None) -> None:
+def preflight(flags: Flags) -> None:
     """Check what the flags point to; say what is worth a warning; keep the network out where nothing needs it.
 
     Raises:
         UserError: the first thing that would make the run fail.
     """
+    if not any(flags.is_true(name) for name in ("do_train", "do_predict", "do_eval")):
+        raise UserError("nothing to do: add --do_train, --do_predict or --do_eval")
     _check_model(flags.get("model_name_or_path"))
     adapters = _names(flags.get("adapter_name_or_path"))
     for adapter in adapters:
@@ -37,8 +42,7 @@ def preflight(flags: Flags, config: Path | None = None) -> None:
             os.environ.setdefault(name, value)
     if flags.is_true("do_train"):
         settle_earlier_run(flags)
-    if flags.is_true("do_train") or flags.is_true("do_predict") or flags.is_true("do_eval"):
-        _check_output_dir(flags.get("output_dir"))
+    _check_output_dir(flags.get("output_dir"))
 
 
 def _names(value: str | None) -> list[str]:
@@ -50,7 +54,7 @@ def _check_model(model: str | None) -> None:
         raise UserError("--model_name_or_path is missing: the folder of a model, or its name on the hub")
     folder = Path(model)
     if not folder.exists():
-        if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        if _is_meant_as_path(model):
             raise UserError(f"--model_name_or_path {model}: no such folder")
         return  # a name on the hub
     if not folder.is_dir():
@@ -65,10 +69,17 @@ def _check_model(model: str | None) -> None:
     _check_weights(folder, "--model_name_or_path")
 
 
+def _is_meant_as_path(name: str) -> bool:
+    """Whether a name that is no folder cannot be a hub's: another form, a folder that is half there, or no network."""
+    offline = os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on")
+    half_there = "/" in name and Path(name).parent.is_dir()
+    return offline or half_there or name.startswith((".", "/", "~")) or name.count("/") > 1
+
+
 def _check_adapter(adapter: str) -> None:
     folder = Path(adapter)
     if not folder.exists():
-        if adapter.count("/") == 1 and not adapter.startswith((".", "/", "~")):
+        if "/" in adapter and not _is_meant_as_path(adapter):
             return  # a name on the hub
         raise UserError(f"--adapter_name_or_path {adapter}: no such folder; it is the --output_dir of the training")
     if not (folder / "adapter_config.json").is_file():
@@ -102,6 +113,11 @@ def _check_data(flags: Flags) -> bool:
         for name in _names(flags.get(flag)):
             source = find_source(name, dataset_dir)
             local = local and is_local(name, dataset_dir)
+            if source is not None and flags.get("stage") in OTHER_STAGES:
+                raise UserError(
+                    f"data set {name!r} has multiple-choice questions, which --stage {flags.get('stage')} cannot use; "
+                    f"they go with --stage {' or '.join(STAGES)}"
+                )
             for file in source.files if source else ():
                 found = read_questions(file, purpose=purpose, dataset=name)  # type: ignore[arg-type]
                 warnings |= {(p.file, p.line, p.what): p for p in found.warnings}
@@ -111,7 +127,7 @@ def _check_data(flags: Flags) -> bool:
 
 def _warn(problems: Iterable[Problem]) -> None:
     problems = list(problems)
-    if problems and int(os.environ.get("RANK", "0")) == 0:
+    if problems and int(os.environ.get("RANK", "0")) == 0 and LAUNCHED not in os.environ:
         print(f"warning: {render_problems(problems)}", file=sys.stderr)
 
 

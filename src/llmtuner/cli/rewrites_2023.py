@@ -170,4 +170,7 @@ def generate(flags: Flags) -> str:
     if not generative or not flags.is_true("do_predict") or "predict_with_generate" in flags:
         return ""
     flags.set("predict_with_generate")
-    return "--predict_with_generate is added: --do_predict needs it in stage sft"
+    notice = "--predict_with_generate is added: --do_predict needs it in stage sft"
+    if flags.is_true("do_train"):
+        notice += "; an evaluation during training generates, too, and has no eval_loss"
+    return notice

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from llmtuner.cli.config_file import locate_key
+from llmtuner.cli.earlier_run import set_aside
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.suggest import did_you_mean
 from llmtuner.errors import UserError
@@ -17,13 +18,36 @@ def run(flags: Flags, *, config: Path | None = None) -> None:
     Raises:
         UserError: an unknown flag or a value that does not fit, or a check of upstream's own.
     """
+    prepare(flags, config)
+    from llamafactory.train.tuner import run_exp
+
+    from llmtuner.mcq.finite import FiniteGuard
+
+    if flags.is_true("do_train") and flags.is_true("overwrite_output_dir"):
+        set_aside(Path(flags.get("output_dir") or ""))
+    try:
+        run_exp(flags.to_argv(), callbacks=[FiniteGuard()])
+    except ImportError as error:
+        raise UserError(f"a package that this run needs is missing or does not fit: {error}") from error
+    except OSError as error:
+        if "Failed to load" not in str(error):
+            raise
+        name = flags.get("model_name_or_path")
+        raise UserError(
+            f"--model_name_or_path {name}: neither a model's folder here nor reachable on the hub"
+        ) from error
+
+
+def prepare(flags: Flags, config: Path | None = None) -> None:
+    """Import upstream, patch it, and let its parser check the flags.
+
+    Raises:
+        UserError: an unknown flag or a value that does not fit.
+    """
     from patches import install
 
     install()
     check_flags(flags, config)
-    from llamafactory.train.tuner import run_exp
-
-    run_exp(flags.to_argv())
 
 
 def full_help() -> str:

@@ -44,7 +44,8 @@ class FitReport:
         elif self.too_long:
             lines.append(
                 f"{len(self.too_long)} of {len(self.lengths)} questions exceed --cutoff_len {self.cutoff_len} even "
-                "without their context: the beginning of the question was cut, and they are scored all the same:"
+                "without their context: the beginning of the question was cut (options and template never are), and "
+                "they are scored all the same:"
             )
             lines += self._listed()
         return lines

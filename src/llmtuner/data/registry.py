@@ -17,6 +17,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 PROJECT_DATA = PROJECT / "data"
 EXTENSION = PROJECT / "dataset_info_ext.json"
 INFO = "dataset_info.json"
+FORMATTINGS = ("mcq", "alpaca", "sharegpt", "openai")
 SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
 
 
@@ -36,20 +37,23 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
         UserError: an unknown name, a file that is missing or lies outside its data folder, a broken registry.
     """
     ours, theirs = _read_registry(EXTENSION), _read_info(dataset_dir)
-    if name in ours:
-        return _from_entry(name, ours, PROJECT_DATA)
-    if theirs is not None and name in theirs:
-        entry = theirs[name]
-        if isinstance(entry, dict) and entry.get("formatting") == "mcq":
-            return _from_entry(name, theirs, Path(dataset_dir))
-        if isinstance(entry, dict) and isinstance(entry.get("file_name"), str):
-            contained(Path(dataset_dir), entry["file_name"], f"{Path(dataset_dir) / INFO}: {name}")
+    entries = {name: (entry, Path(dataset_dir)) for name, entry in (theirs or {}).items()}
+    entries |= {name: (entry, PROJECT_DATA) for name, entry in ours.items()}
+    if name in entries:
+        entry, folder = entries[name]
+        _check_shape(name, entry)
+        if entry.get("formatting") == "mcq":
+            return _from_entry(name, entries)
+        if "file_name" in entry:
+            path = contained(folder, entry["file_name"], f"data set {name!r}")
+            if not path.exists():
+                raise UserError(f"data set {name!r}: {path}: not found")
         return None
     if looks_like_path(name):
         return DataSource(name, (Path(name).absolute(),))
     if theirs is None:  # an online registry: upstream knows its names
         return None
-    raise UserError(_unknown_name(name, dataset_dir, [*ours, *theirs]))
+    raise UserError(_unknown_name(name, dataset_dir, entries))
 
 
 def is_local(name: str, dataset_dir: str) -> bool:
@@ -80,34 +84,53 @@ def contained(folder: Path, file_name: str, where: str) -> Path:
     return path
 
 
-def _from_entry(name: str, registry: dict[str, Any], folder: Path) -> DataSource:
-    entry = registry[name]
-    names = entry.get("sources", [name])
-    files = [file for source in names for file in _entry_files(source, registry[source], folder)]
-    missing = [
-        _missing(file, registry[source])
-        for source in names
-        for file in _entry_files(source, registry[source], folder)
-        if not file.is_file()
-    ]
+def _check_shape(name: str, entry: Any) -> None:
+    """What a registry's entry must look like, before anything is made of it."""
+    if not isinstance(entry, dict):
+        raise UserError(f"data set {name!r}: expected an object {{...}} in the registry, found {entry!r}")
+    formatting = entry.get("formatting", "alpaca")
+    if formatting not in FORMATTINGS:
+        near = difflib.get_close_matches(str(formatting), FORMATTINGS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FORMATTINGS)}"
+        raise UserError(f"data set {name!r}: unknown formatting {formatting!r}; {hint}")
+    given = entry.get("file_name")
+    if formatting == "mcq" and "sources" not in entry:
+        given = [given] if isinstance(given, str) else given
+        if not isinstance(given, list) or not all(isinstance(file, str) for file in given):
+            raise UserError(f"data set {name!r}: file_name must be a file's name or a list of them, found {given!r}")
+    elif given is not None and not isinstance(given, str):
+        raise UserError(f"data set {name!r}: file_name must be a file's name, found {given!r}")
+    sources = entry.get("sources", [])
+    if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
+        raise UserError(f"data set {name!r}: sources must be a list of names, found {sources!r}")
+
+
+def _from_entry(name: str, entries: dict[str, tuple[Any, Path]]) -> DataSource:
+    files: list[Path] = []
+    missing: list[str] = []
+    for source in entries[name][0].get("sources", [name]):
+        if source not in entries:
+            raise UserError(f"data set {name!r}: its source {source!r} is no data set that is registered")
+        entry, folder = entries[source]
+        _check_shape(source, entry)
+        if entry.get("formatting") != "mcq" or "file_name" not in entry:
+            raise UserError(f"data set {name!r}: its source {source!r} has no multiple-choice files")
+        names = [entry["file_name"]] if isinstance(entry["file_name"], str) else entry["file_name"]
+        of_source = [contained(folder, file, f"data set {source!r}") for file in names]
+        files += of_source
+        missing += [_missing(file, entry) for file in of_source if not file.is_file()]
     if missing:
         found = f" ({len(files) - len(missing)} of its {len(files)} files are there)" if len(files) > 1 else ""
         raise UserError(f"data set {name!r} is not complete{found}:\n" + "\n".join(f"  {line}" for line in missing))
-    return DataSource(name, tuple(files), entry.get("num_samples"))
-
-
-def _entry_files(name: str, entry: dict[str, Any], folder: Path) -> list[Path]:
-    given = entry.get("file_name")
-    names = [given] if isinstance(given, str) else given
-    if not isinstance(names, list) or not all(isinstance(file, str) for file in names):
-        raise UserError(f"data set {name!r}: file_name must be a file's name or a list of them, found {given!r}")
-    return [contained(folder, file, f"data set {name!r}") for file in names]
+    return DataSource(name, tuple(files), entries[name][0].get("num_samples"))
 
 
 def _missing(file: Path, entry: dict[str, Any]) -> str:
     line = f"{file}: not found"
     if "kaggle" in entry:
-        line += f"; it is {file.name} of Kaggle's {entry['kaggle']}; fetch it with: {entry['fetch']}"
+        line += f"; it is {file.name} of Kaggle's {entry['kaggle']}"
+    if "fetch" in entry:
+        line += f"; fetch it with: {entry['fetch']}"
     if "made_by" in entry:
         line += f"; {entry['made_by']}"
     return line

@@ -1,13 +1,15 @@
 """Scores of the options as the language model's logits of their letters, after a joint prompt.
 
-Shape legend: B rows of a batch, T tokens, V vocabulary, N options.
+Shape legend: B rows of a batch, T tokens, D hidden width, V vocabulary, L letters of the batch, N options.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,9 +41,8 @@ def score_letters(
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids))
     scores: dict[int, tuple[float, ...]] = {}
     for batch in _batches(order, batch_size):
-        logits_BV = _last_logits(model, [rows[i].input_ids for i in batch], pad_token_id)
-        for index, logits_V in zip(batch, logits_BV, strict=True):
-            score_N = logits_V[torch.tensor(rows[index].letter_ids, device=logits_V.device)]
+        found = _letter_logits(model, [rows[i] for i in batch], pad_token_id)
+        for index, score_N in zip(batch, found, strict=True):
             if not torch.isfinite(score_N).all():
                 raise FloatingPointError(f"row {index}: the letters' logits are not finite: {score_N.tolist()}")
             scores[index] = tuple(score_N.tolist())
@@ -54,17 +55,56 @@ def _batches(order: list[int], size: int) -> Iterator[list[int]]:
 
 
 @torch.no_grad()
-def _last_logits(model: nn.Module, sequences: list[list[int]], pad_token_id: int) -> torch.Tensor:
+def _letter_logits(model: nn.Module, rows: Sequence[LetterRow], pad_token_id: int) -> list[torch.Tensor]:
+    """Each row's fp32 logits of its letters: [N], ragged."""
     device = next(model.parameters()).device
-    longest = max(map(len, sequences))
-    padding = [longest - len(sequence) for sequence in sequences]
-    ids_BT = torch.tensor([[pad_token_id] * p + s for p, s in zip(padding, sequences, strict=True)], device=device)
-    mask_BT = torch.tensor([[0] * p + [1] * len(s) for p, s in zip(padding, sequences, strict=True)], device=device)
+    longest = max(len(row.input_ids) for row in rows)
+    padding = [longest - len(row.input_ids) for row in rows]
+    ids = [[pad_token_id] * p + row.input_ids for p, row in zip(padding, rows, strict=True)]
+    mask = [[0] * p + [1] * len(row.input_ids) for p, row in zip(padding, rows, strict=True)]
+    ids_BT, mask_BT = torch.tensor(ids, device=device), torch.tensor(mask, device=device)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
+    letters = sorted({letter for row in rows for letter in row.letter_ids})
     # Only the last position's logits are needed: [B, T, V] in fp32 is the largest tensor of such a pass.
     extra = {"logits_to_keep": 1} if _keeps_last_logits(model) else {}
-    output = model(input_ids=ids_BT, attention_mask=mask_BT, position_ids=positions_BT, use_cache=False, **extra)
-    return output.logits[:, -1].float()
+    with _fp32_head(model, letters) as narrow:
+        output = model(input_ids=ids_BT, attention_mask=mask_BT, position_ids=positions_BT, use_cache=False, **extra)
+    logits_BL = output.logits[:, -1].float()
+    places = {letter: place if narrow else letter for place, letter in enumerate(letters)}
+    return [
+        logits_L[torch.tensor([places[letter] for letter in row.letter_ids], device=device)]
+        for row, logits_L in zip(rows, logits_BL, strict=True)
+    ]
+
+
+@contextmanager
+def _fp32_head(model: nn.Module, letters: list[int]) -> Iterator[bool]:
+    """Let the language-model head compute the letters' logits only, in fp32; yield whether it does.
+
+    Rounded to bf16, letters tie (measured: 2 of 60 questions), and an upcast afterwards does not undo it. What a model
+    does to its logits after the head (soft-capping, scaling) still happens. A head whose weight is not a plain matrix
+    here (quantised, sharded) computes as it does.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    head = base.get_output_embeddings()
+    weight: Any = getattr(head, "weight", None)
+    plain = type(head) is nn.Linear and weight.is_floating_point() and weight.dim() == 2
+    if not plain or weight.shape[0] <= max(letters):
+        yield False
+        return
+    rows = torch.tensor(letters, device=weight.device)
+    weight_LD = weight[rows].float()
+    bias_L = None if head.bias is None else head.bias[rows].float()
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(hidden.device.type, enabled=False):
+            return nn.functional.linear(hidden.float(), weight_LD, bias_L)
+
+    head.forward = forward
+    try:
+        yield True
+    finally:
+        del head.forward  # the class's own again
 
 
 def _keeps_last_logits(model: nn.Module) -> bool:

@@ -1,0 +1,41 @@
+"""Gradients that are no numbers stop a training; a loss scale that is still coming down does not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from llmtuner.errors import RunError
+from llmtuner.mcq.finite import FP16_PATIENCE, FiniteGuard
+
+
+def step(guard: FiniteGuard, value: float, *, fp16: bool = False) -> None:
+    model = torch.nn.Linear(2, 2)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, value)
+    guard.on_pre_optimizer_step(SimpleNamespace(fp16=fp16), SimpleNamespace(global_step=6), None, model=model)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_the_step_is_named(value):
+    guard = FiniteGuard()
+    step(guard, 1.0)
+    with pytest.raises(RunError, match="not finite at step 7"):
+        step(guard, value)
+
+
+def test_fp16_overflows_while_its_scale_comes_down():
+    guard = FiniteGuard()
+    for _ in range(3):
+        for _ in range(FP16_PATIENCE - 1):
+            step(guard, float("inf"), fp16=True)
+        step(guard, 1.0, fp16=True)
+    with pytest.raises(RunError, match=f"for the {FP16_PATIENCE}th step in a row"):
+        for _ in range(FP16_PATIENCE):
+            step(guard, float("nan"), fp16=True)
+
+
+def test_a_model_without_gradients_is_left_alone():
+    FiniteGuard().on_pre_optimizer_step(SimpleNamespace(fp16=False), SimpleNamespace(global_step=0), None, model=None)
