@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -116,9 +115,16 @@ def peak_megabytes(prefix: int, way: str) -> float:
 def print_memory(prefix: int, way: str) -> None:
     """The worker of `peak_megabytes`."""
     step = steps(build(), prefix)[way]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on; it is inherited from the parent
+    before = resident("VmRSS")
     step(True)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print((resident("VmHWM") - before) / 1024)
+
+
+def resident(field: str) -> int:
+    """Kilobytes of this process's memory: VmRSS now, VmHWM at its peak (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
 def measure(prefix: int, times: int) -> dict[str, float]:

@@ -206,7 +206,9 @@ def test_a_training_that_diverges_fails_and_saves_nothing(tiny_llama, tmp_path, 
     """The Trainer logs such a loss as 0.0, goes on, and saves NaN for weights."""
     more = ["--finetuning_type", "full", "--learning_rate", "1e30", "--max_samples", "16"]
     assert main(train_command(tiny_llama, tmp_path / "out", *more)) == 1
-    assert "not finite at step" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "not finite at step" in said
+    assert "Traceback" not in said
     assert not list((tmp_path / "out").glob("**/*.safetensors"))
 
 
@@ -237,6 +239,18 @@ def test_a_finished_training_is_protected_and_more_epochs_go_on(tiny_llama, tmp_
     assert main(train_command(tiny_llama, tmp_path / "out", "--max_samples", "8", "--num_train_epochs", "2")) == 0
     assert "step 2 (of 2 planned then)" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "trainer_state.json").read_text())["global_step"] == 4
+
+
+def test_a_run_that_starts_afresh_leaves_nothing_to_resume_by_mistake(tiny_llama, tmp_path):
+    """The next run went on from a higher checkpoint of the discarded run."""
+    quick = ["--max_samples", "8", "--max_steps"]
+    assert main(train_command(tiny_llama, tmp_path, *quick, "4")) == 0
+    assert main(train_command(tiny_llama, tmp_path, *quick, "2", "--overwrite_output_dir")) == 0
+    assert (tmp_path / "replaced-checkpoint-4").is_dir()
+    assert (tmp_path / "checkpoint-2").is_dir()
+    named = ["--overwrite_output_dir", "--resume_from_checkpoint", str(tmp_path / "checkpoint-2")]
+    assert main(train_command(tiny_llama, tmp_path, *quick, "3", *named)) == 0, "a checkpoint that is asked for stays"
+    assert json.loads((tmp_path / "trainer_state.json").read_text())["global_step"] == 3
 
 
 def test_a_run_that_is_resumed_ends_as_the_uninterrupted_one(tiny_llama, tmp_path):

@@ -18,7 +18,7 @@ from llmtuner.cli.launch import LAUNCHED, launch_if_several_devices
 from llmtuner.cli.preflight import preflight
 from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
 from llmtuner.data.registry import PROJECT_DATA
-from llmtuner.errors import UserError
+from llmtuner.errors import RunError, UserError
 
 DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except RunError as error:
+        print(f"error: the run failed: {error}", file=sys.stderr)
+        return FAILED
     except Exception as error:  # the boundary of the program: everything else is a failed run
         traceback.print_exc()
         print(f"error: the run failed: {_explain(error)}", file=sys.stderr)

@@ -23,7 +23,8 @@ def run(flags: Flags, *, config: Path | None = None) -> None:
 
     from llmtuner.mcq.finite import FiniteGuard
 
-    if flags.is_true("do_train") and flags.is_true("overwrite_output_dir"):
+    starts_afresh = flags.is_true("overwrite_output_dir") and "resume_from_checkpoint" not in flags
+    if flags.is_true("do_train") and starts_afresh:
         set_aside(Path(flags.get("output_dir") or ""))
     try:
         run_exp(flags.to_argv(), callbacks=[FiniteGuard()])
