@@ -29,6 +29,7 @@ test: check ## check, then every test
 
 bench: setup ## the benchmarks that need no GPU, results in benchmarks/results
 	@$(BIN)/python benchmarks/data.py
+	@$(BIN)/python benchmarks/shared_prefix.py
 
 clean: ## remove .venv and every cache
 	rm -rf $(VENV) build src/*.egg-info *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,7 +3,7 @@
 
     python benchmarks/shared_prefix.py [--prefix 128 256 512 1024] [--out benchmarks/results/shared_prefix.json]
 
-A Llama of about 27M parameters, five options of 32 tokens, one question a batch, one thread, process CPU time, the best
+A Llama of 26M parameters, five options of 32 tokens, one question a batch, one thread, process CPU time, the best
 of several interleaved runs. The rival is fair: no language-model head, rows of one length, and the better of two batch
 sizes (all options at once, or one by one). Peak memory is that of a process of its own, less what it holds before.
 """
