@@ -52,11 +52,11 @@ def _with_our_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
                 _require_answers(dataset)
             dataset = _encode(dataset, JointEncoder(tokenizer, template, data_args.cutoff_len), data_args)
             report = FitReport(_lengths(dataset), data_args.cutoff_len)
+            if not is_eval:
+                dataset = _without_too_long(dataset, report, data_args.mcq_drop_long)
             if training_args.should_log:
                 for line in report.lines(training=not is_eval):
                     logger.warning(line)
-            if not is_eval:
-                dataset = _without_too_long(dataset, report, data_args.mcq_drop_long)
         return original(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
 
     return _get_preprocessed_dataset

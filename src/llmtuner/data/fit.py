@@ -28,7 +28,7 @@ class FitReport:
         self.too_long = [length for length in lengths if length.over]
 
     def lines(self, *, training: bool) -> list[str]:
-        """What a user should know; empty where everything fitted."""
+        """What a user should know; empty where everything fitted. A training without --mcq_drop_long has `refusal`."""
         lines = []
         cuts = sorted(length.cut for length in self.lengths if length.cut)
         if cuts:
@@ -39,7 +39,7 @@ class FitReport:
         if self.too_long and training:
             lines.append(
                 f"{len(self.too_long)} of {len(self.lengths)} questions exceed --cutoff_len {self.cutoff_len} even "
-                "without their context"
+                "without their context and are dropped (--mcq_drop_long)"
             )
         elif self.too_long:
             lines.append(
