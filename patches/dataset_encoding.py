@@ -25,6 +25,7 @@ SEAM = Seam(
     ("dataset", "data_args", "training_args", "stage", "template", "tokenizer", "processor", "is_eval"),
 )
 TOKENS = "_mcq_tokens"  # JointTokens as a dictionary, read by the processor's patch
+FIT = "_mcq_fit"  # how each question met the limit, apart from its tokens: reading those again takes their time
 logger = logging.getLogger("llmtuner.data")
 
 
@@ -74,8 +75,15 @@ def _require_answers(dataset: Any) -> None:
 def _encode(dataset: Any, encoder: JointEncoder, data_args: Any) -> Any:
     def encode_batch(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         rows = [row for row in batch[COLUMN] if row is not None]
-        encoded = iter(encoder.encode([as_question(row) for row in rows]))
-        return {TOKENS: [None if row is None else asdict(next(encoded)) for row in batch[COLUMN]]}
+        questions = [as_question(row) for row in rows]
+        encoded = encoder.encode(questions)
+        fits = [
+            {"where": question.where, "id": question.id, "cut": tokens.cut, "over": tokens.over}
+            for question, tokens in zip(questions, encoded, strict=True)
+        ]
+        pairs = iter(zip(map(asdict, encoded), fits, strict=True))
+        columns = [(None, None) if row is None else next(pairs) for row in batch[COLUMN]]
+        return {TOKENS: [tokens for tokens, _ in columns], FIT: [fit for _, fit in columns]}
 
     return dataset.map(
         encode_batch,
@@ -88,11 +96,7 @@ def _encode(dataset: Any, encoder: JointEncoder, data_args: Any) -> Any:
 
 
 def _lengths(dataset: Any) -> list[Length]:
-    return [
-        Length(row, as_question(mcq).where, mcq["id"], tokens["cut"], tokens["over"])
-        for row, (mcq, tokens) in enumerate(zip(dataset[COLUMN], dataset[TOKENS], strict=True))
-        if mcq is not None
-    ]
+    return [Length(row=row, **fit) for row, fit in enumerate(dataset[FIT]) if fit is not None]
 
 
 def _without_too_long(dataset: Any, report: FitReport, drop: bool) -> Any:

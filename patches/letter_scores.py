@@ -53,10 +53,12 @@ def _with_scores(upstream: type) -> type:
             self._predictions = [_prediction(row, s) for row, s in zip(rows, self._score(rows), strict=True)]
             metrics = dict(output.metrics)
             sampled = bool(self._gen_kwargs.get("do_sample"))
-            metrics |= _metrics(self._predictions, rows, prefix, SAMPLED if sampled else GREEDY)
-            if len(rows) < len(test_dataset):  # other data mixed in: it has texts, and no options to rank
-                metrics[f"{prefix}_scored_questions"] = sum(row["answer"] != NO_ANSWER for row in rows)
-            if all(row["answer"] == NO_ANSWER for row in rows):
+            figures = _metrics(self._predictions, rows, prefix, SAMPLED if sampled else GREEDY)
+            scored = sum(prediction.answer is not None for prediction in self._predictions)
+            if 0 < scored < len(test_dataset):  # some without an answer, or other data, which has nothing to rank
+                figures[f"{prefix}_scored_questions"] = scored
+            metrics |= figures
+            if not figures:
                 metrics = {k: v for k, v in metrics.items() if k.removeprefix(f"{prefix}_") in RUNTIME}
             return output._replace(metrics=metrics)
 
@@ -112,12 +114,9 @@ def _metrics(
     if not known:
         return {}
     scores, answers = [p.scores for p, _ in known], [int(row["answer"]) for _, row in known]
-    figures: dict[str, float | int | str] = {
+    return {
         f"{prefix}_map@3": map_at_k(scores, answers),
         f"{prefix}_top1_accuracy": accuracy(scores, answers),
         f"{prefix}_accuracy_is": meaning,
         **floors([row["option_lengths"] for _, row in known], answers),
     }
-    if len(known) < len(rows):
-        figures[f"{prefix}_scored_questions"] = len(known)
-    return figures

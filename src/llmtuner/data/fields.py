@@ -7,7 +7,7 @@ It is the same for all questions of one shape, so a template is asked a few time
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -102,6 +102,30 @@ def build_skeleton(
         return tuple(i if i >= 0 else fields[-i - 1] for i in ids)
 
     return Skeleton(with_fields(prompt_ids), with_fields(response_ids))
+
+
+def cut_to_fit(
+    context: list[int], asked: list[int], length_of_rest: Callable[[bool], int], limit: int
+) -> tuple[list[int], list[int], int, int]:
+    """Shorten a question to a limit: the end of its context first, then, where that is not enough, its beginning.
+
+    Args:
+        context, asked: token ids of the context and of the question text.
+        length_of_rest: tokens of everything else, with and without a context; they are never cut.
+
+    Returns:
+        (context, asked, tokens cut off the context, tokens over the limit even without one)
+    """
+    cut = over = 0
+    excess = len(context) + len(asked) + length_of_rest(bool(context)) - limit
+    if excess > 0 and context:
+        cut = min(excess, len(context))
+        context = context[: len(context) - cut]
+        excess = len(context) + len(asked) + length_of_rest(bool(context)) - limit
+    if excess > 0:
+        over = excess
+        asked = asked[over:]
+    return context, asked, cut, over
 
 
 def encode_fields(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from llmtuner.data.fields import Skeleton, SkeletonPart, Template, build_skeleton, encode_fields
+from llmtuner.data.fields import Skeleton, SkeletonPart, Template, build_skeleton, cut_to_fit, encode_fields
 from llmtuner.data.prompt import Field, build_pieces, compose_joint
-from llmtuner.data.question import Question
+from llmtuner.data.question import LETTERS, Question
+
+CONTEXT, QUESTION = Field("context"), Field("question")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +57,18 @@ class JointEncoder:
 
     def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> JointTokens:
         tokens = {place: next(ids) for place in _fields(question)}
-        context, asked = Field("context"), Field("question")
-        cut = over = 0
-        skeleton = self._skeleton(len(question.options), bool(tokens[context]), question.answer)
-        excess = _length(skeleton, tokens) - self.cutoff_len
-        if excess > 0 and tokens[context]:
-            cut = min(excess, len(tokens[context]))
-            tokens[context] = tokens[context][: len(tokens[context]) - cut]
-            if not tokens[context]:
-                skeleton = self._skeleton(len(question.options), False, question.answer)
-            excess = _length(skeleton, tokens) - self.cutoff_len
-        if excess > 0:
-            over = excess
-            tokens[asked] = tokens[asked][over:]
-        letter_prefix, letter_ids = self.letter_tokens(len(question.options))
+        count = len(question.options)
+
+        def length_of_rest(with_context: bool) -> int:
+            skeleton = self._skeleton(count, with_context, question.answer)
+            parts = (part for part in (*skeleton.prompt, *skeleton.response) if part not in (CONTEXT, QUESTION))
+            return sum(len(tokens[part]) if isinstance(part, Field) else 1 for part in parts)
+
+        tokens[CONTEXT], tokens[QUESTION], cut, over = cut_to_fit(
+            tokens[CONTEXT], tokens[QUESTION], length_of_rest, self.cutoff_len
+        )
+        skeleton = self._skeleton(count, bool(tokens[CONTEXT]), question.answer)
+        letter_prefix, letter_ids = self.letter_tokens(count)
         return JointTokens(
             prompt=_fill(skeleton.prompt, tokens),
             response=_fill(skeleton.response, tokens),
@@ -93,7 +93,7 @@ class JointEncoder:
             ValueError: the tokenizer gives two letters the same token there.
         """
         if num_options not in self._letters:
-            letters = [chr(ord("A") + index) for index in range(num_options)]
+            letters = LETTERS[:num_options]
             encoded = encode_fields(self.tokenizer, letters)
             sequences = [
                 _fill(self._skeleton(num_options, False, index).response, {Field("letter", index): encoded[index]})
@@ -107,7 +107,7 @@ class JointEncoder:
             choices = [sequence[shared] if shared < len(sequence) else None for sequence in sequences]
             if len(set(choices)) < num_options or None in choices:
                 raise ValueError(
-                    f"the tokenizer does not tell the letters {''.join(letters)} apart by one token "
+                    f"the tokenizer does not tell the letters {letters} apart by one token "
                     f"(ids {encoded}); letters cannot be scored with this model"
                 )
             self._letters[num_options] = (sequences[0][:shared], [i for i in choices if i is not None])
@@ -117,8 +117,8 @@ class JointEncoder:
 def _fields(question: Question) -> list[Field]:
     count = range(len(question.options))
     return [
-        Field("context"),
-        Field("question"),
+        CONTEXT,
+        QUESTION,
         *(Field("option", i) for i in count),
         *(Field("letter", i) for i in count),
     ]
@@ -127,10 +127,6 @@ def _fields(question: Question) -> list[Field]:
 def _texts(question: Question) -> list[str]:
     pieces = build_pieces(question)
     return [pieces.text(place) for place in _fields(question)]
-
-
-def _length(skeleton: Skeleton, tokens: dict[Field, list[int]]) -> int:
-    return len(_fill((*skeleton.prompt, *skeleton.response), tokens))
 
 
 def _fill(parts: Sequence[SkeletonPart], tokens: dict[Field, list[int]]) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmtuner.data.fields import Skeleton, Template, build_skeleton, encode_fields
+from llmtuner.data.fields import Skeleton, Template, build_skeleton, cut_to_fit, encode_fields
 from llmtuner.data.prompt import Field, compose_option
 from llmtuner.data.question import Question
 from llmtuner.errors import DataError
@@ -73,15 +73,9 @@ class OptionEncoder:
     def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> OptionTokens:
         context, asked, *options = [next(ids) for _ in range(2 + len(question.options))]
         longest = max(map(len, options))
-        cut = over = 0
-        excess = self._fixed_length(bool(context)) + len(context) + len(asked) + longest - self.cutoff_len
-        if excess > 0 and context:
-            cut = min(excess, len(context))
-            context = context[: len(context) - cut]
-            excess = self._fixed_length(bool(context)) + len(context) + len(asked) + longest - self.cutoff_len
-        if excess > 0:
-            over = excess
-            asked = asked[over:]
+        context, asked, cut, over = cut_to_fit(
+            context, asked, lambda with_context: self._fixed_length(with_context) + longest, self.cutoff_len
+        )
         filled = [self._fill(context, asked, option) for option in options]
         if not all(sequence for sequence, _ in filled):
             raise DataError(f"{question.where}: id {question.id}: an option gives no tokens")
