@@ -6,6 +6,7 @@ import pytest
 
 from llmtuner.cli import launch
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.process import LAUNCHED
 from llmtuner.errors import UserError
 
 WORDS = ["--stage", "sft", "--default_system", "You are a helpful bot; rm -rf ~", "--output_dir", "two words"]
@@ -20,7 +21,7 @@ def started(monkeypatch):
         returncode = 3
 
     def run(command, check, env):
-        assert env[launch.LAUNCHED] == "1", "workers need not repeat what was said"
+        assert env[LAUNCHED] == "1", "workers need not repeat what was said"
         commands.append(command)
         return Result()
 

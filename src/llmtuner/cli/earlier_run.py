@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.process import is_first_process, say
 from llmtuner.errors import UserError
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -52,7 +52,7 @@ def settle_earlier_run(flags: Flags) -> None:
     complete = [checkpoint for checkpoint in checkpoints if not checkpoint.defects]
     for checkpoint in checkpoints:
         if checkpoint.defects and (not complete or checkpoint.step > complete[-1].step):
-            print(f"note: passed over {checkpoint.folder}: {checkpoint.defects[0]}", file=sys.stderr)
+            say([f"passed over {checkpoint.folder}: {checkpoint.defects[0]}"])
     if not complete:
         if not checkpoints and any(output_dir.glob("*.safetensors")):
             raise UserError(
@@ -91,7 +91,7 @@ def set_aside(output_dir: Path) -> None:
 
     Only the first process does it; nothing is deleted.
     """
-    if not output_dir.is_dir() or int(os.environ.get("RANK", "0")) != 0:
+    if not output_dir.is_dir() or not is_first_process():
         return
     for checkpoint in find_checkpoints(output_dir):
         number, target = 1, output_dir / f"replaced-{checkpoint.folder.name}"
@@ -178,4 +178,4 @@ def _say_resume(checkpoint: Checkpoint) -> None:
     )
     if checkpoint.not_restored:
         line += f"; NOT restored, because not saved: {', '.join(checkpoint.not_restored)}"
-    print(f"note: {line}", file=sys.stderr)
+    say([line])

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.process import LAUNCHED
 from llmtuner.errors import UserError
 
-LAUNCHED = "LLMTUNER_LAUNCHED"  # set for workers: what is worth saying was said before they started
 ENTRY_POINT = Path(__file__).resolve().parents[2] / "train_bash.py"
 
 

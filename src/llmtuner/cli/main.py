@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,8 +13,9 @@ from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.help import help_text
 from llmtuner.cli.known_flags import KNOWN_FLAGS
-from llmtuner.cli.launch import LAUNCHED, launch_if_several_devices
+from llmtuner.cli.launch import launch_if_several_devices
 from llmtuner.cli.preflight import preflight
+from llmtuner.cli.process import is_first_process, say
 from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.errors import RunError, UserError
@@ -69,9 +69,9 @@ def _run(words: list[str]) -> int:
     flags.remove("traceback")
     if "dataset_dir" not in flags:
         flags.set("dataset_dir", str(PROJECT_DATA))
-    _say(notices)
+    say(notices)
     if flags.get("stage") in (None, "sft") and flags.is_true("do_train"):
-        _say(changed_defaults(flags))
+        say(changed_defaults(flags))
     if any(name not in KNOWN_FLAGS for name in flags):
         # A flag that is not known by heart: ask upstream first, since a mistyped one makes every other message wrong.
         from llmtuner.cli.run import prepare
@@ -99,17 +99,6 @@ def _read(words: list[str]) -> Flags:
         return Flags({"help": []})
     config = _config_file(words)
     return Flags.from_argv(words) if config is None else read_config(config, words[1:])
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that speaks for all (torchrun starts one a device)."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def _say(lines: Sequence[str]) -> None:
-    if is_first_process() and LAUNCHED not in os.environ:
-        for line in lines:
-            print(f"note: {line}", file=sys.stderr)
 
 
 def _log_to_stderr() -> None:

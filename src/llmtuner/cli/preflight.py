@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.launch import LAUNCHED
+from llmtuner.cli.process import say
 from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, render_problems
 from llmtuner.data.registry import find_source, is_local
@@ -127,8 +126,8 @@ def _check_data(flags: Flags) -> bool:
 
 def _warn(problems: Iterable[Problem]) -> None:
     problems = list(problems)
-    if problems and int(os.environ.get("RANK", "0")) == 0 and LAUNCHED not in os.environ:
-        print(f"warning: {render_problems(problems)}", file=sys.stderr)
+    if problems:
+        say([render_problems(problems)], "warning")
 
 
 def _check_output_dir(output_dir: str | None) -> None:

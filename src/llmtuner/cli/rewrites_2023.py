@@ -90,20 +90,22 @@ def split(flags: Flags, name: str) -> str:
 
 def num_layer_trainable(flags: Flags, name: str) -> str:
     """Freeze tuning, how many layers: a rename, but the default of its partner has changed since."""
-    refuse_both(flags, name, "freeze_trainable_layers")
-    flags.rename(name, "freeze_trainable_layers")
-    partner = "name_module_trainable" in flags or "freeze_trainable_modules" in flags
-    hint = "" if partner else "; --freeze_trainable_modules is all by default (mlp in 2023)"
-    return f"--{name} is --freeze_trainable_layers today{hint}"
+    partner = ("name_module_trainable", "freeze_trainable_modules")
+    return _freeze(flags, name, "freeze_trainable_layers", partner, "all by default (mlp in 2023)")
 
 
 def name_module_trainable(flags: Flags, name: str) -> str:
     """Freeze tuning, which modules: a rename, but the default of its partner has changed since."""
-    refuse_both(flags, name, "freeze_trainable_modules")
-    flags.rename(name, "freeze_trainable_modules")
-    partner = "num_layer_trainable" in flags or "freeze_trainable_layers" in flags
-    hint = "" if partner else "; --freeze_trainable_layers is 2 by default (3 in 2023)"
-    return f"--{name} is --freeze_trainable_modules today{hint}"
+    partner = ("num_layer_trainable", "freeze_trainable_layers")
+    return _freeze(flags, name, "freeze_trainable_modules", partner, "2 by default (3 in 2023)")
+
+
+def _freeze(flags: Flags, name: str, new: str, partner: tuple[str, str], default: str) -> str:
+    """Rename, and tell the partner's changed default where it is given under neither of its names."""
+    refuse_both(flags, name, new)
+    flags.rename(name, new)
+    hint = "" if any(known in flags for known in partner) else f"; --{partner[1]} is {default}"
+    return f"--{name} is --{new} today{hint}"
 
 
 def save_safetensors(flags: Flags, name: str) -> str:
