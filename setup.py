@@ -39,7 +39,7 @@ setup(
     description="Fine-tuning open LLMs for multiple-choice science exams, on top of LLaMA-Factory",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=[*find_packages("src"), "patches"],
+    packages=[*find_packages("src"), *find_packages(include=["patches", "patches.*"])],
     package_dir={"": "src", "patches": "patches"},
     install_requires=RUNTIME,
     extras_require={"test": TEST},

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.errors import UserError
@@ -25,10 +25,12 @@ def apply() -> None:
     """Put the subclass into upstream's list and wrap its argument check."""
     from llamafactory.hparams import parser
     from llamafactory.hparams.data_args import DataArguments
+    from llamafactory.hparams.finetuning_args import FinetuningArguments
 
     names = tuple(cls.__name__ for cls in parser._TRAIN_ARGS)
     if names == EXPECTED and parser._TRAIN_ARGS[1] is DataArguments:
-        parser._TRAIN_ARGS[1] = _with_our_flags(DataArguments)
+        parser._TRAIN_ARGS[1] = _with_data_flags(DataArguments)
+        parser._TRAIN_ARGS[3] = _with_mcq_flags(FinetuningArguments)
     elif not issubclass(parser._TRAIN_ARGS[1], DataArguments):
         raise SeamError(f"hparams.parser._TRAIN_ARGS holds {names}; the tested {TESTED} has {EXPECTED}")
     SEAM.replace(_as_user_errors)
@@ -45,7 +47,7 @@ def build_parser() -> Any:
     return HfArgumentParser(parser._TRAIN_ARGS, allow_abbrev=False, prog="train_bash.py")
 
 
-def _with_our_flags(base: type) -> type:
+def _with_data_flags(base: type) -> type:
     @dataclass
     class DataArguments(base):
         dataset_dir: str = field(
@@ -60,6 +62,32 @@ def _with_our_flags(base: type) -> type:
         )
 
     return DataArguments
+
+
+def _with_mcq_flags(base: type) -> type:
+    @dataclass
+    class FinetuningArguments(base):
+        stage: Literal["pt", "sft", "rm", "ppo", "dpo", "kto", "mcq"] = field(
+            default="sft", metadata={"help": "Which stage will be performed; mcq: a classifier over the options."}
+        )
+        mcq_head: str | None = _flag("linear (default) or letter: what scores the options.")
+        mcq_layout: str | None = _flag(
+            "shared_prefix (default for causal models), per_option (default for encoders) or joint."
+        )
+        mcq_pooling: str | None = _flag("auto (default), last, first, mean or option: which states are scored.")
+        mcq_loss: str | None = _flag("cross_entropy (default): the loss over a question's options.")
+        head_learning_rate: float | None = _flag("Learning rate of the head; learning_rate unless given.")
+        mcq_tokens_per_batch: int | None = _flag("Padded tokens a batch, in place of a batch size.")
+        mcq_shuffle_options: bool = field(
+            default=False,
+            metadata={"help": "Permute the options of joint prompts in training, by seed, epoch and question id."},
+        )
+
+    return FinetuningArguments
+
+
+def _flag(meaning: str) -> Any:
+    return field(default=None, metadata={"help": meaning})
 
 
 def _check_template(name: str | None) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from llmtuner.data.collect import require_answers
 from llmtuner.data.fit import FitReport, Length
 from llmtuner.data.joint import JointEncoder
 from llmtuner.errors import DataError, UserError
@@ -64,12 +65,8 @@ def _with_our_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _require_answers(dataset: Any) -> None:
-    without = [as_question(row).where for row in dataset[COLUMN] if row is not None and row["answer"] < 0]
-    if without:
-        raise DataError(
-            f"{len(without)} questions have no answer, the first at {without[0]}; training and the evaluation loss "
-            "need one for each (prediction with --do_predict does not)"
-        )
+    questions = [as_question(row) for row in dataset[COLUMN] if row is not None]
+    require_answers(questions, "training and the evaluation loss need")
 
 
 def _encode(dataset: Any, encoder: JointEncoder, data_args: Any) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from llmtuner.data.load import read_questions
+from llmtuner.data.collect import questions_of
 from llmtuner.data.question import Question
 from llmtuner.errors import UserError
 from patches.seam import Seam
@@ -58,24 +58,9 @@ def _with_our_readers(original: Callable[..., Any]) -> Callable[..., Any]:
         from datasets import Dataset
         from llamafactory.data.converter import align_dataset
 
-        questions = [
-            question
-            for file in source.files
-            for question in read_questions(file, purpose="predict", dataset=source.name).questions
-        ]
-        dataset = Dataset.from_list([as_columns(question) for question in questions])
-        if source.num_samples is not None:
-            dataset = dataset.select(_sample(len(dataset), source.num_samples))
+        dataset = Dataset.from_list([as_columns(question) for question in questions_of(source)])
         if data_args.max_samples is not None:
             dataset = dataset.select(range(min(data_args.max_samples, len(dataset))))
         return align_dataset(dataset, dataset_attr, data_args, training_args)
 
     return _load_single_dataset
-
-
-def _sample(available: int, wanted: int) -> list[int]:
-    """Row numbers as upstream's `num_samples` means them: a random part, or all and a random rest again."""
-    import numpy as np
-
-    rows = np.random.permutation(available)[:wanted].tolist()
-    return rows + np.random.choice(available, max(wanted - available, 0)).tolist()

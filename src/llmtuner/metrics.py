@@ -61,6 +61,22 @@ def accuracy(scores: Iterable[Scores], answers: Iterable[int]) -> float:
     return map_at_k(scores, answers, k=1)
 
 
+def mrr(scores: Iterable[Scores], answers: Iterable[int]) -> float:
+    """Mean reciprocal rank of the right option: MAP@k with k the number of options."""
+    scores = list(scores)
+    return map_at_k(scores, answers, k=max(map(len, scores), default=0))
+
+
+def nll(scores: Iterable[Scores], answers: Iterable[int]) -> float:
+    """Mean negative log likelihood of the right options under a softmax of the scores, in nats."""
+    return _mean(_log_sum_exp(s) - float(s[a]) for s, a in zip(scores, answers, strict=True))
+
+
+def _log_sum_exp(scores_N: Scores) -> float:
+    scores = np.asarray(scores_N, dtype=np.float64)
+    return float(scores.max() + np.log(np.exp(scores - scores.max()).sum()))
+
+
 def _mean(values: Iterable[float]) -> float:
     values = list(values)
     if not values:

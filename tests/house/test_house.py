@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "patches").glob("*.py")])
+MODULES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "patches").rglob("*.py")])
 SCRIPTS = sorted([*(ROOT / "scripts").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
 
 # A room may import itself and the rooms named here: imports run one way, inwards.

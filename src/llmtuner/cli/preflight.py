@@ -16,7 +16,7 @@ from llmtuner.data.registry import find_source, is_local
 from llmtuner.errors import UserError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-STAGES = ("sft",)  # the stages that know what a question is
+STAGES = ("sft", "mcq")  # the stages that know what a question is
 OTHER_STAGES = ("pt", "rm", "ppo", "dpo", "kto")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
 

@@ -27,7 +27,12 @@ def run(flags: Flags, *, config: Path | None = None) -> None:
     if flags.is_true("do_train") and starts_afresh:
         set_aside(Path(flags.get("output_dir") or ""))
     try:
-        run_exp(flags.to_argv(), callbacks=[FiniteGuard()])
+        if flags.get("stage") == "mcq":
+            from patches.mcq_stage.run import run_mcq
+
+            run_mcq(flags.to_argv())
+        else:
+            run_exp(flags.to_argv(), callbacks=[FiniteGuard()])
     except ImportError as error:
         raise UserError(f"a package that this run needs is missing or does not fit: {error}") from error
     except OSError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from llmtuner.data.prompt import Field, Part
+from llmtuner.errors import UserError
 
 
 class Template(Protocol):
@@ -35,6 +36,24 @@ class Skeleton:
 
     prompt: tuple[SkeletonPart, ...]
     response: tuple[SkeletonPart, ...]
+
+
+def skeleton_to_json(skeleton: Skeleton) -> dict[str, list[Any]]:
+    """A skeleton as plain numbers and ["field", index] pairs."""
+
+    def plain(parts: tuple[SkeletonPart, ...]) -> list[Any]:
+        return [[part.name, part.index] if isinstance(part, Field) else part for part in parts]
+
+    return {"prompt": plain(skeleton.prompt), "response": plain(skeleton.response)}
+
+
+def skeleton_from_json(stored: dict[str, list[Any]]) -> Skeleton:
+    """The skeleton that `skeleton_to_json` wrote."""
+
+    def parts(plain: list[Any]) -> tuple[SkeletonPart, ...]:
+        return tuple(Field(*part) if isinstance(part, list) else int(part) for part in plain)
+
+    return Skeleton(parts(stored["prompt"]), parts(stored["response"]))
 
 
 # Private-use characters: the template sees only these marks, never data, so no data text can imitate one.
@@ -75,7 +94,7 @@ class _MarkingTokenizer:
 
 
 def build_skeleton(
-    tokenizer: Any, template: Template, user: Sequence[Part], answer: Sequence[Part], system: str | None = None
+    tokenizer: Any, template: Template | None, user: Sequence[Part], answer: Sequence[Part], system: str | None = None
 ) -> Skeleton:
     """Let the template encode a turn whose fields are marks.
 
@@ -84,7 +103,10 @@ def build_skeleton(
 
     Raises:
         ValueError: the template repeats or loses a field, so that it cannot be filled.
+        UserError: there is no template, and the form that is asked for was not stored with the model.
     """
+    if template is None:
+        raise UserError("this form of prompt was not stored with the model: name the --template of its training")
     fields = [part for part in (*user, *answer) if isinstance(part, Field)]
     numbers = iter(range(len(fields)))
 

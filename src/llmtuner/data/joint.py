@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -34,6 +34,11 @@ class JointTokens:
     cut: int
     over: int
 
+    @property
+    def scored(self) -> list[int]:
+        """Ids up to the place where the letter is chosen."""
+        return [*self.prompt, *self.letter_prefix]
+
 
 @dataclass
 class JointEncoder:
@@ -44,16 +49,25 @@ class JointEncoder:
     """
 
     tokenizer: Any
-    template: Template
+    template: Template | None
     cutoff_len: int
-    _skeletons: dict[tuple[int, bool, int | None], Skeleton] = field(default_factory=dict)
-    _letters: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
+    skeletons: dict[tuple[int, bool, int | None], Skeleton] = field(default_factory=dict)
+    letters: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
 
     def encode(self, questions: Sequence[Question]) -> list[JointTokens]:
         """Encode a batch; one tokenizer call for all its texts."""
         texts = [text for question in questions for text in _texts(question)]
         ids = iter(encode_fields(self.tokenizer, texts))
         return [self._encode_one(question, ids) for question in questions]
+
+    def build(self, with_context: bool, counts: Iterable[int]) -> None:
+        """Have the template's forms of prompts with so many options ready, and the letters' tokens."""
+        for count in counts:
+            self._skeleton(count, with_context, None)
+            try:
+                self.letter_tokens(count)
+            except ValueError:  # said when a question with so many options comes
+                return
 
     def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> JointTokens:
         tokens = {place: next(ids) for place in _fields(question)}
@@ -80,11 +94,11 @@ class JointEncoder:
 
     def _skeleton(self, num_options: int, with_context: bool, answer: int | None) -> Skeleton:
         key = (num_options, with_context, answer)
-        if key not in self._skeletons:
+        if key not in self.skeletons:
             user = compose_joint(num_options, with_context=with_context)
             given = () if answer is None else (Field("letter", answer),)
-            self._skeletons[key] = build_skeleton(self.tokenizer, self.template, user, given)
-        return self._skeletons[key]
+            self.skeletons[key] = build_skeleton(self.tokenizer, self.template, user, given)
+        return self.skeletons[key]
 
     def letter_tokens(self, num_options: int) -> tuple[list[int], list[int]]:
         """Ids shared by all letters' answers, and for each letter the first id at which they differ.
@@ -92,7 +106,7 @@ class JointEncoder:
         Raises:
             ValueError: the tokenizer gives two letters the same token there.
         """
-        if num_options not in self._letters:
+        if num_options not in self.letters:
             letters = LETTERS[:num_options]
             encoded = encode_fields(self.tokenizer, letters)
             sequences = [
@@ -110,8 +124,8 @@ class JointEncoder:
                     f"the tokenizer does not tell the letters {letters} apart by one token "
                     f"(ids {encoded}); letters cannot be scored with this model"
                 )
-            self._letters[num_options] = (sequences[0][:shared], [i for i in choices if i is not None])
-        return self._letters[num_options]
+            self.letters[num_options] = (sequences[0][:shared], [i for i in choices if i is not None])
+        return self.letters[num_options]
 
 
 def _fields(question: Question) -> list[Field]:

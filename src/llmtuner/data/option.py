@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ class OptionTokens:
         options: the place of each option's text in its own sequence; empty for a blank option.
         cut: tokens taken from the end of the context.
         over: tokens by which the longest sequence exceeds the limit even without the context.
+        second: where the second text of a pair begins (token type 1), for encoders; 0 for causal models.
     """
 
     sequences: list[list[int]]
@@ -33,6 +34,7 @@ class OptionTokens:
     options: list[Span]
     cut: int
     over: int
+    second: int = 0
 
     @property
     def prefix_length(self) -> int:
@@ -56,9 +58,10 @@ class OptionEncoder:
     """
 
     tokenizer: Any
-    template: Template
+    template: Template | None
     cutoff_len: int
-    _skeletons: dict[bool, Skeleton] = field(default_factory=dict)
+    skeletons: dict[bool, Skeleton] = field(default_factory=dict)
+    typed: bool = False  # whether the option's tokens are of a type of their own (encoders)
 
     def encode(self, questions: Sequence[Question]) -> list[OptionTokens]:
         """Encode a batch; one tokenizer call for all its texts.
@@ -66,9 +69,16 @@ class OptionEncoder:
         Raises:
             DataError: an option gives no token at all, neither of its own nor from the template's closing.
         """
-        texts = [text for q in questions for text in (q.context, q.question, *q.options)]
+        texts = [text for question in questions for text in self._texts(question)]
         ids = iter(encode_fields(self.tokenizer, texts))
         return [self._encode_one(question, ids) for question in questions]
+
+    def build(self, with_context: bool, _: Iterable[int] = ()) -> None:
+        """Have the template's form of a prompt ready, whether or not a question has needed it."""
+        self._skeleton(with_context)
+
+    def _texts(self, question: Question) -> tuple[str, ...]:
+        return question.context, question.question, *question.options
 
     def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> OptionTokens:
         context, asked, *options = [next(ids) for _ in range(2 + len(question.options))]
@@ -87,6 +97,7 @@ class OptionEncoder:
             options=[places[OPTION] for _, places in filled],
             cut=cut,
             over=over,
+            second=filled[0][1][OPTION][0] if self.typed else 0,
         )
 
     def _fill(self, context: list[int], asked: list[int], option: list[int]) -> tuple[list[int], dict[Field, Span]]:
@@ -102,10 +113,10 @@ class OptionEncoder:
         return ids, spans
 
     def _skeleton(self, with_context: bool) -> Skeleton:
-        if with_context not in self._skeletons:
+        if with_context not in self.skeletons:
             user, answer = compose_option(with_context=with_context)
-            self._skeletons[with_context] = build_skeleton(self.tokenizer, self.template, user, answer)
-        return self._skeletons[with_context]
+            self.skeletons[with_context] = build_skeleton(self.tokenizer, self.template, user, answer)
+        return self.skeletons[with_context]
 
     def _fixed_length(self, with_context: bool) -> int:
         skeleton = self._skeleton(with_context)

@@ -1,42 +1,59 @@
-"""The tree mask of packed rows: an option sees the prefix and itself, never another option.
+"""Who sees whom in packed rows: an option sees the prefix and itself, never another option.
 
 Distances are measured in positions, not in places of the row, so that sliding windows hold as if each option stood
 alone. (transformers' own masks cannot express this, and sdpa ignores a model's `sliding_window`: the mask is all there
 is.)
+
+A dense mask makes options attend to each other and throws the result away. Where a model allows it, `SPLIT` attention
+computes the common part of the prefixes with the plain causal kernel, without a mask, and masks the rest only.
+
+Shape legend: B rows, T tokens of a row, S tokens of the common prefix part, H heads, D width of a head.
 """
 
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
-from llmtuner.mcq.layout import PADDING, PREFIX, Rows
+from llmtuner.mcq.layout import PADDING, PREFIX
+
+SPLIT = "mcq_split"
+# cuDNN's kernel gives NaN gradients for some masked lengths on Hopper (pytorch issue 196678).
+_MASKED_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
-def tree_mask(rows: Rows, window: int | None = None) -> torch.Tensor:
+def tree_mask(
+    segments_BT: torch.Tensor, positions_BT: torch.Tensor, window: int | None = None, first: int = 0
+) -> torch.Tensor:
     """Who may look at whom.
 
     Args:
+        segments_BT, positions_BT: as in `llmtuner.mcq.layout.Rows`.
         window: positions that a token sees, itself included; None for all.
+        first: leave out the queries in front of this place of the row.
 
     Returns:
-        bool [B, 1, T, T], true where the token of the third axis sees that of the fourth. Padding sees itself, since
-        a row of nothing but false gives NaN.
+        bool [B, 1, T - first, T], true where the token of the third axis sees that of the fourth. Padding sees itself,
+        since a row of nothing but false gives NaN.
     """
-    segment_BT, position_BT = rows.segment_BT, rows.position_ids_BT
-    query_BT1, key_B1T = segment_BT[:, :, None], segment_BT[:, None, :]
-    distance_BTT = position_BT[:, :, None] - position_BT[:, None, :]
-    own_BTT = (query_BT1 == key_B1T) & (distance_BTT >= 0)
-    of_prefix_BTT = (key_B1T == PREFIX) & (query_BT1 != PADDING)
-    seen_BTT = own_BTT | (of_prefix_BTT & (distance_BTT >= 0))
+    query_BQ1, key_B1T = segments_BT[:, first:, None], segments_BT[:, None, :]
+    distance_BQT = positions_BT[:, first:, None] - positions_BT[:, None, :]
+    own_BQT = query_BQ1 == key_B1T
+    of_prefix_BQT = (key_B1T == PREFIX) & (query_BQ1 != PADDING)
+    seen_BQT = (own_BQT | of_prefix_BQT) & (distance_BQT >= 0)
     if window is not None:
-        seen_BTT = seen_BTT & (distance_BTT < window)
-    itself_TT = torch.eye(segment_BT.shape[1], dtype=torch.bool, device=segment_BT.device)
-    padding_BT1 = query_BT1 == PADDING
-    return torch.where(padding_BT1, itself_TT, seen_BTT & (key_B1T != PADDING))[:, None]
+        seen_BQT = seen_BQT & (distance_BQT < window)
+    length = segments_BT.shape[1]
+    itself_QT = torch.eye(length, dtype=torch.bool, device=segments_BT.device)[first:]
+    return torch.where(query_BQ1 == PADDING, itself_QT, seen_BQT & (key_B1T != PADDING))[:, None]
 
 
 def additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -47,18 +64,25 @@ def additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
 
-def attention_inputs(rows: Rows, backbone: nn.Module, dtype: torch.dtype) -> dict[str, Any]:
-    """What a Hugging Face backbone needs beside the ids: position ids and a mask, or one mask for each layer type."""
-    if not rows.packed:
-        return {"attention_mask": (rows.segment_BT != PADDING).long(), "position_ids": rows.position_ids_BT}
+def packed_mask(
+    backbone: nn.Module, segments_BT: torch.Tensor, positions_BT: torch.Tensor, shared: int, dtype: torch.dtype
+) -> Any:
+    """The `attention_mask` of packed rows for a Hugging Face backbone: a tensor, or one for each type of layer.
+
+    Args:
+        shared: tokens from the start of the rows that belong to the prefix in every one of them.
+    """
     config: Any = backbone.config
-    full = additive(tree_mask(rows), dtype)
+    splits = config._attn_implementation == SPLIT
     window = getattr(config, "sliding_window", None)
-    sliding = full if window is None else additive(tree_mask(rows, window), dtype)
-    mask: Any = sliding
+    if window is not None and window >= segments_BT.shape[1]:
+        window = None  # no token has so many before it
+    # The queries of the common part get no mask, which says "all before me": not so in a window.
+    full = additive(tree_mask(segments_BT, positions_BT, first=shared if splits else 0), dtype)
+    sliding = full if window is None else additive(tree_mask(segments_BT, positions_BT, window), dtype)
     if takes_mask_per_layer_type(backbone):
-        mask = {"full_attention": full, "sliding_attention": sliding}
-    return {"attention_mask": mask, "position_ids": rows.position_ids_BT}
+        return {"full_attention": full, "sliding_attention": sliding}
+    return sliding
 
 
 def takes_mask_per_layer_type(backbone: nn.Module) -> bool:
@@ -68,3 +92,57 @@ def takes_mask_per_layer_type(backbone: nn.Module) -> bool:
     questions would notice a wrong answer.
     """
     return "causal_mask_mapping" in inspect.getsource(type(backbone).forward)
+
+
+def split_attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **settings: Any,
+) -> tuple[torch.Tensor, None]:
+    """sdpa; where the mask has S rows fewer than there are queries, the first S are causal without one.
+
+    Equal to sdpa under the whole mask, since those S tokens belong to the prefix in every row.
+
+    Shapes: query ``[B, H, T, D]``, key and value ``[B, H or fewer, T, D]``, mask ``[B, 1, T - S, T]`` -> ``[B, T, H,
+    D]``.
+    """
+    if attention_mask is None or attention_mask.shape[-2] == 1:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
+    settings.pop("is_causal", None)
+    shared = query.shape[2] - attention_mask.shape[-2]
+    mask = attention_mask.to(query.dtype) if attention_mask.is_floating_point() else attention_mask
+    with sdpa_kernel(_MASKED_KERNELS) if query.is_cuda else nullcontext():
+        rest, _ = sdpa_attention_forward(module, query[:, :, shared:], key, value, mask, **settings)
+    if not shared:
+        return rest, None
+    prefix = (states[:, :, :shared] for states in (query, key, value))
+    common, _ = sdpa_attention_forward(module, *prefix, None, is_causal=True, **settings)
+    return torch.cat([common, rest], dim=1), None
+
+
+AttentionInterface.register(SPLIT, split_attention)
+AttentionMaskInterface.register(SPLIT, sdpa_mask)  # for rows that are not packed
+
+
+def choose_attention(model: Any) -> str:
+    """Set the attention that packed rows need on a causal model; return a line to say, or "".
+
+    Soft-capped scores (Gemma2) are computed by eager attention only: sdpa leaves the cap out, in any layout.
+    """
+    config = model.config
+    before = config._attn_implementation
+    if getattr(config, "attn_logit_softcapping", None) is not None:
+        model.set_attn_implementation("eager")
+        return "" if before == "eager" else "attention: eager, since sdpa would leave out this model's soft-capping"
+    if before == "eager":
+        return ""
+    if getattr(model, "_supports_attention_backend", False):
+        model.set_attn_implementation(SPLIT)
+    elif before != "sdpa":
+        model.set_attn_implementation("sdpa")
+    if before in ("sdpa", config._attn_implementation):
+        return ""
+    return f"attention: sdpa, since {before} cannot show an option the prefix and itself only"

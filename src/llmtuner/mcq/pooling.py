@@ -1,63 +1,50 @@
-"""One vector an option from its token states.
+"""One vector an option from its token states: which tokens count, and their mean.
 
-Shape legend: B rows, T tokens, D hidden width, Q questions, N options.
+Shape legend: B rows, T tokens, D hidden width, Q questions, N options, S tokens that count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
-from llmtuner.data.option import OptionTokens
-from llmtuner.mcq.layout import Place, Rows, gather_last, gather_span
+from llmtuner.data.option import OptionTokens, Span
 
 
-def last(hidden_BTD: torch.Tensor, rows: Rows, _: Sequence[OptionTokens]) -> torch.Tensor:
-    """The state of the last token, the template's closing one: it has seen everything. For causal models."""
-    return gather_last(hidden_BTD, rows)[0]
+def last(tokens: OptionTokens, option: int) -> Span:
+    """The last token, the template's closing one: it has seen everything. For causal models."""
+    length = len(tokens.sequences[option])
+    return length - 1, length
 
 
-def first(hidden_BTD: torch.Tensor, rows: Rows, _: Sequence[OptionTokens]) -> torch.Tensor:
-    """The state of the first token, as BERT's [CLS]; of a causal model it is the same for every option."""
-    return _each(hidden_BTD, rows, lambda place, _: gather_span(hidden_BTD, place, (0, 1)))
+def first(tokens: OptionTokens, option: int) -> Span:
+    """The first token, as BERT's [CLS]; of a causal model it is the same for every option."""
+    return 0, 1
 
 
-def mean(hidden_BTD: torch.Tensor, rows: Rows, _: Sequence[OptionTokens]) -> torch.Tensor:
-    """The mean over the option's whole sequence, context and question included."""
-    return _each(hidden_BTD, rows, lambda place, _: gather_span(hidden_BTD, place, (0, place.length)))
+def mean(tokens: OptionTokens, option: int) -> Span:
+    """The option's whole sequence, context and question included."""
+    return 0, len(tokens.sequences[option])
 
 
-def option(hidden_BTD: torch.Tensor, rows: Rows, questions: Sequence[OptionTokens]) -> torch.Tensor:
-    """The mean over the option's own text; the last token stands in for a blank option."""
-    spans = [tokens.options for tokens in questions]
-
-    def of_option(place: Place, at: tuple[int, int]) -> torch.Tensor:
-        begin, end = spans[at[0]][at[1]]
-        return gather_span(hidden_BTD, place, (begin, end) if end > begin else (place.length - 1, place.length))
-
-    return _each(hidden_BTD, rows, of_option)
+def own(tokens: OptionTokens, option: int) -> Span:
+    """The option's own text; the last token stands in for a blank option."""
+    begin, end = tokens.options[option]
+    return (begin, end) if end > begin else last(tokens, option)
 
 
-POOLINGS: dict[str, Callable[[torch.Tensor, Rows, Sequence[OptionTokens]], torch.Tensor]] = {
-    "last": last,
-    "first": first,
-    "mean": mean,
-    "option": option,
-}
+POOLINGS: dict[str, Callable[[OptionTokens, int], Span]] = {"last": last, "first": first, "mean": mean, "option": own}
 
 
-def _each(
-    hidden_BTD: torch.Tensor, rows: Rows, states: Callable[[Place, tuple[int, int]], torch.Tensor]
-) -> torch.Tensor:
-    """Means of each option's states as [Q, N, D], zeros where a question has fewer options."""
-    most = max(map(len, rows.places))
-    nothing_D = hidden_BTD.new_zeros(hidden_BTD.shape[-1])
-    return torch.stack(
-        [
-            torch.stack(
-                [states(place, (q, n)).mean(0) for n, place in enumerate(places)] + [nothing_D] * (most - len(places))
-            )
-            for q, places in enumerate(rows.places)
-        ]
-    )
+def pool(hidden_BTD: torch.Tensor, rows_QN: torch.Tensor, tokens_QNS: torch.Tensor) -> torch.Tensor:
+    """The mean of each option's states, in fp32: [Q, N, D], zeros where a question has fewer options.
+
+    Args:
+        rows_QN: the row in which an option stands.
+        tokens_QNS: places in that row, -1 where there are fewer.
+    """
+    counts_QNS = tokens_QNS >= 0
+    states_QNSD = hidden_BTD[rows_QN[..., None], tokens_QNS.clamp(min=0)].float()
+    weights_QNS = counts_QNS / counts_QNS.sum(-1, keepdim=True).clamp(min=1)
+    return (states_QNSD * weights_QNS[..., None]).sum(2)

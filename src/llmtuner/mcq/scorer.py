@@ -1,56 +1,131 @@
-"""A backbone and a head that score the options of questions."""
+"""A trained model as an object that scores questions: the engine's interface for Python."""
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
 from llmtuner.data.option import OptionTokens
-from llmtuner.mcq.attention import attention_inputs
-from llmtuner.mcq.layout import LAYOUTS, Rows
-from llmtuner.mcq.pooling import POOLINGS
+from llmtuner.data.predictions import Prediction
+from llmtuner.data.prompt_form import make_encoder
+from llmtuner.data.question import Question
+from llmtuner.errors import UserError
+from llmtuner.mcq.attention import choose_attention
+from llmtuner.mcq.check import CHECKED, packing_defect
+from llmtuner.mcq.checkpoint import check_head, load_head
+from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.model import HEAD, attach_head, unwrap
+from llmtuner.mcq.predict import Scoring, as_predictions, score_questions
+from llmtuner.mcq.questions import QuestionSet
+from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
+
+logger = logging.getLogger("llmtuner.mcq")
 
 
-class OptionScorer(nn.Module):
-    """Scores of every option of a batch of questions, alike in both layouts.
+class OptionScorer:
+    """Scores the options of questions with a loaded model.
 
     Args:
-        backbone: a Hugging Face model without a language-model head (`AutoModel`, or `get_decoder()` of a causal one).
-        head: from pooled states ``[Q, N, D]`` to scores ``[Q, N]`` in fp32.
-        layout: "shared_prefix" (causal models) or "per_option".
-        pooling: "last", "first", "mean" or "option".
-
-    Raises:
-        ValueError: an unknown layout or pooling.
+        model: with a trained head attached (`load_scorer` does that).
+        tokenizer: the model's.
+        settings: as stored with the model.
+        cutoff_len: tokens of a question at most; only the end of its context is cut.
     """
 
-    def __init__(
-        self, backbone: nn.Module, head: nn.Module, *, layout: str = "shared_prefix", pooling: str = "last"
-    ) -> None:
-        super().__init__()
-        for name, table, what in ((layout, LAYOUTS, "layout"), (pooling, POOLINGS, "pooling")):
-            if name not in table:
-                raise ValueError(f"unknown {what} {name!r}; known are {', '.join(table)}")
-        self.backbone, self.head = backbone, head
-        self.layout, self.pooling = layout, pooling
+    def __init__(self, model: Any, tokenizer: Any, settings: McqSettings, *, cutoff_len: int = 2048) -> None:
+        self.model, self.tokenizer, self.settings = model.eval(), tokenizer, settings
+        self._encoder = make_encoder(
+            tokenizer,
+            pairs=settings.kind == "encoder",
+            joint=settings.layout == "joint",
+            cutoff_len=cutoff_len,
+            stored=settings.prompt,
+        )
+        self._checked = settings.layout != "shared_prefix"
+        if not self._checked:
+            choose_attention(unwrap(model))
 
-    def forward(self, questions: Sequence[OptionTokens], pad_token_id: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score a batch.
+    def score(
+        self, questions: Sequence[Question], *, batch_size: int = 8, tokens_per_batch: int | None = None
+    ) -> list[Prediction]:
+        """Scores, probabilities and ranking of each question, in their order.
 
-        Returns:
-            (scores ``[Q, N]`` in fp32, true ``[Q, N]`` where there is an option)
+        Args:
+            batch_size: questions a forward pass.
+            tokens_per_batch: padded tokens a forward pass, in place of the batch size.
+
+        Raises:
+            RunError: a score is not finite.
+            DataError: an option gives no tokens, or there are other numbers of options than the head knows.
         """
-        parameter = next(self.backbone.parameters())
-        rows = LAYOUTS[self.layout](questions, pad_token_id).to(parameter.device)
-        inputs = attention_inputs(rows, self.backbone, parameter.dtype)
-        hidden_BTD = self.backbone(input_ids=rows.input_ids_BT, use_cache=False, **inputs).last_hidden_state
-        features_QND = POOLINGS[self.pooling](hidden_BTD, rows, questions)
-        return self.head(features_QND), existing(rows).to(parameter.device)
+        encoded = QuestionSet(questions, self._encoder)
+        if not self._checked and questions:
+            self._check(encoded)
+        collator = Collator(self.settings.layout, self.settings.pooling, self.tokenizer.pad_token_id or 0)
+        scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch)
+        return as_predictions(questions, score_questions(self.model, encoded, scoring))
+
+    def _check(self, encoded: QuestionSet) -> None:
+        """Packed rows are kept where they give what one row an option gives."""
+        first = [tokens for tokens in encoded.tokens[:CHECKED] if isinstance(tokens, OptionTokens)]
+        defect = packing_defect(self.model, first, self.settings.pooling, self.tokenizer.pad_token_id or 0)
+        if defect:
+            logger.warning("layout: per_option, since this model cannot take shared_prefix: %s", defect)
+            self.settings = self.settings.with_(layout="per_option")
+        self._checked = True
 
 
-def existing(rows: Rows) -> torch.Tensor:
-    """True [Q, N] where a question has an option."""
-    most = max(map(len, rows.places))
-    return torch.tensor([[n < len(places) for n in range(most)] for places in rows.places])
+def load_scorer(
+    folder: str | Path,
+    *,
+    base_model: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "auto",
+    cutoff_len: int = 2048,
+    trust_remote_code: bool = False,
+) -> OptionScorer:
+    """Load what a --stage mcq training left.
+
+    Args:
+        folder: its --output_dir, an adapter or a whole model.
+        base_model: of an adapter, where it is not where the training found it.
+        dtype: of the backbone; scores are fp32 in any case.
+
+    Raises:
+        UserError: no trained head in the folder, or one that does not fit the base model.
+    """
+    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+    settings = read_settings(folder)
+    if settings is None:
+        raise UserError(f"{folder}: no {CONFIG_NAME} in it; expected the --output_dir of a --stage mcq training")
+    adapter = Path(folder) / "adapter_config.json"
+    if adapter.is_file():
+        base_model = base_model or json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    loader = AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
+    model = loader.from_pretrained(
+        base_model or folder, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True
+    )
+    attach_head(model.to(device), settings)
+    model = _with_weights(model, folder, settings, is_adapter=adapter.is_file())
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    return OptionScorer(model, tokenizer, settings, cutoff_len=cutoff_len)
+
+
+def _with_weights(model: Any, folder: str | Path, settings: McqSettings, *, is_adapter: bool) -> Any:
+    if not is_adapter:
+        if settings.head != "letter":
+            load_head(model, folder)
+        return model
+    from peft import PeftModel
+
+    if settings.head != "letter":
+        check_head(folder, getattr(model, HEAD))
+    for path in (*settings.merged_adapters, str(folder)):
+        model = PeftModel.from_pretrained(model, path).merge_and_unload()
+    return model

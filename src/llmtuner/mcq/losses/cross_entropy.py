@@ -8,7 +8,7 @@ import torch
 def cross_entropy(
     scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor, label_smoothing: float = 0.0
 ) -> torch.Tensor:
-    """The mean over questions of -log softmax(scores)[answer].
+    """-log softmax(scores)[answer] of each question: [Q].
 
     With smoothing e, the target is 1 - e on the answer plus e / n on each of the question's n options. Options that do
     not exist (ragged batches) take no part: neither in the softmax nor in the smoothing.
@@ -26,6 +26,6 @@ def cross_entropy(
     log_p_QN = masked_QN.log_softmax(-1)
     of_answer_Q = log_p_QN.gather(1, answers_Q[:, None]).squeeze(1)
     if not label_smoothing:
-        return -of_answer_Q.mean()
+        return -of_answer_Q
     uniform_Q = (log_p_QN * there_QN).sum(-1) / there_QN.sum(-1)
-    return -((1 - label_smoothing) * of_answer_Q + label_smoothing * uniform_Q).mean()
+    return -((1 - label_smoothing) * of_answer_Q + label_smoothing * uniform_Q)

@@ -1,0 +1,80 @@
+"""Bidirectional encoders (BERT, DeBERTa, MiniLM) for --stage mcq, loaded beside upstream.
+
+Upstream loads causal models only: DeBERTa has no causal class, its adapters are of a causal task, and its templates
+resize the vocabulary. `init_adapter` is used for full and freeze tuning, which ask names of modules and no more.
+Can go when upstream loads encoders.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmtuner.errors import UserError
+from llmtuner.mcq.settings import McqSettings
+from patches.option_head import ADAPTERS, SEAM, finish, prepare
+
+POOLER = "pooler"  # a layer behind the last states that BERT's pre-training had; no score depends on it
+
+
+def load_encoder(model_args: Any, finetuning_args: Any, settings: McqSettings, is_trainable: bool) -> Any:
+    """The encoder with its head, and adapters where they are asked for, in fp32 where it is trained.
+
+    Raises:
+        UserError: quantisation, or weights that do not fit.
+    """
+    import torch
+    from transformers import AutoModel
+
+    if model_args.quantization_bit is not None:
+        raise UserError("--quantization_bit is for causal models; an encoder is small enough without: leave it out")
+    model = AutoModel.from_pretrained(
+        model_args.model_name_or_path,
+        dtype="auto",
+        trust_remote_code=model_args.trust_remote_code,
+        cache_dir=model_args.cache_dir,
+        revision=model_args.model_revision,
+        token=model_args.hf_hub_token,
+        use_safetensors=True,
+    ).to(next(iter(model_args.device_map.values())))
+    prepare(model, model_args, finetuning_args, settings)
+    if finetuning_args.finetuning_type in ADAPTERS:
+        model = _with_adapter(model, model_args, finetuning_args, is_trainable)
+    else:
+        model = SEAM.original()(model.config, model, model_args, finetuning_args, is_trainable)
+    for name, parameter in model.named_parameters():
+        if f"{POOLER}." in name:
+            parameter.requires_grad_(False)
+        elif parameter.requires_grad and not finetuning_args.pure_bf16:
+            parameter.data = parameter.data.to(torch.float32)
+    finish(model, is_trainable)
+    if not is_trainable:
+        model.requires_grad_(False)
+    return model.train(is_trainable)
+
+
+def _with_adapter(model: Any, model_args: Any, finetuning_args: Any, is_trainable: bool) -> Any:
+    """Adapters as upstream adds them to causal models, for peft's task of feature extraction."""
+    from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+
+    if finetuning_args.finetuning_type != "lora":
+        raise UserError(f"--finetuning_type {finetuning_args.finetuning_type} is for causal models; encoders take lora")
+    adapters = list(model_args.adapter_name_or_path or [])
+    goes_on = is_trainable and adapters and not finetuning_args.create_new_adapter
+    for adapter in adapters[: -1 if goes_on else None]:
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    if goes_on:
+        return PeftModel.from_pretrained(model, adapters[-1], is_trainable=True)
+    if not is_trainable:
+        return model
+    config = LoraConfig(
+        task_type=TaskType.FEATURE_EXTRACTION,
+        r=finetuning_args.lora_rank,
+        lora_alpha=finetuning_args.lora_alpha,
+        lora_dropout=finetuning_args.lora_dropout,
+        use_rslora=finetuning_args.use_rslora,
+        use_dora=finetuning_args.use_dora,
+        target_modules=list(finetuning_args.lora_target),
+        exclude_modules=rf".*\b{POOLER}\b.*",
+        modules_to_save=list(finetuning_args.additional_target),
+    )
+    return get_peft_model(model, config)

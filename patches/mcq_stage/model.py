@@ -1,0 +1,180 @@
+"""Tokenizer, prompt and model of an mcq run, through upstream where it can load them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from llmtuner.data.option import OptionTokens
+from llmtuner.data.prompt_form import Encoder, make_encoder, store_form
+from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS
+from llmtuner.errors import UserError
+from llmtuner.mcq.plan import Plan, plan_run
+from llmtuner.mcq.questions import QuestionSet
+from llmtuner.mcq.settings import McqSettings, model_kind
+from patches.option_head import WANTED
+
+logger = logging.getLogger("llmtuner.mcq")
+PACKAGES = ("torch", "transformers", "peft", "llamafactory", "llmtuner-science")
+FLAGS = ("mcq_head", "mcq_layout", "mcq_pooling", "mcq_loss")
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How questions become tokens for a model."""
+
+    tokenizer: Any
+    encoder: Encoder
+    template_name: str | None
+
+    @property
+    def pad_token_id(self) -> int:
+        """What fills rows up; masked in every layout."""
+        return self.tokenizer.pad_token_id or 0
+
+
+def make_plan(model_args: Any, finetuning_args: Any, *, training: bool) -> tuple[Plan, Any]:
+    """The run's plan and the model's configuration.
+
+    Raises:
+        UserError: flags that contradict each other, the model or what is stored with it.
+    """
+    from llamafactory.model.loader import load_config
+
+    config = load_config(model_args)
+    plan = plan_run(
+        model_args.model_name_or_path,
+        model_args.adapter_name_or_path or [],
+        {name: getattr(finetuning_args, name) for name in FLAGS if getattr(finetuning_args, name) is not None},
+        training=training,
+        kind=model_kind(config.to_dict()),
+    )
+    model_args.adapter_name_or_path = list(plan.adapters) or None
+    finetuning_args.create_new_adapter = finetuning_args.create_new_adapter or plan.merge
+    return plan, config
+
+
+def make_reader(plan: Plan, config: Any, model_args: Any, data_args: Any) -> Reader:
+    """The tokenizer, and the encoder of prompts: stored with the model, or made with the template."""
+    from llamafactory.data import get_template_and_fix_tokenizer
+    from llamafactory.model import load_tokenizer
+
+    settings = plan.settings
+    pairs, joint = settings.kind == "encoder", settings.layout == "joint"
+    template, limit = None, data_args.cutoff_len
+    if limit < 1:
+        raise UserError(f"--cutoff_len {limit}: a number of tokens is needed")
+    tokenizer = load_tokenizer(model_args)["tokenizer"]
+    if pairs:
+        limit = min(limit, _positions(config, tokenizer))
+        if limit < data_args.cutoff_len:
+            logger.info("cutoff_len: %d tokens, the most that this encoder reads", limit)
+    else:
+        template = get_template_and_fix_tokenizer(tokenizer, data_args)
+    encoder = make_encoder(
+        tokenizer, pairs=pairs, joint=joint, cutoff_len=limit, template=template, stored=settings.prompt
+    )
+    return Reader(tokenizer, encoder, None if pairs else data_args.template)
+
+
+def _positions(config: Any, tokenizer: Any) -> int:
+    """Tokens that an encoder has positions for; RoBERTa's first is behind its padding token."""
+    known = getattr(config, "max_position_embeddings", None) or 512
+    offset = config.pad_token_id + 1 if "roberta" in config.model_type and config.pad_token_id is not None else 0
+    return min(known - offset, tokenizer.model_max_length)
+
+
+def complete(settings: McqSettings, reader: Reader, config: Any) -> McqSettings:
+    """Settings as they are saved: with the prompt's form, the base model's shape, and versions."""
+    text = config.get_text_config()
+    base = {
+        name: getattr(text, name)
+        for name in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
+        if hasattr(text, name)
+    }
+    # A letter head takes any number of options, a joint linear head its own.
+    counts = range(MIN_OPTIONS, MAX_OPTIONS + 1) if settings.num_options is None else (settings.num_options,)
+    form = store_form(reader.encoder, reader.template_name, counts)
+    return settings.with_(prompt=form, base=base, versions=_versions())
+
+
+def check_base(plan: Plan, config: Any) -> None:
+    """Refuse a head or adapter of another base model.
+
+    Raises:
+        UserError: with what differs.
+    """
+    text = config.get_text_config()
+    for name, wanted in plan.settings.base.items():
+        found = getattr(text, name, None)
+        if found != wanted:
+            raise UserError(
+                f"{plan.source} was trained on another base model: {name} {wanted}, and this one has {found}; pass the "
+                "model that it was trained on as --model_name_or_path"
+            )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def load(plan: Plan, reader: Reader, config: Any, model_args: Any, finetuning_args: Any, *, training: bool) -> Any:
+    """The model with its head.
+
+    Raises:
+        UserError: weights or adapters do not fit.
+    """
+    from llamafactory.model import load_model
+
+    from patches.mcq_stage.encoder import load_encoder
+
+    check_base(plan, config)
+    setattr(finetuning_args, WANTED, plan.settings)
+    try:
+        if plan.settings.kind == "encoder":
+            return load_encoder(model_args, finetuning_args, plan.settings, training)
+        return load_model(reader.tokenizer, model_args, finetuning_args, training)
+    except RuntimeError as error:
+        if "size mismatch" not in str(error):
+            raise
+        adapters = ", ".join(plan.adapters)
+        first = next(line.strip() for line in str(error).splitlines() if "size mismatch" in line)
+        raise UserError(f"{adapters} does not fit {model_args.model_name_or_path}: {first}") from error
+
+
+def settle_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionSet, *, asked: bool) -> McqSettings:
+    """Keep shared_prefix where the model can take it, shown on the first questions; else go on with per_option.
+
+    Args:
+        asked: whether the layout was named by the user: then a model that cannot take it stops the run.
+
+    Raises:
+        UserError: it was named, and the model cannot.
+    """
+    from llmtuner.mcq.attention import choose_attention
+    from llmtuner.mcq.check import CHECKED, packing_defect
+    from llmtuner.mcq.model import unwrap
+
+    settings = plan.settings
+    if settings.layout != "shared_prefix":
+        return settings
+    notice = choose_attention(unwrap(model))
+    if notice:
+        logger.info(notice)
+    first = [tokens for tokens in questions.tokens[:CHECKED] if isinstance(tokens, OptionTokens)]
+    defect = packing_defect(model, first, settings.pooling, reader.pad_token_id)
+    if not defect:
+        return settings
+    name = unwrap(model).config.model_type
+    if asked:
+        raise UserError(f"--mcq_layout shared_prefix: {name} cannot take it: {defect}; leave the flag out (per_option)")
+    logger.warning("layout: per_option, since %s cannot take shared_prefix: %s", name, defect)
+    return settings.with_(layout="per_option")

@@ -1,0 +1,197 @@
+"""One run of --stage mcq, from parsed flags to files."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from llmtuner.data.predictions import write_predictions
+from llmtuner.errors import UserError
+from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.finite import FiniteGuard
+from llmtuner.mcq.predict import figures, floors_of
+from llmtuner.mcq.questions import QuestionSet
+from llmtuner.mcq.trainer import McqTrainer
+from llmtuner.report.summary import print_scores
+from patches.mcq_stage.data import RunQuestions, encode_set, read_run_questions, with_options_counted
+from patches.mcq_stage.model import complete, load, make_plan, make_reader, settle_layout
+
+logger = logging.getLogger("llmtuner.mcq")
+
+
+def run_mcq(argv: list[str]) -> None:
+    """Train, evaluate and predict as the flags say.
+
+    Raises:
+        UserError: a mistake of the user's.
+        RunError: the run failed although nothing was wrong with what it was given.
+    """
+    from llamafactory.train import tuner
+
+    model_args, data_args, training_args, finetuning_args, generating_args = tuner.get_train_args(argv)
+    _refuse_unusable(model_args, training_args, finetuning_args)
+    speaks, training = training_args.should_log, training_args.do_train
+    questions = read_run_questions(data_args, training_args)
+    plan, config = make_plan(model_args, finetuning_args, training=training)
+    new = plan.source is None
+    plan = replace(plan, settings=with_options_counted(plan.settings, questions.everything, new=new))
+    for notice in plan.notices if speaks else ():
+        logger.info(notice)
+    reader = make_reader(plan, config, model_args, data_args)
+    train_set, eval_sets = _encode(questions, reader.encoder, data_args, training_args, finetuning_args)
+    model = load(plan, reader, config, model_args, finetuning_args, training=training)
+    first = train_set or next(iter(eval_sets.values()))
+    asked = finetuning_args.mcq_layout == "shared_prefix"
+    settings = settle_layout(model, plan, reader, first, asked=asked)
+    settings = complete(settings, reader, config) if new else settings
+
+    eval_set = eval_sets if eval_sets and data_args.eval_on_each_dataset else _joined(eval_sets)
+    trainer = McqTrainer(
+        model=model,
+        args=training_args,
+        settings=settings,
+        collator=Collator(settings.layout, settings.pooling, reader.pad_token_id),
+        train_set=train_set,
+        eval_set=eval_set,
+        tokens_per_batch=finetuning_args.mcq_tokens_per_batch,
+        head_learning_rate=finetuning_args.head_learning_rate,
+        build_optimizer=lambda model: _custom_optimizer(model, training_args, finetuning_args),
+        processing_class=reader.tokenizer,
+        callbacks=_callbacks(model_args, data_args, training_args, finetuning_args, generating_args),
+    )
+    if training:
+        _train(trainer, training_args, finetuning_args)
+    if training_args.do_eval and eval_sets:
+        metrics = trainer.evaluate(metric_key_prefix="eval")
+        trainer.log_metrics("eval", metrics)
+        trainer.save_metrics("eval", metrics)
+    if training_args.do_predict:
+        _predict(trainer, _joined(eval_sets))
+    if training:
+        _write_card(trainer, model_args, data_args, training_args, finetuning_args)
+    _leave_process_group()
+
+
+def _refuse_unusable(model_args: Any, training_args: Any, finetuning_args: Any) -> None:
+    if model_args.use_unsloth:
+        raise UserError("--use_unsloth replaces the attention that --stage mcq needs; leave the flag out")
+    if finetuning_args.mcq_tokens_per_batch is not None and finetuning_args.mcq_tokens_per_batch < 1:
+        raise UserError(f"--mcq_tokens_per_batch {finetuning_args.mcq_tokens_per_batch}: a number of tokens is needed")
+    if finetuning_args.head_learning_rate is not None and not finetuning_args.head_learning_rate > 0:
+        raise UserError(f"--head_learning_rate {finetuning_args.head_learning_rate}: a number above 0 is needed")
+    if finetuning_args.mcq_shuffle_options and training_args.do_train:
+        head, layout = finetuning_args.mcq_head, finetuning_args.mcq_layout
+        if head != "letter" and layout != "joint":
+            raise UserError(
+                "--mcq_shuffle_options is for joint prompts (--mcq_head letter, or --mcq_layout joint); elsewhere the "
+                "order of the options changes no score: leave the flag out"
+            )
+
+
+def _encode(
+    questions: RunQuestions, encoder: Any, data_args: Any, training_args: Any, finetuning_args: Any
+) -> tuple[QuestionSet | None, dict[str, QuestionSet]]:
+    speaks = training_args.should_log
+    seed = training_args.seed if finetuning_args.mcq_shuffle_options else None
+    train_set = None
+    if questions.train:
+        train_set = encode_set(questions.train, encoder, data_args, training=True, speaks=speaks, shuffle_seed=seed)
+    return train_set, {
+        name: encode_set(part, encoder, data_args, training=False, speaks=speaks)
+        for name, part in questions.evaluate.items()
+    }
+
+
+def _joined(sets: dict[str, QuestionSet]) -> QuestionSet | None:
+    """Several sets as one, in order, without encoding again."""
+    if not sets:
+        return None
+    first, *others = sets.values()
+    return first.joined(others)
+
+
+def _custom_optimizer(model: Any, training_args: Any, finetuning_args: Any) -> Any:
+    from llamafactory.train.trainer_utils import create_custom_optimizer
+
+    return create_custom_optimizer(model, training_args, finetuning_args)
+
+
+def _callbacks(
+    model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any, generating_args: Any
+) -> list[Any]:
+    """What upstream gives to every stage, and our guard."""
+    from llamafactory.train import callbacks
+    from transformers import EarlyStoppingCallback
+
+    found: list[Any] = [FiniteGuard(), callbacks.LogCallback()]
+    if finetuning_args.pissa_convert:
+        found.append(callbacks.PissaConvertCallback())
+    if finetuning_args.use_swanlab:
+        from llamafactory.train.trainer_utils import get_swanlab_callback
+
+        found.append(get_swanlab_callback(finetuning_args))
+    if finetuning_args.early_stopping_steps is not None:
+        found.append(EarlyStoppingCallback(early_stopping_patience=finetuning_args.early_stopping_steps))
+    found.append(callbacks.ReporterCallback(model_args, data_args, finetuning_args, generating_args))
+    return found
+
+
+def _train(trainer: McqTrainer, training_args: Any, finetuning_args: Any) -> None:
+    result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)
+    trainer.save_model()
+    trainer.log_metrics("train", result.metrics)
+    trainer.save_metrics("train", result.metrics)
+    trainer.save_state()
+    if trainer.is_world_process_zero() and finetuning_args.plot_loss:
+        from llamafactory.extras.ploting import plot_loss
+
+        keys = ["loss"]
+        if training_args.eval_strategy != "no":
+            names = trainer.eval_dataset if isinstance(trainer.eval_dataset, dict) else [""]
+            prefixes = [f"eval_{name}_" if name else "eval_" for name in names]
+            keys += list(chain.from_iterable((f"{prefix}loss", f"{prefix}map@3") for prefix in prefixes))
+        plot_loss(training_args.output_dir, keys=keys)
+
+
+def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
+    if questions is None:
+        raise UserError("--do_predict needs questions: name them with --eval_dataset")
+    predictions, metrics = trainer.predict_options(questions, "predict")
+    values = figures(predictions)
+    known = sum(prediction.answer is not None for prediction in predictions)
+    if 0 < known < len(predictions):
+        values["scored_questions"] = known
+    results: dict[str, Any] = metrics | {f"predict_{name}": value for name, value in values.items()}
+    if values:
+        results |= floors_of(questions.questions)
+    results |= {"mcq_layout": trainer.settings.layout, "mcq_head": trainer.settings.head}
+    trainer.log_metrics("predict", results)
+    trainer.save_metrics("predict", results)
+    if trainer.is_world_process_zero():
+        write_predictions(predictions, trainer.args.output_dir)
+        print_scores(results, trainer.args.output_dir)
+
+
+def _write_card(trainer: McqTrainer, model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any) -> None:
+    """The model's card; upstream's own calls every model a text generator."""
+    from transformers import Trainer
+
+    card: dict[str, Any] = {
+        "tasks": "multiple-choice",
+        "finetuned_from": model_args.model_name_or_path,
+        "tags": ["llama-factory", "mcq", finetuning_args.finetuning_type],
+        "dataset": data_args.dataset,
+    }
+    if training_args.push_to_hub:
+        trainer.push_to_hub(**card)
+    elif trainer.is_world_process_zero():
+        Trainer.create_model_card(trainer, license="other", **card)  # with a licence given, no hub is asked
+
+
+def _leave_process_group() -> None:
+    import torch.distributed
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,40 @@
+"""One pair of texts an option, as bidirectional encoders (BERT, DeBERTa, MiniLM) read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmtuner.data.fields import Skeleton, SkeletonPart
+from llmtuner.data.option import OptionEncoder
+from llmtuner.data.prompt import Field
+from llmtuner.data.question import Question
+
+
+@dataclass
+class PairEncoder(OptionEncoder):
+    """Turns questions into the tokenizer's own pairs, (context + question, option), of at most `cutoff_len` tokens.
+
+    The ids are those of `tokenizer(f"{context} {question}", option)`; no chat template takes part.
+    """
+
+    def __post_init__(self) -> None:
+        example = self.tokenizer("a", "b", return_special_tokens_mask=True)
+        self.typed = 1 in example.get("token_type_ids", ())
+        parts: list[SkeletonPart | None] = []  # None: a text
+        for token, special in zip(example["input_ids"], example["special_tokens_mask"], strict=True):
+            if special:
+                parts.append(token)
+            elif not parts or parts[-1] is not None:
+                parts.append(None)
+        first, second = (place for place, part in enumerate(parts) if part is None)
+        opening, joint, closing = parts[:first], parts[first + 1 : second], parts[second + 1 :]
+        for with_context in (False, True):
+            texts = [Field("context"), Field("question")] if with_context else [Field("question")]
+            prompt = tuple(part for part in (*opening, *texts, *joint) if part is not None)
+            response = tuple(part for part in (Field("option"), *closing) if part is not None)
+            self.skeletons.setdefault(with_context, Skeleton(prompt, response))
+
+    def _texts(self, question: Question) -> tuple[str, ...]:
+        # The blank between context and question belongs to the question's first token where blanks are kept.
+        asked = f" {question.question}" if question.context else question.question
+        return question.context, asked, *question.options

@@ -1,0 +1,60 @@
+"""The head's weights in the files of a model or an adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from llmtuner.errors import UserError
+from llmtuner.mcq.model import HEAD
+
+
+def head_tensors(folder: str | Path) -> dict[str, torch.Tensor]:
+    """The head's weights in a folder's safetensors files, by their names within the head; {} where it has none.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118  (no mapping)
+                    if f"{HEAD}." in name:
+                        found[name.split(f"{HEAD}.", 1)[1]] = file.get_tensor(name)
+        except SafetensorError as error:
+            raise UserError(f"{path}: damaged: {error}") from error
+    return found
+
+
+def check_head(folder: str | Path, head: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A folder's head, which must be whole and have the shapes of `head`.
+
+    Raises:
+        UserError: it is missing, or another one; a fresh head in its place would give chance scores in silence.
+    """
+    stored, wanted = head_tensors(folder), head.state_dict()
+    if not stored:
+        raise UserError(f"{folder}: its weights have no head, although mcq_config.json says so; copy the folder again")
+    for name, tensor in wanted.items():
+        if name not in stored:
+            raise UserError(f"{folder}: the head has no {name}: it was made by another head than mcq_config.json says")
+        if stored[name].shape != tensor.shape:
+            raise UserError(
+                f"{folder}: the head's {name} has shape {tuple(stored[name].shape)}, and this model needs "
+                f"{tuple(tensor.shape)}: is it the head of another base model?"
+            )
+    return stored
+
+
+def load_head(model: Any, folder: str | Path) -> None:
+    """Give a model's attached head the weights of a folder.
+
+    Raises:
+        UserError: as `check_head`.
+    """
+    head = getattr(model, HEAD)
+    head.load_state_dict(check_head(folder, head))

@@ -1,0 +1,156 @@
+"""A Hugging Face model that scores options: a head is attached to it, and its forward gives scores.
+
+The head is a submodule of the model itself, so that PEFT, the Trainer, checkpoints and `save_pretrained` keep it
+without being told how. The backbone runs without the language-model head, which is kept off the accelerator.
+
+Shape legend: B rows, T tokens of a row, Q questions, N options, D hidden width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.utils import ModelOutput
+
+from llmtuner.mcq.attention import packed_mask
+from llmtuner.mcq.heads import HEADS
+from llmtuner.mcq.letter import letter_logits
+from llmtuner.mcq.pooling import pool
+from llmtuner.mcq.settings import McqSettings
+
+HEAD = "mcq_head"
+
+
+@dataclass
+class Scores(ModelOutput):
+    """Scores ``[Q, N]`` in fp32, and ``there [Q, N]``, true where a question has an option."""
+
+    scores: torch.Tensor | None = None
+    there: torch.Tensor | None = None
+
+
+def attach_head(model: Any, settings: McqSettings) -> Any:
+    """Make a loaded model score options, in place, with a fresh head; return it.
+
+    Args:
+        model: a causal language model, or a bidirectional encoder without a task's head.
+    """
+    if settings.head != "letter":
+        width = text_config(model).hidden_size
+        head = HEADS[settings.head](width, settings.num_options or 1)
+        setattr(model, HEAD, head.to(model.device))
+        stow_lm_head(model)
+    model.mcq_reads_letters = settings.head == "letter"
+    model.forward = MethodType(_forward, model)
+    return model
+
+
+def text_config(model: Any) -> Any:
+    """The configuration of the language model, also inside a composite one."""
+    return model.config.get_text_config()
+
+
+def unwrap(model: Any) -> Any:
+    """The Hugging Face model inside a PEFT model; others as they are."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def backbone_of(model: Any) -> Any:
+    """The part that gives hidden states: a causal model's decoder, an encoder itself."""
+    model = unwrap(model)
+    decoder = model.get_decoder() if model.can_generate() and hasattr(model, "get_decoder") else None
+    return model if decoder is None else decoder
+
+
+def _forward(
+    self: Any,
+    input_ids: torch.Tensor,
+    there: torch.Tensor,
+    position_ids: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    segments: torch.Tensor | None = None,
+    shared: int = 0,
+    token_type_ids: torch.Tensor | None = None,
+    pool_rows: torch.Tensor | None = None,
+    pool_tokens: torch.Tensor | None = None,
+    letter_ids: torch.Tensor | None = None,
+    **_: Any,  # what PEFT adds, all None
+) -> Scores:
+    """Scores of a batch as `llmtuner.mcq.collate.Collator` makes it."""
+    if self.mcq_reads_letters:
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
+        return Scores(letter_logits(self, type(self).forward, inputs, letter_ids), there)
+    hidden_BTD = hidden_states(self, input_ids, position_ids, attention_mask, segments, shared, token_type_ids)
+    features_QND = pool(hidden_BTD, pool_rows, pool_tokens)
+    return Scores(getattr(self, HEAD)(features_QND), there)
+
+
+def hidden_states(
+    model: Any,
+    input_ids: torch.Tensor,
+    position_ids: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    segments: torch.Tensor | None = None,
+    shared: int = 0,
+    token_type_ids: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The backbone's last hidden states of a batch, [B, T, D]."""
+    backbone = backbone_of(model)
+    if backbone is unwrap(model):  # an encoder: it counts positions its own way
+        inputs = {"attention_mask": attention_mask}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        return type(backbone).forward(backbone, input_ids=input_ids, **inputs).last_hidden_state
+    mask = attention_mask
+    if segments is not None:
+        mask = packed_mask(backbone, segments, position_ids, shared, next(backbone.parameters()).dtype)
+    output = backbone(input_ids=input_ids, attention_mask=mask, position_ids=position_ids, use_cache=False)
+    return output.last_hidden_state
+
+
+class StowedHead(nn.Module):
+    """A language-model head that is saved with the model but takes no part: kept on the CPU, out of training.
+
+    It stands in the head's place in the state dictionary, so that a saved model's head equals the original.
+    """
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.__dict__["stowed"] = head.requires_grad_(False).to("cpu")  # no submodule: nothing moves or trains it
+
+    def forward(self, *_: Any, **__: Any) -> torch.Tensor:
+        """Not there to be called.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("the language-model head is stowed away: a linear head needs no logits of tokens")
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The matrix itself, for code that asks a model for its output embeddings."""
+        return self.__dict__["stowed"].weight
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        for name, tensor in self.__dict__["stowed"].state_dict(keep_vars=keep_vars).items():
+            destination[prefix + name] = tensor
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        for name, tensor in self.__dict__["stowed"].state_dict().items():
+            if prefix + name in state_dict:
+                tensor.copy_(state_dict[prefix + name])
+
+
+def stow_lm_head(model: Any) -> None:
+    """Replace a language-model head by a `StowedHead`, unless it shares its weights with the input embeddings."""
+    head = model.get_output_embeddings() if model.can_generate() else None
+    if not isinstance(head, nn.Module) or isinstance(head, StowedHead) or not hasattr(head, "weight"):
+        return
+    if head.weight is model.get_input_embeddings().weight:
+        return
+    name = next(name for name, module in model.named_modules() if module is head)
+    model.set_submodule(name, StowedHead(head))

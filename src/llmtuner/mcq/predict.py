@@ -1,0 +1,128 @@
+"""Scores of many questions: batches by length, several processes, the order of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from llmtuner.data.predictions import Prediction
+from llmtuner.data.question import Question
+from llmtuner.errors import RunError
+from llmtuner.mcq.batches import by_length
+from llmtuner.mcq.collate import Batch, Collator
+from llmtuner.mcq.questions import QuestionSet
+from llmtuner.metrics import accuracy, floors, map_at_k, mrr, nll
+
+OptionScores = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How questions are scored.
+
+    Args:
+        collator: makes batches of the model's layout.
+        batch_size: questions a forward pass.
+        tokens_per_batch: padded tokens a forward pass, in place of the batch size.
+        rank, world: this process and how many share the work.
+        gather: joins the lists of all processes.
+        precision: the context of a forward pass (autocast).
+        progress: called with the questions done by each batch.
+    """
+
+    collator: Collator
+    batch_size: int = 8
+    tokens_per_batch: int | None = None
+    rank: int = 0
+    world: int = 1
+    gather: Callable[[list[Any]], list[Any]] = list
+    precision: Callable[[], AbstractContextManager[Any]] = nullcontext
+    progress: Callable[[int], None] = lambda _: None
+
+
+@torch.inference_mode()
+def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> list[OptionScores]:
+    """Scores of every question's options before the softmax, in the order of the questions.
+
+    Neither batch size nor neighbours in a batch change a score beyond rounding.
+
+    Args:
+        model: with a head attached (`llmtuner.mcq.model.attach_head`); it is put into eval mode and back.
+
+    Raises:
+        RunError: a score is not finite.
+    """
+    shapes = questions.shapes(scoring.collator.layout)
+    batches = by_length(shapes, batch_size=scoring.batch_size, tokens_per_batch=scoring.tokens_per_batch)
+    was_training = model.training
+    model.eval()
+    found: list[tuple[int, OptionScores]] = []
+    try:
+        # Every process makes as many passes as the others, since sharded models need all of them in each.
+        for place in range(scoring.rank, -(-len(batches) // scoring.world) * scoring.world, scoring.world):
+            rows = batches[place] if place < len(batches) else batches[0]
+            found += _score_batch(model, questions, rows, scoring)
+            scoring.progress(len(rows) if place < len(batches) else 0)
+    finally:
+        model.train(was_training)
+    scores = dict(scoring.gather(found))
+    return [scores[row] for row in range(len(questions))]
+
+
+def _score_batch(
+    model: torch.nn.Module, questions: QuestionSet, rows: Sequence[int], scoring: Scoring
+) -> list[tuple[int, OptionScores]]:
+    batch = to_device(scoring.collator([questions[row] for row in rows]), device_of(model))
+    with scoring.precision():
+        output = model(**{name: batch[name] for name in batch if name not in ("labels", "rows")})
+    found = []
+    for row, scores_N, there_N in zip(rows, output.scores.float().cpu(), output.there.cpu(), strict=True):
+        scores = tuple(scores_N[there_N].tolist())
+        if not torch.isfinite(scores_N[there_N]).all():
+            question = questions.questions[row]
+            raise RunError(f"{question.where}: id {question.id}: the scores are not finite: {scores}")
+        found.append((row, scores))
+    return found
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Where the model's weights are."""
+    return next(model.parameters()).device
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """A batch's tensors on a device; numbers as they are."""
+    return {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
+
+
+def as_predictions(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[Prediction]:
+    """Scores with what predictions.jsonl needs beside them."""
+    pairs = zip(questions, scores, strict=True)
+    return [Prediction(id=q.id, scores=s, answer=q.answer, dataset=q.dataset) for q, s in pairs]
+
+
+def figures(predictions: Sequence[Prediction]) -> dict[str, float]:
+    """MAP@3, accuracy, MRR and NLL over the questions whose answer is known; {} where none is."""
+    known = [prediction for prediction in predictions if prediction.answer is not None]
+    if not known:
+        return {}
+    scores, answers = [p.scores for p in known], [p.answer for p in known if p.answer is not None]
+    return {
+        "map@3": map_at_k(scores, answers),
+        "accuracy": accuracy(scores, answers),
+        "mrr": mrr(scores, answers),
+        "nll": nll(scores, answers),
+    }
+
+
+def floors_of(questions: Sequence[Question]) -> dict[str, float]:
+    """What answered questions give without being read: the longest option, and chance; {} where none is answered."""
+    known = [question for question in questions if question.answer is not None]
+    if not known:
+        return {}
+    lengths = [[len(option) for option in question.options] for question in known]
+    return floors(lengths, [question.answer for question in known if question.answer is not None])

@@ -1,0 +1,103 @@
+"""Questions with their tokens, as a data set from which batches are picked."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch.utils.data import Dataset
+
+from llmtuner.data.fit import Length
+from llmtuner.data.joint import JointTokens
+from llmtuner.data.option import OptionTokens
+from llmtuner.data.prompt_form import Encoder
+from llmtuner.data.question import Question
+from llmtuner.mcq.layout import row_shape
+
+NOT_COUNTED = -100  # the label of a question without an answer, or of one that only fills a batch up
+_CHUNK = 1000  # questions a tokenizer call
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A question in a batch. One that is not counted keeps the processes in step and adds nothing to the loss."""
+
+    row: int
+    counted: bool = True
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question's tokens and label, ready to be collated."""
+
+    tokens: OptionTokens | JointTokens
+    label: int
+    row: int
+
+
+class QuestionSet(Dataset):
+    """Questions encoded once; with `shuffle_seed`, joint prompts are encoded anew with permuted options.
+
+    Args:
+        questions: their answers may be missing.
+        encoder: for joint prompts or for one sequence an option.
+        shuffle_seed: permute the options of a picked question by this seed, its epoch and its id.
+
+    Raises:
+        DataError: an option gives no tokens.
+    """
+
+    def __init__(self, questions: Sequence[Question], encoder: Encoder, *, shuffle_seed: int | None = None) -> None:
+        self.questions = list(questions)
+        self._encoder, self._shuffle_seed = encoder, shuffle_seed
+        self.tokens: list[OptionTokens | JointTokens] = []
+        for begin in range(0, len(self.questions), _CHUNK):
+            self.tokens += encode(encoder, self.questions[begin : begin + _CHUNK])
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def __getitem__(self, pick: Pick | int) -> Example:
+        pick = Pick(pick) if isinstance(pick, int) else pick
+        question, tokens = self.questions[pick.row], self.tokens[pick.row]
+        if self._shuffle_seed is not None:
+            question = permuted(question, f"{self._shuffle_seed}/{pick.epoch}/{question.dataset}/{question.id}")
+            tokens = encode(self._encoder, [question])[0]
+        answer = question.answer if pick.counted else None
+        return Example(tokens, NOT_COUNTED if answer is None else answer, pick.row)
+
+    def joined(self, others: Sequence[QuestionSet]) -> QuestionSet:
+        """This set and others behind it as one, without encoding again."""
+        everything = QuestionSet([], self._encoder, shuffle_seed=self._shuffle_seed)
+        for part in (self, *others):
+            everything.questions += part.questions
+            everything.tokens += part.tokens
+        return everything
+
+    def shapes(self, layout: str) -> list[tuple[int, int]]:
+        """Rows and longest row of each question alone."""
+        return [
+            row_shape(layout, tokens) if isinstance(tokens, OptionTokens) else (1, len(tokens.scored))
+            for tokens in self.tokens
+        ]
+
+    def fits(self) -> list[Length]:
+        """How each question met the limit of tokens."""
+        pairs = zip(self.questions, self.tokens, strict=True)
+        return [Length(row, q.where, q.id, tokens.cut, tokens.over) for row, (q, tokens) in enumerate(pairs)]
+
+
+def encode(encoder: Encoder, questions: Sequence[Question]) -> Sequence[OptionTokens | JointTokens]:
+    """The questions' tokens; an answer takes no part, so that training and prediction see the same."""
+    return encoder.encode([replace(question, answer=None) for question in questions])
+
+
+def permuted(question: Question, key: str) -> Question:
+    """The same question with its options in an order that depends on the key alone."""
+    order = list(range(len(question.options)))
+    random.Random(hashlib.sha256(key.encode()).digest()).shuffle(order)
+    answer = None if question.answer is None else order.index(question.answer)
+    return replace(question, options=tuple(question.options[i] for i in order), answer=answer)

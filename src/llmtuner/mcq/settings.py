@@ -1,0 +1,195 @@
+"""What a multiple-choice model is: head, layout, pooling, loss, prompt; and the file that keeps it with the weights.
+
+Nothing heavy is imported here, so that a contradiction is found before torch is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from llmtuner.errors import UserError
+
+CONFIG_NAME = "mcq_config.json"
+FORMAT = 1
+
+HEAD_LAYOUTS = {"linear": ("shared_prefix", "per_option", "joint"), "letter": ("joint",)}
+LAYOUT_NAMES = ("shared_prefix", "per_option", "joint")
+LAYOUT_POOLINGS = {
+    "shared_prefix": ("last", "first", "mean", "option"),
+    "per_option": ("last", "first", "mean", "option"),
+    "joint": ("last", "mean"),
+}
+POOLING_NAMES = ("auto", "last", "first", "mean", "option")
+LOSS_NAMES = ("cross_entropy",)
+# What the figures in docs/results.md support.
+AUTO_POOLING = {"causal": "last", "encoder": "first"}
+
+# Families with a masked-language model and no causal reading; a test compares them with transformers' own table.
+ENCODERS = frozenset(
+    """
+    albert bert big_bird camembert convbert data2vec-text deberta deberta-v2 distilbert electra ernie esm
+    eurobert flaubert fnet funnel ibert jina_embeddings_v3 layoutlm longformer luke megatron-bert mobilebert modernbert
+    modernvbert mpnet mra nomic_bert nystromformer rembert roberta roberta-prelayernorm roc_bert roformer squeezebert
+    tapas xlm-roberta xlm-roberta-xl xmod yoso
+    """.split()  # noqa: SIM905
+)
+
+Kind = Literal["causal", "encoder"]
+
+
+@dataclass(frozen=True, slots=True)
+class McqSettings:
+    """Everything that has to be the same in training and prediction.
+
+    Args:
+        head, layout, pooling, loss: names as in the flags; `pooling` is never "auto", and "none" for the letter head.
+        kind: "causal" (decoder, chat template) or "encoder" (bidirectional, pairs of texts).
+        num_options: the one number of options that a joint linear head can score, else None.
+        prompt: the prompt's form as `llmtuner.data.prompt_form` stores it.
+        base: what the base model is, to notice an adapter of another one.
+        merged_adapters: adapters that were merged into the base model before this one was trained.
+        versions: of the packages that wrote the file.
+    """
+
+    head: str = "linear"
+    layout: str = "shared_prefix"
+    pooling: str = "last"
+    loss: str = "cross_entropy"
+    kind: Kind = "causal"
+    num_options: int | None = None
+    prompt: dict[str, Any] = field(default_factory=dict)
+    base: dict[str, Any] = field(default_factory=dict)
+    merged_adapters: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def with_(self, **changes: Any) -> McqSettings:
+        """A copy with other values."""
+        return replace(self, **changes)
+
+
+def resolve(
+    kind: Kind, *, head: str = "linear", layout: str | None = None, pooling: str = "auto", loss: str = "cross_entropy"
+) -> McqSettings:
+    """Settings from flags; what is not given is chosen for the kind of model.
+
+    Raises:
+        UserError: an unknown name, or names that do not go together, with the ones that do.
+    """
+    for flag, name, known in (
+        ("mcq_head", head, tuple(HEAD_LAYOUTS)),
+        ("mcq_layout", layout, LAYOUT_NAMES),
+        ("mcq_pooling", pooling, POOLING_NAMES),
+        ("mcq_loss", loss, LOSS_NAMES),
+    ):
+        if name is not None and name not in known:
+            raise UserError(f"--{flag} {name}: there is no such one; known: {', '.join(known)}")
+    if kind == "encoder":
+        _check_encoder(head, layout)
+    if layout is None:
+        layout = "joint" if head == "letter" else "per_option" if kind == "encoder" else "shared_prefix"
+    if layout not in HEAD_LAYOUTS[head]:
+        fitting = " or ".join(HEAD_LAYOUTS[head])
+        raise UserError(f"--mcq_head {head} does not go with --mcq_layout {layout}; it takes {fitting}")
+    if head == "letter":
+        if pooling != "auto":
+            raise UserError(f"--mcq_pooling {pooling}: the letter head pools nothing; leave the flag out")
+        return McqSettings(head, layout, "none", loss, kind)
+    if pooling == "auto":
+        pooling = "last" if layout == "joint" else AUTO_POOLING[kind]
+    if pooling not in LAYOUT_POOLINGS[layout]:
+        fitting = ", ".join(LAYOUT_POOLINGS[layout])
+        raise UserError(f"--mcq_pooling {pooling} does not go with --mcq_layout {layout}; it takes {fitting}")
+    return McqSettings(head, layout, pooling, loss, kind)
+
+
+def _check_encoder(head: str, layout: str | None) -> None:
+    if head == "letter":
+        raise UserError(
+            "--mcq_head letter needs a language model that writes letters; this model is an encoder: leave the flag out"
+        )
+    if layout == "shared_prefix":
+        raise UserError(
+            "--mcq_layout shared_prefix: in an encoder every token of the question sees the option, so nothing is "
+            "shared between options; leave the flag out (per_option)"
+        )
+    if layout == "joint":
+        raise UserError("--mcq_layout joint is for causal models; encoders take per_option: leave the flag out")
+
+
+def model_kind(config: dict[str, Any]) -> Kind:
+    """Which kind a model's config.json describes.
+
+    Raises:
+        UserError: an encoder with a decoder behind it (T5, BART), which no layout here fits.
+    """
+    if config.get("is_encoder_decoder"):
+        raise UserError(f"model type {config.get('model_type')!r} has encoder and decoder; use one that has either")
+    if config.get("model_type") in ENCODERS and not config.get("is_decoder"):
+        return "encoder"
+    return "causal"
+
+
+def read_settings(folder: str | os.PathLike[str]) -> McqSettings | None:
+    """The settings stored in a model's or adapter's folder, or None where it has none.
+
+    Raises:
+        UserError: the file is damaged, or of a later format.
+    """
+    path = Path(folder) / CONFIG_NAME
+    if not path.is_file():
+        return None
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored.pop("format") != FORMAT:
+            raise UserError(f"{path}: written by a later version of this project (format {FORMAT} is known)")
+        return McqSettings(**{**stored, "merged_adapters": tuple(stored["merged_adapters"])})
+    except (ValueError, TypeError, KeyError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path}: damaged: {error}") from error
+
+
+def write_settings(settings: McqSettings, folder: str | os.PathLike[str]) -> Path:
+    """Write mcq_config.json, whole or not at all."""
+    path = Path(folder) / CONFIG_NAME
+    beside = path.with_name(f".{CONFIG_NAME}.{os.getpid()}")
+    stored = {"format": FORMAT, **asdict(settings)}
+    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in stored.items())
+    beside.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+    os.replace(beside, path)
+    return path
+
+
+def settle(stored: McqSettings, given: dict[str, str], where: str) -> McqSettings:
+    """Stored settings with the flags beside them: they may repeat or leave out, and choose another row layout.
+
+    Args:
+        given: values of mcq_head, mcq_layout, mcq_pooling as far as they were given.
+        where: the folder that the stored ones come from.
+
+    Raises:
+        UserError: a flag contradicts what is stored.
+    """
+    for flag in ("head", "pooling"):
+        value, kept = given.get(f"mcq_{flag}"), getattr(stored, flag)
+        if value is not None and value not in (kept, "auto"):
+            raise UserError(
+                f"--mcq_{flag} {value} contradicts {Path(where) / CONFIG_NAME}, which says {kept}; leave the flag out"
+            )
+    layout = given.get("mcq_layout")
+    if layout is None or layout == stored.layout:
+        return stored
+    if layout not in LAYOUT_NAMES:
+        raise UserError(f"--mcq_layout {layout}: there is no such one; known: {', '.join(LAYOUT_NAMES)}")
+    if "joint" in (layout, stored.layout):
+        raise UserError(
+            f"--mcq_layout {layout} contradicts {Path(where) / CONFIG_NAME}, which says {stored.layout}: a joint "
+            "prompt is another text; leave the flag out"
+        )
+    if stored.kind == "encoder":
+        _check_encoder(stored.head, layout)
+    return stored.with_(layout=layout)
