@@ -12,3 +12,14 @@ need() { # need NAME MEANING: stop with a message where a value has no default
 }
 
 train_bash() { "$PYTHON" "$ROOT/src/train_bash.py" "$@"; }
+
+# Both sets of a prediction, through the caller's `predict DATASET OUTPUT_DIR FLAG...`.
+predict_labelled_and_test() {
+    predict "${EVAL_DATASET:-llmscience_official}" "$OUTPUT_DIR" "$@"
+    TEST_DATASET=${TEST_DATASET:-llmscience_test}
+    if [ "$TEST_DATASET" != llmscience_test ] || [ -f "$ROOT/data/raw/kaggle-llm-science-exam/test.csv" ]; then
+        predict "$TEST_DATASET" "$OUTPUT_DIR/test" "$@"
+    else
+        echo "No data/raw/kaggle-llm-science-exam/test.csv: no submission written (data/README.md says how to fetch it)"
+    fi
+}

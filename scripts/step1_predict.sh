@@ -18,11 +18,4 @@ predict() { # predict DATASET OUTPUT_DIR
         --max_new_tokens "${MAX_NEW_TOKENS:-8}" --do_sample "${DO_SAMPLE:-True}" ${PRECISION:+"--$PRECISION"} "$@"
 }
 
-predict "${EVAL_DATASET:-llmscience_official}" "$OUTPUT_DIR" "$@"
-
-TEST_DATASET=${TEST_DATASET:-llmscience_test}
-if [ "$TEST_DATASET" != llmscience_test ] || [ -f "$ROOT/data/raw/kaggle-llm-science-exam/test.csv" ]; then
-    predict "$TEST_DATASET" "$OUTPUT_DIR/test" "$@"
-else
-    echo "No data/raw/kaggle-llm-science-exam/test.csv: no submission written (data/README.md says how to fetch it)"
-fi
+predict_labelled_and_test "$@"

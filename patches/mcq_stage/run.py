@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from llmtuner.data.predictions import write_predictions
@@ -32,6 +33,8 @@ def run_mcq(argv: list[str]) -> None:
 
     model_args, data_args, training_args, finetuning_args, generating_args = tuner.get_train_args(argv)
     _refuse_unusable(model_args, training_args, finetuning_args)
+    if (training_args.metric_for_best_model or "").endswith("nll") and not _given("greater_is_better", argv):
+        training_args.greater_is_better = False  # transformers knows of "loss" only that less is better
     speaks, training = training_args.should_log, training_args.do_train
     questions = read_run_questions(data_args, training_args)
     plan, config = make_plan(model_args, finetuning_args, training=training)
@@ -72,6 +75,10 @@ def run_mcq(argv: list[str]) -> None:
     if training:
         _write_card(trainer, model_args, data_args, training_args, finetuning_args)
     _leave_process_group()
+
+
+def _given(flag: str, argv: list[str]) -> bool:
+    return any(word.split("=")[0] == f"--{flag}" for word in argv)
 
 
 def _refuse_unusable(model_args: Any, training_args: Any, finetuning_args: Any) -> None:
@@ -175,19 +182,21 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
 
 
 def _write_card(trainer: McqTrainer, model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any) -> None:
-    """The model's card; upstream's own calls every model a text generator."""
-    from transformers import Trainer
+    """The model's card. Upstream's own, and peft's, call every model a text generator."""
+    from huggingface_hub import ModelCard
 
-    card: dict[str, Any] = {
-        "tasks": "multiple-choice",
-        "finetuned_from": model_args.model_name_or_path,
-        "tags": ["llama-factory", "mcq", finetuning_args.finetuning_type],
-        "dataset": data_args.dataset,
-    }
+    if trainer.is_world_process_zero():
+        # With a licence given, no hub is asked.
+        trainer.create_model_card(
+            license="other", finetuned_from=model_args.model_name_or_path, dataset=data_args.dataset
+        )
+        path = Path(training_args.output_dir, "README.md")
+        card = ModelCard.load(path)
+        card.data.pipeline_tag = "multiple-choice"
+        card.data.tags = sorted({*(card.data.tags or []), "llama-factory", "mcq", finetuning_args.finetuning_type})
+        card.save(path)
     if training_args.push_to_hub:
-        trainer.push_to_hub(**card)
-    elif trainer.is_world_process_zero():
-        Trainer.create_model_card(trainer, license="other", **card)  # with a licence given, no hub is asked
+        trainer.push_to_hub()
 
 
 def _leave_process_group() -> None:

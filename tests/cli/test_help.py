@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import RULES
 from llmtuner.cli.help import GROUPS, help_text
+from llmtuner.cli.run import _parser
 
 ROOT = Path(__file__).resolve().parents[2]
 UPSTREAMS = [flag for group in GROUPS if not group.ours for flag in group.flags]
@@ -42,8 +44,16 @@ def test_a_flag_shown_without_a_value_is_a_yes_no_flag(flag, upstream_actions):
 
 @pytest.mark.parametrize("flag", OURS, ids=lambda flag: flag.name)
 def test_our_own_flags_hide_none_of_upstreams(flag, upstream_actions):
-    # mcq_drop_long reaches the parser through our patch of it; --help is the same in both.
-    assert flag.name in ("help", "mcq_drop_long") or flag.name not in upstream_actions
+    from llamafactory.hparams import parser
+
+    # Ours reach the parser through subclasses of upstream's arguments; --help is the same in both.
+    added = {field.name for cls in parser._TRAIN_ARGS for field in fields(cls)}
+    added -= {
+        field.name
+        for cls in parser._TRAIN_ARGS
+        for field in fields(cls.__mro__[1] if "<locals>" in cls.__qualname__ else cls)
+    }
+    assert flag.name in added | {"help"} or flag.name not in upstream_actions
 
 
 def test_no_flag_is_listed_twice_or_under_its_old_name():
@@ -70,13 +80,15 @@ def test_the_scripts_that_the_page_names_are_there():
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
-def test_the_examples_parse_as_they_stand(upstream_parser):
+def test_the_examples_parse_as_they_stand():
+    upstream_parser = _parser()
     text = help_text().split("Examples:")[1].replace("\\\n", " ")
     commands = re.findall(r"python src/train_bash\.py (.*)", text)
-    assert len(commands) == 2
+    assert len(commands) == 4
     read = [upstream_parser.parse_args(Flags.from_argv(command.split()).to_argv()) for command in commands]
     assert (read[0].dataset, read[0].learning_rate, read[0].fp16) == ("llmscience", 5e-5, True)
     assert (read[1].adapter_name_or_path, read[1].do_predict) == ("sft_checkpoint", True)
+    assert [arguments.stage for arguments in read] == ["sft", "sft", "mcq", "mcq"]
 
 
 @pytest.mark.subprocess

@@ -17,7 +17,8 @@ from llmtuner.cli.run import check_flags
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "README_zh.md", ROOT / "data" / "README.md"]
-STEP_SCRIPTS = ["step1_sft.sh", "step1_predict.sh", "2023-08-19.sh", "2023-08-20.sh"]
+STEP_SCRIPTS = ["step1_sft.sh", "step1_predict.sh", "step2_mcq.sh", "step2_predict.sh"]
+STEP_SCRIPTS += ["2023-08-19.sh", "2023-08-20.sh"]
 RECORDER = """#!/usr/bin/env bash
 for word in "$@"; do printf '%s\\0' "$word" >>"$RECORD"; done
 printf '\\n' >>"$RECORD"

@@ -33,6 +33,13 @@ GROUPS = (
         "This project's own",
         (
             Flag("profile", "defaults of that summer for whatever is not given", value="2023"),
+            Flag("mcq_head", "stage mcq: linear (default), or letter to rank by letters", value="NAME"),
+            Flag("mcq_layout", "shared_prefix, per_option or joint; by the kind of model", value="NAME"),
+            Flag("mcq_pooling", "auto, last, first, mean or option: which states are scored", value="NAME"),
+            Flag("mcq_loss", "cross_entropy", value="NAME"),
+            Flag("head_learning_rate", "of the head; learning_rate unless given", value="X"),
+            Flag("mcq_tokens_per_batch", "batches by padded tokens, in place of a batch size", value="N"),
+            Flag("mcq_shuffle_options", "permute the options of joint prompts in training"),
             Flag("mcq_drop_long", "train without questions that exceed cutoff_len, rather than stop"),
             Flag("help", "this page"),
             Flag("help_all", "every flag, upstream's and ours"),
@@ -66,7 +73,7 @@ GROUPS = (
     Group(
         "Training",
         (
-            Flag("stage", "sft: answer the question with the letter", "sft", "NAME"),
+            Flag("stage", "sft: write the letter; mcq: a classifier over the options", "sft", "NAME"),
             Flag("do_train", "train", "False"),
             Flag("do_eval", "compute the loss on the evaluation data", "False"),
             Flag("finetuning_type", "lora, freeze or full", "lora", "TYPE"),
@@ -126,6 +133,8 @@ _EXAMPLES = """\
 Scripts (the .sh ones take every value from the environment: MODEL=DIR bash scripts/step1_sft.sh):
   scripts/step1_sft.sh        train on the questions
   scripts/step1_predict.sh    predict, score, write the submission
+  scripts/step2_mcq.sh        train a classifier over the options (--stage mcq)
+  scripts/step2_predict.sh    the same with it
   scripts/make_tiny_llama.py  a small random model, to try everything on a CPU
 
 Examples:
@@ -137,6 +146,10 @@ Examples:
   python src/train_bash.py --stage sft --model_name_or_path MODEL --do_predict \\
       --adapter_name_or_path sft_checkpoint --eval_dataset questions.csv --template llama2 \\
       --output_dir sft_predict --max_new_tokens 8
+  python src/train_bash.py --stage mcq --model_name_or_path MODEL --do_train --dataset llmscience \\
+      --template llama2 --finetuning_type lora --output_dir mcq_checkpoint --bf16
+  python src/train_bash.py --stage mcq --model_name_or_path MODEL --do_predict \\
+      --adapter_name_or_path mcq_checkpoint --eval_dataset questions.csv --output_dir mcq_predict --bf16
 
 Flags of 2023 (--checkpoint_dir, --max_source_length, ...) are translated, with a note for each.
 --help_all for upstream's full list."""

@@ -25,9 +25,9 @@ KNOWN_FLAGS = frozenset(
     freeze_language_model freeze_multi_modal_projector freeze_trainable_layers freeze_trainable_modules
     freeze_vision_tower fsdp fsdp_config full_determinism galore_layerwise galore_proj_type galore_rank galore_scale
     galore_target galore_update_interval generation_config generation_max_length generation_num_beams
-    gradient_accumulation_steps gradient_checkpointing gradient_checkpointing_kwargs greater_is_better help
-    hf_hub_token hub_always_push hub_model_id hub_private_repo hub_revision hub_strategy hub_token
-    hyper_parallel_args ignore_data_skip ignore_pad_token_for_loss image_do_pan_and_scan image_max_pixels
+    gradient_accumulation_steps gradient_checkpointing gradient_checkpointing_kwargs greater_is_better
+    head_learning_rate help hf_hub_token hub_always_push hub_model_id hub_private_repo hub_revision hub_strategy
+    hub_token hyper_parallel_args ignore_data_skip ignore_pad_token_for_loss image_do_pan_and_scan image_max_pixels
     image_min_pixels include_effective_tokens_per_second include_for_metrics include_num_input_tokens_seen
     infer_backend infer_dtype init_special_tokens interleave_probs kt_expert_checkpoint_path
     kt_lora_expert_intermediate_size kt_lora_expert_num kt_use_lora_experts kt_weight_path kto_chosen_weight
@@ -36,7 +36,8 @@ KNOWN_FLAGS = frozenset(
     logging_first_step logging_nan_inf_filter logging_steps logging_strategy lora_alpha lora_dropout lora_rank
     lora_target loraplus_lr_embedding loraplus_lr_ratio low_cpu_mem_usage lr_scheduler_kwargs lr_scheduler_type
     mask_history master_addr master_port max_grad_norm max_length max_new_tokens max_samples max_steps mcq_drop_long
-    media_dir metric_for_best_model mix_strategy mixture_of_depths model_name_or_path model_revision module_dropout
+    mcq_head mcq_layout mcq_loss mcq_pooling mcq_shuffle_options mcq_tokens_per_batch media_dir
+    metric_for_best_model mix_strategy mixture_of_depths model_name_or_path model_revision module_dropout
     moe_aux_loss_coef ms_hub_token neat_packing neftune_noise_alpha new_special_tokens_config
     no_average_tokens_across_devices no_dataloader_pin_memory no_do_sample no_double_quantization no_enable_thinking
     no_eval_do_concat_batches no_freeze_multi_modal_projector no_freeze_vision_tower no_ignore_pad_token_for_loss

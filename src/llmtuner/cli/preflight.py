@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.preflight_mcq import check_mcq
 from llmtuner.cli.process import say
 from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, render_problems
@@ -41,6 +42,7 @@ def preflight(flags: Flags) -> None:
             os.environ.setdefault(name, value)
     if flags.is_true("do_train"):
         settle_earlier_run(flags)
+    check_mcq(flags, adapters)
     _check_output_dir(flags.get("output_dir"))
 
 

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# STEP2, training: LoRA and a classifier on the last token's embedding, one score an option, the question computed once.
+#   MODEL=/models/Llama-2-7b-hf bash scripts/step2_mcq.sh
+#   MODEL=/models/Llama-2-7b-hf ADAPTER=sft_checkpoint bash scripts/step2_mcq.sh   # on top of STEP1's model
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+need MODEL "the folder of the base model" /models/Llama-2-7b-hf
+[ -z "${PRECISION-x}" ] || PRECISION=${PRECISION:-fp16} # PRECISION= (empty) for fp32, bf16 on newer GPUs
+
+train_bash \
+    --stage mcq --model_name_or_path "$MODEL" ${ADAPTER:+--adapter_name_or_path "$ADAPTER"} --do_train \
+    --dataset "${DATASET:-llmscience}" --template "${TEMPLATE:-llama2}" --finetuning_type "${FINETUNING_TYPE:-lora}" \
+    --output_dir "${OUTPUT_DIR:-mcq_checkpoint}" --overwrite_cache \
+    --per_device_train_batch_size "${BATCH_SIZE:-1}" --gradient_accumulation_steps "${ACCUMULATION:-4}" \
+    --lr_scheduler_type "${SCHEDULER:-cosine}" --logging_steps "${LOGGING_STEPS:-10}" \
+    --save_steps "${SAVE_STEPS:-1000}" --learning_rate "${LEARNING_RATE:-5e-5}" \
+    --num_train_epochs "${EPOCHS:-3.0}" --plot_loss ${PRECISION:+"--$PRECISION"} "$@"

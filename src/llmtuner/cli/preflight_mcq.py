@@ -1,0 +1,70 @@
+"""What --stage mcq needs checked before a model is loaded: head, layout, pooling, stored settings, template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmtuner.cli.flags import Flags
+from llmtuner.cli.process import say
+from llmtuner.errors import UserError
+from llmtuner.mcq.plan import Plan, plan_run
+from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
+
+SETTINGS = ("mcq_head", "mcq_layout", "mcq_pooling", "mcq_loss")
+OWN = (*SETTINGS, "head_learning_rate", "mcq_tokens_per_batch", "mcq_shuffle_options")
+
+
+def check_mcq(flags: Flags, adapters: list[str]) -> None:
+    """Check the stage's own flags; take the template from what is stored with the model.
+
+    Raises:
+        UserError: they contradict each other, the model, or what is stored with it; or another stage is given them.
+    """
+    if flags.get("stage") != "mcq":
+        given = [name for name in OWN if name in flags]
+        if given:
+            raise UserError(f"--{given[0]} is for --stage mcq; leave it out, or change the stage")
+        return
+    model = flags.get("model_name_or_path") or ""
+    if not Path(model).is_dir():
+        return  # a name on the hub: the stage asks the same once its configuration is here
+    given_settings = {name: value for name in SETTINGS if (value := flags.get(name)) is not None}
+    plan = plan_run(model, adapters, given_settings, training=flags.is_true("do_train"))
+    _settle_template(flags, plan)
+    checkpoint = flags.get("resume_from_checkpoint")
+    if flags.is_true("do_train") and checkpoint is not None:
+        _check_checkpoint(checkpoint, plan.settings)
+
+
+def _settle_template(flags: Flags, plan: Plan) -> None:
+    given = flags.get("template")
+    if plan.settings.kind == "encoder":
+        if given is not None:
+            flags.remove("template")
+            say([f"--template {given} is left out: an encoder reads pairs of texts, without a chat template"])
+        return
+    stored = plan.settings.prompt.get("template")
+    if stored is None:
+        return
+    if given not in (None, stored):
+        raise UserError(
+            f"--template {given} contradicts {Path(plan.source or '') / CONFIG_NAME}, which says {stored}; leave the "
+            "flag out"
+        )
+    flags.set("template", stored)
+
+
+def _check_checkpoint(checkpoint: str, settings: McqSettings) -> None:
+    stored = read_settings(checkpoint)
+    if stored is None:
+        raise UserError(
+            f"{checkpoint}: no {CONFIG_NAME} in it, so it is no checkpoint of --stage mcq; pass another --output_dir, "
+            "or --overwrite_output_dir to train afresh"
+        )
+    for name in ("head", "pooling", "loss", "kind"):
+        before, now = getattr(stored, name), getattr(settings, name)
+        if before != now:
+            raise UserError(
+                f"{checkpoint} was trained with {name} {before}, and this run has {now}; give the flag that it was "
+                "trained with, or pass --overwrite_output_dir to train afresh"
+            )

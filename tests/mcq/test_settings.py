@@ -1,0 +1,153 @@
+"""Head, layout and pooling: what goes together, what is stored, what may be said beside it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmtuner.errors import UserError
+from llmtuner.mcq import settings
+from llmtuner.mcq.heads import HEADS
+from llmtuner.mcq.layout import LAYOUTS
+from llmtuner.mcq.losses import LOSSES
+from llmtuner.mcq.plan import plan_run
+from llmtuner.mcq.pooling import POOLINGS
+from llmtuner.mcq.settings import McqSettings, model_kind, read_settings, resolve, settle, write_settings
+
+
+def test_the_light_lists_of_names_are_those_of_the_registries():
+    """They are written twice, since the checks before a run must not wait for torch."""
+    assert {"letter", *HEADS} == settings.HEAD_LAYOUTS.keys()
+    assert {"joint", *LAYOUTS} == set(settings.LAYOUT_NAMES) == settings.LAYOUT_POOLINGS.keys()
+    assert {"auto", *POOLINGS} == set(settings.POOLING_NAMES)
+    assert LOSSES.keys() == set(settings.LOSS_NAMES)
+    assert set(settings.AUTO_POOLING.values()) <= set(POOLINGS)
+
+
+def test_encoders_are_families_with_a_masked_language_model():
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as masked
+
+    assert settings.ENCODERS - masked.keys() == set()
+    left_out = {"bart", "mbart", "mvp", "perceiver", "reformer", "xlm"}  # encoder and decoder, or causal as well
+    assert masked.keys() - settings.ENCODERS <= left_out
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        ({"model_type": "llama"}, "causal"),
+        ({"model_type": "bert"}, "encoder"),
+        ({"model_type": "bert", "is_decoder": True}, "causal"),
+        ({"model_type": "deberta-v2", "architectures": ["DebertaV2ForMaskedLM"]}, "encoder"),
+    ],
+)
+def test_the_kind_of_a_model_is_read_from_its_configuration(config, kind):
+    assert model_kind(config) == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "chosen"),
+    [
+        ("causal", {}, ("linear", "shared_prefix", "last")),
+        ("encoder", {}, ("linear", "per_option", settings.AUTO_POOLING["encoder"])),
+        ("causal", {"head": "letter"}, ("letter", "joint", "none")),
+        ("causal", {"layout": "joint"}, ("linear", "joint", "last")),
+        ("causal", {"layout": "per_option", "pooling": "option"}, ("linear", "per_option", "option")),
+    ],
+)
+def test_what_is_not_given_is_chosen(kind, given, chosen):
+    found = resolve(kind, **given)
+    assert (found.head, found.layout, found.pooling) == chosen
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        ("causal", {"head": "linaer"}, "known: linear, letter"),
+        ("causal", {"layout": "packed"}, "known: shared_prefix, per_option, joint"),
+        ("causal", {"pooling": "max"}, "known: auto, last"),
+        ("causal", {"loss": "mse"}, "known: cross_entropy"),
+        ("causal", {"head": "letter", "layout": "shared_prefix"}, "it takes joint"),
+        ("causal", {"head": "letter", "pooling": "last"}, "pools nothing"),
+        ("causal", {"layout": "joint", "pooling": "option"}, "it takes last, mean"),
+        ("encoder", {"head": "letter"}, "is an encoder"),
+        ("encoder", {"layout": "shared_prefix"}, "every token of the question sees the option"),
+        ("encoder", {"layout": "joint"}, "encoders take per_option"),
+    ],
+)
+def test_names_that_do_not_go_together_are_refused(kind, given, said):
+    with pytest.raises(UserError, match=said):
+        resolve(kind, **given)
+
+
+def test_a_model_with_encoder_and_decoder_is_refused():
+    with pytest.raises(UserError, match="'t5' has encoder and decoder"):
+        model_kind({"model_type": "t5", "is_encoder_decoder": True})
+
+
+def test_settings_come_back_from_their_file(tmp_path):
+    kept = McqSettings(pooling="option", prompt={"template": "llama2"}, merged_adapters=("a", "b"))
+    write_settings(kept, tmp_path)
+    assert read_settings(tmp_path) == kept
+    assert read_settings(tmp_path / "nowhere") is None
+    assert [path.name for path in tmp_path.iterdir()] == ["mcq_config.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text[:40], "damaged"),
+        (lambda text: text.replace('"format": 1', '"format": 2'), "later version"),
+        (lambda text: text.replace('"head"', '"haed"'), "damaged"),
+        (lambda text: "[]", "damaged"),
+    ],
+)
+def test_a_damaged_file_is_said_to_be_one(change, said, tmp_path):
+    path = write_settings(McqSettings(), tmp_path)
+    path.write_text(change(path.read_text()))
+    with pytest.raises(UserError, match=said):
+        read_settings(tmp_path)
+
+
+def test_a_flag_may_repeat_what_is_stored_and_choose_another_layout_of_rows():
+    stored = McqSettings(head="linear", layout="shared_prefix", pooling="option")
+    assert settle(stored, {"mcq_head": "linear", "mcq_pooling": "auto"}, "here") == stored
+    assert settle(stored, {"mcq_layout": "per_option"}, "here") == stored.with_(layout="per_option")
+
+
+@pytest.mark.parametrize(
+    ("stored", "given"),
+    [
+        (McqSettings(), {"mcq_head": "letter"}),
+        (McqSettings(), {"mcq_pooling": "mean"}),
+        (McqSettings(), {"mcq_layout": "joint"}),
+        (McqSettings(layout="joint"), {"mcq_layout": "shared_prefix"}),
+        (McqSettings(layout="per_option", kind="encoder"), {"mcq_layout": "shared_prefix"}),
+    ],
+)
+def test_a_flag_that_contradicts_what_is_stored_is_refused(stored, given):
+    with pytest.raises(UserError, match=r"contradicts|sees the option"):
+        settle(stored, given, "here")
+
+
+def model_folder(folder, **config):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", **config}))
+    return str(folder)
+
+
+def test_the_last_adapter_with_settings_decides(tmp_path):
+    model = model_folder(tmp_path / "model")
+    for name, pooling in (("one", "mean"), ("two", "option")):
+        (tmp_path / name).mkdir()
+        write_settings(McqSettings(pooling=pooling), tmp_path / name)
+    adapters = [str(tmp_path / "one"), str(tmp_path / "two")]
+    plan = plan_run(model, adapters, {}, training=False)
+    assert (plan.settings.pooling, plan.source, plan.adapters) == ("option", adapters[1], tuple(adapters))
+
+
+def test_settings_of_another_kind_of_model_are_refused(tmp_path):
+    write_settings(McqSettings(kind="encoder", layout="per_option"), tmp_path)
+    with pytest.raises(UserError, match="kind encoder"):
+        plan_run(model_folder(tmp_path / "model"), [str(tmp_path)], {}, training=False)

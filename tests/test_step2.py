@@ -1,0 +1,488 @@
+"""STEP2 end to end, in process: the commands of the stage, what they leave, and what must not change a result."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModel
+
+from llmtuner.cli.main import main
+from llmtuner.data.load import read_questions
+from llmtuner.mcq import load_scorer
+
+QUICK = ("--max_samples", "12", "--num_train_epochs", "2", "--learning_rate", "1e-2", "--logging_steps", "1")
+
+
+def train_command(model, output_dir, *more: str) -> list[str]:
+    """The notes' command of STEP2; only model and output folder differ."""
+    return [
+        *("--stage", "mcq", "--model_name_or_path", str(model), "--do_train", "--dataset", "llmscience_demo"),
+        *("--template", "llama2", "--finetuning_type", "lora", "--output_dir", str(output_dir)),
+        *("--per_device_train_batch_size", "1", "--gradient_accumulation_steps", "4", *more),
+    ]
+
+
+def predict_command(model, output_dir, *more: str, adapter=None) -> list[str]:
+    adapters = () if adapter is None else ("--adapter_name_or_path", str(adapter))
+    return [
+        *("--stage", "mcq", "--model_name_or_path", str(model), *adapters, "--do_predict"),
+        *("--eval_dataset", "llmscience_demo", "--output_dir", str(output_dir), *more),
+    ]
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / "predict_results.json").read_text())
+
+
+def lines(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "predictions.jsonl").open(encoding="utf-8")]
+
+
+def probabilities(folder: Path) -> torch.Tensor:
+    return torch.tensor([list(line["probabilities"].values()) for line in lines(folder)])
+
+
+def config(folder: Path) -> dict:
+    return json.loads((folder / "mcq_config.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_llama, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("step2") / "mcq checkpoint"
+    more = ("--learning_rate", "1e-2", "--num_train_epochs", "2", "--logging_steps", "5", "--plot_loss")
+    assert main(train_command(tiny_llama, folder, *more)) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prediction(tiny_llama, adapter, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("step2") / "predict"
+    assert main(predict_command(tiny_llama, folder, adapter=adapter)) == 0
+    return folder
+
+
+def test_the_notes_command_trains_adapter_and_head(adapter):
+    train = json.loads((adapter / "train_results.json").read_text())
+    assert train["epoch"] == 2
+    assert train["train_samples_per_second"] == pytest.approx(80 / train["train_runtime"], rel=0.02), "questions"
+    assert (adapter / "training_loss.png").stat().st_size > 1000
+    weights = load_file(adapter / "adapter_model.safetensors")
+    assert any(tensor.abs().max() > 0 for name, tensor in weights.items() if "lora_B" in name)
+    head = {name: tensor for name, tensor in weights.items() if "mcq_head" in name}
+    assert {tuple(tensor.shape) for tensor in head.values()} == {(1, 64), (1,)}
+    assert all(tensor.dtype == torch.float32 for tensor in head.values())
+    assert not any("lora_" in name for name in head), "the head trains in full"
+    card = (adapter / "README.md").read_text()
+    assert "pipeline_tag: multiple-choice\n" in card
+    assert "\n- mcq\n" in card
+
+
+def test_the_settings_lie_beside_the_weights(adapter):
+    kept = config(adapter)
+    assert (kept["head"], kept["pooling"], kept["layout"], kept["loss"]) == (
+        "linear",
+        "last",
+        "shared_prefix",
+        "cross_entropy",
+    )
+    assert kept["prompt"]["template"] == "llama2"
+    assert {form["context"] for form in kept["prompt"]["option"]} == {True, False}
+    assert {"torch", "transformers", "peft"} <= kept["versions"].keys()
+    assert config(adapter / "checkpoint-20") == kept
+
+
+def test_progress_shows_pace_and_time_left(adapter):
+    logged = [json.loads(line) for line in (adapter / "trainer_log.jsonl").open()]
+    assert logged[0]["total_steps"] == 20
+    history = json.loads((adapter / "trainer_state.json").read_text())["log_history"]
+    for line in history[:-1]:
+        assert line["questions_per_second"] > 0
+        assert line["tokens_per_second"] > line["questions_per_second"]
+        assert re.fullmatch(r"\d+:\d\d:\d\d", line["time_left"])
+
+
+def test_the_result_file_has_every_figure(prediction):
+    figures = results(prediction)
+    for name in ("accuracy", "map@3", "mrr", "nll", "runtime", "samples_per_second", "steps_per_second"):
+        assert isinstance(figures[f"predict_{name}"], float), name
+    assert figures["mcq_layout"] == "shared_prefix"
+    assert figures["mcq_head"] == "linear"
+    assert figures["floor_random_map@3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 5)
+    assert 0.3 < figures["floor_longest_map@3"] < 0.44
+
+
+def test_scores_can_be_computed_again_from_the_predictions(prediction, demo_records):
+    predicted = lines(prediction)
+    assert [line["id"] for line in predicted] == [record["id"] for record in demo_records]
+    assert [line["answer"] for line in predicted] == [record["answer"] for record in demo_records]
+    places = [line["ranking"].index(line["answer"]) + 1 for line in predicted]
+    figures = results(prediction)
+    assert figures["predict_map@3"] == pytest.approx(sum(1 / p for p in places if p <= 3) / 40)
+    assert figures["predict_mrr"] == pytest.approx(sum(1 / p for p in places) / 40)
+    assert figures["predict_accuracy"] == pytest.approx(places.count(1) / 40)
+    found = probabilities(prediction)
+    torch.testing.assert_close(found.sum(1), torch.ones(40))
+    right = torch.tensor([line["probabilities"][line["answer"]] for line in predicted])
+    assert figures["predict_nll"] == pytest.approx(-right.log().mean().item(), rel=1e-5)
+    with (prediction / "submission.csv").open(newline="") as file:
+        assert [row["prediction"] for row in csv.DictReader(file)] == [
+            " ".join(line["ranking"][:3]) for line in predicted
+        ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--mcq_layout", "per_option"),
+        ("--per_device_eval_batch_size", "3"),
+        ("--mcq_tokens_per_batch", "600"),
+        ("--mcq_head", "linear", "--mcq_pooling", "last", "--template", "llama2"),
+    ],
+    ids=["layout", "batch size", "token budget", "repeated flags"],
+)
+def test_none_of_these_changes_a_probability(more, tiny_llama, adapter, prediction, tmp_path):
+    assert main(predict_command(tiny_llama, tmp_path, *more, adapter=adapter)) == 0
+    torch.testing.assert_close(probabilities(tmp_path), probabilities(prediction), atol=1e-5, rtol=0)
+    assert probabilities(prediction).std() > 1e-3, "equal probabilities show nothing"
+    assert results(tmp_path)["mcq_layout"] == ("per_option" if "per_option" in more else "shared_prefix")
+
+
+def test_a_trained_model_is_an_object_in_python(adapter, prediction, demo_records):
+    """The README's five lines, without upstream and without naming base model or template."""
+    from support import DEMO
+
+    scorer = load_scorer(adapter)
+    questions = read_questions(DEMO, purpose="predict").questions
+    found = scorer.score(questions)
+    assert [p.id for p in found] == [record["id"] for record in demo_records]
+    torch.testing.assert_close(
+        torch.tensor([p.probabilities for p in found]).float(), probabilities(prediction), atol=1e-5, rtol=0
+    )
+
+
+def test_a_small_model_learns_its_training_questions(tiny_llama, tmp_path):
+    """Were spans, labels or positions off by one, 40 questions could not be learnt."""
+    trained, out = tmp_path / "full", tmp_path / "predict"
+    more = ["--finetuning_type", "full", "--learning_rate", "2e-3", "--num_train_epochs", "40", "--save_strategy", "no"]
+    more += ["--per_device_train_batch_size", "8", "--gradient_accumulation_steps", "1"]
+    assert main(train_command(tiny_llama, trained, *more)) == 0
+    assert main(predict_command(trained, out)) == 0
+    assert results(out)["predict_map@3"] > 0.95
+
+
+@pytest.mark.parametrize("tuning", ["full", "freeze"])
+def test_a_whole_model_keeps_head_and_lm_head(tuning, tiny_llama, tmp_path):
+    """from_pretrained drops weights that it does not know: the head came back as a fresh one, at chance."""
+    trained, out, before = tmp_path / "trained", tmp_path / "predict", tmp_path / "before"
+    more = [*QUICK, "--finetuning_type", tuning, "--do_predict", "--eval_dataset", "llmscience_demo"]
+    assert main(train_command(tiny_llama, trained, *more)) == 0
+    assert main(predict_command(trained, out, "--max_samples", "12")) == 0
+    before.mkdir()
+    (trained / "predictions.jsonl").rename(before / "predictions.jsonl")
+    torch.testing.assert_close(probabilities(out), probabilities(before), atol=1e-5, rtol=0)
+    base, saved = load_file(tiny_llama / "model.safetensors"), load_file(trained / "model.safetensors")
+    assert torch.equal(saved["lm_head.weight"], base["lm_head.weight"])
+    changed = {name for name in base if not torch.equal(base[name], saved[name])}
+    assert changed, "something was trained"
+    if tuning == "freeze":
+        assert "model.embed_tokens.weight" not in changed
+    assert AutoModel.from_pretrained(trained).config.hidden_size == 64
+
+
+def test_the_lm_head_takes_no_part(tiny_llama, adapter):
+    """Its logits are the largest tensor of a causal model, and no option's score needs them."""
+    scorer = load_scorer(adapter)
+    assert "lm_head.weight" not in dict(scorer.model.named_parameters())
+    original = load_file(tiny_llama / "model.safetensors")["lm_head.weight"]
+    assert torch.equal(scorer.model.state_dict()["lm_head.weight"], original)
+    with pytest.raises(RuntimeError, match="stowed away"):
+        scorer.model.lm_head(torch.zeros(1, 64))
+
+
+def test_the_head_has_its_own_learning_rate(tiny_llama, tmp_path):
+    shape = ("--max_samples", "4", "--max_steps", "1", "--learning_rate", "1e-9", "--optim", "sgd")
+    heads = []
+    for name, more in (("same", ()), ("own", ("--head_learning_rate", "1.0"))):
+        assert main(train_command(tiny_llama, tmp_path / name, *shape, *more)) == 0
+        weights = load_file(tmp_path / name / "adapter_model.safetensors")
+        heads.append(next(tensor for key, tensor in weights.items() if key.endswith("mcq_score.weight")))
+        moved = max(tensor.abs().max() for key, tensor in weights.items() if "lora_B" in key)
+        assert moved < 1e-6, "the adapter keeps the common one"
+    assert (heads[0] - heads[1]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(tuning, tiny_llama, tmp_path):
+    """Bitwise, with dropout, over the border of an epoch and within one."""
+    more = [
+        *QUICK,
+        "--finetuning_type",
+        tuning,
+        "--save_steps",
+        "1",
+        "--lora_dropout",
+        "0.3",
+        "--learning_rate",
+        "1e-3",
+    ]
+    assert main(train_command(tiny_llama, tmp_path / "whole", *more)) == 0
+    name = "adapter_model.safetensors" if tuning == "lora" else "model.safetensors"
+    wanted = load_file(tmp_path / "whole" / name)
+    for step in (1, 3, 4):  # of 6, three an epoch
+        part = tmp_path / f"from {step}"
+        resumed = ("--resume_from_checkpoint", str(tmp_path / "whole" / f"checkpoint-{step}"))
+        assert main(train_command(tiny_llama, part, *more, *resumed)) == 0
+        found = load_file(part / name)
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[key], wanted[key]) for key in wanted), f"from step {step}"
+
+
+def test_evaluation_ranks_and_the_best_model_comes_back(tiny_llama, tmp_path):
+    out = tmp_path / "best"
+    evaluation = ("--val_size", "6", "--eval_strategy", "steps", "--eval_steps", "1", "--save_steps", "1")
+    best = ("--load_best_model_at_end", "true", "--metric_for_best_model", "map@3", "--early_stopping_steps", "3")
+    more = (*QUICK, *evaluation, *best, "--plot_loss", "--do_eval", "--num_train_epochs", "4")
+    assert main(train_command(tiny_llama, out, *more)) == 0
+    state = json.loads((out / "trainer_state.json").read_text())
+    evaluations = [line for line in state["log_history"] if "eval_map@3" in line]
+    for name in ("eval_accuracy", "eval_mrr", "eval_nll", "eval_loss", "eval_runtime"):
+        assert all(name in line for line in evaluations), name
+    assert all(line["eval_loss"] == pytest.approx(line["eval_nll"], rel=1e-5) for line in evaluations)
+    assert state["best_metric"] == max(line["eval_map@3"] for line in evaluations)
+    assert json.loads((out / "eval_results.json").read_text())["eval_map@3"] == state["best_metric"]
+    assert (out / "training_eval_map@3.png").is_file()
+    best_weights = load_file(out / f"checkpoint-{state['best_global_step']}" / "adapter_model.safetensors")
+    saved = load_file(out / "adapter_model.safetensors")
+    assert all(torch.equal(saved[name], best_weights[name]) for name in saved)
+
+
+def test_a_lower_nll_is_the_better_one(tiny_llama, tmp_path):
+    """transformers takes every metric that is not called loss for one that should grow."""
+    out = tmp_path / "best"
+    evaluation = ("--val_size", "6", "--eval_strategy", "steps", "--eval_steps", "1", "--save_steps", "1")
+    best = ("--load_best_model_at_end", "true", "--metric_for_best_model", "nll")
+    assert main(train_command(tiny_llama, out, *QUICK, *evaluation, *best)) == 0
+    state = json.loads((out / "trainer_state.json").read_text())
+    assert state["best_metric"] == min(line["eval_nll"] for line in state["log_history"] if "eval_nll" in line)
+
+
+def test_without_answers_there_are_rankings_and_no_scores(tiny_llama, adapter, tmp_path):
+    path = tmp_path / "test.csv"
+    rows = ["id,prompt,A,B,C,D,E", "007,Which?,a,b,c,None,NA", "900,Which is blank?,a,,c,d,e", "901,,x,x,c,d,e"]
+    path.write_text("\n".join([*rows, "902," + "A long question. " * 60 + ",a,b,c,d,e"]) + "\n")
+    out = tmp_path / "out"
+    more = ("--eval_dataset", str(path), "--cutoff_len", "120")
+    assert main(predict_command(tiny_llama, out, *more, adapter=adapter)) == 0
+    assert [line["id"] for line in lines(out)] == ["007", "900", "901", "902"]
+    kept = {"predict_runtime", "predict_samples_per_second", "predict_steps_per_second", "mcq_layout", "mcq_head"}
+    assert results(out).keys() == kept
+
+
+def test_options_of_any_number_in_one_batch(tiny_llama, adapter, tmp_path):
+    path = tmp_path / "ragged.jsonl"
+    rows = [{"query": f"Q{n}?", "choices": [f"choice {i}" for i in range(n)], "gold": n - 1} for n in range(2, 11)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "out"
+    assert main(predict_command(tiny_llama, out, "--eval_dataset", str(path), adapter=adapter)) == 0
+    assert [len(line["ranking"]) for line in lines(out)] == list(range(2, 11))
+    more = ("--dataset", str(path), "--per_device_train_batch_size", "5", "--num_train_epochs", "1")
+    assert main(train_command(tiny_llama, tmp_path / "trained", *more)) == 0
+
+
+# ---- letters and joint prompts
+
+
+def test_letters_without_training_rank_as_stage_sft_does(tiny_llama, tmp_path):
+    """The letter head is STEP1's ranking: same prompt, same tokens, same logits."""
+    sft, mcq = tmp_path / "sft", tmp_path / "mcq"
+    command = predict_command(tiny_llama, sft, "--template", "llama2", "--max_new_tokens", "1")
+    command[1] = "sft"
+    assert main([*command, "--predict_with_generate"]) == 0
+    assert main(predict_command(tiny_llama, mcq, "--template", "llama2", "--mcq_head", "letter")) == 0
+    assert results(mcq)["mcq_layout"] == "joint"
+    for one, other in zip(lines(sft), lines(mcq), strict=True):
+        assert list(one["scores"].values()) == pytest.approx(list(other["scores"].values()), abs=1e-5)
+
+
+def test_letters_can_be_trained_and_come_back(tiny_llama, tmp_path):
+    trained, out, before = tmp_path / "trained", tmp_path / "out", tmp_path / "before"
+    more = (*QUICK, "--mcq_head", "letter", "--mcq_shuffle_options", "--num_train_epochs", "6")
+    assert main(train_command(tiny_llama, trained, *more)) == 0
+    history = json.loads((trained / "trainer_state.json").read_text())["log_history"]
+    assert history[-2]["loss"] < history[0]["loss"]
+    assert main(predict_command(tiny_llama, out, adapter=trained)) == 0
+    assert results(out)["mcq_head"] == "letter"
+    assert main(predict_command(tiny_llama, before, "--template", "llama2", "--mcq_head", "letter")) == 0
+    assert (probabilities(out) - probabilities(before)).abs().max() > 1e-3, "the adapter is at work"
+    scorer = load_scorer(trained)
+    from support import DEMO
+
+    found = scorer.score(read_questions(DEMO, purpose="predict").questions[:5])
+    torch.testing.assert_close(
+        torch.tensor([p.probabilities for p in found]).float(), probabilities(out)[:5], atol=1e-5, rtol=0
+    )
+
+
+def test_a_joint_prompt_with_a_linear_head_learns(tiny_llama, tmp_path):
+    trained, out = tmp_path / "trained", tmp_path / "out"
+    more = ["--mcq_layout", "joint", "--finetuning_type", "full", "--learning_rate", "2e-3", "--num_train_epochs", "40"]
+    more += ["--per_device_train_batch_size", "8", "--gradient_accumulation_steps", "1", "--save_strategy", "no"]
+    assert main(train_command(tiny_llama, trained, *more)) == 0
+    assert config(trained)["num_options"] == 5
+    assert main(predict_command(trained, out)) == 0
+    assert results(out)["predict_map@3"] > 0.9
+    assert results(out)["mcq_layout"] == "joint"
+
+
+# ---- STEP1, then STEP2
+
+
+@pytest.fixture(scope="module")
+def sft_adapter(tiny_llama, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("step2") / "sft_checkpoint"
+    command = train_command(tiny_llama, folder, *QUICK)
+    command[1] = "sft"
+    assert main(command) == 0
+    return folder
+
+
+def test_training_goes_on_from_an_sft_adapter(tiny_llama, sft_adapter, tmp_path, capsys):
+    """It is merged first, the fresh head is announced, and prediction finds it by itself."""
+    trained, out, plain = tmp_path / "mcq", tmp_path / "out", tmp_path / "plain"
+    more = ("--adapter_name_or_path", str(sft_adapter), "--do_predict", "--eval_dataset", "llmscience_demo")
+    assert main(train_command(tiny_llama, trained, *QUICK, *more)) == 0
+    assert "merged into the base model; a fresh linear head" in capsys.readouterr().err
+    assert config(trained)["merged_adapters"] == [str(sft_adapter)]
+    assert main(predict_command(tiny_llama, out, "--max_samples", "12", adapter=trained)) == 0
+    assert "merged first" in capsys.readouterr().err
+    torch.testing.assert_close(probabilities(out), probabilities(trained), atol=1e-5, rtol=0)
+    both = f"{sft_adapter},{trained}"
+    assert main(predict_command(tiny_llama, plain, "--max_samples", "12", adapter=both)) == 0
+    torch.testing.assert_close(probabilities(plain), probabilities(trained), atol=1e-5, rtol=0)
+    sft_adapter.rename(tmp_path / "moved")
+    try:
+        assert main(predict_command(tiny_llama, tmp_path / "no", adapter=trained)) == 2
+        assert f"--adapter_name_or_path {sft_adapter},{trained}" in capsys.readouterr().err
+    finally:
+        (tmp_path / "moved").rename(sft_adapter)
+
+
+def test_an_sft_adapter_has_no_head_to_predict_with(tiny_llama, sft_adapter, tmp_path, capsys):
+    assert main(predict_command(tiny_llama, tmp_path / "out", adapter=sft_adapter)) == 2
+    said = capsys.readouterr().err
+    assert "no trained head" in said
+    assert "--mcq_head letter" in said
+    letters = predict_command(tiny_llama, tmp_path / "out", "--mcq_head", "letter", "--template", "llama2")
+    assert main([*letters, "--adapter_name_or_path", str(sft_adapter)]) == 0
+
+
+# ---- encoders
+
+
+@pytest.fixture(scope="module")
+def tiny_bert(tmp_path_factory) -> Path:
+    """A random BERT whose WordPiece vocabulary is the demo's words."""
+    from support import DEMO
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train([str(DEMO)], trainers.WordPieceTrainer(vocab_size=800, special_tokens=special, show_progress=False))
+    pair = {"single": "[CLS] $A [SEP]", "pair": "[CLS] $A [SEP] $B:1 [SEP]:1"}
+    tokenizer.post_processor = processors.TemplateProcessing(**pair, special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+    folder = tmp_path_factory.mktemp("models") / "tiny bert"
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=inputs, **names)
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    shape = AutoConfig.for_model("bert", vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=96, **sizes)
+    AutoModel.from_config(shape).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full", "freeze"])
+def test_an_encoder_trains_and_comes_back(tuning, tiny_bert, tmp_path, capsys):
+    trained, out = tmp_path / "trained", tmp_path / "out"
+    more = (*QUICK, "--finetuning_type", tuning, "--do_predict", "--eval_dataset", "llmscience_demo")
+    assert main(train_command(tiny_bert, trained, *more)) == 0
+    said = capsys.readouterr().err
+    assert said.count("--template llama2 is left out") == 1
+    assert (config(trained)["kind"], config(trained)["layout"]) == ("encoder", "per_option")
+    model = tiny_bert if tuning == "lora" else trained
+    found = predict_command(model, out, "--max_samples", "12", adapter=trained if tuning == "lora" else None)
+    assert main(found) == 0
+    torch.testing.assert_close(probabilities(out), probabilities(trained), atol=1e-5, rtol=0)
+    if tuning == "lora":
+        weights = load_file(trained / "adapter_model.safetensors")
+        assert any("query" in name for name in weights)
+        assert not any("pooler" in name for name in weights), "no score depends on it"
+
+
+# ---- models and heads that do not fit
+
+
+def test_a_model_that_cannot_share_a_prefix_says_so_and_goes_on(tiny_llama, tmp_path, capsys):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    shape = AutoConfig.for_model("bloom", vocab_size=len(tokenizer), hidden_size=32, n_layer=2, n_head=4)
+    AutoModelForCausalLM.from_config(shape).save_pretrained(tmp_path / "bloom")
+    tokenizer.save_pretrained(tmp_path / "bloom")
+    out = tmp_path / "out"
+    more = (*QUICK, "--do_predict", "--eval_dataset", "llmscience_demo")
+    assert main(train_command(tmp_path / "bloom", out, *more)) == 0
+    assert "per_option, since bloom cannot take shared_prefix" in capsys.readouterr().err
+    assert results(out)["mcq_layout"] == config(out)["layout"] == "per_option"
+    asked = train_command(tmp_path / "bloom", tmp_path / "no", *QUICK, "--mcq_layout", "shared_prefix")
+    assert main(asked) == 2
+    assert "bloom cannot take it" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_head_that_is_missing_or_of_another_shape_is_no_fresh_one(tiny_llama, adapter, tmp_path, capsys):
+    import shutil
+
+    from safetensors.torch import save_file
+
+    weights = load_file(adapter / "adapter_model.safetensors")
+    for name, change, said in (
+        ("missing", lambda key, tensor: None if "mcq_head" in key else tensor, "have no head"),
+        ("other", lambda key, tensor: tensor[:, :7].clone() if "mcq_score.weight" in key else tensor, "(1, 7)"),
+    ):
+        broken = tmp_path / name
+        shutil.copytree(adapter, broken)
+        changed = {key: found for key, tensor in weights.items() if (found := change(key, tensor)) is not None}
+        save_file(changed, broken / "adapter_model.safetensors", metadata={"format": "pt"})
+        assert main(predict_command(tiny_llama, tmp_path / "out", adapter=broken)) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_an_adapter_of_another_base_model_is_refused(adapter, tmp_path, capsys):
+    from support import DEMO, load_script
+
+    other = load_script("make_tiny_llama").make_tiny_llama(
+        tmp_path / "other", [DEMO], hidden_size=32, num_layers=2, vocab_size=1000, seed=0
+    )
+    assert main(predict_command(other, tmp_path / "out", adapter=adapter)) == 2
+    assert "another base model: hidden_size 64, and this one has 32" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tiny_llama, tmp_path, capsys):
+    out = tmp_path / "out"
+    more = ("--finetuning_type", "full", "--learning_rate", "1e30", "--max_samples", "16", "--save_steps", "1")
+    assert main(train_command(tiny_llama, out, *more, "--max_grad_norm", "0")) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"not finite at step \d+, in the batch of .*questions\.jsonl:\d+ \(id demo-\d+\)", said)
+    assert (out / "checkpoint-1").is_dir(), "what was saved before stays"
+    assert not (out / "model.safetensors").exists()
