@@ -18,6 +18,7 @@ from patches.option_head import WANTED
 
 logger = logging.getLogger("llmtuner.mcq")
 PACKAGES = ("torch", "transformers", "peft", "llamafactory", "llmtuner-science")
+COUNT_FROM_PADDING = ("roberta", "camembert", "mpnet", "longformer", "data2vec", "ibert", "esm", "xmod", "luke")
 FLAGS = ("mcq_head", "mcq_layout", "mcq_pooling", "mcq_loss")
 
 
@@ -51,9 +52,23 @@ def make_plan(model_args: Any, finetuning_args: Any, *, training: bool) -> tuple
         training=training,
         kind=model_kind(config.to_dict()),
     )
+    if len(plan.adapters) > 1 or plan.merge:
+        _refuse_merging(model_args)
     model_args.adapter_name_or_path = list(plan.adapters) or None
     finetuning_args.create_new_adapter = finetuning_args.create_new_adapter or plan.merge
     return plan, config
+
+
+def _refuse_merging(model_args: Any) -> None:
+    from transformers.integrations import is_deepspeed_zero3_enabled
+
+    reason = "--quantization_bit" if model_args.quantization_bit is not None else ""
+    reason = "DeepSpeed ZeRO-3" if is_deepspeed_zero3_enabled() else reason
+    if reason:
+        raise UserError(
+            f"an adapter of --stage sft cannot be merged under {reason}; merge it once without (llamafactory-cli "
+            "export) and pass the merged model as --model_name_or_path"
+        )
 
 
 def make_reader(plan: Plan, config: Any, model_args: Any, data_args: Any) -> Reader:
@@ -80,10 +95,11 @@ def make_reader(plan: Plan, config: Any, model_args: Any, data_args: Any) -> Rea
 
 
 def _positions(config: Any, tokenizer: Any) -> int:
-    """Tokens that an encoder has positions for; RoBERTa's first is behind its padding token."""
+    """Tokens that an encoder has positions for; RoBERTa and its kin count from behind the padding token's number."""
     known = getattr(config, "max_position_embeddings", None) or 512
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type and config.pad_token_id is not None else 0
-    return min(known - offset, tokenizer.model_max_length)
+    if any(family in config.model_type for family in COUNT_FROM_PADDING):
+        known -= (config.pad_token_id or 0) + 1
+    return min(known, tokenizer.model_max_length)
 
 
 def complete(settings: McqSettings, reader: Reader, config: Any) -> McqSettings:
@@ -169,6 +185,9 @@ def settle_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionSet
     notice = choose_attention(unwrap(model))
     if notice:
         logger.info(notice)
+    if _is_sharded(model):
+        logger.info("layout: shared_prefix, not compared with per_option, since the model's weights are sharded")
+        return settings
     first = [tokens for tokens in questions.tokens[:CHECKED] if isinstance(tokens, OptionTokens)]
     defect = packing_defect(model, first, settings.pooling, reader.pad_token_id)
     if not defect:
@@ -178,3 +197,11 @@ def settle_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionSet
         raise UserError(f"--mcq_layout shared_prefix: {name} cannot take it: {defect}; leave the flag out (per_option)")
     logger.warning("layout: per_option, since %s cannot take shared_prefix: %s", name, defect)
     return settings.with_(layout="per_option")
+
+
+def _is_sharded(model: Any) -> bool:
+    """Whether no process has the weights alone, so that it can compute nothing before the training has begun."""
+    from transformers.integrations import is_deepspeed_zero3_enabled
+    from transformers.integrations.fsdp import is_fsdp_enabled
+
+    return is_deepspeed_zero3_enabled() or is_fsdp_enabled() or any(p.is_meta for p in model.parameters())

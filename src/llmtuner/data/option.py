@@ -42,11 +42,10 @@ class OptionTokens:
 
         It may run into option text ("the left ...", "the right ..."), which is why spans do not depend on it.
         """
-        shortest = min(map(len, self.sequences))
-        for place in range(shortest - 1):
-            if len({sequence[place] for sequence in self.sequences}) > 1:
-                return place
-        return shortest - 1
+        # What the first and the last in order share, all share.
+        low, high = min(self.sequences), max(self.sequences)
+        own = min(map(len, self.sequences)) - 1
+        return next((place for place in range(own) if low[place] != high[place]), own)
 
 
 @dataclass

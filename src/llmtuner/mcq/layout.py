@@ -100,8 +100,8 @@ def row_shape(layout: str, tokens: OptionTokens) -> tuple[int, int]:
     """Rows and longest row of one question alone, to plan batches by."""
     if layout == "per_option":
         return len(tokens.sequences), max(map(len, tokens.sequences))
-    own = sum(len(sequence) - tokens.prefix_length for sequence in tokens.sequences)
-    return 1, tokens.prefix_length + own
+    shared = tokens.prefix_length
+    return 1, shared + sum(len(sequence) - shared for sequence in tokens.sequences)
 
 
 def pad_rows(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:

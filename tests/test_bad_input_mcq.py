@@ -1,0 +1,152 @@
+"""Bad input to --stage mcq: one message, status 2, nothing written; before a model is loaded where that is possible."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmtuner.cli.main import main
+from llmtuner.mcq.settings import McqSettings, write_settings
+
+QUESTION = {"query": "Which?", "choices": ["a", "b", "c"], "gold": 0}
+
+
+@pytest.fixture
+def run(tiny_llama, tmp_path, capsys, monkeypatch):
+    """Run a training on some rows; return what was said. Loading a model fails the test, unless it is expected."""
+    out = tmp_path / "out"
+
+    def start(*more: str, rows=(QUESTION,) * 3, loads: bool = False, do: str = "--do_train", model=tiny_llama) -> str:
+        data = tmp_path / "rows.jsonl"
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        if not loads:
+            monkeypatch.setattr("patches.mcq_stage.run.load", lambda *_, **__: pytest.fail("a model was loaded"))
+        words = ["--stage", "mcq", "--model_name_or_path", str(model), do, "--output_dir", str(out)]
+        words += ["--dataset" if do == "--do_train" else "--eval_dataset", str(data), "--num_train_epochs", "1"]
+        words += [] if "--template" in more else ["--template", "llama2"]
+        assert main([*words, *more]) == 2
+        assert not out.exists(), "nothing is written"
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        return said
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--mcq_head", "liner"), "known: linear, letter"),
+        (("--mcq_layout", "packed"), "known: shared_prefix, per_option, joint"),
+        (("--mcq_pooling", "max"), "known: auto, last, first, mean, option"),
+        (("--mcq_loss", "hinge"), "known: cross_entropy"),
+        (("--mcq_head", "letter", "--mcq_layout", "per_option"), "it takes joint"),
+        (("--mcq_layout", "joint", "--mcq_pooling", "option"), "it takes last, mean"),
+        (("--mcq_shuffle_options",), "is for joint prompts"),
+        (("--mcq_tokens_per_batch", "0"), "a number of tokens is needed"),
+        (("--head_learning_rate", "0"), "a number above 0 is needed"),
+        (("--mcq_haed", "linear"), "Did you mean --mcq_head"),
+        (("--cutoff_len", "0"), "a number of tokens is needed"),
+        (("--streaming", "--max_steps", "2"), "--streaming does not go with"),
+        (("--packing", "true"), "--packing does not go with --stage mcq"),
+        (("--tokenized_path", "cache"), "--tokenized_path does not go with --stage mcq"),
+        (("--mix_strategy", "interleave_under", "--interleave_probs", "1"), "--mix_strategy interleave_under"),
+        (("--predict_with_generate",), "except SFT"),
+        (("--template", "lama2"), "no such chat template"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_flags_that_cannot_be(more, said, run):
+    assert said in run(*more)
+
+
+def test_another_stage_does_not_pass_over_our_flags(run):
+    assert "--mcq_pooling is for --stage mcq" in run("--stage", "sft", "--mcq_pooling", "mean")
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "said"),
+    [
+        ([{**QUESTION, "choices": ["a"]}], (), "1 option"),
+        ([{**QUESTION, "choices": list("abcdefghijk")}], (), "11 options"),
+        ([QUESTION, {"query": "Which?", "choices": ["a", "b"]}], (), "no answer"),
+        ([QUESTION, {**QUESTION, "choices": ["a", "b"]}], ("--mcq_layout", "joint"), "rows.jsonl:2: id 1: 2 options"),
+        ([{**QUESTION, "query": "long " * 90}], ("--cutoff_len", "60"), "longer than --cutoff_len 60"),
+    ],
+    ids=["one option", "eleven", "no answer", "joint with other counts", "too long"],
+)
+def test_questions_that_cannot_be_used(rows, more, said, run):
+    assert said in run(*more, rows=rows)
+
+
+def test_a_joint_head_knows_its_number_of_options(tiny_llama, run, tmp_path):
+    import shutil
+
+    model = tmp_path / "model"
+    shutil.copytree(tiny_llama, model)
+    write_settings(McqSettings(layout="joint", num_options=5, prompt={"template": "llama2"}), model)
+    assert "this head was trained for 5" in run(do="--do_predict", model=model)
+
+
+def test_there_must_be_a_trained_head_to_predict_with(run):
+    said = run(do="--do_predict")
+    assert "no mcq_config.json in it, so it has no trained head" in said
+    assert "--mcq_head letter" in said
+
+
+@pytest.fixture
+def bert(tiny_llama, tmp_path):
+    folder = tmp_path / "bert"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    (folder / "tokenizer.json").write_text((tiny_llama / "tokenizer.json").read_text())
+    (folder / "model.safetensors").write_bytes((tiny_llama / "model.safetensors").read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--mcq_head", "letter"), "this model is an encoder"),
+        (("--mcq_layout", "shared_prefix"), "every token of the question sees the option"),
+        (("--mcq_layout", "joint"), "encoders take per_option"),
+    ],
+)
+def test_what_an_encoder_cannot_do(more, said, run, bert):
+    assert said in run(*more, model=bert)
+
+
+@pytest.mark.parametrize(
+    ("stored", "more", "said"),
+    [
+        ({"pooling": "mean"}, ("--mcq_pooling", "last"), "--mcq_pooling last contradicts"),
+        ({"head": "letter", "layout": "joint", "pooling": "none"}, ("--mcq_head", "linear"), "--mcq_head linear"),
+        ({"prompt": {"template": "mistral"}}, (), "--template llama2 contradicts"),
+        ({"kind": "encoder", "layout": "per_option"}, (), "kind encoder"),
+        ({"base": {"hidden_size": 4096}}, (), "another base model: hidden_size 4096, and this one has 64"),
+    ],
+)
+def test_what_is_stored_with_an_adapter_holds(stored, more, said, run, tmp_path):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    (adapter / "adapter_model.safetensors").write_bytes(b"x")
+    write_settings(McqSettings(**{"prompt": {"template": "llama2"}, **stored}), adapter)
+    loads = "base" in stored  # read from the model's configuration, in `load`
+    assert said in run(*more, "--adapter_name_or_path", str(adapter), do="--do_predict", loads=loads)
+
+
+def test_a_checkpoint_of_another_head_is_not_gone_on_from(tiny_llama, tmp_path, capsys):
+    checkpoint = tmp_path / "out" / "checkpoint-3"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer_state.json").write_text('{"global_step": 3, "max_steps": 9, "epoch": 1.0}')
+    (checkpoint / "adapter_config.json").write_text("{}")
+    (checkpoint / "adapter_model.safetensors").write_bytes(b"x")
+    words = ["--stage", "mcq", "--model_name_or_path", str(tiny_llama), "--do_train", "--dataset", "llmscience_demo"]
+    words += ["--template", "llama2", "--output_dir", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "it is no checkpoint of --stage mcq" in capsys.readouterr().err
+    write_settings(McqSettings(pooling="mean"), checkpoint)
+    assert main(words) == 2
+    assert "trained with pooling mean, and this run has last" in capsys.readouterr().err
