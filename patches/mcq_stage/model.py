@@ -104,32 +104,12 @@ def _positions(config: Any, tokenizer: Any) -> int:
 
 def complete(settings: McqSettings, reader: Reader, config: Any) -> McqSettings:
     """Settings as they are saved: with the prompt's form, the base model's shape, and versions."""
-    text = config.get_text_config()
-    base = {
-        name: getattr(text, name)
-        for name in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
-        if hasattr(text, name)
-    }
+    from llmtuner.mcq.checkpoint import describe_base
+
     # A letter head takes any number of options, a joint linear head its own.
     counts = range(MIN_OPTIONS, MAX_OPTIONS + 1) if settings.num_options is None else (settings.num_options,)
     form = store_form(reader.encoder, reader.template_name, counts)
-    return settings.with_(prompt=form, base=base, versions=_versions())
-
-
-def check_base(plan: Plan, config: Any) -> None:
-    """Refuse a head or adapter of another base model.
-
-    Raises:
-        UserError: with what differs.
-    """
-    text = config.get_text_config()
-    for name, wanted in plan.settings.base.items():
-        found = getattr(text, name, None)
-        if found != wanted:
-            raise UserError(
-                f"{plan.source} was trained on another base model: {name} {wanted}, and this one has {found}; pass the "
-                "model that it was trained on as --model_name_or_path"
-            )
+    return settings.with_(prompt=form, base=describe_base(config), versions=_versions())
 
 
 def _versions() -> dict[str, str]:
@@ -150,9 +130,10 @@ def load(plan: Plan, reader: Reader, config: Any, model_args: Any, finetuning_ar
     """
     from llamafactory.model import load_model
 
+    from llmtuner.mcq.checkpoint import check_base
     from patches.mcq_stage.encoder import load_encoder
 
-    check_base(plan, config)
+    check_base(plan.settings, config, plan.source or "")
     setattr(finetuning_args, WANTED, plan.settings)
     try:
         if plan.settings.kind == "encoder":

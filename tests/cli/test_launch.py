@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+
 import pytest
+from support import ROOT
 
 from llmtuner.cli import launch
 from llmtuner.cli.flags import Flags
@@ -17,15 +22,12 @@ def started(monkeypatch):
     """Commands that would have been run; torchrun ends with status 3."""
     commands = []
 
-    class Result:
-        returncode = 3
-
-    def run(command, check, env):
-        assert env[LAUNCHED] == "1", "workers need not repeat what was said"
+    def run(command, environment):
+        assert environment[LAUNCHED] == "1", "workers need not repeat what was said"
         commands.append(command)
-        return Result()
+        return 3
 
-    monkeypatch.setattr(launch.subprocess, "run", run)
+    monkeypatch.setattr(launch, "_run", run)
     monkeypatch.setattr("llmtuner.cli.run.prepare", lambda flags, config: None)
     for name in ("LOCAL_RANK", "FORCE_TORCHRUN", "USE_RAY", "NPROC_PER_NODE", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
@@ -83,3 +85,18 @@ def test_a_mistake_is_found_before_workers_start(started, monkeypatch):
     with pytest.raises(UserError):
         launch.launch_if_several_devices(Flags(), WORDS)
     assert not started
+
+
+@pytest.mark.subprocess
+def test_a_request_to_stop_reaches_the_workers(tmp_path):
+    """`kill` ended the launcher alone; torchrun and its workers went on and held the devices."""
+    ready = tmp_path / "ready"
+    worker = f"import pathlib, time; pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
+    code = "import os, sys; from llmtuner.cli.launch import _run; "
+    code += f"sys.exit(_run([sys.executable, '-c', {worker!r}], os.environ) == -15)"
+    launcher = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT / "src")
+    while not ready.exists():
+        assert launcher.poll() is None
+        time.sleep(0.05)
+    launcher.terminate()
+    assert launcher.wait(timeout=30) == 1, "it waited for the worker, which was told to stop"

@@ -16,7 +16,7 @@ from llmtuner.cli.profile_2023 import apply_profile
 from llmtuner.cli.run import check_flags
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "README_zh.md", ROOT / "data" / "README.md"]
+DOCUMENTS = [ROOT / name for name in ("README.md", "README_zh.md", "data/README.md", "scripts/distributed/README.md")]
 STEP_SCRIPTS = ["step1_sft.sh", "step1_predict.sh", "step2_mcq.sh", "step2_predict.sh"]
 STEP_SCRIPTS += ["2023-08-19.sh", "2023-08-20.sh"]
 RECORDER = """#!/usr/bin/env bash
@@ -83,7 +83,7 @@ def test_every_script_is_tried_here():
     assert commands == set(STEP_SCRIPTS)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_of_the_documents_exist(path):
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     found = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -39,7 +40,17 @@ def launch_if_several_devices(flags: Flags, words: Sequence[str], config: Path |
     command = torchrun_command(words, os.environ, devices)
     processes = os.environ.get("NPROC_PER_NODE", str(devices))
     print(f"note: starting torchrun with {processes} processes", file=sys.stderr)
-    return subprocess.run(command, check=False, env={**os.environ, LAUNCHED: "1"}).returncode
+    return _run(command, {**os.environ, LAUNCHED: "1"})
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command to its end; a request to stop is passed on, so that no worker outlives this process."""
+    with subprocess.Popen(command, env=environment) as process:
+        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def torchrun_command(words: Sequence[str], environment: Mapping[str, str], devices: int) -> list[str]:

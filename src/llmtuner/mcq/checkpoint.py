@@ -1,4 +1,4 @@
-"""The head's weights in the files of a model or an adapter."""
+"""The head's weights in the files of a model or an adapter, and the base model that they belong to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from safetensors import SafetensorError, safe_open
 
 from llmtuner.errors import UserError
 from llmtuner.mcq.model import HEAD
+from llmtuner.mcq.settings import McqSettings
+
+BASE = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 
 
 def head_tensors(folder: str | Path) -> dict[str, torch.Tensor]:
@@ -58,3 +61,27 @@ def load_head(model: Any, folder: str | Path) -> None:
     """
     head = getattr(model, HEAD)
     head.load_state_dict(check_head(folder, head))
+
+
+def describe_base(config: Any) -> dict[str, Any]:
+    """What tells one base model from another, of a Hugging Face configuration."""
+    text = config.get_text_config()
+    return {name: getattr(text, name) for name in BASE if hasattr(text, name)}
+
+
+def check_base(settings: McqSettings, config: Any, source: str) -> None:
+    """Refuse a head or adapter of another base model; peft puts two layers of adapters on three without a word.
+
+    Args:
+        source: the folder that the settings are from.
+
+    Raises:
+        UserError: with what differs.
+    """
+    found = describe_base(config)
+    for name, wanted in settings.base.items():
+        if found.get(name) != wanted:
+            raise UserError(
+                f"{source} was trained on another base model: {name} {wanted}, and this one has {found.get(name)}; "
+                "pass the model that it was trained on"
+            )

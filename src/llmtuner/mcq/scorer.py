@@ -17,7 +17,7 @@ from llmtuner.data.question import Question
 from llmtuner.errors import UserError
 from llmtuner.mcq.attention import choose_attention
 from llmtuner.mcq.check import CHECKED, packing_defect
-from llmtuner.mcq.checkpoint import check_head, load_head
+from llmtuner.mcq.checkpoint import check_base, check_head, load_head
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.model import HEAD, attach_head, unwrap
 from llmtuner.mcq.predict import Scoring, as_predictions, score_questions
@@ -111,6 +111,7 @@ def load_scorer(
     model = loader.from_pretrained(
         base_model or folder, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True
     )
+    check_base(settings, model.config, str(folder))
     attach_head(model.to(device), settings)
     model = _with_weights(model, folder, settings, is_adapter=adapter.is_file())
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)

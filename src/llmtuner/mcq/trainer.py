@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback
 
@@ -60,7 +62,8 @@ class McqTrainer(Trainer):
         # Both make the Trainer count an optimizer step's questions over batches and processes before the first one.
         self.model_accepts_loss_kwargs = True
         self.args.average_tokens_across_devices = True
-        self.optimizer: Any  # transformers leaves both without a type
+        self.optimizer: Any  # transformers leaves these without a type
+        self.model_wrapped: Any
         self.control: Any
         self._pace = _Pace()
 
@@ -93,7 +96,7 @@ class McqTrainer(Trainer):
     def get_batch_samples(self, epoch_iterator: Iterator[Batch], *args: Any, **kwargs: Any) -> tuple[list[Batch], Any]:
         """The batches of an optimizer step, counted for the pace."""
         batches, count = super().get_batch_samples(epoch_iterator, *args, **kwargs)
-        self._pace.add(batches, self.args.world_size, self.state.global_step)
+        self._pace.add(batches, count, self.args.world_size, self.state.global_step)
         return batches, count
 
     # ---- loss
@@ -226,7 +229,19 @@ class McqTrainer(Trainer):
         runtime = result.metrics.get("train_runtime", 0.0)
         if runtime:
             result.metrics["train_samples_per_second"] = round(self._pace.questions / runtime, 3)
+        self._drop_ddp()
         return result
+
+    def _drop_ddp(self) -> None:
+        """Free DDP's wrapper and its gradient buckets; what comes now reads the model itself.
+
+        Were it alive when the process group is destroyed, it would hold the group's last reference and free it under
+        Python's lock, which gloo's own thread may be waiting for: a process then hangs at its end.
+        """
+        if isinstance(self.model_wrapped, DistributedDataParallel):
+            self.model_wrapped = self.model
+            self.accelerator._models.clear()
+            gc.collect()
 
 
 class _SetEpoch(TrainerCallback):
@@ -249,12 +264,12 @@ class _Pace:
         self._first_step: int | None = None
         self._start = time.perf_counter()
 
-    def add(self, batches: list[Batch], world: int, step: int) -> None:
-        """Count the batches of an optimizer step; other processes have about as many."""
+    def add(self, batches: list[Batch], questions: Any, world: int, step: int) -> None:
+        """Count an optimizer step: all its questions, and this process's tokens, of which others have about as many."""
         if self._first_step is None:  # a run that goes on does not begin at 0
             self._first_step, self._start = step, time.perf_counter()
+        self.questions += int(questions or 0)
         for batch in batches:
-            self.questions += world * int((batch["labels"] != NOT_COUNTED).sum())
             real_BT = batch["segments"] != PADDING if "segments" in batch else batch["attention_mask"] > 0
             self.tokens += world * int(real_BT.sum())
 

@@ -19,6 +19,8 @@ class LinearHead(nn.Module):
         outputs: 1 for a number an option; the number of options where one vector stands for all of them.
     """
 
+    ds_grads_remaining = 0  # DeepSpeed's ZeRO-3 counts on it, and sees the head through peft's wrapper only
+
     def __init__(self, hidden_size: int, outputs: int = 1) -> None:
         super().__init__()
         self.mcq_score = nn.Linear(hidden_size, outputs, dtype=torch.float32)
