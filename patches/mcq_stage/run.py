@@ -29,6 +29,12 @@ def run_mcq(argv: list[str]) -> None:
         UserError: a mistake of the user's.
         RunError: the run failed although nothing was wrong with what it was given.
     """
+    _run(argv)
+    # Only now: the trainer holds references to the group, which must not be the last ones.
+    _leave_process_group()
+
+
+def _run(argv: list[str]) -> None:
     from llamafactory.train import tuner
 
     model_args, data_args, training_args, finetuning_args, generating_args = tuner.get_train_args(argv)
@@ -74,7 +80,6 @@ def run_mcq(argv: list[str]) -> None:
         _predict(trainer, _joined(eval_sets))
     if training:
         _write_card(trainer, model_args, data_args, training_args, finetuning_args)
-    _leave_process_group()
 
 
 def _given(flag: str, argv: list[str]) -> bool:

@@ -12,6 +12,7 @@ import torch
 from accelerate.utils import gather_object
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
 from transformers import Trainer, TrainerCallback
 
 from llmtuner.data.predictions import Prediction
@@ -192,6 +193,8 @@ class McqTrainer(Trainer):
         batch_size = self.args.per_device_eval_batch_size
         start = time.perf_counter()
         model = self.model_wrapped if self.is_deepspeed_enabled or self.is_fsdp_enabled else self.model
+        hidden = self.args.disable_tqdm or not self.is_world_process_zero()
+        bar = tqdm(total=len(questions), desc=prefix, unit=" questions", leave=False, disable=hidden)
         scoring = Scoring(
             self.collator,
             batch_size=batch_size,
@@ -200,8 +203,10 @@ class McqTrainer(Trainer):
             world=self.args.world_size,
             gather=gather_object if self.args.world_size > 1 else list,
             precision=self.accelerator.autocast,
+            progress=lambda done: bar.update(min(done * self.args.world_size, len(questions) - bar.n)),
         )
-        scores = score_questions(model, questions, scoring)
+        with bar:
+            scores = score_questions(model, questions, scoring)
         seconds = time.perf_counter() - start
         steps = -(-len(questions) // (batch_size * self.args.world_size))
         return as_predictions(questions.questions, scores), {
