@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtuner.metrics import accuracy, floors, map_at_k, rank_of_answer
+from llmtuner.metrics import accuracy, floors, map_at_k, mrr, nll, rank_of_answer
 
 small_scores = st.lists(st.integers(-2, 2), min_size=2, max_size=6)
 
@@ -72,3 +72,19 @@ def test_nan_is_refused_rather_than_ranked_last():
 def test_no_questions_have_no_score():
     with pytest.raises(ValueError, match="no questions"):
         accuracy([], [])
+
+
+def test_mrr_counts_every_place_and_ties_at_their_expected_value():
+    scores = [[3.0, 2.0, 1.0, 0.0], [0.0, 0.0], [1.0, 5.0, 5.0]]
+    assert mrr(scores, [3, 1, 2]) == pytest.approx((1 / 4 + (1 + 1 / 2) / 2 + (1 + 1 / 2) / 2) / 3)
+
+
+def test_nll_is_torchs_cross_entropy_over_ragged_options():
+    import torch
+
+    scores, answers = [[3.0, -2.0, 1.5], [0.25, 0.5], [700.0, -700.0]], [2, 0, 1]
+    expected = [
+        torch.nn.functional.cross_entropy(torch.tensor([s], dtype=torch.float64), torch.tensor([a])).item()
+        for s, a in zip(scores, answers, strict=True)
+    ]
+    assert nll(scores, answers) == pytest.approx(sum(expected) / 3)
