@@ -25,7 +25,7 @@ check: setup ## ruff (lint and format), mypy over src and patches, and the tests
 	@$(BIN)/python -m pytest tests/house
 
 test: check ## check, then every test
-	@$(BIN)/python -m pytest tests --ignore=tests/house
+	@$(BIN)/python -m pytest tests --ignore=tests/house -n 2 --dist loadfile
 
 bench: setup ## the benchmarks that need no GPU, results in benchmarks/results
 	@$(BIN)/python benchmarks/data.py

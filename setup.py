@@ -31,7 +31,8 @@ RUNTIME = [
     "nltk",
     "rouge-chinese",
 ]
-TEST = ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML"]
+TEST = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML"]
+BENCH = ["lm_eval==0.4.13"]  # a rival in benchmarks/peers.py
 
 setup(
     name="llmtuner-science",
@@ -42,5 +43,5 @@ setup(
     packages=[*find_packages("src"), *find_packages(include=["patches", "patches.*"])],
     package_dir={"": "src", "patches": "patches"},
     install_requires=RUNTIME,
-    extras_require={"test": TEST},
+    extras_require={"test": TEST, "bench": BENCH},
 )
