@@ -49,14 +49,20 @@ def prepare(model: Any, model_args: Any, finetuning_args: Any, settings: McqSett
     """
     from llamafactory.model.model_utils.misc import find_all_linear_modules
 
-    from llmtuner.mcq.checkpoint import check_head, load_head
+    from llmtuner.mcq.checkpoint import check_head, load_head, require_safetensors
     from llmtuner.mcq.model import HEAD, attach_head
     from llmtuner.mcq.settings import read_settings
 
     if finetuning_args.finetuning_type in ADAPTERS and finetuning_args.lora_target == ["all"]:
-        # Named before the head is there: no layer of it may get an adapter.
-        finetuning_args.lora_target = sorted(find_all_linear_modules(model, finetuning_args.freeze_vision_tower))
+        # Named before the head is there: no layer of it may get an adapter. Nor may the language-model head, which
+        # upstream knows by one name only.
+        found = set(find_all_linear_modules(model, finetuning_args.freeze_vision_tower))
+        if model.can_generate():
+            found -= {_name_of(model, model.get_output_embeddings())}
+        finetuning_args.lora_target = sorted(found)
     attach_head(model, settings)
+    for adapter in model_args.adapter_name_or_path or []:
+        require_safetensors(adapter)
     if settings.head == "letter":
         return
     if read_settings(model_args.model_name_or_path) is not None:

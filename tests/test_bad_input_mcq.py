@@ -39,6 +39,10 @@ def run(tiny_llama, tmp_path, capsys, monkeypatch):
     [
         (("--mcq_head", "liner"), "known: linear, letter"),
         (("--mcq_layout", "packed"), "known: shared_prefix, per_option, joint"),
+        (("--mcq_pooling", "first"), "whose first token has seen no option"),
+        (("--early_stopping_steps", "2"), "--early_stopping_steps needs"),
+        (("--auto_find_batch_size",), "--auto_find_batch_size does not go with"),
+        (("--dataloader_drop_last",), "--dataloader_drop_last does not go with"),
         (("--mcq_pooling", "max"), "known: auto, last, first, mean, option"),
         (("--mcq_loss", "hinge"), "known: cross_entropy"),
         (("--mcq_head", "letter", "--mcq_layout", "per_option"), "it takes joint"),
@@ -147,6 +151,23 @@ def test_a_checkpoint_of_another_head_is_not_gone_on_from(tiny_llama, tmp_path, 
     words += ["--template", "llama2", "--output_dir", str(tmp_path / "out")]
     assert main(words) == 2
     assert "it is no checkpoint of --stage mcq" in capsys.readouterr().err
-    write_settings(McqSettings(pooling="mean"), checkpoint)
-    assert main(words) == 2
-    assert "trained with pooling mean, and this run has last" in capsys.readouterr().err
+    for stored, said in (
+        (McqSettings(pooling="mean"), "pooling mean, and this run has last"),
+        (McqSettings(layout="joint"), "layout joint, and this run has shared_prefix or per_option"),
+        (McqSettings(prompt={"template": "mistral"}), "template mistral, and this run has llama2"),
+        (McqSettings(merged_adapters=("a",)), "merged adapters a, and this run has none"),
+    ):
+        write_settings(stored, checkpoint)
+        assert main(words) == 2
+        assert f"trained with {said}" in capsys.readouterr().err
+
+
+def test_a_best_metric_that_is_never_reported_is_refused_before_training(run, tmp_path):
+    held = tmp_path / "held.jsonl"
+    held.write_text(json.dumps(QUESTION) + "\n")
+    best = ("--load_best_model_at_end", "true", "--eval_strategy", "epoch", "--save_strategy", "epoch")
+    metric = ("--metric_for_best_model", "map@3")
+    assert "held.jsonl_map@3" in run(
+        *best, *metric, "--eval_dataset", f"{held},llmscience_demo", "--eval_on_each_dataset", "true"
+    )
+    assert "there are map@3, accuracy" in run(*best, "--metric_for_best_model", "f1", "--eval_dataset", str(held))

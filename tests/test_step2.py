@@ -429,16 +429,78 @@ def test_an_encoder_trains_and_comes_back(tuning, tiny_bert, tmp_path, capsys):
         assert not any("pooler" in name for name in weights), "no score depends on it"
 
 
-# ---- models and heads that do not fit
+# ---- other families
 
 
-def test_a_model_that_cannot_share_a_prefix_says_so_and_goes_on(tiny_llama, tmp_path, capsys):
+@pytest.fixture
+def family(tiny_llama, tmp_path):
+    """Make a random model of another family with the tiny tokenizer."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
-    shape = AutoConfig.for_model("bloom", vocab_size=len(tokenizer), hidden_size=32, n_layer=2, n_head=4)
-    AutoModelForCausalLM.from_config(shape).save_pretrained(tmp_path / "bloom")
-    tokenizer.save_pretrained(tmp_path / "bloom")
+
+    def make(name: str, **shape) -> Path:
+        folder = tmp_path / name
+        torch.manual_seed(0)
+        sizes = {"vocab_size": len(tokenizer), "hidden_size": 32, "max_position_embeddings": 1024, **shape}
+        AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **sizes)).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+SMALL = {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+FAMILIES = {
+    "gpt_neox": SMALL,  # its language-model head is called embed_out, and was given an adapter
+    "mistral": {**SMALL, "num_key_value_heads": 2, "sliding_window": 16},
+    "qwen2": {**SMALL, "num_key_value_heads": 2, "tie_word_embeddings": True},
+    "gemma2": {**SMALL, "num_key_value_heads": 2, "head_dim": 8, "attn_logit_softcapping": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_families_train_and_predict_alike_in_both_layouts_and_in_python(name, family, tmp_path):
+    from support import DEMO
+
+    model = family(name, **FAMILIES[name])
+    trained = tmp_path / "trained"
+    assert main(train_command(model, trained, *QUICK, "--flash_attn", "sdpa")) == 0
+    for layout in ("shared_prefix", "per_option"):
+        assert main(predict_command(model, tmp_path / layout, "--mcq_layout", layout, adapter=trained)) == 0
+    packed, single = probabilities(tmp_path / "shared_prefix"), probabilities(tmp_path / "per_option")
+    torch.testing.assert_close(packed, single, atol=1e-5, rtol=0)
+    found = load_scorer(trained).score(read_questions(DEMO, purpose="predict").questions)
+    torch.testing.assert_close(torch.tensor([p.probabilities for p in found]).float(), packed, atol=1e-5, rtol=0)
+
+
+# ---- models and heads that do not fit
+
+
+def test_a_template_of_another_vocabulary_is_refused(tiny_llama, tmp_path, capsys):
+    command = [word if word != "llama2" else "qwen" for word in train_command(tiny_llama, tmp_path / "out", *QUICK)]
+    assert main(command) == 2
+    assert "add --resize_vocab true" in capsys.readouterr().err
+    assert main([*command, "--resize_vocab", "true"]) == 0
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_a_checkpoint_without_its_head_is_not_gone_on_from(tuning, tiny_llama, tmp_path, capsys):
+    """transformers only warns of missing weights: the run went on with a fresh head."""
+    from safetensors.torch import save_file
+
+    out = tmp_path / "out"
+    command = train_command(tiny_llama, out, *QUICK, "--finetuning_type", tuning, "--save_steps", "3")
+    assert main([*command, "--max_steps", "3"]) == 0
+    path = out / "checkpoint-3" / ("adapter_model.safetensors" if tuning == "lora" else "model.safetensors")
+    kept = {name: tensor for name, tensor in load_file(path).items() if "mcq_head" not in name}
+    save_file(kept, path, metadata={"format": "pt"})
+    assert main([*command, "--resume_from_checkpoint", str(out / "checkpoint-3")]) == 2
+    assert "have no head" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_share_a_prefix_says_so_and_goes_on(family, tmp_path, capsys):
+    family("bloom", n_layer=2, n_head=4)
     out = tmp_path / "out"
     more = (*QUICK, "--do_predict", "--eval_dataset", "llmscience_demo")
     assert main(train_command(tmp_path / "bloom", out, *more)) == 0

@@ -101,6 +101,7 @@ def with_options_counted(settings: McqSettings, questions: Sequence[Question], *
 
 def encode_set(
     questions: Sequence[Question],
+    name: str,
     encoder: Encoder,
     data_args: Any,
     *,
@@ -109,6 +110,9 @@ def encode_set(
     shuffle_seed: int | None = None,
 ) -> QuestionSet:
     """Questions with tokens; those of a training that are too long stop it, or are left out by --mcq_drop_long.
+
+    Args:
+        name: of the data set, for what is said of it.
 
     Raises:
         DataError: questions are too long, or none is left.
@@ -124,5 +128,5 @@ def encode_set(
             raise DataError(f"--mcq_drop_long leaves no question of {len(questions)}; raise --cutoff_len")
         encoded = QuestionSet(kept, encoder, shuffle_seed=shuffle_seed)
     for line in report.lines(training=training) if speaks else ():
-        logger.warning(line)
+        logger.warning("%s: %s", name, line)
     return encoded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from llmtuner.data.option import OptionTokens
@@ -18,7 +19,6 @@ from patches.option_head import WANTED
 
 logger = logging.getLogger("llmtuner.mcq")
 PACKAGES = ("torch", "transformers", "peft", "llamafactory", "llmtuner-science")
-COUNT_FROM_PADDING = ("roberta", "camembert", "mpnet", "longformer", "data2vec", "ibert", "esm", "xmod", "luke")
 FLAGS = ("mcq_head", "mcq_layout", "mcq_pooling", "mcq_loss")
 
 
@@ -50,12 +50,13 @@ def make_plan(model_args: Any, finetuning_args: Any, *, training: bool) -> tuple
         model_args.adapter_name_or_path or [],
         {name: getattr(finetuning_args, name) for name in FLAGS if getattr(finetuning_args, name) is not None},
         training=training,
+        new_adapter=finetuning_args.create_new_adapter,
         kind=model_kind(config.to_dict()),
     )
-    if len(plan.adapters) > 1 or plan.merge:
+    if len(plan.adapters) > 1 or plan.merge_all:
         _refuse_merging(model_args)
     model_args.adapter_name_or_path = list(plan.adapters) or None
-    finetuning_args.create_new_adapter = finetuning_args.create_new_adapter or plan.merge
+    finetuning_args.create_new_adapter = plan.merge_all
     return plan, config
 
 
@@ -76,6 +77,8 @@ def make_reader(plan: Plan, config: Any, model_args: Any, data_args: Any) -> Rea
     from llamafactory.data import get_template_and_fix_tokenizer
     from llamafactory.model import load_tokenizer
 
+    from llmtuner.mcq.model import position_limit
+
     settings = plan.settings
     pairs, joint = settings.kind == "encoder", settings.layout == "joint"
     template, limit = None, data_args.cutoff_len
@@ -83,7 +86,7 @@ def make_reader(plan: Plan, config: Any, model_args: Any, data_args: Any) -> Rea
         raise UserError(f"--cutoff_len {limit}: a number of tokens is needed")
     tokenizer = load_tokenizer(model_args)["tokenizer"]
     if pairs:
-        limit = min(limit, _positions(config, tokenizer))
+        limit = min(limit, position_limit(config, tokenizer))
         if limit < data_args.cutoff_len:
             logger.info("cutoff_len: %d tokens, the most that this encoder reads", limit)
     else:
@@ -94,14 +97,6 @@ def make_reader(plan: Plan, config: Any, model_args: Any, data_args: Any) -> Rea
     return Reader(tokenizer, encoder, None if pairs else data_args.template)
 
 
-def _positions(config: Any, tokenizer: Any) -> int:
-    """Tokens that an encoder has positions for; RoBERTa and its kin count from behind the padding token's number."""
-    known = getattr(config, "max_position_embeddings", None) or 512
-    if any(family in config.model_type for family in COUNT_FROM_PADDING):
-        known -= (config.pad_token_id or 0) + 1
-    return min(known, tokenizer.model_max_length)
-
-
 def complete(settings: McqSettings, reader: Reader, config: Any) -> McqSettings:
     """Settings as they are saved: with the prompt's form, the base model's shape, and versions."""
     from llmtuner.mcq.checkpoint import describe_base
@@ -109,7 +104,9 @@ def complete(settings: McqSettings, reader: Reader, config: Any) -> McqSettings:
     # A letter head takes any number of options, a joint linear head its own.
     counts = range(MIN_OPTIONS, MAX_OPTIONS + 1) if settings.num_options is None else (settings.num_options,)
     form = store_form(reader.encoder, reader.template_name, counts)
-    return settings.with_(prompt=form, base=describe_base(config), versions=_versions())
+    return settings.with_(
+        prompt=form, cutoff_len=reader.encoder.cutoff_len, base=describe_base(config), versions=_versions()
+    )
 
 
 def _versions() -> dict[str, str]:
@@ -138,13 +135,50 @@ def load(plan: Plan, reader: Reader, config: Any, model_args: Any, finetuning_ar
     try:
         if plan.settings.kind == "encoder":
             return load_encoder(model_args, finetuning_args, plan.settings, training)
-        return load_model(reader.tokenizer, model_args, finetuning_args, training)
+        model = load_model(reader.tokenizer, model_args, finetuning_args, training)
+    except ValueError as error:
+        if "arget module" not in str(error):  # peft's way to say that it knows no module by such a name
+            raise
+        raise UserError(f"--lora_target does not fit this model: {error}") from error
     except RuntimeError as error:
         if "size mismatch" not in str(error):
             raise
         adapters = ", ".join(plan.adapters)
         first = next(line.strip() for line in str(error).splitlines() if "size mismatch" in line)
         raise UserError(f"{adapters} does not fit {model_args.model_name_or_path}: {first}") from error
+    _check_vocabulary(model, reader)
+    return model
+
+
+def _check_vocabulary(model: Any, reader: Reader) -> None:
+    """Refuse a template whose tokens the model has no embeddings for."""
+    from llmtuner.mcq.model import unwrap
+
+    rows = unwrap(model).get_input_embeddings().num_embeddings
+    largest = max(
+        (part for skeleton in reader.encoder.skeletons.values() for part in skeleton.prompt if isinstance(part, int)),
+        default=0,
+    )
+    if largest >= rows:
+        raise UserError(
+            f"--template {reader.template_name} uses token {largest}, and this model has embeddings for {rows} tokens; "
+            "add --resize_vocab true, or name the template that the model was made for"
+        )
+
+
+def check_resumed_head(model: Any, checkpoint: str) -> None:
+    """Refuse a checkpoint without the head, which would go on as a fresh one.
+
+    Raises:
+        UserError: it is missing, or of another shape.
+    """
+    from llmtuner.mcq.checkpoint import check_head
+    from llmtuner.mcq.model import HEAD, unwrap
+
+    head = getattr(unwrap(model), HEAD, None)
+    head = getattr(head, "original_module", head)  # peft's wrapper keeps the fresh one beside
+    if head is not None and any(Path(checkpoint).glob("*.safetensors")):  # sharded ones are in a format of their own
+        check_head(checkpoint, head)
 
 
 def settle_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionSet, *, asked: bool) -> McqSettings:
@@ -156,15 +190,18 @@ def settle_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionSet
     Raises:
         UserError: it was named, and the model cannot.
     """
-    from llmtuner.mcq.attention import choose_attention
+    from llmtuner.mcq.attention import choose_attention, keep_soft_cap
     from llmtuner.mcq.check import CHECKED, packing_defect
     from llmtuner.mcq.model import unwrap
 
     settings = plan.settings
+    if settings.kind == "encoder":
+        return settings
+    notices = [keep_soft_cap(unwrap(model))]
     if settings.layout != "shared_prefix":
         return settings
-    notice = choose_attention(unwrap(model))
-    if notice:
+    notices.append(choose_attention(unwrap(model)))
+    for notice in filter(None, notices):
         logger.info(notice)
     if _is_sharded(model):
         logger.info("layout: shared_prefix, not compared with per_option, since the model's weights are sharded")

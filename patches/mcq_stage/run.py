@@ -14,12 +14,14 @@ from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.finite import FiniteGuard
 from llmtuner.mcq.predict import figures, floors_of
 from llmtuner.mcq.questions import QuestionSet
+from llmtuner.mcq.settings import McqSettings
 from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.report.summary import print_scores
 from patches.mcq_stage.data import RunQuestions, encode_set, read_run_questions, with_options_counted
-from patches.mcq_stage.model import complete, load, make_plan, make_reader, settle_layout
+from patches.mcq_stage.model import check_resumed_head, complete, load, make_plan, make_reader, settle_layout
 
 logger = logging.getLogger("llmtuner.mcq")
+REPORTED = ("map@3", "accuracy", "mrr", "nll", "loss")  # of each evaluation
 
 
 def run_mcq(argv: list[str]) -> None:
@@ -43,14 +45,19 @@ def _run(argv: list[str]) -> None:
         training_args.greater_is_better = False  # transformers knows of "loss" only that less is better
     speaks, training = training_args.should_log, training_args.do_train
     questions = read_run_questions(data_args, training_args)
+    if training:
+        _check_best_metric(training_args, finetuning_args, [*questions.evaluate], each=data_args.eval_on_each_dataset)
     plan, config = make_plan(model_args, finetuning_args, training=training)
     new = plan.source is None
     plan = replace(plan, settings=with_options_counted(plan.settings, questions.everything, new=new))
+    _refuse_shuffling(finetuning_args, plan.settings, training=training)
     for notice in plan.notices if speaks else ():
         logger.info(notice)
     reader = make_reader(plan, config, model_args, data_args)
     train_set, eval_sets = _encode(questions, reader.encoder, data_args, training_args, finetuning_args)
     model = load(plan, reader, config, model_args, finetuning_args, training=training)
+    if training and training_args.resume_from_checkpoint:
+        check_resumed_head(model, training_args.resume_from_checkpoint)
     first = train_set or next(iter(eval_sets.values()))
     asked = finetuning_args.mcq_layout == "shared_prefix"
     settings = settle_layout(model, plan, reader, first, asked=asked)
@@ -93,13 +100,34 @@ def _refuse_unusable(model_args: Any, training_args: Any, finetuning_args: Any) 
         raise UserError(f"--mcq_tokens_per_batch {finetuning_args.mcq_tokens_per_batch}: a number of tokens is needed")
     if finetuning_args.head_learning_rate is not None and not finetuning_args.head_learning_rate > 0:
         raise UserError(f"--head_learning_rate {finetuning_args.head_learning_rate}: a number above 0 is needed")
-    if finetuning_args.mcq_shuffle_options and training_args.do_train:
-        head, layout = finetuning_args.mcq_head, finetuning_args.mcq_layout
-        if head != "letter" and layout != "joint":
-            raise UserError(
-                "--mcq_shuffle_options is for joint prompts (--mcq_head letter, or --mcq_layout joint); elsewhere the "
-                "order of the options changes no score: leave the flag out"
-            )
+    for flag, found, why in (
+        ("auto_find_batch_size", training_args.auto_find_batch_size, "set a batch size, or --mcq_tokens_per_batch"),
+        ("dataloader_drop_last", training_args.dataloader_drop_last, "every question counts once an epoch"),
+        ("disable_shuffling", finetuning_args.disable_shuffling, "each epoch has an order of its own"),
+    ):
+        if found:
+            raise UserError(f"--{flag} does not go with --stage mcq: {why}; leave the flag out")
+
+
+def _refuse_shuffling(finetuning_args: Any, settings: McqSettings, *, training: bool) -> None:
+    if finetuning_args.mcq_shuffle_options and training and settings.layout != "joint":
+        raise UserError(
+            "--mcq_shuffle_options is for joint prompts (--mcq_head letter, or --mcq_layout joint); elsewhere the "
+            "order of the options changes no score: leave the flag out"
+        )
+
+
+def _check_best_metric(training_args: Any, finetuning_args: Any, names: list[str], *, each: bool) -> None:
+    """Refuse a metric that no evaluation will report, before hours of training lead up to it."""
+    prefixes = [f"{name}_" for name in names] if each else [""]
+    reported = [f"{prefix}{metric}" for prefix in prefixes for metric in REPORTED]
+    metric = training_args.metric_for_best_model
+    if finetuning_args.early_stopping_steps is not None and metric is None:
+        raise UserError(
+            "--early_stopping_steps needs --load_best_model_at_end true and --metric_for_best_model, for example map@3"
+        )
+    if metric is not None and metric.removeprefix("eval_") not in reported:
+        raise UserError(f"--metric_for_best_model {metric}: no evaluation reports it; there are {', '.join(reported)}")
 
 
 def _encode(
@@ -109,9 +137,10 @@ def _encode(
     seed = training_args.seed if finetuning_args.mcq_shuffle_options else None
     train_set = None
     if questions.train:
-        train_set = encode_set(questions.train, encoder, data_args, training=True, speaks=speaks, shuffle_seed=seed)
+        more = {"training": True, "speaks": speaks, "shuffle_seed": seed}
+        train_set = encode_set(questions.train, "training", encoder, data_args, **more)
     return train_set, {
-        name: encode_set(part, encoder, data_args, training=False, speaks=speaks)
+        name: encode_set(part, name, encoder, data_args, training=False, speaks=speaks)
         for name, part in questions.evaluate.items()
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,7 @@ def test_what_is_not_given_is_chosen(kind, given, chosen):
         ("causal", {"head": "letter", "layout": "shared_prefix"}, "it takes joint"),
         ("causal", {"head": "letter", "pooling": "last"}, "pools nothing"),
         ("causal", {"layout": "joint", "pooling": "option"}, "it takes last, mean"),
+        ("causal", {"pooling": "first"}, "whose first token has seen no option"),
         ("encoder", {"head": "letter"}, "is an encoder"),
         ("encoder", {"layout": "shared_prefix"}, "every token of the question sees the option"),
         ("encoder", {"layout": "joint"}, "encoders take per_option"),
@@ -151,3 +153,51 @@ def test_settings_of_another_kind_of_model_are_refused(tmp_path):
     write_settings(McqSettings(kind="encoder", layout="per_option"), tmp_path)
     with pytest.raises(UserError, match="kind encoder"):
         plan_run(model_folder(tmp_path / "model"), [str(tmp_path)], {}, training=False)
+
+
+@pytest.fixture
+def stacked(tmp_path):
+    """A model, an adapter of stage sft, and one of stage mcq that was trained on top of it."""
+    model = model_folder(tmp_path / "model")
+    (tmp_path / "sft").mkdir()
+    plan = plan_run(model, [str(tmp_path / "sft")], {}, training=True)
+    assert plan.merge_all
+    (tmp_path / "mcq").mkdir()
+    write_settings(plan.settings, tmp_path / "mcq")
+    return model, str(tmp_path / "sft"), str(tmp_path / "mcq")
+
+
+def test_an_adapter_below_is_found_once_however_it_is_spelt(stacked, monkeypatch):
+    """Given by another path, it was merged twice, and every score was another."""
+    model, sft, mcq = stacked
+    monkeypatch.chdir(Path(sft).parent)
+    for given, wanted in (([mcq], (sft, mcq)), (["./sft", mcq], ("./sft", mcq)), (["sft", "mcq"], ("sft", "mcq"))):
+        assert plan_run(model, given, {}, training=False).adapters == wanted
+
+
+def test_moved_folders_can_be_named_where_they_are(stacked):
+    model, sft, mcq = stacked
+    moved = Path(sft).rename(Path(sft).parent / "moved")
+    with pytest.raises(UserError, match="wherever they are now"):
+        plan_run(model, [mcq], {}, training=False)
+    assert plan_run(model, [str(moved), mcq], {}, training=False).adapters == (str(moved), mcq)
+
+
+@pytest.mark.parametrize(
+    ("given", "new_adapter", "merged"),
+    [(("mcq",), False, ("sft",)), (("mcq",), True, ("sft", "mcq")), (("sft", "mcq"), False, ("sft",))],
+)
+def test_what_is_merged_below_a_training_is_remembered(stacked, given, new_adapter, merged):
+    """Prediction with the new adapter alone left the others out, without a word."""
+    model, sft, mcq = stacked
+    paths = {"sft": sft, "mcq": mcq}
+    plan = plan_run(model, [paths[name] for name in given], {}, training=True, new_adapter=new_adapter)
+    assert plan.settings.merged_adapters == tuple(paths[name] for name in merged)
+    assert plan.merge_all == new_adapter
+
+
+def test_letters_go_on_with_an_sft_adapter_unless_a_new_one_is_asked_for(stacked):
+    model, sft, _ = stacked
+    letters = {"mcq_head": "letter"}
+    assert plan_run(model, [sft], letters, training=True).settings.merged_adapters == ()
+    assert plan_run(model, [sft], letters, training=True, new_adapter=True).settings.merged_adapters == (sft,)

@@ -29,11 +29,14 @@ def check_mcq(flags: Flags, adapters: list[str]) -> None:
     if not Path(model).is_dir():
         return  # a name on the hub: the stage asks the same once its configuration is here
     given_settings = {name: value for name in SETTINGS if (value := flags.get(name)) is not None}
-    plan = plan_run(model, adapters, given_settings, training=flags.is_true("do_train"))
+    new_adapter = flags.is_true("create_new_adapter")
+    plan = plan_run(model, adapters, given_settings, training=flags.is_true("do_train"), new_adapter=new_adapter)
     _settle_template(flags, plan)
+    if plan.settings.cutoff_len is not None and "cutoff_len" not in flags:
+        flags.set("cutoff_len", str(plan.settings.cutoff_len))
     checkpoint = flags.get("resume_from_checkpoint")
     if flags.is_true("do_train") and checkpoint is not None:
-        _check_checkpoint(checkpoint, plan.settings)
+        _check_checkpoint(checkpoint, plan.settings, flags.get("template"))
 
 
 def _settle_template(flags: Flags, plan: Plan) -> None:
@@ -43,28 +46,45 @@ def _settle_template(flags: Flags, plan: Plan) -> None:
             flags.remove("template")
             say([f"--template {given} is left out: an encoder reads pairs of texts, without a chat template"])
         return
-    stored = plan.settings.prompt.get("template")
-    if stored is None:
+    if plan.source is None:
         return
+    stored = plan.settings.prompt.get("template")
     if given not in (None, stored):
         raise UserError(
-            f"--template {given} contradicts {Path(plan.source or '') / CONFIG_NAME}, which says {stored}; leave the "
-            "flag out"
+            f"--template {given} contradicts {Path(plan.source) / CONFIG_NAME}, which says {stored or 'none'}; leave "
+            "the flag out"
         )
-    flags.set("template", stored)
+    if stored is not None:
+        flags.set("template", stored)
 
 
-def _check_checkpoint(checkpoint: str, settings: McqSettings) -> None:
+def _check_checkpoint(checkpoint: str, settings: McqSettings, template: str | None) -> None:
     stored = read_settings(checkpoint)
     if stored is None:
         raise UserError(
             f"{checkpoint}: no {CONFIG_NAME} in it, so it is no checkpoint of --stage mcq; pass another --output_dir, "
             "or --overwrite_output_dir to train afresh"
         )
-    for name in ("head", "pooling", "loss", "kind"):
-        before, now = getattr(stored, name), getattr(settings, name)
+    before_and_now = [_comparable(stored), _comparable(settings)]
+    before_and_now[0]["template"] = stored.prompt.get("template")
+    before_and_now[1]["template"] = template if settings.kind == "causal" else None
+    for name, before in before_and_now[0].items():
+        now = before_and_now[1][name]
         if before != now:
             raise UserError(
                 f"{checkpoint} was trained with {name} {before}, and this run has {now}; give the flag that it was "
                 "trained with, or pass --overwrite_output_dir to train afresh"
             )
+
+
+def _comparable(settings: McqSettings) -> dict[str, str | None]:
+    """What must not change within a training."""
+    return {
+        "kind": settings.kind,
+        "head": settings.head,
+        "pooling": settings.pooling,
+        "loss": settings.loss,
+        # shared_prefix and per_option are the same to a model; a joint prompt is another text.
+        "layout": "joint" if settings.layout == "joint" else "shared_prefix or per_option",
+        "merged adapters": ", ".join(settings.merged_adapters) or "none",
+    }

@@ -10,6 +10,7 @@ from typing import Any
 from llmtuner.data.fields import Skeleton, SkeletonPart, Template, build_skeleton, cut_to_fit, encode_fields
 from llmtuner.data.prompt import Field, build_pieces, compose_joint
 from llmtuner.data.question import LETTERS, Question
+from llmtuner.errors import UserError
 
 CONTEXT, QUESTION = Field("context"), Field("question")
 
@@ -66,7 +67,7 @@ class JointEncoder:
             self._skeleton(count, with_context, None)
             try:
                 self.letter_tokens(count)
-            except ValueError:  # said when a question with so many options comes
+            except UserError:  # said when a question with so many options comes
                 return
 
     def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> JointTokens:
@@ -104,7 +105,7 @@ class JointEncoder:
         """Ids shared by all letters' answers, and for each letter the first id at which they differ.
 
         Raises:
-            ValueError: the tokenizer gives two letters the same token there.
+            UserError: the tokenizer gives two letters the same token there.
         """
         if num_options not in self.letters:
             letters = LETTERS[:num_options]
@@ -120,7 +121,7 @@ class JointEncoder:
                 shared += 1
             choices = [sequence[shared] if shared < len(sequence) else None for sequence in sequences]
             if len(set(choices)) < num_options or None in choices:
-                raise ValueError(
+                raise UserError(
                     f"the tokenizer does not tell the letters {letters} apart by one token "
                     f"(ids {encoded}); letters cannot be scored with this model"
                 )

@@ -8,6 +8,7 @@ from llmtuner.data.fields import Skeleton, SkeletonPart
 from llmtuner.data.option import OptionEncoder
 from llmtuner.data.prompt import Field
 from llmtuner.data.question import Question
+from llmtuner.errors import UserError
 
 
 @dataclass
@@ -26,11 +27,14 @@ class PairEncoder(OptionEncoder):
                 parts.append(token)
             elif not parts or parts[-1] is not None:
                 parts.append(None)
-        first, second = (place for place, part in enumerate(parts) if part is None)
+        texts = [place for place, part in enumerate(parts) if part is None]
+        if len(texts) != 2:
+            raise UserError("this tokenizer puts nothing between the two texts of a pair, so no encoder can tell them")
+        first, second = texts
         opening, joint, closing = parts[:first], parts[first + 1 : second], parts[second + 1 :]
         for with_context in (False, True):
-            texts = [Field("context"), Field("question")] if with_context else [Field("question")]
-            prompt = tuple(part for part in (*opening, *texts, *joint) if part is not None)
+            asked = [Field("context"), Field("question")] if with_context else [Field("question")]
+            prompt = tuple(part for part in (*opening, *asked, *joint) if part is not None)
             response = tuple(part for part in (Field("option"), *closing) if part is not None)
             self.skeletons.setdefault(with_context, Skeleton(prompt, response))
 

@@ -109,7 +109,7 @@ def split_attention(
     Shapes: query ``[B, H, T, D]``, key and value ``[B, H or fewer, T, D]``, mask ``[B, 1, T - S, T]`` -> ``[B, T, H,
     D]``.
     """
-    if attention_mask is None or attention_mask.shape[-2] == 1:
+    if attention_mask is None or query.shape[2] == 1:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
     settings.pop("is_causal", None)
     shared = query.shape[2] - attention_mask.shape[-2]
@@ -127,16 +127,22 @@ AttentionInterface.register(SPLIT, split_attention)
 AttentionMaskInterface.register(SPLIT, sdpa_mask)  # for rows that are not packed
 
 
-def choose_attention(model: Any) -> str:
-    """Set the attention that packed rows need on a causal model; return a line to say, or "".
+def keep_soft_cap(model: Any) -> str:
+    """Compute soft-capped attention (Gemma2) as eager, for any layout; return a line to say, or "".
 
-    Soft-capped scores (Gemma2) are computed by eager attention only: sdpa leaves the cap out, in any layout.
+    sdpa leaves the cap out without a word, in all layouts alike, so that comparing them shows nothing.
     """
     config = model.config
+    if getattr(config, "attn_logit_softcapping", None) is None or config._attn_implementation == "eager":
+        return ""
+    model.set_attn_implementation("eager")
+    return "attention: eager, since sdpa would leave out this model's soft-capping"
+
+
+def choose_attention(model: Any) -> str:
+    """Set the attention that packed rows need on a causal model; return a line to say, or ""."""
+    config = model.config
     before = config._attn_implementation
-    if getattr(config, "attn_logit_softcapping", None) is not None:
-        model.set_attn_implementation("eager")
-        return "" if before == "eager" else "attention: eager, since sdpa would leave out this model's soft-capping"
     if before == "eager":
         return ""
     if getattr(model, "_supports_attention_backend", False):

@@ -53,6 +53,18 @@ def check_head(folder: str | Path, head: torch.nn.Module) -> dict[str, torch.Ten
     return stored
 
 
+def require_safetensors(adapter: str | Path) -> None:
+    """Refuse an adapter's folder with weights as pickle only, which peft would read: a pickle can run code.
+
+    Raises:
+        UserError: it has no safetensors file.
+    """
+    if Path(adapter).is_dir() and not any(Path(adapter).glob("*.safetensors")):
+        raise UserError(
+            f"{adapter}: no weights as safetensors; convert them once with: python scripts/to_safetensors.py {adapter}"
+        )
+
+
 def load_head(model: Any, folder: str | Path) -> None:
     """Give a model's attached head the weights of a folder.
 

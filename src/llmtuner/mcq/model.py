@@ -23,6 +23,8 @@ from llmtuner.mcq.pooling import pool
 from llmtuner.mcq.settings import McqSettings
 
 HEAD = "mcq_head"
+# Families that count positions from behind the padding token's number.
+_FROM_PADDING = ("roberta", "camembert", "mpnet", "longformer", "data2vec", "ibert", "esm", "xmod", "luke")
 
 
 @dataclass
@@ -52,6 +54,14 @@ def attach_head(model: Any, settings: McqSettings) -> Any:
 def text_config(model: Any) -> Any:
     """The configuration of the language model, also inside a composite one."""
     return model.config.get_text_config()
+
+
+def position_limit(config: Any, tokenizer: Any) -> int:
+    """Tokens that an encoder has positions for."""
+    known = getattr(config, "max_position_embeddings", None) or 512
+    if any(family in config.model_type for family in _FROM_PADDING):
+        known -= (config.pad_token_id or 0) + 1
+    return min(known, tokenizer.model_max_length)
 
 
 def unwrap(model: Any) -> Any:

@@ -19,16 +19,17 @@ class Plan:
     """The settings of a run, and what was decided on the way.
 
     Args:
+        settings: as they will be saved, but for what only the data and the model tell.
         source: the folder that the settings are from; None where they are from flags.
         adapters: all adapters in the order in which they are put on the base model.
-        merge: whether the given adapters are merged into the base model before a new head is trained.
+        merge_all: whether all of them are merged into the base model before a new adapter is trained.
         notices: lines for the user.
     """
 
     settings: McqSettings
     source: str | None
     adapters: tuple[str, ...]
-    merge: bool
+    merge_all: bool
     notices: tuple[str, ...]
 
 
@@ -38,14 +39,16 @@ def plan_run(
     given: dict[str, str],
     *,
     training: bool,
+    new_adapter: bool = False,
     kind: Kind | None = None,
 ) -> Plan:
-    """Settle head, layout and pooling.
+    """Settle head, layout and pooling, and which adapters are merged before training.
 
     Args:
         model, adapters: folders, or names on the hub.
         given: `mcq_head`, `mcq_layout`, `mcq_pooling` and `mcq_loss`, as far as they are given.
         training: otherwise a linear head must have been trained.
+        new_adapter: whether a new adapter is asked for on top of the given ones.
         kind: of a model that is no local folder.
 
     Raises:
@@ -54,28 +57,39 @@ def plan_run(
     kind = kind or model_kind(_config(model))
     stored, source = _stored(model, adapters)
     if stored is None:
-        settings = resolve(
-            kind,
-            head=given.get("mcq_head") or "linear",
-            layout=given.get("mcq_layout"),
-            pooling=given.get("mcq_pooling") or "auto",
-            loss=given.get("mcq_loss") or "cross_entropy",
-        )
+        settings = _from_flags(kind, given)
         if not training and settings.head != "letter":
             raise UserError(_no_head(model, adapters))
-        if not adapters or not training:
-            return Plan(settings, None, tuple(adapters), False, ())
-        if settings.head == "letter" and len(adapters) == 1:
-            return Plan(settings, None, tuple(adapters), False, ())
-        notice = f"{', '.join(adapters)} merged into the base model; a fresh {settings.head} head is trained on top"
-        return Plan(settings.with_(merged_adapters=tuple(adapters)), None, tuple(adapters), True, (notice,))
-    if stored.kind != kind:
-        raise UserError(f"{source}: made for a model of kind {stored.kind}, and {model} is a model of kind {kind}")
-    settings = settle(stored, given, source)
-    if training and given.get("mcq_loss"):
-        settings = settings.with_(loss=resolve(kind, loss=given["mcq_loss"]).loss)
-    merged, notices = _merged_first(settings, adapters, source)
-    return Plan(settings, source, (*merged, *adapters), False, notices)
+        complete: tuple[str, ...] = tuple(adapters)
+        notices: tuple[str, ...] = ()
+    else:
+        if stored.kind != kind:
+            raise UserError(f"{source}: made for a model of kind {stored.kind}, and {model} is a model of kind {kind}")
+        settings = settle(stored, given, source)
+        if training and given.get("mcq_loss"):
+            settings = settings.with_(loss=resolve(kind, loss=given["mcq_loss"]).loss)
+        complete, notices = _with_those_below(settings, adapters, source)
+    if not training or not complete:
+        return Plan(settings, source or None, complete, False, notices)
+    # A fresh linear head makes a new adapter; letters and stored heads go on with the last one.
+    fresh_head = stored is None and settings.head != "letter"
+    merge_all = fresh_head or new_adapter
+    merged = complete if merge_all else complete[:-1]
+    if merge_all:
+        trained = f"a fresh {settings.head} head is" if fresh_head else "a new adapter is"
+        notices += (f"{', '.join(complete)} merged into the base model; {trained} trained on top",)
+    settings = settings.with_(merged_adapters=tuple(map(_stored_path, merged)))
+    return Plan(settings, source or None, complete, merge_all, notices)
+
+
+def _from_flags(kind: Kind, given: dict[str, str]) -> McqSettings:
+    return resolve(
+        kind,
+        head=given.get("mcq_head") or "linear",
+        layout=given.get("mcq_layout"),
+        pooling=given.get("mcq_pooling") or "auto",
+        loss=given.get("mcq_loss") or "cross_entropy",
+    )
 
 
 def _config(model: str) -> dict[str, object]:
@@ -109,17 +123,25 @@ def _no_head(model: str, adapters: Sequence[str]) -> str:
     )
 
 
-def _merged_first(
+def _stored_path(adapter: str) -> str:
+    """A folder's whole path, so that it is found from any other folder; a hub's name as it is."""
+    return str(Path(adapter).resolve()) if Path(adapter).is_dir() else adapter
+
+
+def _with_those_below(
     settings: McqSettings, adapters: Sequence[str], source: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Adapters that have to be merged before the given ones, because the head was trained on top of them."""
-    missing = [adapter for adapter in settings.merged_adapters if adapter not in adapters]
-    if not missing or source not in adapters:
-        return (), ()
-    absent = [adapter for adapter in missing if not Path(adapter).is_dir()]
+    """The given adapters, behind those that have to be merged first because this one was trained on top of them.
+
+    Where something stands in front of it already, the list is taken as complete, whatever the folders are called now.
+    """
+    below = settings.merged_adapters
+    if not below or not adapters or adapters[0] != source:
+        return tuple(adapters), ()
+    absent = [adapter for adapter in below if not Path(adapter).is_dir()]
     if absent:
         raise UserError(
-            f"{source} was trained on top of {', '.join(settings.merged_adapters)}, and {', '.join(absent)} is not "
-            f"there; pass all of them in order: --adapter_name_or_path {','.join([*missing, *adapters])}"
+            f"{source} was trained on top of {', '.join(below)}, and {', '.join(absent)} is not there; pass all of "
+            f"them in this order, wherever they are now: --adapter_name_or_path {','.join([*below, *adapters])}"
         )
-    return tuple(missing), (f"{', '.join(missing)} merged first: {source} was trained on top",)
+    return (*below, *adapters), (f"{', '.join(below)} merged first: {source} was trained on top",)

@@ -13,13 +13,13 @@ import torch
 from llmtuner.data.option import OptionTokens
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.prompt_form import make_encoder
-from llmtuner.data.question import Question
-from llmtuner.errors import UserError
-from llmtuner.mcq.attention import choose_attention
+from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS, Question
+from llmtuner.errors import DataError, UserError
+from llmtuner.mcq.attention import choose_attention, keep_soft_cap
 from llmtuner.mcq.check import CHECKED, packing_defect
-from llmtuner.mcq.checkpoint import check_base, check_head, load_head
+from llmtuner.mcq.checkpoint import check_base, check_head, load_head, require_safetensors
 from llmtuner.mcq.collate import Collator
-from llmtuner.mcq.model import HEAD, attach_head, unwrap
+from llmtuner.mcq.model import HEAD, attach_head, position_limit, unwrap
 from llmtuner.mcq.predict import Scoring, as_predictions, score_questions
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
@@ -34,16 +34,21 @@ class OptionScorer:
         model: with a trained head attached (`load_scorer` does that).
         tokenizer: the model's.
         settings: as stored with the model.
-        cutoff_len: tokens of a question at most; only the end of its context is cut.
+        cutoff_len: tokens of a question at most, as in training unless given; only the end of its context is cut.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, settings: McqSettings, *, cutoff_len: int = 2048) -> None:
+    def __init__(self, model: Any, tokenizer: Any, settings: McqSettings, *, cutoff_len: int | None = None) -> None:
         self.model, self.tokenizer, self.settings = model.eval(), tokenizer, settings
+        limit = cutoff_len or settings.cutoff_len or 2048
+        if settings.kind == "encoder":
+            limit = min(limit, position_limit(model.config, tokenizer))
+        else:
+            keep_soft_cap(unwrap(model))
         self._encoder = make_encoder(
             tokenizer,
             pairs=settings.kind == "encoder",
             joint=settings.layout == "joint",
-            cutoff_len=cutoff_len,
+            cutoff_len=limit,
             stored=settings.prompt,
         )
         self._checked = settings.layout != "shared_prefix"
@@ -61,8 +66,13 @@ class OptionScorer:
 
         Raises:
             RunError: a score is not finite.
-            DataError: an option gives no tokens, or there are other numbers of options than the head knows.
+            DataError: a question has a number of options that cannot be scored, or an option gives no tokens.
         """
+        for question in questions:
+            count, fixed = len(question.options), self.settings.num_options
+            if not MIN_OPTIONS <= count <= MAX_OPTIONS or fixed not in (None, count):
+                wanted = fixed or f"{MIN_OPTIONS} to {MAX_OPTIONS}"
+                raise DataError(f"question {question.id}: {count} options, and this model scores {wanted}")
         encoded = QuestionSet(questions, self._encoder)
         if not self._checked and questions:
             self._check(encoded)
@@ -86,7 +96,7 @@ def load_scorer(
     base_model: str | None = None,
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "auto",
-    cutoff_len: int = 2048,
+    cutoff_len: int | None = None,
     trust_remote_code: bool = False,
 ) -> OptionScorer:
     """Load what a --stage mcq training left.
@@ -128,5 +138,6 @@ def _with_weights(model: Any, folder: str | Path, settings: McqSettings, *, is_a
     if settings.head != "letter":
         check_head(folder, getattr(model, HEAD))
     for path in (*settings.merged_adapters, str(folder)):
+        require_safetensors(path)
         model = PeftModel.from_pretrained(model, path).merge_and_unload()
     return model

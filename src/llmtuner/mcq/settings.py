@@ -18,6 +18,8 @@ FORMAT = 1
 
 HEAD_LAYOUTS = {"linear": ("shared_prefix", "per_option", "joint"), "letter": ("joint",)}
 LAYOUT_NAMES = ("shared_prefix", "per_option", "joint")
+# Of a causal model, the first token's state is the same for every option: nothing could be learnt from it.
+CAUSAL_POOLINGS = ("last", "mean", "option")
 LAYOUT_POOLINGS = {
     "shared_prefix": ("last", "first", "mean", "option"),
     "per_option": ("last", "first", "mean", "option"),
@@ -49,6 +51,7 @@ class McqSettings:
         head, layout, pooling, loss: names as in the flags; `pooling` is never "auto", and "none" for the letter head.
         kind: "causal" (decoder, chat template) or "encoder" (bidirectional, pairs of texts).
         num_options: the one number of options that a joint linear head can score, else None.
+        cutoff_len: tokens of a question at most, in training; prediction keeps to it unless told otherwise.
         prompt: the prompt's form as `llmtuner.data.prompt_form` stores it.
         base: what the base model is, to notice an adapter of another one.
         merged_adapters: adapters that were merged into the base model before this one was trained.
@@ -61,6 +64,7 @@ class McqSettings:
     loss: str = "cross_entropy"
     kind: Kind = "causal"
     num_options: int | None = None
+    cutoff_len: int | None = None
     prompt: dict[str, Any] = field(default_factory=dict)
     base: dict[str, Any] = field(default_factory=dict)
     merged_adapters: tuple[str, ...] = ()
@@ -100,9 +104,12 @@ def resolve(
         return McqSettings(head, layout, "none", loss, kind)
     if pooling == "auto":
         pooling = "last" if layout == "joint" else AUTO_POOLING[kind]
-    if pooling not in LAYOUT_POOLINGS[layout]:
-        fitting = ", ".join(LAYOUT_POOLINGS[layout])
-        raise UserError(f"--mcq_pooling {pooling} does not go with --mcq_layout {layout}; it takes {fitting}")
+    poolings = [name for name in LAYOUT_POOLINGS[layout] if kind == "encoder" or name in CAUSAL_POOLINGS]
+    if pooling not in poolings:
+        reason = " of a causal model, whose first token has seen no option" if pooling == "first" else ""
+        raise UserError(
+            f"--mcq_pooling {pooling} does not go with --mcq_layout {layout}{reason}; it takes {', '.join(poolings)}"
+        )
     return McqSettings(head, layout, pooling, loss, kind)
 
 
@@ -146,8 +153,11 @@ def read_settings(folder: str | os.PathLike[str]) -> McqSettings | None:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored.pop("format") != FORMAT:
             raise UserError(f"{path}: written by a later version of this project (format {FORMAT} is known)")
-        return McqSettings(**{**stored, "merged_adapters": tuple(stored["merged_adapters"])})
-    except (ValueError, TypeError, KeyError) as error:
+        settings = McqSettings(**{**stored, "merged_adapters": tuple(stored["merged_adapters"])})
+        if settings.head not in HEAD_LAYOUTS:
+            raise UserError(f"{path}: head {settings.head!r} is not known to this version of the project")
+        return settings
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path}: damaged: {error}") from error

@@ -145,7 +145,7 @@ class McqTrainer(Trainer):
                 raise UserError("--head_learning_rate goes with the common optimizers only; leave one of the two out")
         made_here = self.optimizer is None
         optimizer = super().create_optimizer(*(() if model is None else (model,)))
-        if made_here and self._head_learning_rate is not None:
+        if made_here:  # always, so that a run can go on with the flag left out
             self._split_off_head(self.model if model is None else model, optimizer)
         return optimizer
 
@@ -157,7 +157,9 @@ class McqTrainer(Trainer):
                 continue
             group["params"] = [parameter for parameter in group["params"] if id(parameter) not in of_head]
             rest = {name: value for name, value in group.items() if name != "params"}
-            optimizer.add_param_group({**rest, "params": head, "lr": self._head_learning_rate})
+            rate = self.args.learning_rate if self._head_learning_rate is None else self._head_learning_rate
+            optimizer.add_param_group({**rest, "params": head, "lr": rate})
+        optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]
 
     # ---- evaluation
 
