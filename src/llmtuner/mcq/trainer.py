@@ -17,7 +17,7 @@ from transformers import Trainer, TrainerCallback
 
 from llmtuner.data.predictions import Prediction
 from llmtuner.errors import RunError, UserError
-from llmtuner.mcq.batches import QuestionBatches
+from llmtuner.mcq.batches import QuestionBatches, by_length
 from llmtuner.mcq.collate import Batch, Collator
 from llmtuner.mcq.layout import PADDING
 from llmtuner.mcq.losses import LOSSES
@@ -210,7 +210,9 @@ class McqTrainer(Trainer):
         with bar:
             scores = score_questions(model, questions, scoring)
         seconds = time.perf_counter() - start
-        steps = -(-len(questions) // (batch_size * self.args.world_size))
+        shapes = questions.shapes(self.collator.layout)
+        batches = by_length(shapes, batch_size=batch_size, tokens_per_batch=self._tokens_per_batch)
+        steps = -(-len(batches) // self.args.world_size)
         return as_predictions(questions.questions, scores), {
             f"{prefix}_runtime": round(seconds, 4),
             f"{prefix}_samples_per_second": round(len(questions) / seconds, 3),
