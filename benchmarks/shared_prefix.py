@@ -3,9 +3,14 @@
 
     python benchmarks/shared_prefix.py [--prefix 128 256 512 1024] [--out benchmarks/results/shared_prefix.json]
 
-A Llama of 26M parameters, five options of 32 tokens, one question a batch, one thread, process CPU time, the best
-of several interleaved runs. The rival is fair: no language-model head, rows of one length, and the better of two batch
-sizes (all options at once, or one by one). Peak memory is that of a process of its own, less what it holds before.
+A Llama of 26M parameters, five options of 32 tokens, one thread, process CPU seconds a question, the least of several
+interleaved runs, more of them where they are short; collating is part of a run. The rival is fair: no language-model
+head, rows of one length, plain causal attention, and the best of three batch sizes (all options of one question, of
+two, or one by one; two questions only up to a prefix of 256, beyond which a batch of one keeps a core busy anyway).
+Packed rows are always one question a batch. `dense_mask` is the same packing with one mask over the whole row.
+
+Peak memory is that of a process of its own, for one question, less what it holds before; per_option's is the smaller
+of its two ways.
 """
 
 from __future__ import annotations
@@ -18,24 +23,49 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 OPTIONS, OPTION_TOKENS = 5, 32
+LONGEST, MOST_TIMES = 1024, 8  # a prefix of LONGEST runs --times times, shorter ones more often, up to MOST_TIMES
+TWO_UP_TO = 256  # tokens of a prefix up to which two questions a batch are tried
 
 import torch  # noqa: E402
 
 from llmtuner.data.option import OptionTokens  # noqa: E402
-from llmtuner.mcq.heads import HEADS  # noqa: E402
+from llmtuner.mcq.attention import SPLIT  # noqa: E402
+from llmtuner.mcq.collate import Collator  # noqa: E402
 from llmtuner.mcq.losses import LOSSES  # noqa: E402
-from llmtuner.mcq.scorer import OptionScorer  # noqa: E402
+from llmtuner.mcq.model import attach_head  # noqa: E402
+from llmtuner.mcq.questions import Example  # noqa: E402
+from llmtuner.mcq.settings import resolve  # noqa: E402
 
 
-def question(prefix: int) -> OptionTokens:
+@dataclass(frozen=True)
+class Way:
+    """How questions are scored: layout, attention, questions a batch, and whether options go one by one."""
+
+    layout: str
+    attention: str = SPLIT
+    questions: int = 1
+    one_by_one: bool = False
+
+
+WAYS = {
+    "shared_prefix": Way("shared_prefix"),
+    "dense_mask": Way("shared_prefix", attention="sdpa"),
+    "per_option, one question": Way("per_option"),
+    "per_option, two questions": Way("per_option", questions=2),
+    "per_option, one by one": Way("per_option", one_by_one=True),
+}
+
+
+def question(prefix: int, seed: int = 0) -> OptionTokens:
     """A question of random tokens whose options share nothing but the prefix."""
-    draw = random.Random(0)
+    draw = random.Random(seed)
     start = [draw.randrange(3, 2000) for _ in range(prefix)]
     sequences = [
         start + [3 + option] + [draw.randrange(3, 2000) for _ in range(OPTION_TOKENS - 1)] for option in range(OPTIONS)
@@ -44,9 +74,9 @@ def question(prefix: int) -> OptionTokens:
     return OptionTokens(sequences, (0, 0), (0, prefix), [(prefix, end)] * OPTIONS, 0, 0)
 
 
-def build() -> torch.nn.Module:
-    """The backbone, without a language-model head."""
-    from transformers import LlamaConfig, LlamaModel
+def build() -> Any:
+    """A Llama with a head for options, as the engine makes it."""
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -58,51 +88,44 @@ def build() -> torch.nn.Module:
         num_key_value_heads=8,
         max_position_embeddings=4096,
     )
-    return LlamaModel(config)
+    return attach_head(LlamaForCausalLM(config), resolve("causal"))
 
 
-def steps(backbone: torch.nn.Module, prefix: int) -> dict[str, Callable[[bool], None]]:
-    """One training (or forward) pass over the same question in each way."""
-    asked = question(prefix)
-    head = HEADS["linear"](512)
-    answer = torch.tensor([1])
-
-    def of(layout: str, groups: list[list[int]]) -> Callable[[bool], None]:
-        scorer = OptionScorer(backbone, head, layout=layout)
-
-        def step(backward: bool) -> None:
-            with torch.set_grad_enabled(backward):
-                parts = []
-                for group in groups:
-                    part = OptionTokens(
-                        [asked.sequences[i] for i in group], asked.context, asked.question, asked.options, 0, 0
-                    )
-                    parts.append(scorer([part])[0])
-                scores = torch.cat(parts, dim=1)
-                loss = LOSSES["cross_entropy"](scores, answer, torch.ones_like(scores, dtype=torch.bool))
-                if backward:
-                    loss.backward()
-                    backbone.zero_grad(set_to_none=True)
-
-        return step
-
-    everything = list(range(OPTIONS))
-    return {
-        "shared_prefix": of("shared_prefix", [everything]),
-        "per_option, all at once": of("per_option", [everything]),
-        "per_option, one by one": of("per_option", [[i] for i in everything]),
-    }
+def step(model: Any, way: Way, questions: list[OptionTokens], *, backward: bool) -> None:
+    """One pass over the questions, with the gradients of the mean loss where they are asked for."""
+    collator = Collator(way.layout, "last", 0)
+    batches = [[Example(tokens, 1, row) for row, tokens in enumerate(questions)]]
+    if way.one_by_one:
+        batches = [[Example(alone(questions[0], option), 1, 0)] for option in range(OPTIONS)]
+    with torch.set_grad_enabled(backward):
+        parts = []
+        for examples in batches:
+            batch = collator(examples)
+            parts.append(model(**{name: value for name, value in batch.items() if name not in ("labels", "rows")}))
+        scores_QN = torch.cat([part.scores for part in parts], dim=1)
+        if backward:
+            there_QN = torch.ones_like(scores_QN, dtype=torch.bool)
+            answers_Q = torch.ones(len(scores_QN), dtype=torch.long)
+            LOSSES["cross_entropy"](scores_QN, answers_Q, there_QN).mean().backward()
+            model.zero_grad(set_to_none=True)
 
 
-def seconds(backbone: torch.nn.Module, prefix: int, *, backward: bool, times: int) -> dict[str, float]:
-    """The least CPU seconds of each way, runs interleaved so that a noisy minute hits all of them."""
-    ways = steps(backbone, prefix)
+def alone(tokens: OptionTokens, option: int) -> OptionTokens:
+    """A question with one of its options only."""
+    return OptionTokens([tokens.sequences[option]], tokens.context, tokens.question, [tokens.options[option]], 0, 0)
+
+
+def seconds(model: Any, prefix: int, *, backward: bool, times: int) -> dict[str, float]:
+    """The least CPU seconds a question of each way, runs interleaved so that a noisy minute hits all of them."""
+    ways = {name: way for name, way in WAYS.items() if way.questions == 1 or prefix <= TWO_UP_TO}
     best = dict.fromkeys(ways, float("inf"))
     for _ in range(times):
-        for name, step in ways.items():
+        for name, way in ways.items():
+            model.set_attn_implementation(way.attention)
+            questions = [question(prefix, seed) for seed in range(way.questions)]
             start = time.process_time()
-            step(backward)
-            best[name] = min(best[name], time.process_time() - start)
+            step(model, way, questions, backward=backward)
+            best[name] = min(best[name], (time.process_time() - start) / way.questions)
     return best
 
 
@@ -112,12 +135,13 @@ def peak_megabytes(prefix: int, way: str) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def print_memory(prefix: int, way: str) -> None:
+def print_memory(prefix: int, name: str) -> None:
     """The worker of `peak_megabytes`."""
-    step = steps(build(), prefix)[way]
+    model, way = build(), WAYS[name]
+    model.set_attn_implementation(way.attention)
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on; it is inherited from the parent
     before = resident("VmRSS")
-    step(True)
+    step(model, way, [question(prefix)], backward=True)
     print((resident("VmHWM") - before) / 1024)
 
 
@@ -127,27 +151,26 @@ def resident(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
-def measure(prefix: int, times: int) -> dict[str, float]:
+def measure(model: Any, prefix: int, times: int) -> dict[str, Any]:
     """One row of the result."""
-    backbone = build()
     ratio = OPTIONS * (prefix + OPTION_TOKENS) / (prefix + OPTIONS * OPTION_TOKENS)
-    row: dict[str, float] = {"prefix": prefix, "token_ratio": round(ratio, 3)}
+    times = max(times, min(times * LONGEST // prefix, MOST_TIMES))
+    row: dict[str, Any] = {"prefix": prefix, "token_ratio": round(ratio, 3), "runs_of_each_way": times}
     for name, backward in (("forward", False), ("forward_backward", True)):
-        best = seconds(backbone, prefix, backward=backward, times=times)
-        packed = best.pop("shared_prefix")
-        speedup = min(best.values()) / packed
+        best = seconds(model, prefix, backward=backward, times=times)
+        rival = min(spent for way, spent in best.items() if way.startswith("per_option"))
         row |= {
-            f"{name}_seconds_shared_prefix": round(packed, 3),
-            f"{name}_seconds_per_option": round(min(best.values()), 3),
-            f"{name}_speedup": round(speedup, 2),
-            f"{name}_speedup_of_token_ratio": round(speedup / ratio, 3),
+            f"{name}_seconds": {way: round(spent, 3) for way, spent in best.items()},
+            f"{name}_speedup": round(rival / best["shared_prefix"], 2),
+            f"{name}_speedup_of_token_ratio": round(rival / best["shared_prefix"] / ratio, 3),
+            f"{name}_speedup_dense_mask": round(rival / best["dense_mask"], 2),
+            f"{name}_speedup_of_token_ratio_dense_mask": round(rival / best["dense_mask"] / ratio, 3),
         }
-    packed = peak_megabytes(prefix, "shared_prefix")
-    single = peak_megabytes(prefix, "per_option, all at once")
+    peaks = {name: peak_megabytes(prefix, name) for name, way in WAYS.items() if way.questions == 1}
+    rival = min(peak for way, peak in peaks.items() if way.startswith("per_option"))
     return row | {
-        "peak_megabytes_shared_prefix": round(packed),
-        "peak_megabytes_per_option": round(single),
-        "peak_memory_ratio": round(packed / single, 3),
+        "peak_megabytes": {way: round(peak) for way, peak in peaks.items()},
+        "peak_memory_ratio": round(peaks["shared_prefix"] / rival, 3),
     }
 
 
@@ -167,18 +190,20 @@ def main() -> int:
 
     git = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, check=False, capture_output=True, text=True, cwd=ROOT)
-    result: dict[str, object] = {
-        "command": f"python benchmarks/shared_prefix.py --prefix {' '.join(map(str, args.prefix))}",
+    model = build()
+    result: dict[str, Any] = {
+        "command": f"python benchmarks/shared_prefix.py --prefix {' '.join(map(str, args.prefix))} "
+        f"--times {args.times}",
         "commit": commit.stdout.strip() or "unknown",
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}, one thread used, no GPU",
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "options": OPTIONS,
         "option_tokens": OPTION_TOKENS,
-        "parameters": sum(parameter.numel() for parameter in build().parameters()),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
     rows = []
     for prefix in args.prefix:
-        rows.append(measure(prefix, args.times))
+        rows.append(measure(model, prefix, args.times))
         print(json.dumps(rows[-1]), flush=True)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(result | {"rows": rows}, indent=2) + "\n")
