@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from step2 import QUICK, config, predict_command, probabilities, results, train_command
+from support import wordpiece
 from transformers import AutoConfig, AutoModel
 
 from llmtuner.cli.main import main
@@ -71,25 +72,12 @@ def test_an_sft_adapter_has_no_head_to_predict_with(tiny_llama, sft_adapter, tmp
 @pytest.fixture(scope="module")
 def tiny_bert(tmp_path_factory) -> Path:
     """A random BERT whose WordPiece vocabulary is the demo's words."""
-    from support import DEMO
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train([str(DEMO)], trainers.WordPieceTrainer(vocab_size=800, special_tokens=special, show_progress=False))
-    pair = {"single": "[CLS] $A [SEP]", "pair": "[CLS] $A [SEP] $B:1 [SEP]:1"}
-    tokenizer.post_processor = processors.TemplateProcessing(**pair, special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
     folder = tmp_path_factory.mktemp("models") / "tiny bert"
-    inputs = ["input_ids", "token_type_ids", "attention_mask"]
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=inputs, **names)
-    fast.save_pretrained(folder)
+    tokenizer = wordpiece(vocab_size=800)
+    tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    shape = AutoConfig.for_model("bert", vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=96, **sizes)
+    shape = AutoConfig.for_model("bert", vocab_size=len(tokenizer), max_position_embeddings=96, **sizes)
     AutoModel.from_config(shape).save_pretrained(folder)
     return folder
 
