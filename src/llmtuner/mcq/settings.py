@@ -28,7 +28,7 @@ LAYOUT_POOLINGS = {
 POOLING_NAMES = ("auto", "last", "first", "mean", "option")
 LOSS_NAMES = ("cross_entropy",)
 # What the figures in docs/results.md support.
-AUTO_POOLING = {"causal": "last", "encoder": "option"}
+AUTO_POOLING = {"causal": "last", "encoder": "mean"}
 
 # Families with a masked-language model and no causal reading; a test compares them with transformers' own table.
 ENCODERS = frozenset(
