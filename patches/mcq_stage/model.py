@@ -14,12 +14,11 @@ from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS
 from llmtuner.errors import UserError
 from llmtuner.mcq.plan import Plan, plan_run
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.mcq.settings import McqSettings, model_kind
+from llmtuner.mcq.settings import FLAGS, McqSettings, model_kind
 from patches.option_head import WANTED
 
 logger = logging.getLogger("llmtuner.mcq")
 PACKAGES = ("torch", "transformers", "peft", "llamafactory", "llmtuner-science")
-FLAGS = ("mcq_head", "mcq_layout", "mcq_pooling", "mcq_loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +196,12 @@ def settle_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionSet
     settings = plan.settings
     if settings.kind == "encoder":
         return settings
-    notices = [keep_soft_cap(unwrap(model))]
-    if settings.layout != "shared_prefix":
+    packs = settings.layout == "shared_prefix"
+    for notice in (keep_soft_cap(unwrap(model)), choose_attention(unwrap(model)) if packs else ""):
+        if notice:
+            logger.info(notice)
+    if not packs:
         return settings
-    notices.append(choose_attention(unwrap(model)))
-    for notice in filter(None, notices):
-        logger.info(notice)
     if _is_sharded(model):
         logger.info("layout: shared_prefix, not compared with per_option, since the model's weights are sharded")
         return settings

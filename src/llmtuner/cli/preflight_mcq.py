@@ -8,10 +8,9 @@ from llmtuner.cli.flags import Flags
 from llmtuner.cli.process import say
 from llmtuner.errors import UserError
 from llmtuner.mcq.plan import Plan, plan_run
-from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
+from llmtuner.mcq.settings import CONFIG_NAME, FLAGS, McqSettings, read_settings
 
-SETTINGS = ("mcq_head", "mcq_layout", "mcq_pooling", "mcq_loss")
-OWN = (*SETTINGS, "head_learning_rate", "mcq_tokens_per_batch", "mcq_shuffle_options")
+OWN = (*FLAGS, "head_learning_rate", "mcq_tokens_per_batch", "mcq_shuffle_options")
 
 
 def check_mcq(flags: Flags, adapters: list[str]) -> None:
@@ -28,7 +27,7 @@ def check_mcq(flags: Flags, adapters: list[str]) -> None:
     model = flags.get("model_name_or_path") or ""
     if not Path(model).is_dir():
         return  # a name on the hub: the stage asks the same once its configuration is here
-    given_settings = {name: value for name in SETTINGS if (value := flags.get(name)) is not None}
+    given_settings = {name: value for name in FLAGS if (value := flags.get(name)) is not None}
     new_adapter = flags.is_true("create_new_adapter")
     plan = plan_run(model, adapters, given_settings, training=flags.is_true("do_train"), new_adapter=new_adapter)
     _settle_template(flags, plan)

@@ -15,6 +15,7 @@ from llmtuner.errors import UserError
 
 CONFIG_NAME = "mcq_config.json"
 FORMAT = 1
+FLAGS = ("mcq_head", "mcq_layout", "mcq_pooling", "mcq_loss")  # what settings are made from
 
 HEAD_LAYOUTS = {"linear": ("shared_prefix", "per_option", "joint"), "letter": ("joint",)}
 LAYOUT_NAMES = ("shared_prefix", "per_option", "joint")
