@@ -31,7 +31,9 @@ RUNTIME = [
     "nltk",
     "rouge-chinese",
 ]
-TEST = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML"]
+TOPK = ["difftopk"]  # --mcq_loss topk_ce
+ORACLES = ["scikit-learn", "ir-measures"]  # independent accounts of the metrics
+TEST = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", *ORACLES, *TOPK]
 BENCH = ["lm_eval==0.4.13"]  # a rival in benchmarks/peers.py
 
 setup(
@@ -43,5 +45,5 @@ setup(
     packages=[*find_packages("src"), *find_packages(include=["patches", "patches.*"])],
     package_dir={"": "src", "patches": "patches"},
     install_requires=RUNTIME,
-    extras_require={"test": TEST, "bench": BENCH},
+    extras_require={"test": TEST, "bench": BENCH, "topk": TOPK},
 )

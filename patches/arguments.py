@@ -70,12 +70,30 @@ def _with_mcq_flags(base: type) -> type:
         stage: Literal["pt", "sft", "rm", "ppo", "dpo", "kto", "mcq"] = field(
             default="sft", metadata={"help": "Which stage will be performed; mcq: a classifier over the options."}
         )
-        mcq_head: str | None = _flag("linear (default) or letter: what scores the options.")
+        mcq_head: str | None = _flag("linear (default), option_mean, duma, cduma or letter: what scores the options.")
         mcq_layout: str | None = _flag(
             "shared_prefix (default for causal models), per_option (default for encoders) or joint."
         )
         mcq_pooling: str | None = _flag("auto (default), last, first, mean or option: which states are scored.")
-        mcq_loss: str | None = _flag("cross_entropy (default): the loss over a question's options.")
+        mcq_loss: str | None = _flag(
+            "NAME[:WEIGHT][+NAME[:WEIGHT]...], losses over a question's options: cross_entropy (default), binary, "
+            "ranknet, lambda_map3, approx_map3, expected_map3, log_expected_map3, poly1 or topk_ce."
+        )
+        mcq_loss_warmup_ratio: float = field(
+            default=0.0, metadata={"help": "Share of the steps that are trained with cross-entropy before mcq_loss."}
+        )
+        mcq_rdrop_alpha: float = field(
+            default=0.0, metadata={"help": "Weight of R-Drop: two passes under dropout shall agree. 0: one pass."}
+        )
+        mcq_dropout: float | None = _flag("Dropout of the model in training, all of it; the model's own unless given.")
+        mcq_duma_preset: str | None = _flag("bottleneck (default) or paper: the co-attention of duma and cduma.")
+        mcq_duma_width: int | None = _flag("Width of the co-attention; 512, or the model's where it is narrower.")
+        mcq_duma_heads: int | None = _flag("Attention heads of the co-attention; one for 64 of its width.")
+        mcq_duma_layers: int | None = _flag("Layers of co-attention; 1.")
+        mcq_duma_share: bool | None = _flag("Whether both directions share their weights; true.")
+        mcq_duma_passage: str | None = _flag(
+            "context_question (default): the option is read against both; context: question and option against it."
+        )
         head_learning_rate: float | None = _flag("Learning rate of the head; learning_rate unless given.")
         mcq_tokens_per_batch: int | None = _flag("Padded tokens a batch, in place of a batch size.")
         mcq_shuffle_options: bool = field(

@@ -14,7 +14,7 @@ from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS
 from llmtuner.errors import UserError
 from llmtuner.mcq.plan import Plan, plan_run
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.mcq.settings import FLAGS, McqSettings, model_kind
+from llmtuner.mcq.settings import FLAGS, McqSettings
 from patches.option_head import WANTED
 
 logger = logging.getLogger("llmtuner.mcq")
@@ -50,7 +50,7 @@ def make_plan(model_args: Any, finetuning_args: Any, *, training: bool) -> tuple
         {name: getattr(finetuning_args, name) for name in FLAGS if getattr(finetuning_args, name) is not None},
         training=training,
         new_adapter=finetuning_args.create_new_adapter,
-        kind=model_kind(config.to_dict()),
+        config=config.to_dict(),
     )
     if len(plan.adapters) > 1 or plan.merge_all:
         _refuse_merging(model_args)
@@ -165,6 +165,20 @@ def _check_vocabulary(model: Any, reader: Reader) -> None:
         )
 
 
+def announce_head(model: Any, settings: McqSettings) -> None:
+    """Say what is trained in full beside the backbone, and how large it is."""
+    head = _head_of(model)
+    if head is not None:
+        logger.info("head: %s, %s parameters", settings.head, f"{head.count():,}")
+
+
+def _head_of(model: Any) -> Any:
+    from llmtuner.mcq.model import HEAD, unwrap
+
+    head = getattr(unwrap(model), HEAD, None)
+    return getattr(head, "original_module", head)  # peft's wrapper keeps the fresh one beside
+
+
 def check_resumed_head(model: Any, checkpoint: str) -> None:
     """Refuse a checkpoint without the head, which would go on as a fresh one.
 
@@ -172,10 +186,8 @@ def check_resumed_head(model: Any, checkpoint: str) -> None:
         UserError: it is missing, or of another shape.
     """
     from llmtuner.mcq.checkpoint import check_head
-    from llmtuner.mcq.model import HEAD, unwrap
 
-    head = getattr(unwrap(model), HEAD, None)
-    head = getattr(head, "original_module", head)  # peft's wrapper keeps the fresh one beside
+    head = _head_of(model)
     if head is not None and any(Path(checkpoint).glob("*.safetensors")):  # sharded ones are in a format of their own
         check_head(checkpoint, head)
 

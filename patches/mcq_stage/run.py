@@ -11,17 +11,27 @@ from typing import Any
 from llmtuner.data.predictions import write_predictions
 from llmtuner.errors import UserError
 from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.dropout import set_dropout
 from llmtuner.mcq.finite import FiniteGuard
+from llmtuner.mcq.objective import Objective
 from llmtuner.mcq.predict import figures, floors_of
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.settings import McqSettings
 from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.report.summary import print_scores
 from patches.mcq_stage.data import RunQuestions, encode_set, read_run_questions, with_options_counted
-from patches.mcq_stage.model import check_resumed_head, complete, load, make_plan, make_reader, settle_layout
+from patches.mcq_stage.model import (
+    announce_head,
+    check_resumed_head,
+    complete,
+    load,
+    make_plan,
+    make_reader,
+    settle_layout,
+)
 
 logger = logging.getLogger("llmtuner.mcq")
-REPORTED = ("map@3", "accuracy", "mrr", "nll", "loss")  # of each evaluation
+REPORTED = ("map@3", "accuracy", "mrr", "nll", "ece", "loss")  # of each evaluation
 
 
 def run_mcq(argv: list[str]) -> None:
@@ -41,13 +51,16 @@ def _run(argv: list[str]) -> None:
 
     model_args, data_args, training_args, finetuning_args, generating_args = tuner.get_train_args(argv)
     _refuse_unusable(model_args, training_args, finetuning_args)
-    if (training_args.metric_for_best_model or "").endswith("nll") and not _given("greater_is_better", argv):
+    if (training_args.metric_for_best_model or "").endswith(("nll", "ece")) and not _given("greater_is_better", argv):
         training_args.greater_is_better = False  # transformers knows of "loss" only that less is better
+    objective = _objective(training_args, finetuning_args)
     speaks, training = training_args.should_log, training_args.do_train
     questions = read_run_questions(data_args, training_args)
     if training:
         _check_best_metric(training_args, finetuning_args, [*questions.evaluate], each=data_args.eval_on_each_dataset)
     plan, config = make_plan(model_args, finetuning_args, training=training)
+    if training and objective.rdrop_alpha:
+        _refuse_idle_rdrop(finetuning_args, config.to_dict())
     new = plan.source is None
     plan = replace(plan, settings=with_options_counted(plan.settings, questions.everything, new=new))
     _refuse_shuffling(finetuning_args, plan.settings, training=training)
@@ -56,6 +69,10 @@ def _run(argv: list[str]) -> None:
     reader = make_reader(plan, config, model_args, data_args)
     train_set, eval_sets = _encode(questions, reader.encoder, data_args, training_args, finetuning_args)
     model = load(plan, reader, config, model_args, finetuning_args, training=training)
+    if training and finetuning_args.mcq_dropout is not None:
+        set_dropout(model, finetuning_args.mcq_dropout)
+    if training and speaks:
+        announce_head(model, plan.settings)
     if training and training_args.resume_from_checkpoint:
         check_resumed_head(model, training_args.resume_from_checkpoint)
     first = train_set or next(iter(eval_sets.values()))
@@ -68,11 +85,12 @@ def _run(argv: list[str]) -> None:
         model=model,
         args=training_args,
         settings=settings,
-        collator=Collator(settings.layout, settings.pooling, reader.pad_token_id),
+        collator=Collator.of(settings, reader.pad_token_id),
         train_set=train_set,
         eval_set=eval_set,
         tokens_per_batch=finetuning_args.mcq_tokens_per_batch,
         head_learning_rate=finetuning_args.head_learning_rate,
+        objective=replace(objective, loss=settings.loss),
         build_optimizer=lambda model: _custom_optimizer(model, training_args, finetuning_args),
         processing_class=reader.tokenizer,
         callbacks=_callbacks(model_args, data_args, training_args, finetuning_args, generating_args),
@@ -98,6 +116,8 @@ def _refuse_unusable(model_args: Any, training_args: Any, finetuning_args: Any) 
         raise UserError("--use_unsloth replaces the attention that --stage mcq needs; leave the flag out")
     if finetuning_args.mcq_tokens_per_batch is not None and finetuning_args.mcq_tokens_per_batch < 1:
         raise UserError(f"--mcq_tokens_per_batch {finetuning_args.mcq_tokens_per_batch}: a number of tokens is needed")
+    if finetuning_args.mcq_dropout is not None and not 0 <= finetuning_args.mcq_dropout < 1:
+        raise UserError(f"--mcq_dropout {finetuning_args.mcq_dropout}: a share from 0 to below 1 is needed")
     if finetuning_args.head_learning_rate is not None and not finetuning_args.head_learning_rate > 0:
         raise UserError(f"--head_learning_rate {finetuning_args.head_learning_rate}: a number above 0 is needed")
     for flag, found, why in (
@@ -107,6 +127,35 @@ def _refuse_unusable(model_args: Any, training_args: Any, finetuning_args: Any) 
     ):
         if found:
             raise UserError(f"--{flag} does not go with --stage mcq: {why}; leave the flag out")
+
+
+def _objective(training_args: Any, finetuning_args: Any) -> Objective:
+    """What the flags ask to be minimised; a stored loss may take the place of the default one."""
+    return Objective(
+        finetuning_args.mcq_loss or "cross_entropy",
+        training_args.label_smoothing_factor,
+        finetuning_args.mcq_loss_warmup_ratio,
+        finetuning_args.mcq_rdrop_alpha,
+    )
+
+
+def _refuse_idle_rdrop(finetuning_args: Any, config: dict[str, Any]) -> None:
+    """R-Drop compares two passes; without dropout both are the same, and the second one is for nothing."""
+    text = config.get("text_config") or config
+    dropouts = [
+        value
+        for name, value in text.items()
+        if "drop" in name and not name.startswith(("classifier", "summary")) and isinstance(value, float)
+    ]
+    if finetuning_args.mcq_dropout is not None:
+        dropouts = [finetuning_args.mcq_dropout]
+    lora = finetuning_args.finetuning_type == "lora"
+    if not any(dropouts) and not (lora and finetuning_args.lora_dropout):
+        add = "--lora_dropout 0.1 or --mcq_dropout 0.1" if lora else "--mcq_dropout 0.1"
+        raise UserError(
+            f"--mcq_rdrop_alpha {finetuning_args.mcq_rdrop_alpha}: nothing in this model has any dropout, so that two "
+            f"passes are the same and R-Drop would do nothing; add {add}, or leave the flag out"
+        )
 
 
 def _refuse_shuffling(finetuning_args: Any, settings: McqSettings, *, training: bool) -> None:

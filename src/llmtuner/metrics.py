@@ -72,6 +72,26 @@ def nll(scores: Iterable[Scores], answers: Iterable[int]) -> float:
     return _mean(_log_sum_exp(s) - float(s[a]) for s, a in zip(scores, answers, strict=True))
 
 
+def ece(scores: Iterable[Scores], answers: Iterable[int], bins: int = 15) -> float:
+    """Expected calibration error of the first place: how far confidence and accuracy lie apart.
+
+    The confidence of a question is its highest softmax probability. Questions are put into `bins` equal parts of
+    (0, 1] by it; the result is the mean of |accuracy - confidence| over the bins, weighted by their questions. Where
+    several options tie for the first place, accuracy counts as its expected value.
+    Source: Guo et al., "On calibration of modern neural networks" (ICML 2017).
+    """
+    confidences, rights = [], []
+    for scores_N, answer in zip(scores, answers, strict=True):
+        highest = float(np.max(np.asarray(scores_N, dtype=np.float64)))
+        confidences.append(float(np.exp(highest - _log_sum_exp(scores_N))))
+        rights.append(_expected_reciprocal(rank_of_answer(scores_N, answer), 1))
+    if not confidences:
+        raise ValueError("no questions to score")
+    places = np.clip(np.ceil(np.array(confidences) * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(places, np.array(rights) - np.array(confidences), minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidences))
+
+
 def _log_sum_exp(scores_N: Scores) -> float:
     scores = np.asarray(scores_N, dtype=np.float64)
     return float(scores.max() + np.log(np.exp(scores - scores.max()).sum()))

@@ -98,7 +98,8 @@ def test_help_and_reading_a_config_import_nothing_heavy(tmp_path):
     code = """
 import sys
 from llmtuner.cli.help import help_text
-from llmtuner.cli import config_file, flags_2023, profile_2023, suggest
+from llmtuner import suggest
+from llmtuner.cli import config_file, flags_2023, profile_2023
 help_text()
 assert "omegaconf" not in sys.modules and "yaml" not in sys.modules
 config_file.read_config(sys.argv[1])

@@ -22,9 +22,10 @@ INWARDS = {
     "llmtuner.report": {"llmtuner.data", "llmtuner.metrics"},
     "llmtuner.metrics": set(),
     "llmtuner.errors": set(),
+    "llmtuner.suggest": set(),
     "llmtuner": set(),
 }
-EVERYWHERE = {"llmtuner.errors", "llmtuner"}
+EVERYWHERE = {"llmtuner.errors", "llmtuner.suggest", "llmtuner"}
 HEAVY = {"torch", "transformers", "datasets", "peft", "trl", "llamafactory", "pandas", "matplotlib", "pyarrow"}
 
 

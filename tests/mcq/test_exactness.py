@@ -26,7 +26,7 @@ def questions() -> list[OptionTokens]:
 
 def scorer(name: str, pooling: str = "last", lora: bool = False, **more) -> torch.nn.Module:
     """A model with a head as the stage makes it, adapters around it where they are asked for."""
-    model = attach_head(build(name, **more), resolve("causal", pooling=pooling))
+    model = attach_head(build(name, **more), resolve("causal", {"mcq_pooling": pooling}))
     keep_soft_cap(model)
     choose_attention(model)
     if lora:

@@ -41,7 +41,7 @@ def test_a_tied_lm_head_is_the_embedding_and_stays():
 
 
 def test_letters_need_the_lm_head():
-    model = attach_head(build("llama"), resolve("causal", head="letter"))
+    model = attach_head(build("llama"), resolve("causal", {"mcq_head": "letter"}))
     assert not hasattr(model, HEAD)
     assert not isinstance(model.get_output_embeddings(), StowedHead)
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from llmtuner.errors import UserError
-from llmtuner.mcq import settings
+from llmtuner.mcq import duma_options, settings
 from llmtuner.mcq.heads import HEADS
 from llmtuner.mcq.layout import LAYOUTS
-from llmtuner.mcq.losses import LOSSES
 from llmtuner.mcq.plan import plan_run
-from llmtuner.mcq.pooling import POOLINGS
+from llmtuner.mcq.pooling import PASSAGES, POOLINGS
 from llmtuner.mcq.settings import McqSettings, model_kind, read_settings, resolve, settle, write_settings
+
+MINILM = {"hidden_size": 384, "num_attention_heads": 12, "attention_probs_dropout_prob": 0.1}
+LLAMA = {"hidden_size": 4096, "num_attention_heads": 32, "attention_dropout": 0.0}
 
 
 def test_the_light_lists_of_names_are_those_of_the_registries():
@@ -22,7 +24,7 @@ def test_the_light_lists_of_names_are_those_of_the_registries():
     assert {"letter", *HEADS} == settings.HEAD_LAYOUTS.keys()
     assert {"joint", *LAYOUTS} == set(settings.LAYOUT_NAMES) == settings.LAYOUT_POOLINGS.keys()
     assert {"auto", *POOLINGS} == set(settings.POOLING_NAMES)
-    assert LOSSES.keys() == set(settings.LOSS_NAMES)
+    assert tuple(PASSAGES) == duma_options.PASSAGES
     assert set(settings.AUTO_POOLING.values()) <= set(POOLINGS)
 
 
@@ -58,18 +60,28 @@ def test_the_kind_of_a_model_is_read_from_its_configuration(config, kind):
     ],
 )
 def test_what_is_not_given_is_chosen(kind, given, chosen):
-    found = resolve(kind, **given)
+    found = resolve(kind, {f"mcq_{name}": value for name, value in given.items()}, MINILM)
     assert (found.head, found.layout, found.pooling) == chosen
 
 
 @pytest.mark.parametrize(
     ("kind", "given", "said"),
     [
-        ("causal", {"head": "linaer"}, "known: linear, letter"),
+        ("causal", {"head": "linaer"}, "known: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
         ("causal", {"layout": "packed"}, "known: shared_prefix, per_option, joint"),
         ("causal", {"pooling": "max"}, "known: auto, last"),
         ("causal", {"loss": "mse"}, "known: cross_entropy"),
         ("causal", {"head": "letter", "layout": "shared_prefix"}, "it takes joint"),
+        ("causal", {"head": "duma", "layout": "joint"}, "it takes shared_prefix or per_option"),
+        ("causal", {"head": "option_mean", "layout": "joint"}, "it takes shared_prefix or per_option"),
+        ("causal", {"duma_width": 64}, "--mcq_duma_width is for --mcq_head duma or cduma, and the head is linear"),
+        ("causal", {"head": "duma", "duma_preset": "papers"}, "known: bottleneck, paper. Did you mean paper?"),
+        ("causal", {"head": "duma", "duma_passage": "ctx"}, "known: context_question, context"),
+        ("causal", {"head": "cduma", "duma_heads": "5"}, "5 does not divide the width 384; 6 does"),
+        ("causal", {"head": "cduma", "duma_width": "0"}, "a whole number of at least 1"),
+        ("causal", {"head": "cduma", "duma_layers": "many"}, "a whole number of at least 1"),
+        ("causal", {"head": "cduma", "duma_share": "perhaps"}, "true or false"),
+        ("causal", {"head": "duma", "duma_preset": "paper", "duma_width": "64"}, "preset paper, which fixes it"),
         ("causal", {"head": "letter", "pooling": "last"}, "pools nothing"),
         ("causal", {"layout": "joint", "pooling": "option"}, "it takes last, mean"),
         ("causal", {"pooling": "first"}, "whose first token has seen no option"),
@@ -80,7 +92,44 @@ def test_what_is_not_given_is_chosen(kind, given, chosen):
 )
 def test_names_that_do_not_go_together_are_refused(kind, given, said):
     with pytest.raises(UserError, match=said):
-        resolve(kind, **given)
+        resolve(kind, {f"mcq_{name}": value for name, value in given.items()}, MINILM)
+
+
+@pytest.mark.parametrize(
+    ("given", "config", "wanted"),
+    [
+        (
+            {},
+            LLAMA,
+            {"width": 512, "heads": 8, "layers": 1, "share": True, "passage": "context_question", "dropout": 0},
+        ),
+        ({}, MINILM, {"width": 384, "heads": 6, "dropout": 0}),
+        ({}, {"hidden_size": 32}, {"width": 32, "heads": 1}),
+        ({}, {"text_config": LLAMA}, {"width": 512}),
+        ({"width": "500"}, LLAMA, {"width": 500, "heads": 5}),
+        ({"share": "false", "layers": 2}, LLAMA, {"share": False, "layers": 2}),
+        ({"preset": "paper"}, LLAMA, {"width": 4096, "heads": 32, "passage": "context", "dropout": 0}),
+        ({"preset": "paper"}, MINILM, {"width": 384, "heads": 12, "share": True, "dropout": 0.1}),
+        ({"preset": "paper", "passage": "context_question"}, MINILM, {"passage": "context_question"}),
+        ({"preset": "paper"}, {"n_embd": 768, "n_head": 12}, {"width": 768, "heads": 12}),
+    ],
+)
+def test_the_measures_of_co_attention_follow_preset_and_model(given, config, wanted):
+    flags = {f"mcq_duma_{name}": value for name, value in given.items()}
+    found = resolve("causal", {"mcq_head": "duma", **flags}, config).duma
+    assert found == found | wanted
+
+
+def test_another_preset_or_width_than_the_stored_one_is_refused_with_both_shapes():
+    stored = resolve("causal", {"mcq_head": "duma"}, LLAMA).with_(base={"hidden_size": 4096})
+    assert settle(stored, {"mcq_duma_width": "512", "mcq_duma_share": "True"}, "a") == stored
+    for given, shape in (({"mcq_duma_width": 256}, "256 x 256"), ({"mcq_duma_preset": "paper"}, "4096 x 4096")):
+        with pytest.raises(UserError, match=rf"contradicts a.mcq_config.json.*512 x 512, and this would be {shape}"):
+            settle(stored, given, "a")
+    with pytest.raises(UserError, match=r"mcq_duma_layers 2 contradicts .*which says 1; leave"):
+        settle(stored, {"mcq_duma_layers": 2}, "a")
+    with pytest.raises(UserError, match="is for --mcq_head duma or cduma, and the head is linear"):
+        settle(McqSettings(), {"mcq_duma_layers": 2}, "a")
 
 
 def test_a_model_with_encoder_and_decoder_is_refused():
@@ -103,6 +152,7 @@ def test_settings_come_back_from_their_file(tmp_path):
         (lambda text: text.replace('"format": 1', '"format": 2'), "later version"),
         (lambda text: text.replace('"head"', '"haed"'), "damaged"),
         (lambda text: "[]", "damaged"),
+        (lambda text: text.replace('"linear"', '"duma"'), "damaged"),
     ],
 )
 def test_a_damaged_file_is_said_to_be_one(change, said, tmp_path):

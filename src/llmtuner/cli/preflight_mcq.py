@@ -10,7 +10,15 @@ from llmtuner.errors import UserError
 from llmtuner.mcq.plan import Plan, plan_run
 from llmtuner.mcq.settings import CONFIG_NAME, FLAGS, McqSettings, read_settings
 
-OWN = (*FLAGS, "head_learning_rate", "mcq_tokens_per_batch", "mcq_shuffle_options")
+OWN = (
+    *FLAGS,
+    "head_learning_rate",
+    "mcq_loss_warmup_ratio",
+    "mcq_rdrop_alpha",
+    "mcq_dropout",
+    "mcq_tokens_per_batch",
+    "mcq_shuffle_options",
+)
 
 
 def check_mcq(flags: Flags, adapters: list[str]) -> None:
@@ -78,9 +86,10 @@ def _check_checkpoint(checkpoint: str, settings: McqSettings, template: str | No
 
 def _comparable(settings: McqSettings) -> dict[str, str | None]:
     """What must not change within a training."""
+    duma = ", ".join(f"{name} {value}" for name, value in settings.duma.items())
     return {
         "kind": settings.kind,
-        "head": settings.head,
+        "head": f"{settings.head} ({duma})" if duma else settings.head,
         "pooling": settings.pooling,
         "loss": settings.loss,
         # shared_prefix and per_option are the same to a model; a joint prompt is another text.

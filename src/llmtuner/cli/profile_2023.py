@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.suggest import did_you_mean
 from llmtuner.errors import UserError
+from llmtuner.suggest import did_you_mean
 
 # Meta's default for Llama-2 chat (arXiv:2307.09288, appendix A.3.3), two blanks in the first paragraph and all.
 LLAMA2_SYSTEM = (

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 from llmtuner.cli.config_file import locate_key
 from llmtuner.cli.earlier_run import set_aside
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.suggest import did_you_mean
 from llmtuner.errors import UserError
+from llmtuner.suggest import did_you_mean
 
 
 def run(flags: Flags, *, config: Path | None = None) -> None:

@@ -13,11 +13,13 @@ import torch
 
 from llmtuner.data.joint import JointTokens
 from llmtuner.data.option import OptionTokens
-from llmtuner.mcq.layout import LAYOUTS, PADDING, pad_rows
-from llmtuner.mcq.pooling import POOLINGS
+from llmtuner.mcq.layout import LAYOUTS, PADDING, Place, Rows, pad_rows
+from llmtuner.mcq.pooling import PASSAGES, POOLINGS
 from llmtuner.mcq.questions import Example
+from llmtuner.mcq.settings import McqSettings
 
 Batch = dict[str, Any]
+_Found = tuple[int, list[int]]  # a row, and places in it
 
 
 @dataclass(frozen=True)
@@ -27,17 +29,26 @@ class Collator:
     - ``input_ids [B, T]``, ``position_ids [B, T]``, and ``attention_mask [B, T]``, or for packed rows ``segments
       [B, T]`` and the number ``shared`` (see `llmtuner.mcq.layout.Rows`); ``token_type_ids [B, T]`` for encoders;
     - ``pool_rows [Q, N]`` and ``pool_tokens [Q, N, S]`` (see `llmtuner.mcq.pooling.pool`), or ``letter_ids [Q, N]``;
+    - for heads that read tokens, ``passage_rows [Q, M]``, ``passage_tokens [Q, M, S]`` (M is 1 in packed rows, where
+      the options share the passage, else N) and ``answer_tokens [Q, N, S]``, in the rows of ``pool_rows``;
     - ``there [Q, N]``, true where there is an option; ``labels [Q]``, -100 where none counts; ``rows [Q]``.
 
     Args:
         layout: "shared_prefix", "per_option" or "joint".
         pooling: "last", "first", "mean" or "option"; "none" for letters.
         pad_token_id: fills rows up.
+        passage: which tokens are passage and which answer (`llmtuner.mcq.pooling.PASSAGES`), for heads that read them.
     """
 
     layout: str
     pooling: str
     pad_token_id: int
+    passage: str | None = None
+
+    @classmethod
+    def of(cls, settings: McqSettings, pad_token_id: int) -> Collator:
+        """The collator that the settings need."""
+        return cls(settings.layout, settings.pooling, pad_token_id, settings.duma.get("passage"))
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Collate examples whose tokens are of this layout's kind."""
@@ -53,11 +64,12 @@ class Collator:
         rows = LAYOUTS[self.layout](questions, self.pad_token_id)
         span_of = POOLINGS[self.pooling]
         pooled = [
-            [(place.row, [place.index(token) for token in range(*span_of(tokens, option))])
-             for option, place in enumerate(places)]
+            [_found(place, list(range(*span_of(tokens, option)))) for option, place in enumerate(places)]
             for tokens, places in zip(questions, rows.places, strict=True)
-        ]  # fmt: skip
+        ]
         batch: Batch = {"input_ids": rows.input_ids_BT, **_pooled(pooled)}
+        if self.passage is not None:
+            batch |= self._read(questions, rows)
         if rows.packed:
             batch |= {"segments": rows.segments_BT, "position_ids": rows.position_ids_BT, "shared": rows.shared}
             return batch
@@ -67,6 +79,24 @@ class Collator:
             second = rows.position_ids_BT >= torch.tensor(starts)[:, None]
             batch["token_type_ids"] = (second & (batch["attention_mask"] > 0)).long()
         return batch | {"position_ids": rows.position_ids_BT}
+
+    def _read(self, questions: Sequence[OptionTokens], rows: Rows) -> Batch:
+        """The tokens of passage and answer. In packed rows the options share the passage: the first one's will do."""
+        spans_of = PASSAGES[self.passage or ""]
+        passages: list[list[_Found]] = []
+        answers: list[list[_Found]] = []
+        for tokens, places in zip(questions, rows.places, strict=True):
+            spans = [spans_of(tokens, option) for option in range(len(places))]
+            passages.append([_found(place, passage) for place, (passage, _) in zip(places, spans, strict=True)])
+            answers.append([_found(place, answer) for place, (_, answer) in zip(places, spans, strict=True)])
+        if rows.packed:
+            passages = [of_question[:1] for of_question in passages]
+        passage_rows_QM, passage_tokens_QMS = _padded(passages)
+        return {
+            "passage_rows": passage_rows_QM,
+            "passage_tokens": passage_tokens_QMS,
+            "answer_tokens": _padded(answers)[1],
+        }
 
     def _joint(self, questions: Sequence[JointTokens]) -> Batch:
         """Padded on the left, so that the scored place is the last of every row."""
@@ -84,19 +114,36 @@ class Collator:
         return {**pooled, **batch}
 
 
-def _pooled(options: Sequence[Sequence[tuple[int, list[int]]]]) -> Batch:
-    """Rows and places of the tokens that count, for each question and option."""
+@dataclass(frozen=True)
+class Twice:
+    """Batches that hold every question twice, the copies behind the originals: two passes under dropout in one."""
+
+    collator: Collator
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """Collate examples and their copies."""
+        return self.collator([*examples, *examples])
+
+
+def _found(place: Place, tokens: list[int]) -> _Found:
+    return place.row, [place.index(token) for token in tokens]
+
+
+def _pooled(options: Sequence[Sequence[_Found]]) -> Batch:
+    """Rows and places of the tokens that count, for each question and option; and which options there are."""
+    rows_QN, tokens_QNS = _padded(options)
+    there = [[n < len(of_question) for n in range(rows_QN.shape[1])] for of_question in options]
+    return {"pool_rows": rows_QN, "pool_tokens": tokens_QNS, "there": torch.tensor(there)}
+
+
+def _padded(options: Sequence[Sequence[_Found]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows [Q, N], 0 where there is no option, and places [Q, N, S], -1 where there is none."""
     most = max(map(len, options))
-    longest = max(len(tokens) for of_question in options for _, tokens in of_question)
+    longest = max(1, *(len(tokens) for of_question in options for _, tokens in of_question))
     rows_QN, tokens_QNS = [], []
     for of_question in options:
         missing = most - len(of_question)
         rows_QN.append([row for row, _ in of_question] + [0] * missing)
         padded = [tokens + [-1] * (longest - len(tokens)) for _, tokens in of_question]
         tokens_QNS.append(padded + [[-1] * longest] * missing)
-    there = [[n < len(of_question) for n in range(most)] for of_question in options]
-    return {
-        "pool_rows": torch.tensor(rows_QN),
-        "pool_tokens": torch.tensor(tokens_QNS),
-        "there": torch.tensor(there),
-    }
+    return torch.tensor(rows_QN), torch.tensor(tokens_QNS)

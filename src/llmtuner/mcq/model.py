@@ -18,8 +18,9 @@ from transformers.utils import ModelOutput
 
 from llmtuner.mcq.attention import packed_mask
 from llmtuner.mcq.heads import HEADS
+from llmtuner.mcq.heads.base import TokenStates
 from llmtuner.mcq.letter import letter_logits
-from llmtuner.mcq.pooling import pool
+from llmtuner.mcq.pooling import gather_tokens, pool
 from llmtuner.mcq.settings import McqSettings
 
 HEAD = "mcq_head"
@@ -43,7 +44,7 @@ def attach_head(model: Any, settings: McqSettings) -> Any:
     """
     if settings.head != "letter":
         width = text_config(model).hidden_size
-        head = HEADS[settings.head](width, settings.num_options or 1)
+        head = HEADS[settings.head].make(width, settings)
         setattr(model, HEAD, head.to(model.device))
         stow_lm_head(model)
     model.mcq_reads_letters = settings.head == "letter"
@@ -87,6 +88,9 @@ def _forward(
     token_type_ids: torch.Tensor | None = None,
     pool_rows: torch.Tensor | None = None,
     pool_tokens: torch.Tensor | None = None,
+    passage_rows: torch.Tensor | None = None,
+    passage_tokens: torch.Tensor | None = None,
+    answer_tokens: torch.Tensor | None = None,
     letter_ids: torch.Tensor | None = None,
     **_: Any,  # what PEFT adds, all None
 ) -> Scores:
@@ -95,8 +99,13 @@ def _forward(
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
         return Scores(letter_logits(self, type(self).forward, inputs, letter_ids), there)
     hidden_BTD = hidden_states(self, input_ids, position_ids, attention_mask, segments, shared, token_type_ids)
-    features_QND = pool(hidden_BTD, pool_rows, pool_tokens)
-    return Scores(getattr(self, HEAD)(features_QND), there)
+    features: list[Any] = [pool(hidden_BTD, pool_rows, pool_tokens), there]
+    if passage_tokens is not None:  # where the head reads tokens
+        features += [
+            TokenStates(*gather_tokens(hidden_BTD, passage_rows, passage_tokens)),
+            TokenStates(*gather_tokens(hidden_BTD, pool_rows, answer_tokens)),
+        ]
+    return Scores(getattr(self, HEAD)(*features), there)
 
 
 def hidden_states(

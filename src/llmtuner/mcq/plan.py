@@ -6,12 +6,14 @@ Light, like `settings`: the checks before a run and the run itself ask the same 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llmtuner.errors import UserError
-from llmtuner.mcq.settings import CONFIG_NAME, Kind, McqSettings, model_kind, read_settings, resolve, settle
+from llmtuner.mcq.loss_terms import loss_text, parse_loss
+from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, model_kind, read_settings, resolve, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +38,29 @@ class Plan:
 def plan_run(
     model: str,
     adapters: Sequence[str],
-    given: dict[str, str],
+    given: Mapping[str, Any],
     *,
     training: bool,
     new_adapter: bool = False,
-    kind: Kind | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Settle head, layout and pooling, and which adapters are merged before training.
 
     Args:
         model, adapters: folders, or names on the hub.
-        given: `mcq_head`, `mcq_layout`, `mcq_pooling` and `mcq_loss`, as far as they are given.
+        given: values of `llmtuner.mcq.settings.FLAGS`, as far as they are given.
         training: otherwise a linear head must have been trained.
         new_adapter: whether a new adapter is asked for on top of the given ones.
-        kind: of a model that is no local folder.
+        config: of a model that is no local folder.
 
     Raises:
         UserError: what is given contradicts itself or what is stored, or there is no trained head to predict with.
     """
-    kind = kind or model_kind(_config(model))
+    config = config or _config(model)
+    kind = model_kind(config)
     stored, source = _stored(model, adapters)
     if stored is None:
-        settings = _from_flags(kind, given)
+        settings = resolve(kind, given, config)
         if not training and settings.head != "letter":
             raise UserError(_no_head(model, adapters))
         complete: tuple[str, ...] = tuple(adapters)
@@ -67,7 +70,7 @@ def plan_run(
             raise UserError(f"{source}: made for a model of kind {stored.kind}, and {model} is a model of kind {kind}")
         settings = settle(stored, given, source)
         if training and given.get("mcq_loss"):
-            settings = settings.with_(loss=resolve(kind, loss=given["mcq_loss"]).loss)
+            settings = settings.with_(loss=loss_text(parse_loss(given["mcq_loss"])))
         complete, notices = _with_those_below(settings, adapters, source)
     if not training or not complete:
         return Plan(settings, source or None, complete, False, notices)
@@ -82,17 +85,7 @@ def plan_run(
     return Plan(settings, source or None, complete, merge_all, notices)
 
 
-def _from_flags(kind: Kind, given: dict[str, str]) -> McqSettings:
-    return resolve(
-        kind,
-        head=given.get("mcq_head") or "linear",
-        layout=given.get("mcq_layout"),
-        pooling=given.get("mcq_pooling") or "auto",
-        loss=given.get("mcq_loss") or "cross_entropy",
-    )
-
-
-def _config(model: str) -> dict[str, object]:
+def _config(model: str) -> dict[str, Any]:
     path = Path(model) / "config.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""One vector an option from its token states: which tokens count, and their mean.
+"""Which token states a head sees of an option: one vector, the mean of those that count, and for some heads the states.
 
 Shape legend: B rows, T tokens, D hidden width, Q questions, N options, S tokens that count.
 """
@@ -37,6 +37,26 @@ def own(tokens: OptionTokens, option: int) -> Span:
 POOLINGS: dict[str, Callable[[OptionTokens, int], Span]] = {"last": last, "first": first, "mean": mean, "option": own}
 
 
+def context_and_question(tokens: OptionTokens, option: int) -> tuple[list[int], list[int]]:
+    """Passage: context and question. Answer: the option's own text."""
+    begin = tokens.context[0] if tokens.context[1] > tokens.context[0] else tokens.question[0]
+    return list(range(begin, tokens.question[1])), list(range(*own(tokens, option)))
+
+
+def context_alone(tokens: OptionTokens, option: int) -> tuple[list[int], list[int]]:
+    """Passage: the context. Answer: question and option, as in DUMA's code; without a context, as above."""
+    if tokens.context[1] <= tokens.context[0]:
+        return context_and_question(tokens, option)
+    return list(range(*tokens.context)), [*range(*tokens.question), *range(*own(tokens, option))]
+
+
+# What a head that reads tokens takes for the passage, and what for the answer.
+PASSAGES: dict[str, Callable[[OptionTokens, int], tuple[list[int], list[int]]]] = {
+    "context_question": context_and_question,
+    "context": context_alone,
+}
+
+
 def pool(hidden_BTD: torch.Tensor, rows_QN: torch.Tensor, tokens_QNS: torch.Tensor) -> torch.Tensor:
     """The mean of each option's states, in fp32: [Q, N, D], zeros where a question has fewer options.
 
@@ -48,3 +68,14 @@ def pool(hidden_BTD: torch.Tensor, rows_QN: torch.Tensor, tokens_QNS: torch.Tens
     states_QNSD = hidden_BTD[rows_QN[..., None], tokens_QNS.clamp(min=0)].float()
     weights_QNS = counts_QNS / counts_QNS.sum(-1, keepdim=True).clamp(min=1)
     return (states_QNSD * weights_QNS[..., None]).sum(2)
+
+
+def gather_tokens(
+    hidden_BTD: torch.Tensor, rows_QM: torch.Tensor, tokens_QMS: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token states [Q, M, S, D] as they are, and which of them exist, [Q, M, S].
+
+    Args:
+        rows_QM, tokens_QMS: as of `pool`; M is 1 where all options of a question share the tokens.
+    """
+    return hidden_BTD[rows_QM[..., None], tokens_QMS.clamp(min=0)], tokens_QMS >= 0

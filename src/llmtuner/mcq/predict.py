@@ -15,7 +15,7 @@ from llmtuner.errors import RunError
 from llmtuner.mcq.batches import by_length
 from llmtuner.mcq.collate import Batch, Collator
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.metrics import accuracy, floors, map_at_k, mrr, nll
+from llmtuner.metrics import accuracy, ece, floors, map_at_k, mrr, nll
 
 OptionScores = tuple[float, ...]
 
@@ -106,7 +106,7 @@ def as_predictions(questions: Sequence[Question], scores: Sequence[OptionScores]
 
 
 def figures(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """MAP@3, accuracy, MRR and NLL over the questions whose answer is known; {} where none is."""
+    """MAP@3, accuracy, MRR, NLL and ECE over the questions whose answer is known; {} where none is."""
     known = [prediction for prediction in predictions if prediction.answer is not None]
     if not known:
         return {}
@@ -116,6 +116,7 @@ def figures(predictions: Sequence[Prediction]) -> dict[str, float]:
         "accuracy": accuracy(scores, answers),
         "mrr": mrr(scores, answers),
         "nll": nll(scores, answers),
+        "ece": ece(scores, answers),
     }
 
 

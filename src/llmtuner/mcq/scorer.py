@@ -76,7 +76,7 @@ class OptionScorer:
         encoded = QuestionSet(questions, self._encoder)
         if not self._checked and questions:
             self._check(encoded)
-        collator = Collator(self.settings.layout, self.settings.pooling, self.tokenizer.pad_token_id or 0)
+        collator = Collator.of(self.settings, self.tokenizer.pad_token_id or 0)
         scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch)
         return as_predictions(questions, score_questions(self.model, encoded, scoring))
 

@@ -7,17 +7,28 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from llmtuner.errors import UserError
+from llmtuner.mcq import duma_options
+from llmtuner.mcq.duma_options import DUMA_HEADS, DumaOptions, resolve_duma
+from llmtuner.mcq.loss_terms import loss_text, parse_loss
+from llmtuner.suggest import did_you_mean
 
 CONFIG_NAME = "mcq_config.json"
 FORMAT = 1
-FLAGS = ("mcq_head", "mcq_layout", "mcq_pooling", "mcq_loss")  # what settings are made from
+FLAGS = ("mcq_head", "mcq_layout", "mcq_pooling", "mcq_loss", *duma_options.FLAGS)  # what settings are made from
 
-HEAD_LAYOUTS = {"linear": ("shared_prefix", "per_option", "joint"), "letter": ("joint",)}
+HEAD_LAYOUTS = {
+    "linear": ("shared_prefix", "per_option", "joint"),
+    "option_mean": ("shared_prefix", "per_option"),
+    "duma": ("shared_prefix", "per_option"),
+    "cduma": ("shared_prefix", "per_option"),
+    "letter": ("joint",),
+}
 LAYOUT_NAMES = ("shared_prefix", "per_option", "joint")
 # Of a causal model, the first token's state is the same for every option: nothing could be learnt from it.
 CAUSAL_POOLINGS = ("last", "mean", "option")
@@ -27,7 +38,6 @@ LAYOUT_POOLINGS = {
     "joint": ("last", "mean"),
 }
 POOLING_NAMES = ("auto", "last", "first", "mean", "option")
-LOSS_NAMES = ("cross_entropy",)
 # What the figures in docs/results.md support.
 AUTO_POOLING = {"causal": "last", "encoder": "mean"}
 
@@ -49,12 +59,14 @@ class McqSettings:
     """Everything that has to be the same in training and prediction.
 
     Args:
-        head, layout, pooling, loss: names as in the flags; `pooling` is never "auto", and "none" for the letter head.
+        head, layout, pooling: names as in the flags; `pooling` is never "auto", and "none" for the letter head.
+        loss: names and weights as in the flag, in one spelling.
         kind: "causal" (decoder, chat template) or "encoder" (bidirectional, pairs of texts).
         num_options: the one number of options that a joint linear head can score, else None.
         cutoff_len: tokens of a question at most, in training; prediction keeps to it unless told otherwise.
         prompt: the prompt's form as `llmtuner.data.prompt_form` stores it.
         base: what the base model is, to notice an adapter of another one.
+        duma: measures of the heads duma and cduma (`llmtuner.mcq.duma_options.DumaOptions`), else empty.
         merged_adapters: adapters that were merged into the base model before this one was trained.
         versions: of the packages that wrote the file.
     """
@@ -68,6 +80,7 @@ class McqSettings:
     cutoff_len: int | None = None
     prompt: dict[str, Any] = field(default_factory=dict)
     base: dict[str, Any] = field(default_factory=dict)
+    duma: dict[str, Any] = field(default_factory=dict)
     merged_adapters: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -76,22 +89,28 @@ class McqSettings:
         return replace(self, **changes)
 
 
-def resolve(
-    kind: Kind, *, head: str = "linear", layout: str | None = None, pooling: str = "auto", loss: str = "cross_entropy"
-) -> McqSettings:
+def resolve(kind: Kind, given: Mapping[str, Any] | None = None, config: Mapping[str, Any] | None = None) -> McqSettings:
     """Settings from flags; what is not given is chosen for the kind of model.
+
+    Args:
+        given: values of `FLAGS`, as far as they are given.
+        config: the model's config.json, for heads whose measures follow the model's.
 
     Raises:
         UserError: an unknown name, or names that do not go together, with the ones that do.
     """
+    given = given or {}
+    head, layout = given.get("mcq_head") or "linear", given.get("mcq_layout")
+    pooling, loss = given.get("mcq_pooling") or "auto", loss_text(parse_loss(given.get("mcq_loss") or "cross_entropy"))
     for flag, name, known in (
         ("mcq_head", head, tuple(HEAD_LAYOUTS)),
         ("mcq_layout", layout, LAYOUT_NAMES),
         ("mcq_pooling", pooling, POOLING_NAMES),
-        ("mcq_loss", loss, LOSS_NAMES),
     ):
         if name is not None and name not in known:
-            raise UserError(f"--{flag} {name}: there is no such one; known: {', '.join(known)}")
+            suggestion = did_you_mean(name, known)
+            raise UserError(f"--{flag} {name}: there is no such one; known: {', '.join(known)}.{suggestion}")
+    duma = _resolve_duma(head, given, config or {})
     if kind == "encoder":
         _check_encoder(head, layout)
     if layout is None:
@@ -111,7 +130,18 @@ def resolve(
         raise UserError(
             f"--mcq_pooling {pooling} does not go with --mcq_layout {layout}{reason}; it takes {', '.join(poolings)}"
         )
-    return McqSettings(head, layout, pooling, loss, kind)
+    return McqSettings(head, layout, pooling, loss, kind, duma=duma)
+
+
+def _resolve_duma(head: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    if head in DUMA_HEADS:
+        return resolve_duma(given, config)
+    for flag in duma_options.FLAGS:
+        if given.get(flag) is not None:
+            raise UserError(
+                f"--{flag} is for --mcq_head {' or '.join(DUMA_HEADS)}, and the head is {head}; leave it out"
+            )
+    return {}
 
 
 def _check_encoder(head: str, layout: str | None) -> None:
@@ -128,7 +158,7 @@ def _check_encoder(head: str, layout: str | None) -> None:
         raise UserError("--mcq_layout joint is for causal models; encoders take per_option: leave the flag out")
 
 
-def model_kind(config: dict[str, Any]) -> Kind:
+def model_kind(config: Mapping[str, Any]) -> Kind:
     """Which kind a model's config.json describes.
 
     Raises:
@@ -157,6 +187,8 @@ def read_settings(folder: str | os.PathLike[str]) -> McqSettings | None:
         settings = McqSettings(**{**stored, "merged_adapters": tuple(stored["merged_adapters"])})
         if settings.head not in HEAD_LAYOUTS:
             raise UserError(f"{path}: head {settings.head!r} is not known to this version of the project")
+        if settings.head in DUMA_HEADS:
+            DumaOptions(**settings.duma)
         return settings
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, UserError):
@@ -175,11 +207,11 @@ def write_settings(settings: McqSettings, folder: str | os.PathLike[str]) -> Pat
     return path
 
 
-def settle(stored: McqSettings, given: dict[str, str], where: str) -> McqSettings:
+def settle(stored: McqSettings, given: Mapping[str, Any], where: str) -> McqSettings:
     """Stored settings with the flags beside them: they may repeat or leave out, and choose another row layout.
 
     Args:
-        given: values of mcq_head, mcq_layout, mcq_pooling as far as they were given.
+        given: values of `FLAGS` as far as they were given; the loss is not looked at.
         where: the folder that the stored ones come from.
 
     Raises:
@@ -191,6 +223,11 @@ def settle(stored: McqSettings, given: dict[str, str], where: str) -> McqSetting
             raise UserError(
                 f"--mcq_{flag} {value} contradicts {Path(where) / CONFIG_NAME}, which says {kept}; leave the flag out"
             )
+    if stored.duma:
+        hidden = stored.base.get("hidden_size")
+        duma_options.check_stored(given, stored.duma, hidden, str(Path(where) / CONFIG_NAME))
+    else:
+        _resolve_duma(stored.head, given, {})
     layout = given.get("mcq_layout")
     if layout is None or layout == stored.layout:
         return stored

@@ -18,10 +18,10 @@ from transformers import Trainer, TrainerCallback
 from llmtuner.data.predictions import Prediction
 from llmtuner.errors import RunError, UserError
 from llmtuner.mcq.batches import QuestionBatches, by_length
-from llmtuner.mcq.collate import Batch, Collator
+from llmtuner.mcq.collate import Batch, Collator, Twice
 from llmtuner.mcq.layout import PADDING
-from llmtuner.mcq.losses import LOSSES
 from llmtuner.mcq.model import HEAD
+from llmtuner.mcq.objective import Objective
 from llmtuner.mcq.predict import Scoring, as_predictions, figures, score_questions
 from llmtuner.mcq.questions import NOT_COUNTED, QuestionSet
 from llmtuner.mcq.settings import McqSettings, write_settings
@@ -41,6 +41,7 @@ class McqTrainer(Trainer):
         train_set, eval_set: questions; `eval_set` may be a dictionary of them by name.
         tokens_per_batch: padded tokens a batch, in place of the batch size.
         head_learning_rate: of the head; the common one where it is None.
+        objective: what is minimised; the settings' loss alone where it is None.
         build_optimizer: makes an optimizer of its own from the model, or None for transformers'.
     """
 
@@ -53,12 +54,14 @@ class McqTrainer(Trainer):
         eval_set: QuestionSet | dict[str, QuestionSet] | None = None,
         tokens_per_batch: int | None = None,
         head_learning_rate: float | None = None,
+        objective: Objective | None = None,
         build_optimizer: Callable[[Any], torch.optim.Optimizer | None] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, train_dataset=train_set, eval_dataset=eval_set, data_collator=collator, **kwargs)
         self.settings, self.collator = settings, collator
         self._tokens_per_batch, self._head_learning_rate = tokens_per_batch, head_learning_rate
+        self._objective = objective or Objective(settings.loss, self.args.label_smoothing_factor)
         self._build_optimizer = build_optimizer
         # Both make the Trainer count an optimizer step's questions over batches and processes before the first one.
         self.model_accepts_loss_kwargs = True
@@ -87,7 +90,7 @@ class McqTrainer(Trainer):
         return DataLoader(
             questions,
             batch_sampler=batches,
-            collate_fn=self.collator,
+            collate_fn=Twice(self.collator) if self._objective.copies == 2 else self.collator,
             num_workers=workers,
             pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
             persistent_workers=self.args.dataloader_persistent_workers and workers > 0,
@@ -97,7 +100,7 @@ class McqTrainer(Trainer):
     def get_batch_samples(self, epoch_iterator: Iterator[Batch], *args: Any, **kwargs: Any) -> tuple[list[Batch], Any]:
         """The batches of an optimizer step, counted for the pace."""
         batches, count = super().get_batch_samples(epoch_iterator, *args, **kwargs)
-        self._pace.add(batches, count, self.args.world_size, self.state.global_step)
+        self._pace.add(batches, count, self.args.world_size, self.state.global_step, self._objective.copies)
         return batches, count
 
     # ---- loss
@@ -117,8 +120,8 @@ class McqTrainer(Trainer):
         labels_Q = inputs["labels"]
         output = model(**{name: value for name, value in inputs.items() if name not in NOT_READ})
         counts_Q = labels_Q != NOT_COUNTED
-        options = {"label_smoothing": self.args.label_smoothing_factor} if self.args.label_smoothing_factor else {}
-        losses_Q = LOSSES[self.settings.loss](output.scores, labels_Q.clamp(min=0), output.there, **options)
+        progress = self.state.global_step / max(self.state.max_steps, 1)
+        losses_Q = self._objective(output.scores, labels_Q.clamp(min=0), output.there, progress)
         total = losses_Q.where(counts_Q, 0.0).sum()
         if not torch.isfinite(total):
             raise RunError(self._not_finite(inputs))
@@ -188,7 +191,7 @@ class McqTrainer(Trainer):
         padded = [[*prediction.scores, *[0.0] * (most - len(prediction.scores))] for prediction in known]
         there = [[n < len(prediction.scores) for n in range(most)] for prediction in known]
         answers = torch.tensor([prediction.answer for prediction in known])
-        return float(LOSSES[self.settings.loss](torch.tensor(padded), answers, torch.tensor(there)).mean())
+        return float(self._objective.evaluate(torch.tensor(padded), answers, torch.tensor(there)).mean())
 
     def predict_options(self, questions: QuestionSet, prefix: str) -> tuple[list[Prediction], dict[str, float]]:
         """Predictions in the order of the questions, and run times: runtime, samples_per_second, steps_per_second."""
@@ -273,11 +276,15 @@ class _Pace:
         self._first_step: int | None = None
         self._start = time.perf_counter()
 
-    def add(self, batches: list[Batch], questions: Any, world: int, step: int) -> None:
-        """Count an optimizer step: all its questions, and this process's tokens, of which others have about as many."""
+    def add(self, batches: list[Batch], questions: Any, world: int, step: int, copies: int) -> None:
+        """Count an optimizer step: all its questions, and this process's tokens, of which others have about as many.
+
+        Args:
+            copies: how often each question stands in its batch.
+        """
         if self._first_step is None:  # a run that goes on does not begin at 0
             self._first_step, self._start = step, time.perf_counter()
-        self.questions += int(questions or 0)
+        self.questions += int(questions or 0) // copies
         for batch in batches:
             real_BT = batch["segments"] != PADDING if "segments" in batch else batch["attention_mask"] > 0
             self.tokens += world * int(real_BT.sum())

@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from llmtuner.mcq.heads.base import OptionHead, TokenStates, linear
+from llmtuner.mcq.settings import McqSettings
 
-class LinearHead(nn.Module):
+
+class LinearHead(OptionHead):
     """A linear layer from an option's pooled state to its score, in fp32 whatever the backbone computes in.
 
     In bf16, five scores of a question tie in one question out of eight; rounding has to end before the matmul.
@@ -19,14 +22,21 @@ class LinearHead(nn.Module):
         outputs: 1 for a number an option; the number of options where one vector stands for all of them.
     """
 
-    ds_grads_remaining = 0  # DeepSpeed's ZeRO-3 counts on it, and sees the head through peft's wrapper only
-
     def __init__(self, hidden_size: int, outputs: int = 1) -> None:
         super().__init__()
         self.mcq_score = nn.Linear(hidden_size, outputs, dtype=torch.float32)
 
-    def forward(self, features_QND: torch.Tensor) -> torch.Tensor:
+    @classmethod
+    def make(cls, hidden_size: int, settings: McqSettings) -> LinearHead:
+        """The head that the settings describe."""
+        return cls(hidden_size, settings.num_options or 1)
+
+    def forward(
+        self,
+        features_QND: torch.Tensor,
+        there_QN: torch.Tensor,
+        passage: TokenStates | None = None,
+        answer: TokenStates | None = None,
+    ) -> torch.Tensor:
         """Scores of the options; the caller masks those that do not exist."""
-        weight, bias = self.mcq_score.weight.float(), self.mcq_score.bias.float()  # DeepSpeed may have cast them
-        with torch.autocast(features_QND.device.type, enabled=False):
-            return nn.functional.linear(features_QND.float(), weight, bias).flatten(1)
+        return linear(self.mcq_score, features_QND).flatten(1)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtuner.cli.suggest import did_you_mean, nearest
+from llmtuner.suggest import did_you_mean, nearest
 
 KNOWN = ["lora_rank", "lora_alpha", "lora_dropout", "template", "per_device_train_batch_size", "seed"]
 

@@ -1,0 +1,63 @@
+"""What all heads share: fp32 from the first matmul on, and a plain call.
+
+Shape legend: Q questions, N options (padded to the most in the batch), D hidden width, S tokens, M 1 or N.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from llmtuner.mcq.settings import McqSettings
+
+
+class TokenStates(NamedTuple):
+    """Token states ``[Q, M, S, D]`` and which of them exist, ``[Q, M, S]``; M is 1 where all options share them."""
+
+    states: torch.Tensor
+    there: torch.Tensor
+
+
+class OptionHead(nn.Module):
+    """Scores options from their pooled states, and from token states where `reads_tokens` says so.
+
+    Call: ``head(features_QND, there_QN)``, with ``passage`` and ``answer`` (`TokenStates`) behind them for heads that
+    read tokens; it returns scores ``[Q, N]`` in fp32, of which the caller masks those that do not exist. Layers of a
+    head are named ``mcq_...``, so that no target of an adapter ever means one of them.
+    """
+
+    reads_tokens: ClassVar[bool] = False
+    ds_grads_remaining = 0  # DeepSpeed's ZeRO-3 counts on it, and sees the head through peft's wrapper only
+
+    @classmethod
+    def make(cls, hidden_size: int, settings: McqSettings) -> OptionHead:
+        """The head that the settings describe, fresh."""
+        raise NotImplementedError
+
+    def count(self) -> int:
+        """Parameters of the head."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def linear(layer: nn.Linear, states: torch.Tensor) -> torch.Tensor:
+    """A linear layer in fp32, whatever DeepSpeed or a caller has cast its weights or inputs to."""
+    bias = None if layer.bias is None else layer.bias.float()
+    with torch.autocast(states.device.type, enabled=False):
+        return functional.linear(states.float(), layer.weight.float(), bias)
+
+
+def norm(layer: nn.LayerNorm, states: torch.Tensor) -> torch.Tensor:
+    """A layer norm in fp32."""
+    with torch.autocast(states.device.type, enabled=False):
+        return functional.layer_norm(
+            states.float(), layer.normalized_shape, layer.weight.float(), layer.bias.float(), layer.eps
+        )
+
+
+def masked_mean(states_QMSD: torch.Tensor, there_QMS: torch.Tensor) -> torch.Tensor:
+    """The mean over the tokens that exist, zeros where none does: [Q, M, D]."""
+    weights_QMS = there_QMS / there_QMS.sum(-1, keepdim=True).clamp(min=1)
+    return (states_QMSD * weights_QMS[..., None]).sum(2)

@@ -1,0 +1,65 @@
+"""What a training minimises: losses by weight, a start with cross-entropy alone, and R-Drop beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from llmtuner.errors import UserError
+from llmtuner.mcq.loss_terms import LossTerm, check_smoothing, parse_loss
+from llmtuner.mcq.losses.mixture import LossMixture
+from llmtuner.mcq.losses.rdrop import rdrop
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One number a question from scores ``[Q, N]``; with R-Drop, a batch's second half repeats its first one.
+
+    Args:
+        loss: names and weights, as in --mcq_loss.
+        label_smoothing: of cross-entropy.
+        warmup_ratio: share of the steps, from the first on, that are trained with cross-entropy alone.
+        rdrop_alpha: weight of R-Drop; 0 for none.
+
+    Raises:
+        UserError: a value that is not possible.
+    """
+
+    loss: str = "cross_entropy"
+    label_smoothing: float = 0.0
+    warmup_ratio: float = 0.0
+    rdrop_alpha: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_smoothing(parse_loss(self.loss), self.label_smoothing)
+        if not 0 <= self.warmup_ratio < 1:
+            raise UserError(
+                f"--mcq_loss_warmup_ratio {self.warmup_ratio}: a share of the steps is needed, from 0 to below 1"
+            )
+        if not 0 <= self.rdrop_alpha < float("inf"):
+            raise UserError(f"--mcq_rdrop_alpha {self.rdrop_alpha}: a number of at least 0 is needed")
+
+    @property
+    def copies(self) -> int:
+        """How often a batch holds each of its questions."""
+        return 2 if self.rdrop_alpha else 1
+
+    def __call__(
+        self, scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor, progress: float = 1.0
+    ) -> torch.Tensor:
+        """The losses of a training batch: [Q].
+
+        Args:
+            progress: the share of the steps that are done.
+        """
+        terms = (LossTerm("cross_entropy"),) if progress < self.warmup_ratio else parse_loss(self.loss)
+        losses_Q = LossMixture(terms, self.label_smoothing)(scores_QN, answers_Q, there_QN)
+        if not self.rdrop_alpha:
+            return losses_Q
+        (first, second), (there, _) = scores_QN.chunk(2), there_QN.chunk(2)
+        return losses_Q + self.rdrop_alpha * rdrop(first, second, there).repeat(2)
+
+    def evaluate(self, scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor) -> torch.Tensor:
+        """The losses of questions that are not trained on, without smoothing: [Q]."""
+        return LossMixture(parse_loss(self.loss))(scores_QN, answers_Q, there_QN)

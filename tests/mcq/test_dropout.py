@@ -1,0 +1,32 @@
+"""One number for all dropout of a backbone, wherever its family keeps it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from models import build
+from peft import LoraConfig, get_peft_model
+
+from llmtuner.mcq.dropout import set_dropout
+from llmtuner.mcq.model import attach_head
+from llmtuner.mcq.settings import resolve
+
+IDS = torch.arange(3, 23)[None]
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt_neox", "phi3", "opt", "bert", "distilbert"])
+def test_it_reaches_the_computation_and_can_be_taken_away(name):
+    model = build(name, causal=name not in ("bert", "distilbert")).train()
+    passes = {}
+    for probability in (0.5, 0.0):
+        set_dropout(model, probability)
+        first, second = (model(IDS, output_hidden_states=True).hidden_states[-1] for _ in range(2))
+        passes[probability] = torch.equal(first, second)
+    assert passes == {0.5: False, 0.0: True}
+
+
+def test_adapters_keep_theirs():
+    model = attach_head(build("llama"), resolve("causal"))
+    model = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], lora_dropout=0.3))
+    set_dropout(model, 0.0)
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}

@@ -1,0 +1,126 @@
+"""STEP3 end to end, in process: every head trains, is saved, comes back, goes on and predicts, in both layouts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from step2 import QUICK, config, predict_command, probabilities, results, train_command
+from support import DEMO
+
+from llmtuner.cli.main import main
+from llmtuner.data.load import read_questions
+from llmtuner.mcq import load_scorer
+from llmtuner.mcq.heads import HEADS
+from llmtuner.mcq.loss_terms import LOSS_NAMES
+
+NEW_HEADS = [name for name in HEADS if name != "linear"]
+LAYOUTS = ["shared_prefix", "per_option"]
+FAST = (*QUICK, "--save_strategy", "no")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("head", NEW_HEADS)
+def test_a_head_trains_is_saved_goes_on_and_predicts(head, layout, tiny_llama, tmp_path, capsys):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    flags = ("--mcq_head", head, "--mcq_layout", layout, *QUICK, "--save_steps", "3", "--lora_dropout", "0.1")
+    assert main(train_command(tiny_llama, whole, *flags)) == 0
+    assert f"head: {head}, " in capsys.readouterr().err, "its size is said at the start"
+    kept = config(whole)
+    assert (kept["head"], kept["layout"]) == (head, layout)
+    weights = load_file(whole / "adapter_model.safetensors")
+    of_head = {name: tensor for name, tensor in weights.items() if "mcq_head" in name}
+    assert of_head
+    assert not any("lora_" in name for name in of_head), "no layer of the head gets an adapter"
+    zeroed = [tensor for name, tensor in of_head.items() if "mcq_fuse" in name or "mcq_others" in name]
+    assert all(tensor.abs().max() > 0 for tensor in zeroed), "what starts at zero has learnt"
+
+    goes_on = ("--resume_from_checkpoint", str(whole / "checkpoint-3"))
+    assert main(train_command(tiny_llama, stopped, *flags, *goes_on)) == 0
+    again = load_file(stopped / "adapter_model.safetensors")
+    assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items()), "resumed is uninterrupted"
+
+    found = tmp_path / "predict"
+    other = LAYOUTS[layout == LAYOUTS[0]]
+    assert main(predict_command(tiny_llama, found, "--mcq_layout", other, adapter=whole)) == 0
+    assert (results(found)["mcq_head"], results(found)["mcq_layout"]) == (head, other)
+
+    questions = read_questions(DEMO, purpose="predict").questions[:3]
+    scored = load_scorer(whole).score(questions)  # in the layout of the training
+    first = torch.tensor([prediction.probabilities for prediction in scored])
+    torch.testing.assert_close(first, probabilities(found)[:3], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("head", "tuning"), [("duma", "full"), ("cduma", "freeze")])
+def test_a_whole_model_keeps_its_head(head, tuning, tiny_llama, tmp_path):
+    model, found = tmp_path / "model", tmp_path / "predict"
+    given = ("--mcq_head", head, "--finetuning_type", tuning, "--mcq_duma_width", "32", "--mcq_duma_layers", "2")
+    more = ("--freeze_trainable_layers", "1") if tuning == "freeze" else ()
+    assert main(train_command(tiny_llama, model, *FAST, *given, *more)) == 0
+    assert config(model)["duma"]["width"] == 32
+    names = [name for name in load_file(model / "model.safetensors") if name.startswith("mcq_head.")]
+    assert "mcq_head.mcq_attend.1.mcq_query.weight" in names
+    assert not any("lora_" in name for name in names)
+    assert main(predict_command(model, found)) == 0
+    assert results(found)["predict_ece"] >= 0
+
+
+@pytest.mark.parametrize("loss", LOSS_NAMES)
+def test_every_loss_trains(loss, tiny_llama, tmp_path):
+    assert main(train_command(tiny_llama, tmp_path / "out", *FAST, "--mcq_loss", loss)) == 0
+    assert config(tmp_path / "out")["loss"] == loss
+    history = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
+    losses = [line["loss"] for line in history if "loss" in line]
+    assert len(losses) == 6
+    assert len(set(losses)) > 1
+
+
+def history(folder: Path, name: str = "loss") -> list[float]:
+    lines = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    return [line[name] for line in lines if name in line]
+
+
+def test_a_warm_up_is_cross_entropy_and_then_the_loss(tiny_llama, tmp_path):
+    """6 steps, half of them warm-up: the first three are those of cross-entropy alone."""
+    flags = {
+        "plain": (),
+        "warm": ("--mcq_loss", "cross_entropy:0.5+expected_map3:0.5", "--mcq_loss_warmup_ratio", "0.5"),
+        "cold": ("--mcq_loss", "cross_entropy:0.5+expected_map3:0.5"),
+    }
+    for name, more in flags.items():
+        assert main(train_command(tiny_llama, tmp_path / name, *FAST, *more)) == 0
+    plain, warm, cold = (history(tmp_path / name) for name in flags)
+    assert warm[:3] == plain[:3]
+    assert warm[3] < plain[3], "the mixture is smaller than cross-entropy"
+    assert cold[0] < plain[0]
+    assert config(tmp_path / "warm")["loss"] == "cross_entropy:0.5+expected_map3:0.5"
+
+
+def test_rdrop_passes_twice_and_counts_each_question_once(tiny_llama, tmp_path):
+    dropout = ("--lora_dropout", "0.5", "--learning_rate", "0")  # nothing is learnt: the loss is all that differs
+    runs = {"0": (), "small": ("--mcq_rdrop_alpha", "1"), "large": ("--mcq_rdrop_alpha", "1e6")}
+    for name, more in runs.items():
+        full = ("--finetuning_type", "lora", *dropout)
+        assert main(train_command(tiny_llama, tmp_path / name, *FAST, *full, *more)) == 0
+        train = json.loads((tmp_path / name / "train_results.json").read_text())
+        assert train["train_samples_per_second"] * train["train_runtime"] == pytest.approx(24, rel=0.05)
+    # Adapters start at zero and learn nothing here, so dropout in front of them changes nothing: no divergence.
+    plain, small, large = (history(tmp_path / name) for name in runs)
+    assert small == pytest.approx(plain, rel=1e-5)
+    assert large == pytest.approx(plain, rel=1e-5)
+    learns = ("--lora_dropout", "0.5", "--learning_rate", "3e-2")
+    for alpha in ("1e-9", "1e3"):
+        assert main(train_command(tiny_llama, tmp_path / alpha, *FAST, *learns, "--mcq_rdrop_alpha", alpha)) == 0
+    assert history(tmp_path / "1e3")[-1] > history(tmp_path / "1e-9")[-1], "passes under dropout differ by now"
+
+
+def test_training_goes_on_with_another_loss(tiny_llama, tmp_path):
+    """The ladder of the notes: STEP2's classifier first, a loss for the metric on top of it."""
+    assert main(train_command(tiny_llama, tmp_path / "step2", *FAST)) == 0
+    on = ("--adapter_name_or_path", str(tmp_path / "step2"), "--mcq_loss", "expected_map3")
+    assert main(train_command(tiny_llama, tmp_path / "step3", *FAST, *on)) == 0
+    assert config(tmp_path / "step3")["loss"] == "expected_map3"
+    assert history(tmp_path / "step3")[0] < 0.7
