@@ -128,7 +128,7 @@ class Bench:
                 input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
             ).last_hidden_state
             features_QND = pool(hidden_BTD, batch["pool_rows"], batch["pool_tokens"])
-            return getattr(unwrap(self.model), HEAD)(features_QND)
+            return getattr(unwrap(self.model), HEAD)(features_QND, batch["there"])
 
     def step(self, way: str, batch: dict[str, Any], *, backward: bool) -> torch.Tensor:
         """One pass; gradients are left in the model."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make demo`: the notes' STEP1 and STEP2 with scored predictions, small, on a CPU and without any download. The model is
+# `make demo`: the notes' STEP1, STEP2 and STEP3 with scored predictions, small, on a CPU and without any download. The model is
 # a tiny Llama with random weights, so its score says nothing; what is shown is the whole way from questions to a score.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
@@ -37,12 +37,19 @@ run "STEP2: prediction" "$OUT/mcq_predict.log" \
     env MODEL="$OUT/mcq_checkpoint" ADAPTER= OUTPUT_DIR="$OUT/mcq_predict" EVAL_DATASET=llmscience_demo \
     TEST_DATASET=llmscience_demo bash "$ROOT/scripts/step2_predict.sh"
 
-for step in "STEP1 $OUT/predict.log" "STEP2 $OUT/mcq_predict.log"; do
-    echo
-    echo "${step%% *}"
-    grep -A 3 '^ *MAP@3' "${step#* }" | head -n 4
-done
+run "STEP3: CDUMA and a loss for MAP@3, all weights trained (40 questions, 30 epochs)" "$OUT/cduma_train.log" \
+    env DATASET=llmscience_demo OUTPUT_DIR="$OUT/cduma_checkpoint" FINETUNING_TYPE=full LEARNING_RATE=2e-3 EPOCHS=30 \
+    BATCH_SIZE=8 ACCUMULATION=1 HEAD_LEARNING_RATE=2e-3 bash "$ROOT/scripts/step3_cduma.sh" --save_strategy no \
+    --mcq_loss cross_entropy:0.5+expected_map3:0.5 --mcq_loss_warmup_ratio 0.3
+run "STEP3: prediction" "$OUT/cduma_predict.log" \
+    env MODEL="$OUT/cduma_checkpoint" ADAPTER= OUTPUT_DIR="$OUT/cduma_predict" EVAL_DATASET=llmscience_demo \
+    TEST_DATASET=llmscience_demo bash "$ROOT/scripts/step2_predict.sh"
+
 echo
-echo "STEP1 stays near chance: LoRA on frozen random weights learns nothing. STEP2's model had all its weights trained,"
-echo "and is scored on the questions that it was trained on: the way from questions to scores works, no more is shown."
-echo "Files: ${OUT#"$ROOT/"}/{sft_predict,mcq_predict}/{predict_results.json,predictions.jsonl,submission.csv}"
+"$PYTHON" "$ROOT/scripts/compare.py" "STEP1, letters=$OUT/sft_predict" "STEP2, linear head=$OUT/mcq_predict" \
+    "STEP3, CDUMA=$OUT/cduma_predict"
+echo
+echo "STEP1 stays near chance: LoRA on frozen random weights learns nothing. STEP2's and STEP3's models had all their"
+echo "weights trained, and are scored on the questions that they were trained on: the way from questions to scores works,"
+echo "no more is shown."
+echo "Files: ${OUT#"$ROOT/"}/{sft,mcq,cduma}_predict/{predict_results.json,predictions.jsonl,submission.csv}"

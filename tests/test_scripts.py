@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,39 @@ def test_a_pickle_of_anything_else_is_refused_and_not_run(tmp_path, capsys, cont
     said = capsys.readouterr()
     assert "error: " in said.err
     assert "executed" not in said.out
+
+
+FLOORS = {f"floor_{name}_{score}": 0.25 for name in ("longest", "random") for score in ("map@3", "accuracy")}
+
+
+def scored(folder: Path, **metrics: float) -> str:
+    folder.mkdir()
+    (folder / "predict_results.json").write_text(json.dumps({**FLOORS, **metrics}))
+    return str(folder)
+
+
+def test_predictions_are_compared_in_one_table(tmp_path, capsys):
+    letters = scored(
+        tmp_path / "sft", **{"predict_map@3": 0.5, "predict_top1_accuracy": 0.375, "predict_accuracy": 0.1}
+    )
+    head = scored(tmp_path / "mcq", **{"predict_map@3": 0.625, "predict_accuracy": 0.5})
+    assert load_script("compare").main([f"STEP1, letters={letters}", head]) == 0
+    lines = [line.rsplit(None, 2) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert lines == [
+        ["STEP1, letters", "0.500", "0.375"],
+        ["mcq", "0.625", "0.500"],
+        ["longest option", "0.250", "0.250"],
+        ["random", "0.250", "0.250"],
+    ]
+
+
+def test_predictions_of_other_questions_are_not_compared(tmp_path, capsys):
+    one = scored(tmp_path / "one", **{"predict_map@3": 0.5, "predict_accuracy": 0.5})
+    other = scored(tmp_path / "other", **{"predict_map@3": 0.5, "predict_accuracy": 0.5, "floor_longest_map@3": 0.7})
+    compare = load_script("compare").main
+    assert compare([one, other]) == 2
+    assert "was scored on other questions" in capsys.readouterr().err
+    unscored = scored(tmp_path / "unscored")
+    assert compare([unscored]) == 2
+    assert "no scores in it" in capsys.readouterr().err
+    assert compare([str(tmp_path / "nowhere")]) == 2

@@ -18,7 +18,7 @@ from llmtuner.cli.run import check_flags
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / name for name in ("README.md", "README_zh.md", "data/README.md", "scripts/distributed/README.md")]
 STEP_SCRIPTS = ["step1_sft.sh", "step1_predict.sh", "step2_mcq.sh", "step2_predict.sh"]
-STEP_SCRIPTS += ["2023-08-19.sh", "2023-08-20.sh"]
+STEP_SCRIPTS += ["step3_duma.sh", "step3_cduma.sh", "step3_losses.sh", "2023-08-19.sh", "2023-08-20.sh"]
 RECORDER = """#!/usr/bin/env bash
 for word in "$@"; do printf '%s\\0' "$word" >>"$RECORD"; done
 printf '\\n' >>"$RECORD"

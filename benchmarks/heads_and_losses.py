@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Do co-attention heads or losses for MAP@3 help, and when? Every head with every loss, against STEP2.
+
+    python benchmarks/heads_and_losses.py --data DATA --encoder MINILM --causal STEP2_MODEL [--minutes 60]
+    python benchmarks/heads_and_losses.py --data DATA --encoder MINILM --report
+
+Three stages, each in pieces that are kept in --work and never computed twice, so that it may be stopped at any time:
+
+- frozen: token states of the encoder, computed once; every head with every loss on them, 5 seeds;
+- encoder: the whole encoder, 2,000 training questions, the best three combinations and STEP2's, 3 seeds;
+- causal: the same combinations on a small causal model that STEP2 trained from scratch, through packed rows; ScienceQA.
+
+The best three are those with the highest MAP@3 on the held-out part of the training questions in the frozen stage. DATA
+holds the folders kaggle and scienceqa with their files; no test question takes part in any choice.
+
+With a GPU, LoRA on a large model, flags behind -- going to every training:
+
+    python benchmarks/heads_and_losses.py --data DATA --model_name_or_path Llama-2-7b-hf --stages whole \\
+        --combinations duma/cross_entropy linear/cross_entropy:0.5+expected_map3:0.5 -- --bf16 --template llama2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
+
+import torch  # noqa: E402
+from evidence import report, whole  # noqa: E402
+from evidence.cells import BASELINE, Cell, Found, load_all, save  # noqa: E402
+from evidence.exams import EXAMS, Exam  # noqa: E402
+
+from llmtuner.mcq.heads import HEADS  # noqa: E402
+from llmtuner.mcq.loss_terms import LOSS_NAMES  # noqa: E402
+
+MIXTURE = "cross_entropy:0.5+expected_map3:0.5"
+LOSSES = (*LOSS_NAMES, MIXTURE)
+FROZEN_SEEDS, WHOLE_SEEDS = range(5), range(3)
+BEST = 3
+
+
+def frozen_cells() -> Iterator[Cell]:
+    """Seeds in the outer loop: a comparison that is stopped has every combination as often."""
+    for seed in FROZEN_SEEDS:
+        for exam in EXAMS:
+            for head in HEADS:
+                for loss in LOSSES:
+                    yield Cell("frozen", exam, head, loss, seed)
+
+
+def whole_cells(chosen: list[tuple[str, str]], stages: dict[str, tuple[str, ...]]) -> Iterator[Cell]:
+    """The chosen combinations and STEP2's, for each stage with its exams."""
+    chosen = [BASELINE, *(pair for pair in chosen if pair != BASELINE)]
+    for seed in WHOLE_SEEDS:
+        for stage, exams in stages.items():
+            for exam in exams:
+                for head, loss in chosen:
+                    yield Cell(stage, exam, head, loss, seed)
+
+
+def best(found: dict[Cell, Found]) -> list[tuple[str, str]]:
+    """The combinations with the highest MAP@3 on held-out training questions, the mean over exams and seeds."""
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for cell, result in found.items():
+        if cell.stage == "frozen" and (cell.head, cell.loss) != BASELINE:
+            values[cell.head, cell.loss].append(result.more["tuned_map@3"])
+    return sorted(values, key=lambda pair: -sum(values[pair]) / len(values[pair]))[:BEST]
+
+
+def run_frozen(args: argparse.Namespace, exams: dict[str, Exam], deadline: float) -> None:
+    """Cache the states, then train what is missing."""
+    from evidence.frozen import FrozenExam
+    from evidence.states import cache_states
+    from transformers import AutoModel, AutoTokenizer
+
+    missing = [cell for cell in frozen_cells() if cell.exam in exams and not cell.path(args.work / "cells").is_file()]
+    if not missing:
+        return
+    tokenizer = AutoTokenizer.from_pretrained(args.encoder)
+    model = AutoModel.from_pretrained(args.encoder, use_safetensors=True).eval()
+    ready: dict[str, Any] = {}
+    for name, exam in exams.items():
+        folder = args.work / "states" / name
+        parts = [
+            cache_states(model, tokenizer, questions, folder / part, args.cutoff_len)
+            for part, questions in (("train", exam.train), ("test", exam.test))
+        ]
+        ready[name] = FrozenExam(exam, *parts, model.config.to_dict())
+    del model
+    for cell in missing[args.part :: args.parts]:
+        if time.monotonic() > deadline:
+            return
+        if not cell.path(args.work / "cells").is_file():
+            save(ready[cell.exam].run(cell), cell, args.work / "cells")
+            print(f"{cell.stage} {cell.exam} {cell.name} seed {cell.seed}", flush=True)
+
+
+def run_whole(args: argparse.Namespace, exams: dict[str, Exam], deadline: float) -> None:
+    """Train what is missing, `--parallel` processes at a time."""
+    models = {"encoder": args.encoder, "causal": args.causal, "llm": args.model_name_or_path}
+    stages = {"encoder": tuple(exams), "causal": ("scienceqa",) if "scienceqa" in exams else (), "llm": tuple(exams)}
+    stages = {name: names for name, names in stages.items() if models[name] is not None}
+    chosen = [tuple(pair.split("/", 1)) for pair in args.combinations] or best(load_all(args.work / "cells"))
+    cells = list(whole_cells(chosen, stages))
+
+    def one(cell: Cell) -> None:
+        if time.monotonic() > deadline or cell.path(args.work / "cells").is_file():
+            return
+        found = whole.run(cell, exams[cell.exam], str(models[cell.stage]), args.work, args.threads, args.flags)
+        save(found, cell, args.work / "cells")
+        print(f"{cell.stage} {cell.exam} {cell.name} seed {cell.seed}: {found.seconds:.0f} s", flush=True)
+
+    with ThreadPoolExecutor(args.parallel) as pool:
+        list(pool.map(one, cells))
+
+
+def write_report(args: argparse.Namespace, exams: dict[str, Exam]) -> None:
+    """Results as JSON, Markdown and a plot."""
+    found = load_all(args.work / "cells")
+    rows, floors = report.summarise(found, exams), report.floors_of(exams)
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    stored = {
+        "command": "python benchmarks/heads_and_losses.py --data DATA --encoder MINILM --causal STEP2_MODEL",
+        "commit": subprocess.run(git, check=False, capture_output=True, text=True, cwd=ROOT).stdout.strip(),
+        "machine": {"processor": platform.machine(), "torch": torch.__version__, "threads": args.threads},
+        "questions": {name: {"train": len(exam.train), "test": len(exam.test)} for name, exam in exams.items()},
+        "chosen": [" + ".join(pair) for pair in best(found)],
+        "floors": floors,
+        "rows": rows,
+    }
+    args.out.write_text(json.dumps(stored, indent=1) + "\n")
+    report.plot(rows, args.plot)
+    print(report.markdown(rows, floors))
+
+
+def main() -> None:
+    """Run the stages that are asked for, then report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with kaggle/ and scienceqa/")
+    parser.add_argument("--encoder", type=Path, help="folder of a bidirectional encoder")
+    parser.add_argument("--causal", type=Path, help="folder of a causal model")
+    parser.add_argument("--model_name_or_path", help="a large model, trained with LoRA")
+    parser.add_argument("--combinations", nargs="+", default=[], help="HEAD/LOSS, in place of the best three")
+    parser.add_argument("--exams", nargs="+", choices=EXAMS, default=list(EXAMS))
+    parser.add_argument("--stages", nargs="+", choices=("frozen", "whole"), default=("frozen", "whole"))
+    parser.add_argument("--report", action="store_true", help="only report what is there")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no new piece after so long")
+    parser.add_argument("--work", type=Path, default=ROOT / "out" / "heads_and_losses")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "heads_and_losses.json")
+    parser.add_argument("--plot", type=Path, default=ROOT / "docs" / "heads_and_losses.svg")
+    parser.add_argument("--threads", type=int, default=1, help="of a training")
+    parser.add_argument("--parallel", type=int, default=1, help="trainings of whole models at a time")
+    parser.add_argument("--part", type=int, default=0, help="of the frozen stage: this process's share ...")
+    parser.add_argument("--parts", type=int, default=1, help="... of so many")
+    parser.add_argument("--cutoff_len", type=int, default=256)
+    words = sys.argv[1:]
+    split = words.index("--") if "--" in words else len(words)
+    args = parser.parse_args(words[:split])
+    args.flags = words[split + 1 :]
+    if not args.report and "frozen" in args.stages and args.encoder is None:
+        parser.error("the frozen stage needs --encoder; or pass --stages whole with --combinations")
+    torch.set_num_threads(args.threads)
+    deadline = time.monotonic() + 60 * args.minutes
+    exams = {name: EXAMS[name](args.data) for name in args.exams}
+    if not args.report:
+        if "frozen" in args.stages:
+            run_frozen(args, exams, deadline)
+        if "whole" in args.stages:
+            run_whole(args, exams, deadline)
+    write_report(args, exams)
+
+
+if __name__ == "__main__":
+    main()

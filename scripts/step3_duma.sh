@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# STEP3, a better classifier: STEP2's training with DUMA, co-attention between passage and option, beside its linear head.
+#   MODEL=/models/Llama-2-7b-hf bash scripts/step3_duma.sh
+#   MODEL=/models/Llama-2-7b-hf ADAPTER=sft_checkpoint bash scripts/step3_duma.sh --mcq_duma_preset paper
+# Predict with: ADAPTER=duma_checkpoint bash scripts/step2_predict.sh
+set -euo pipefail
+export OUTPUT_DIR=${OUTPUT_DIR:-duma_checkpoint}
+exec bash "$(dirname "$0")/step2_mcq.sh" --mcq_head duma --head_learning_rate "${HEAD_LEARNING_RATE:-2e-4}" "$@"

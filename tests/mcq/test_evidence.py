@@ -1,0 +1,150 @@
+"""The comparison of heads and losses: its splits, its cache and its statistics."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from evidence import report
+from evidence.cells import BASELINE, Cell, Found, load_all, save
+from evidence.exams import EXAMS, Exam
+from evidence.frozen import FrozenExam
+from evidence.states import cache_states
+from models import build
+
+from llmtuner.data.pair import PairEncoder
+from llmtuner.data.question import Question
+from llmtuner.data.split import question_key
+from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.model import attach_head
+from llmtuner.mcq.questions import Example
+from llmtuner.mcq.settings import resolve
+
+
+class Words:
+    """A tokenizer of letters, with BERT's special tokens."""
+
+    def __call__(self, text, second=None, **_):
+        if isinstance(text, list):
+            return {"input_ids": [self._ids(one) for one in text]}
+        ids = [1, *self._ids(text), 2, *self._ids(second), 2]
+        special = [1, *[0] * len(text), 1, *[0] * len(second), 1]
+        return {"input_ids": ids, "special_tokens_mask": special}
+
+    def _ids(self, text):
+        return [3 + ord(letter) % 190 for letter in text]
+
+
+def exam(count: int = 24) -> Exam:
+    """Questions whose answer is the option that stands in the question."""
+    draw = np.random.default_rng(0)
+    questions = []
+    for row in range(count):
+        options = ["".join(draw.choice(list("abcdefgh"), 3)) for _ in range(int(draw.integers(2, 5)))]
+        answer = int(draw.integers(len(options)))
+        questions.append(Question(str(row), options[answer], tuple(options), answer, context="read this"))
+    return Exam("toy", questions[:16], frozenset({0, 5}), questions[16:], [False] * (count - 17) + [True])
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory) -> FrozenExam:
+    toy, model = exam(), build("bert", causal=False)
+    folder = tmp_path_factory.mktemp("states")
+    parts = [
+        cache_states(model, Words(), questions, folder / part, 64)
+        for part, questions in (("train", toy.train), ("test", toy.test))
+    ]
+    return FrozenExam(toy, *parts, model.config.to_dict())
+
+
+@pytest.mark.parametrize("head", ["linear", "cduma"])
+def test_cached_states_score_as_the_model_itself(head, frozen):
+    """Half precision is all that may differ from the engine's own forward pass."""
+    model = build("bert", causal=False)
+    settings = resolve("encoder", {"mcq_head": head}, model.config.to_dict())
+    attach_head(model, settings)
+    tokens = PairEncoder(Words(), None, 64).encode(list(frozen.exam.test))
+    batch = Collator.of(settings, 0)([Example(one, 0, row) for row, one in enumerate(tokens)])
+    expected = model(**{name: value for name, value in batch.items() if name not in ("labels", "rows")})
+    inputs = frozen.test.batch(range(len(tokens)), settings.pooling, "context_question")
+    if head == "linear":
+        inputs = frozen.test.pooled(settings.pooling)
+    with torch.no_grad():
+        found = model.mcq_head(*inputs)
+    assert torch.equal(inputs[1], expected.there)
+    torch.testing.assert_close(found[expected.there], expected.scores[expected.there], atol=5e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("head", "loss"), [("linear", "cross_entropy"), ("duma", "cross_entropy:0.5+expected_map3:0.5")]
+)
+def test_a_cell_is_the_same_each_time_and_its_files_come_back(head, loss, frozen, tmp_path):
+    cell = Cell("frozen", "toy", head, loss, 1)
+    found = frozen.run(cell)
+    again = frozen.run(cell)
+    assert found.scores == again.scores
+    assert [len(row) for row in found.scores] == [len(question.options) for question in frozen.exam.test]
+    save(found, cell, tmp_path)
+    assert load_all(tmp_path) == {cell: found}
+
+
+def test_rows_and_intervals_are_of_paired_differences():
+    toy = exam()
+    right = [[1.0 if option == q.answer else 0.0 for option in range(len(q.options))] for q in toy.test]
+    wrong = [[-value for value in row] for row in right]
+    noise = np.random.default_rng(1)
+    found = {
+        Cell("frozen", "toy", *BASELINE, seed): Found([[v + noise.normal() for v in row] for row in right], 1.0, 33)
+        for seed in range(3)
+    }
+    found |= {Cell("frozen", "toy", "duma", "binary", seed): Found(right, 2.0, 99) for seed in range(3)}
+    found |= {Cell("frozen", "toy", "cduma", "binary", 7): Found(wrong, 2.0, 99)}
+    rows = {(row["head"], row["loss"]): row for row in report.summarise(found, {"toy": toy})}
+    better = rows["duma", "binary"]
+    assert better["map@3"] == 1.0
+    assert better["spread"] == 0.0
+    assert better["difference"] == pytest.approx(1.0 - rows[BASELINE]["map@3"])
+    low, high = better["interval"]
+    assert 0 <= low < better["difference"] < high
+    assert "difference" not in rows["cduma", "binary"], "no seed in common with the baseline"
+    assert better["map@3_unseen"] == 1.0
+    text = report.markdown(list(rows.values()), report.floors_of({"toy": toy}))
+    assert text.count("\n| ") >= 6
+    assert "STEP2 |" in text
+
+
+def test_an_interval_of_equal_differences_is_a_point():
+    assert report.bootstrap(np.full(50, 0.25)) == (0.25, 0.25)
+    low, high = report.bootstrap(np.random.default_rng(0).normal(0.1, 1, size=400))
+    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.1)
+
+
+def test_the_plot_shows_every_difference(tmp_path):
+    row = {"stage": "frozen", "exam": "toy", "head": "duma", "loss": "binary", "difference": 0.1, "interval": (0, 0.2)}
+    report.plot([row, {**row, "head": "cduma"}, {**row, "stage": "encoder"}], tmp_path / "plot.svg")
+    assert (tmp_path / "plot.svg").stat().st_size > 5000
+
+
+@pytest.mark.real_data
+def test_the_splits_of_the_real_exams(real_data):
+    for name, make in EXAMS.items():
+        found = make(real_data)
+        assert len(found.test) >= 1500
+        train = {question_key(q.question) for q in found.train}
+        if name == "kaggle":
+            assert len(found.train) == 4900
+            assert not train & {question_key(q.question) for q in found.test[:1100]}
+        tuned = {question_key(found.train[row].question) for row in found.tune}
+        kept = {question_key(q.question) for row, q in enumerate(found.train) if row not in found.tune}
+        assert not tuned & kept
+    assert sum(EXAMS["scienceqa"](real_data).seen) > 286, "rows of the 286 texts that are in the train file"
+
+
+def test_a_stored_cell_names_its_combination(tmp_path):
+    cell = Cell("encoder", "kaggle", "duma", "cross_entropy:0.5+binary", 0)
+    save(Found([[1.0, 2.0]], 1.0, 5), cell, tmp_path)
+    stored = json.loads(next(tmp_path.glob("*/*/*.json")).read_text())
+    assert (stored["head"], stored["loss"]) == ("duma", "cross_entropy:0.5+binary")
+    assert cell.name == "duma + cross_entropy:0.5+binary"
