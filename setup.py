@@ -30,6 +30,7 @@ RUNTIME = [
     "jieba",
     "nltk",
     "rouge-chinese",
+    "datasketch",
 ]
 TOPK = ["difftopk"]  # --mcq_loss topk_ce
 ORACLES = ["scikit-learn", "ir-measures"]  # independent accounts of the metrics

@@ -117,7 +117,7 @@ def test_all_problems_of_a_file_come_together(tiny_llama, tmp_path, capsys):
     [
         (["--dataset", "llmscience_dmo"], ["unknown data set 'llmscience_dmo'", "llmscience_demo"]),
         (["--dataset", "llmscience"], ["train.csv: not found", "kaggle competitions download", "5900_examples.csv"]),
-        (["--dataset", "llmscience_hq"], ["data preparation"]),
+        (["--dataset", "llmscience_hq"], ["llmscience_hq.jsonl: not found", "prepare_llmscience.py --raw data/raw"]),
         (["--dataset", "no/such/file.csv"], ["not found"]),
         (["--dataset_dir", "no/such/folder"], ["no such folder"]),
         (["--model_name_or_path", "./no_such_model"], ["no such folder"]),

@@ -38,9 +38,9 @@ def put_kaggle_files(data) -> list:
     return paths
 
 
-def test_the_whole_set_is_every_training_source_once(data):
+def test_the_raw_set_is_every_training_source_once(data):
     put_kaggle_files(data)
-    files = [path.name for path in find_source("llmscience", str(data)).files]
+    files = [path.name for path in find_source("llmscience_raw_all", str(data)).files]
     assert len(files) == len(set(files)) == 7
     assert "train.csv" in files
     assert "test.csv" not in files
@@ -52,17 +52,34 @@ def test_every_missing_file_is_named_with_the_command_that_fetches_it(data):
     for path in put_kaggle_files(data):
         if path.name in ("train.csv", "5900_examples.csv"):
             path.unlink()
-    with pytest.raises(UserError) as error:
+    for name in ("llmscience_raw_all", "llmscience"):
+        with pytest.raises(UserError) as error:
+            find_source(name, str(data))
+        said = str(error.value)
+        assert re.search(
+            r"train\.csv: not found; .*competition kaggle-llm-science-exam.*kaggle competitions download", said
+        )
+        assert re.search(
+            r"5900_examples\.csv: not found; .*radek1/15k-high-quality-examples.*kaggle datasets download", said
+        )
+        assert ("5 of its 7 files are there" in said) == (name == "llmscience_raw_all")
+        assert ("prepare_llmscience.py --raw data/raw" in said) == (name == "llmscience")
+        assert said.count("not found") == 2 + (name == "llmscience")
+
+
+def test_built_files_come_before_raw_ones_in_either_form(data):
+    put_kaggle_files(data)
+    assert [path.name for path in find_source("llmscience_official", str(data)).files] == ["train.csv"]
+    built = data / "llmscience"
+    built.mkdir()
+    for form in ("parquet", "jsonl"):
+        file = built / f"llmscience_official.{form}"
+        file.write_text("x")
+        assert find_source("llmscience_official", str(data)).files == (file.resolve(),)
+    with pytest.raises(UserError, match=r"llmscience\.jsonl: not found; build it from the Kaggle files"):
         find_source("llmscience", str(data))
-    said = str(error.value)
-    assert "5 of its 7 files are there" in said
-    assert re.search(
-        r"train\.csv: not found; .*competition kaggle-llm-science-exam.*kaggle competitions download", said
-    )
-    assert re.search(
-        r"5900_examples\.csv: not found; .*radek1/15k-high-quality-examples.*kaggle datasets download", said
-    )
-    assert said.count("not found") == 2
+    (built / "llmscience.jsonl").write_text("x")
+    assert [path.name for path in find_source("llmscience", str(data)).files] == ["llmscience.jsonl"]
 
 
 def test_the_documented_commands_are_those_of_the_registry():

@@ -106,23 +106,44 @@ def _check_shape(name: str, entry: Any) -> None:
 
 
 def _from_entry(name: str, entries: dict[str, tuple[Any, Path]]) -> DataSource:
-    files: list[Path] = []
-    missing: list[str] = []
-    for source in entries[name][0].get("sources", [name]):
-        if source not in entries:
-            raise UserError(f"data set {name!r}: its source {source!r} is no data set that is registered")
-        entry, folder = entries[source]
-        _check_shape(source, entry)
-        if entry.get("formatting") != "mcq" or "file_name" not in entry:
-            raise UserError(f"data set {name!r}: its source {source!r} has no multiple-choice files")
-        names = [entry["file_name"]] if isinstance(entry["file_name"], str) else entry["file_name"]
-        of_source = [contained(folder, file, f"data set {source!r}") for file in names]
-        files += of_source
-        missing += [_missing(file, entry) for file in of_source if not file.is_file()]
+    files, missing = _files_of(name, name, entries)
     if missing:
-        found = f" ({len(files) - len(missing)} of its {len(files)} files are there)" if len(files) > 1 else ""
+        there = sum(file.is_file() for file in files)
+        found = f" ({there} of its {len(files)} files are there)" if len(files) > 1 else ""
         raise UserError(f"data set {name!r} is not complete{found}:\n" + "\n".join(f"  {line}" for line in missing))
     return DataSource(name, tuple(files), entries[name][0].get("num_samples"))
+
+
+def _files_of(name: str, wanted_by: str, entries: dict[str, tuple[Any, Path]]) -> tuple[list[Path], list[str]]:
+    """An entry's files, those of its sources, or of the entry that it names for when its own are not there.
+
+    Returns:
+        (files, a line for each that is missing)
+    """
+    if name not in entries:
+        raise UserError(f"data set {wanted_by!r}: its source {name!r} is no data set that is registered")
+    entry, folder = entries[name]
+    _check_shape(name, entry)
+    if entry.get("formatting") == "mcq" and "sources" in entry and name == wanted_by:
+        parts = [_files_of(source, wanted_by, entries) for source in entry["sources"]]
+        return [file for files, _ in parts for file in files], [line for _, missing in parts for line in missing]
+    if entry.get("formatting") != "mcq" or "file_name" not in entry:
+        raise UserError(f"data set {wanted_by!r}: its source {name!r} has no multiple-choice files")
+    names = [entry["file_name"]] if isinstance(entry["file_name"], str) else entry["file_name"]
+    files = [_built(contained(folder, file, f"data set {name!r}")) for file in names]
+    missing = [_missing(file, entry) for file in files if not file.is_file()]
+    if missing and "otherwise" in entry:
+        other = entry["otherwise"]
+        return _files_of(other, other, entries)
+    if missing and "made_from" in entry:  # what it is made from may be missing, too
+        missing += _files_of(entry["made_from"], entry["made_from"], entries)[1]
+    return files, missing
+
+
+def _built(file: Path) -> Path:
+    """A file of a data preparation, which writes JSONL or Parquet."""
+    parquet = file.with_suffix(".parquet")
+    return parquet if file.suffix == ".jsonl" and not file.is_file() and parquet.is_file() else file
 
 
 def _missing(file: Path, entry: dict[str, Any]) -> str:

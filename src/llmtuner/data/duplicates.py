@@ -1,0 +1,115 @@
+"""Questions that say the same: exactly, nearly, or with another answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zlib
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+from llmtuner.data.question import Question
+from llmtuner.data.split import question_key
+
+NEAR = 0.7  # Jaccard similarity of shingles from which two questions count as near duplicates
+_PERMUTATIONS = 128
+# Bands and rows of the index: a pair of similarity 0.7 becomes a candidate in 99 cases of 100, one of 0.8 in all but one
+# of 20,000. What is below the threshold is found out afterwards.
+_BANDS = (25, 5)
+_WORD = re.compile(r"\w+")
+
+
+def exact_key(question: Question) -> tuple[str, tuple[str, ...]]:
+    """What makes a question the same one: its text and its options as a set, but for Unicode form, case and blanks."""
+    return question_key(question.question), tuple(sorted(set(map(question_key, question.options))))
+
+
+def stable_id(question: Question) -> str:
+    """A name that depends on the question's text and option set alone: 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(exact_key(question)).encode()).hexdigest()[:16]
+
+
+def answer_key(question: Question) -> str | None:
+    """The right option's text in its normal form, since letters mean nothing between files."""
+    return None if question.answer is None else question_key(question.options[question.answer])
+
+
+def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
+    """Row numbers with equal keys, for each key in the order of its first row."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys):
+        groups[key].append(row)
+    return list(groups.values())
+
+
+def conflicts(questions: Sequence[Question]) -> list[list[int]]:
+    """Groups of rows with the same text and option set that give different answers."""
+    found = []
+    for rows in groups_of(map(exact_key, questions)):
+        if len({answer_key(questions[row]) for row in rows} - {None}) > 1:
+            found.append(rows)
+    return found
+
+
+def near_groups(questions: Sequence[Question], threshold: float = NEAR) -> list[int]:
+    """A group number for each question; equal numbers are near duplicates, also through a chain of them.
+
+    Candidates come from MinHash with locality-sensitive hashing over word pairs of the text and of each option, so that
+    the order of the options means nothing; a pair counts where the Jaccard similarity of its shingles reaches the
+    threshold, and questions with the same normalised text always go together.
+
+    Source: Broder, "On the resemblance and containment of documents" (1997); package datasketch.
+    """
+    parents = list(range(len(questions)))
+    for rows in groups_of(question_key(question.question) for question in questions):
+        for row in rows[1:]:
+            _join(parents, rows[0], row)
+    for one, other in _near_pairs(questions, threshold):
+        _join(parents, one, other)
+    return [_root(parents, row) for row in range(len(questions))]
+
+
+def _near_pairs(questions: Sequence[Question], threshold: float) -> Iterable[tuple[int, int]]:
+    import numpy as np
+    from datasketch import MinHash, MinHashLSH
+
+    shingled = [shingles_of(question) for question in questions]
+    index = MinHashLSH(num_perm=_PERMUTATIONS, params=_BANDS)
+    kept: list[Any] = []
+    for row, sketch in enumerate(MinHash.generator(shingled, num_perm=_PERMUTATIONS, hashfunc=_hash)):
+        mine = np.sort(np.fromiter(map(_hash, shingled[row]), dtype=np.uint64, count=len(shingled[row])))
+        for other in index.query(sketch):
+            shared = len(np.intersect1d(mine, kept[other], assume_unique=True))
+            if shared >= threshold * (len(mine) + len(kept[other]) - shared) > 0:
+                yield other, row
+        index.insert(row, sketch, check_duplication=False)
+        kept.append(mine)
+
+
+def shingles_of(question: Question) -> set[str]:
+    """Word pairs of the text and of each option; a text of one word is that word."""
+    found: set[str] = set()
+    for text in (question.question, *question.options):
+        words = _WORD.findall(question_key(text))
+        found.update(map(" ".join, zip(words, words[1:], strict=False)) if len(words) > 1 else words)
+    return found
+
+
+def _hash(shingle: str) -> int:
+    """32 bits, the same in every process (Python's own hash of texts is not)."""
+    return zlib.crc32(shingle.encode())
+
+
+def _root(parents: list[int], row: int) -> int:
+    while parents[row] != row:
+        parents[row] = parents[parents[row]]
+        row = parents[row]
+    return row
+
+
+def _join(parents: list[int], one: int, other: int) -> None:
+    """The smaller row number becomes the group's."""
+    low, high = sorted((_root(parents, one), _root(parents, other)))
+    parents[high] = low

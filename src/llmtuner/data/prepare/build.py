@@ -1,0 +1,205 @@
+"""What of the raw rows goes into which data set, and why the rest does not."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from llmtuner.data.audit.quality import quality
+from llmtuner.data.duplicates import answer_key, conflicts, exact_key, near_groups
+from llmtuner.data.prepare.sources import OFFICIAL, SOURCES, TEST
+from llmtuner.data.question import Question
+from llmtuner.errors import UserError
+
+CLEAN = 0.8  # quality from which a question may be in llmscience_hq
+MOST_VALID = 0.2  # of llmscience that may be held out
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a build may be told.
+
+    Args:
+        hq_size: questions of llmscience_hq at most; 10,500 had the notes' second run.
+        valid_size: questions of llmscience_valid at most; never more than a fifth of llmscience.
+        hold_out: sources that are kept out of all training sets, with everything that repeats them.
+        seed: of the held-out split.
+    """
+
+    hq_size: int = 10_500
+    valid_size: int = 1_500
+    hold_out: tuple[str, ...] = ()
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if self.hq_size < 0 or self.valid_size < 0:
+            raise UserError("--hq_size and --valid_size: numbers of at least 0 are needed")
+        for name in self.hold_out:
+            if name not in SOURCES:
+                raise UserError(f"--hold_out {name}: there is no such source; known: {', '.join(SOURCES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """A question and the source that it came with ("test" for the test questions)."""
+
+    question: Question
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A row that is in no training set.
+
+    Args:
+        reason: "duplicate", "conflict", "repeats official", "repeats test" or "held out".
+        because_of: the row that it repeats or contradicts, where there is one.
+    """
+
+    row: RawRow
+    reason: str
+    because_of: RawRow | None = None
+
+
+@dataclass
+class Built:
+    """The data sets by name, what was removed, and what was noticed."""
+
+    sets: dict[str, list[RawRow]]
+    removed: list[Removed]
+    notices: list[str] = field(default_factory=list)
+
+
+def build(rows: Sequence[RawRow], test: Sequence[RawRow], settings: Settings) -> Built:
+    """Sort the rows of all sources into the data sets.
+
+    Args:
+        rows: in the order of the notes' sources.
+        test: the official test questions, whose answers are not known.
+    """
+    groups = near_groups([row.question for row in (*rows, *test)])
+    taken = _TakenOut(rows)
+    taken.held_out(groups, settings.hold_out)
+    taken.repeats(groups, _by_group(groups, rows, OFFICIAL), "repeats official")
+    taken.repeats(groups, _by_group(groups[len(rows) :], test, TEST), "repeats test")
+    taken.conflicting()
+    taken.duplicates()
+    kept = [place for place in range(len(rows)) if place not in taken.removed]
+    valid = _held_out_split(kept, groups, rows, settings)
+    training = [place for place in kept if place not in valid]
+    sets = {
+        "llmscience": training,
+        "llmscience_raw_all": list(range(len(rows))),
+        "llmscience_hq": _cleanest(training, groups, rows, settings.hq_size),
+        "llmscience_official": [place for place, row in enumerate(rows) if row.source == OFFICIAL],
+        "llmscience_valid": sorted(valid),
+    }
+    built = Built({name: [rows[place] for place in places] for name, places in sets.items()}, taken.listed())
+    built.sets["llmscience_test"] = list(test)
+    built.notices = _notices(built, rows, test)
+    return built
+
+
+def _by_group(groups: Sequence[int], rows: Sequence[RawRow], source: str) -> dict[int, RawRow]:
+    """The first row of a source in each group that it has one in."""
+    found: dict[int, RawRow] = {}
+    for group, row in zip(groups, rows, strict=False):
+        if row.source == source:
+            found.setdefault(group, row)
+    return found
+
+
+class _TakenOut:
+    """Rows that leave the training sets; the first reason counts."""
+
+    def __init__(self, rows: Sequence[RawRow]) -> None:
+        self._rows = rows
+        self.removed: dict[int, Removed] = {}
+
+    def held_out(self, groups: Sequence[int], sources: Sequence[str]) -> None:
+        """Whole sources, and every group that one of their rows is in."""
+        for source in sources:
+            first = _by_group(groups, self._rows, source)
+            for place, row in enumerate(self._rows):
+                if row.source == source:
+                    self._take(place, "held out", None)
+                elif groups[place] in first:
+                    self._take(place, "held out", first[groups[place]])
+
+    def repeats(self, groups: Sequence[int], owners: dict[int, RawRow], reason: str) -> None:
+        """Rows of other sources in a group with an official or a test question."""
+        for place, row in enumerate(self._rows):
+            if row.source != OFFICIAL and groups[place] in owners:
+                self._take(place, reason, owners[groups[place]])
+
+    def conflicting(self) -> None:
+        """The same question and options with different answers: nobody knows which is right, so none is trained on."""
+        places = [place for place in range(len(self._rows)) if place not in self.removed]
+        for group in conflicts([self._rows[place].question for place in places]):
+            members = [places[row] for row in group]
+            for place in members:
+                other = next(
+                    self._rows[m]
+                    for m in members
+                    if answer_key(self._rows[m].question) != answer_key(self._rows[place].question)
+                )
+                self._take(place, "conflict", other)
+
+    def duplicates(self) -> None:
+        """All but the first of equal questions."""
+        first: dict[object, int] = {}
+        for place, row in enumerate(self._rows):
+            if place not in self.removed:
+                kept = first.setdefault(exact_key(row.question), place)
+                if kept != place:
+                    self._take(place, "duplicate", self._rows[kept])
+
+    def listed(self) -> list[Removed]:
+        """In the order of the rows."""
+        return [self.removed[place] for place in sorted(self.removed)]
+
+    def _take(self, place: int, reason: str, because_of: RawRow | None) -> None:
+        self.removed.setdefault(place, Removed(self._rows[place], reason, because_of))
+
+
+def _held_out_split(kept: list[int], groups: Sequence[int], rows: Sequence[RawRow], settings: Settings) -> set[int]:
+    """Whole groups without official questions, drawn until the split is as large as it should be."""
+    wanted = min(settings.valid_size, int(MOST_VALID * len(kept)))
+    members: dict[int, list[int]] = defaultdict(list)
+    for place in kept:
+        members[groups[place]].append(place)
+    order = [group for group in members.values() if all(rows[place].source != OFFICIAL for place in group)]
+    random.Random(settings.seed).shuffle(order)
+    valid: set[int] = set()
+    for group in order:
+        if len(valid) + len(group) <= wanted:
+            valid.update(group)
+    return valid
+
+
+def _cleanest(training: list[int], groups: Sequence[int], rows: Sequence[RawRow], size: int) -> list[int]:
+    """The best of each group of near duplicates, the best of these, in the order of the rows."""
+    scores = {place: quality(rows[place].question).score for place in training}
+    best: dict[int, int] = {}
+    for place in training:
+        kept = best.setdefault(groups[place], place)
+        if scores[place] > scores[kept]:
+            best[groups[place]] = place
+    clean = [place for place in best.values() if scores[place] >= CLEAN]
+    return sorted(sorted(clean, key=lambda place: (-scores[place], place))[:size])
+
+
+def _notices(built: Built, rows: Sequence[RawRow], test: Sequence[RawRow]) -> list[str]:
+    notices = []
+    official = {exact_key(row.question) for row in rows if row.source == OFFICIAL}
+    same = sum(exact_key(row.question) in official for row in test)
+    if same:
+        notices.append(
+            f"test.csv: {same} of its {len(test)} questions are those of train.csv; as published it is no test set "
+            "(the hidden one has about 4,000 questions), so score with --hold_out official instead"
+        )
+    for reason, count in sorted(Counter(removed.reason for removed in built.removed).items()):
+        notices.append(f"{count:,} rows are in no training set: {reason}")
+    return notices

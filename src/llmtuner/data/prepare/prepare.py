@@ -1,0 +1,110 @@
+"""From a folder of downloads to data sets, with a word on everything that was found, missed and left out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llmtuner.data.load import read_questions
+from llmtuner.data.prepare.build import Built, RawRow, Settings, build
+from llmtuner.data.prepare.find import RawFile, find_files
+from llmtuner.data.prepare.sources import SOURCES, TEST, TEST_FILE, TOTAL, Source, instead_of
+from llmtuner.data.prepare.write import FORMATS, check_out, write_built
+from llmtuner.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A finished build.
+
+    Args:
+        table: a line a source: found, expected, missing.
+        warnings: what the readers noticed, as file:line.
+        manifest: what manifest.json says.
+    """
+
+    table: list[str]
+    warnings: list[str]
+    manifest: dict[str, Any]
+    built: Built
+
+
+def prepare(
+    raw: str | Path, out: str | Path, settings: Settings | None = None, *, form: str = "jsonl", overwrite: bool = False
+) -> Prepared:
+    """Build the llmscience data sets; the same input gives the same bytes.
+
+    Args:
+        raw: the folder with the Kaggle files, zipped or not.
+        out: where the data sets go; put in place as a whole.
+
+    Raises:
+        UserError, DataError: the folders, the files or the settings.
+        RunError: the output could not be written.
+    """
+    settings, out = settings or Settings(), Path(out)
+    if form not in FORMATS:
+        raise UserError(f"--format {form}: known are {' and '.join(FORMATS)}")
+    check_out(out, overwrite=overwrite)
+    with tempfile.TemporaryDirectory() as unpacked:
+        files = find_files(Path(raw), Path(unpacked))
+        warnings: list[str] = []
+        rows = [row for source in SOURCES.values() for row in _rows_of(source, files, warnings)]
+        test = _read(files[TEST_FILE], TEST, warnings) if TEST_FILE in files else []
+    if not rows:
+        wanted = ", ".join(name for source in SOURCES.values() for name in source.files)
+        raise UserError(f"--raw {raw}: none of the Kaggle files is in it; looked for {wanted}, also inside zip files")
+    built = build(rows, test, settings)
+    sources = {source.name: _found(source, files, rows) for source in SOURCES.values()}
+    about = {
+        "settings": asdict(settings),
+        "format": form,
+        "sources": sources,
+        "inputs": {file.shown: file.sha256 for file in files.values()},
+    }
+    manifest = write_built(built, out, about, form=form, overwrite=overwrite)
+    return Prepared(_table(sources), warnings, manifest, built)
+
+
+def _file_of(name: str, files: Mapping[str, RawFile]) -> RawFile | None:
+    return files.get(name) or files.get(instead_of(name))
+
+
+def _rows_of(source: Source, files: Mapping[str, RawFile], warnings: list[str]) -> list[RawRow]:
+    found = [_file_of(name, files) for name in source.files]
+    return [row for file in found if file is not None for row in _read(file, source.name, warnings)]
+
+
+def _read(file: RawFile, source: str, warnings: list[str]) -> list[RawRow]:
+    read = read_questions(file.path, purpose="predict" if source == TEST else "train")
+    # Files out of a zip are read elsewhere; rows and warnings name the place that the user knows.
+    shown = [str(warning).replace(warning.file, file.shown) for warning in read.warnings]
+    warnings += shown
+    return [RawRow(replace(question, file=file.shown), source) for question in read.questions]
+
+
+def _found(source: Source, files: Mapping[str, RawFile], rows: list[RawRow]) -> dict[str, Any]:
+    return {
+        "title": source.title,
+        "rows": sum(row.source == source.name for row in rows),
+        "expected": source.rows,
+        "missing": [name for name in source.files if _file_of(name, files) is None],
+        "kaggle": source.kaggle,
+    }
+
+
+def _table(sources: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The notes' table with what is there."""
+    lines = [f"{'source':22}{'found':>8}{'expected':>10}  missing"]
+    for name, source in sources.items():
+        missing = ", ".join(source["missing"])
+        where = f" ({source['kaggle']})" if missing else ""
+        lines.append(
+            f"{source['title'] + ' ' + name:14}{source['rows']:>8,}{source['expected']:>10,}  {missing}{where}"
+        )
+    found = sum(source["rows"] for source in sources.values())
+    lines.append(f"{'ALL':22}{found:>8,}{TOTAL:>10,}")
+    return lines

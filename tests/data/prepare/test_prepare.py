@@ -1,0 +1,344 @@
+"""Building the llmscience sets: on planted repeats and contradictions, and on the real files."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import load_script
+
+from llmtuner.data.duplicates import stable_id
+from llmtuner.data.load import read_questions
+from llmtuner.data.prepare import Settings, prepare
+from llmtuner.data.prepare import find as finding
+from llmtuner.data.question import Question
+from llmtuner.errors import DataError, RunError, UserError
+
+HEADER = ["prompt", "A", "B", "C", "D", "E", "answer"]
+WORDS = [*"abcdefghij", *"klmnopqrst"]
+
+
+def row(number: int, answer: str = "A", **changes: str) -> dict[str, str]:
+    """A question whose words no other question has."""
+    words = [f"{letter}word{number}" for letter in WORDS]
+    values = {"prompt": " ".join(["Which of these is", *words[:10], "?"]), "answer": answer}
+    return {**values, **{letter: f"{words[10 + i]} {words[15 + i]}" for i, letter in enumerate("ABCDE")}, **changes}
+
+
+def put(path: Path, rows: list[dict[str, str]], header: list[str] = HEADER) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, header, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def raw(tmp_path) -> Path:
+    """All four sources and the test questions, small, with one of each thing that can go wrong."""
+    folder = tmp_path / "raw"
+    official = [row(n) for n in range(5)]
+    put(folder / "competition" / "train.csv", official)
+    put(folder / "competition" / "test.csv", [row(0), row(100)], HEADER[:-1])
+    shuffled = {"A": row(1)["C"], "B": row(1)["A"], "C": row(1)["B"]}
+    put(
+        folder / "a" / "6000_train_examples.csv",
+        [
+            *(row(n) for n in range(10, 30)),
+            row(1, "A", **shuffled),  # an official question with another answer: C is right here
+            row(2, prompt=row(2)["prompt"].upper() + "  "),  # the official one in capitals
+            row(3, E="something else"),  # the official text, other options
+            row(100),  # a test question
+            row(10, prompt=f" {row(10)['prompt']}"),  # a duplicate
+            row(11, "B"),  # a contradiction
+        ],
+    )
+    put(folder / "a" / "extra_train_set.csv", [row(40), row(41)], ["prompt", "C", "E", "D", "B", "A", "answer"])
+    near = row(12)["prompt"].replace("aword12", "zword12")
+    put(folder / "15k_gpt3.5-turbo.csv", [row(12, prompt=near), *(row(n) for n in range(50, 60))])
+    put(folder / "5900_examples.csv", [row(60), row(61, A=" "), row(62, E="All of the above")])
+    put(folder / "6000_all_categories_questions.csv", [row(70)])
+    put(folder / "6000_wiki_en_sci_questions.csv", [row(71), row(72)])
+    return folder
+
+
+def read(folder: Path, name: str) -> list[dict]:
+    return [json.loads(line) for line in (folder / f"{name}.jsonl").open(encoding="utf-8")]
+
+
+def numbers(rows: list[dict]) -> list[int]:
+    """Which planted questions these are."""
+    return sorted(int("".join(filter(str.isdigit, record["E"].split()[0])) or -1) for record in rows)
+
+
+def test_each_row_goes_where_it_belongs_and_the_rest_is_listed_with_its_reason(raw, tmp_path):
+    out = tmp_path / "out"
+    done = prepare(raw, out, Settings(valid_size=6))
+    removed = {(r["reason"], r["prompt"].split()[4].strip().lower()): r for r in read(out, "removed")}
+    assert {(reason, word) for reason, word in removed} == {
+        ("repeats official", "aword1"),
+        ("repeats official", "aword2"),
+        ("repeats official", "aword3"),
+        ("repeats test", "aword100"),
+        ("duplicate", "aword10"),
+        ("conflict", "aword11"),
+    }
+    assert done.manifest["removed"] == {"conflict": 2, "duplicate": 1, "repeats official": 3, "repeats test": 1}
+    official = removed["repeats official", "aword1"]["because_of"]
+    assert (official["source"], official["file"], official["line"], official["answer"]) == (
+        "official",
+        "competition/train.csv",
+        3,
+        "A",
+    )
+    raw_all, everything, valid = (read(out, f"llmscience{name}") for name in ("_raw_all", "", "_valid"))
+    assert len(raw_all) == 5 + 26 + 2 + 11 + 3 + 1 + 2
+    assert len(everything) + len(valid) == len(raw_all) - 7
+    assert len(valid) == 6
+    assert not {r["id"] for r in everything} & {r["id"] for r in valid}
+    assert [r["source"] for r in everything].count("official") == 5, "the official questions are in it, once"
+    assert all(r["source"] != "official" for r in valid)
+    assert "test.csv: 1 of its 2 questions are those of train.csv" in " ".join(done.manifest["notices"])
+    assert done.table[-1].split() == ["ALL", "50", "39,600"]
+
+
+def test_rows_keep_where_they_come_from_and_options_stay_by_name(raw, tmp_path):
+    prepare(raw, tmp_path / "out")
+    [found] = [r for r in read(tmp_path / "out", "llmscience_raw_all") if "aword40" in r["prompt"]]
+    assert list(found) == ["id", "prompt", "context", *"ABCDE", "answer", "source", "file", "line", "original_id"]
+    assert {name: found[name] for name in (*"ABCDE", "answer")} == {n: row(40)[n] for n in (*"ABCDE", "answer")}
+    assert (found["source"], found["file"], found["line"], found["original_id"]) == (
+        "6k5",
+        "a/extra_train_set.csv",
+        2,
+        "0",
+    )
+
+
+def test_what_was_written_is_read_again_without_a_warning(raw, tmp_path):
+    put(raw / "5900_examples.csv", [row(60)])
+    prepare(raw, tmp_path / "out", form="parquet")
+    prepare(raw, tmp_path / "jsonl")
+    for name in ("llmscience", "llmscience_raw_all", "llmscience_hq", "llmscience_official", "llmscience_test"):
+        both = [
+            read_questions(path, purpose="predict")
+            for path in (tmp_path / "out" / f"{name}.parquet", tmp_path / "jsonl" / f"{name}.jsonl")
+        ]
+        assert both[0].questions
+        assert [q.options for q in both[0].questions] == [q.options for q in both[1].questions]
+        assert not both[0].warnings + both[1].warnings
+
+
+def test_the_test_questions_keep_kaggles_ids(raw, tmp_path):
+    prepare(raw, tmp_path / "out")
+    assert [r["id"] for r in read(tmp_path / "out", "llmscience_test")] == ["0", "1"]
+    assert all(r["answer"] is None for r in read(tmp_path / "out", "llmscience_test"))
+
+
+def test_the_clean_set_has_one_of_each_group_and_none_that_is_damaged(raw, tmp_path):
+    prepare(raw, tmp_path / "out", Settings(valid_size=0))
+    everything, clean = (read(tmp_path / "out", name) for name in ("llmscience", "llmscience_hq"))
+    missing = {r["id"] for r in everything} - {r["id"] for r in clean}
+    lost = [r for r in everything if r["id"] in missing]
+    assert {r["A"].strip() for r in lost if not r["A"].strip()} == {""}, "a blank option"
+    assert any(r["E"] == "All of the above" for r in lost)
+    assert sum("fword12" in r["prompt"] for r in everything) == 2
+    assert sum("fword12" in r["prompt"] for r in clean) == 1, "near duplicates: the first of them"
+    prepare(raw, tmp_path / "small", Settings(valid_size=0, hq_size=7))
+    assert len(read(tmp_path / "small", "llmscience_hq")) == 7
+
+
+def test_a_source_that_is_held_out_leaves_with_all_that_repeats_it(raw, tmp_path):
+    prepare(raw, tmp_path / "out", Settings(hold_out=("official", "6k"), valid_size=4))
+    for name in ("llmscience", "llmscience_hq", "llmscience_valid"):
+        assert not {"official", "6k"} & {r["source"] for r in read(tmp_path / "out", name)}
+        prompts = {" ".join(r["prompt"].casefold().split()) for r in read(tmp_path / "out", name)}
+        assert not prompts & {" ".join(row(n)["prompt"].casefold().split()) for n in (0, 1, 2, 3, 4, 70)}
+    assert len(read(tmp_path / "out", "llmscience_official")) == 5
+    assert len(read(tmp_path / "out", "llmscience_raw_all")) == 50
+    with pytest.raises(UserError, match="known: official, 6k5, 15k, 6k"):
+        Settings(hold_out=("offical",))
+
+
+def test_the_same_input_gives_the_same_bytes(raw, tmp_path):
+    for name in ("one", "two"):
+        prepare(raw, tmp_path / name)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "two").iterdir())
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_splits_never_separate_near_duplicates(raw, tmp_path):
+    put(raw / "6000_wiki_en_sci_questions.csv", [row(n, prompt=f"{row(n)['prompt']} again") for n in range(50, 60)])
+    for seed in range(5):
+        prepare(raw, tmp_path / str(seed), Settings(valid_size=10, seed=seed))
+        sides = [
+            {n for n in numbers(read(tmp_path / str(seed), name)) if n >= 50}
+            for name in ("llmscience", "llmscience_valid")
+        ]
+        assert not sides[0] & sides[1]
+
+
+@given(st.permutations(["the cat", "A  DOG", "ﬁsh", "bird"]))
+def test_an_id_depends_on_text_and_options_alone(options):
+    plain = Question("7", "What is   IT?", tuple(options), 2, file="b.csv", line=9)
+    assert stable_id(plain) == stable_id(Question("0", "what is it?", ("The Cat", "a dog", "fish", "bird"), 0))
+    assert stable_id(plain) != stable_id(Question("0", "what is it?", ("the cat", "a dog", "fish", "birds"), 0))
+
+
+# ---- zip files, and what can be wrong with the folders
+
+
+def zipped(path: Path, files: dict[str, Path]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, file in files.items():
+            archive.write(file, name)
+    return path
+
+
+def test_zip_files_are_read_where_they_lie(raw, tmp_path):
+    packed = tmp_path / "packed"
+    zipped(
+        packed / "llm.zip",
+        {"train.csv": raw / "competition" / "train.csv", "test.csv": raw / "competition" / "test.csv"},
+    )
+    zipped(packed / "deep" / "er" / "archive.zip", {"x/6000_train_examples.csv": raw / "a" / "6000_train_examples.csv"})
+    done = prepare(packed, tmp_path / "out")
+    assert set(done.manifest["inputs"]) == {
+        "llm.zip/train.csv",
+        "llm.zip/test.csv",
+        "deep/er/archive.zip/6000_train_examples.csv",
+    }
+    assert done.manifest["sources"]["6k5"]["missing"] == ["extra_train_set.csv"]
+    assert read(tmp_path / "out", "llmscience_official")[0]["file"] == "llm.zip/train.csv"
+
+
+def test_a_zip_file_cannot_write_outside(raw, tmp_path):
+    """Names inside an archive are never paths here: not `..`, not absolute ones, not links."""
+    packed = tmp_path / "packed"
+    zipped(
+        packed / "evil.zip",
+        {"../../../train.csv": raw / "competition" / "train.csv", "/abs/test.csv": raw / "competition" / "test.csv"},
+    )
+    before = sorted(tmp_path.rglob("*"))
+    done = prepare(packed, tmp_path / "out")
+    assert done.manifest["sources"]["official"]["rows"] == 5
+    assert {p for p in tmp_path.rglob("*") if p not in before} == {tmp_path / "out", *(tmp_path / "out").iterdir()}
+
+
+def test_zip_files_that_cannot_be_used(raw, tmp_path, monkeypatch):
+    packed = tmp_path / "packed"
+    path = zipped(packed / "all.zip", {"train.csv": raw / "competition" / "train.csv"})
+    whole = path.read_bytes()
+    monkeypatch.setattr(finding, "MOST_BYTES", 100)
+    with pytest.raises(DataError, match=r"all\.zip: train\.csv has more than 100 bytes when unpacked"):
+        prepare(packed, tmp_path / "out")
+    monkeypatch.undo()
+    for damage, said in (
+        (whole[:200], "damaged zip file"),
+        (whole[:60] + b"\xff" * 40 + whole[100:], "damaged zip file"),
+    ):
+        path.write_bytes(damage)
+        with pytest.raises(DataError, match=said):
+            prepare(packed, tmp_path / "out")
+    locked = bytearray(whole)
+    locked[6] |= 1  # the flag of a password, in the file's own header ...
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1  # ... and in the directory
+    path.write_bytes(bytes(locked))
+    with pytest.raises(DataError, match="protected by a password"):
+        prepare(packed, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_that_cannot_be_used(raw, tmp_path):
+    empty, other = tmp_path / "empty", tmp_path / "other"
+    empty.mkdir()
+    put(other / "some.csv", [row(1)])
+    for folder, said in (
+        (tmp_path / "nowhere", "no such folder"),
+        (put(tmp_path / "file.csv", [row(1)]), "is a file, a folder is needed"),
+        (empty, "the folder is empty"),
+        (other, "none of the Kaggle files is in it"),
+    ):
+        with pytest.raises(UserError, match=said):
+            prepare(folder, tmp_path / "out")
+    put(raw / "copy" / "train.csv", [row(n) for n in range(5)])
+    prepare(raw, tmp_path / "out")  # the same content twice is no matter
+    put(raw / "copy" / "train.csv", [row(9)])
+    with pytest.raises(UserError, match=r"train\.csv is there more than once with different contents: competition/"):
+        prepare(raw, tmp_path / "out2")
+    assert not (tmp_path / "out2").exists()
+
+
+def test_an_earlier_build_is_replaced_as_a_whole_or_not_at_all(raw, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    prepare(raw, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(UserError, match="not empty; pass --overwrite"):
+        prepare(raw, out)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    put(raw / "6000_all_categories_questions.csv", [row(90), row(91)])
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(RunError, match="No space left on device; what was there before is there still"):
+            prepare(raw, out, overwrite=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(raw, out, overwrite=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"], "nothing is left lying about"
+    prepare(raw, out, overwrite=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} != before
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"notes\.txt is in it, which no build writes"):
+        prepare(raw, out, overwrite=True)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_the_script_says_what_is_missing_and_ends_well(raw, tmp_path, capsys):
+    (raw / "5900_examples.csv").unlink()
+    script = load_script("prepare_llmscience").main
+    assert script(["--raw", str(raw), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "INCOMPLETE" in said
+    assert "5900_examples.csv (data set radek1/15k-high-quality-examples)" in said
+    assert script(["--raw", str(raw), "--out", str(tmp_path / "out")]) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert script(["--raw", str(raw), "--out", str(tmp_path / "b"), "--hold_out", "15"]) == 2
+    assert script(["--raw", str(raw), "--out", str(tmp_path / "b"), "--format", "csv"]) == 2
+    assert "jsonl and parquet" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+def test_the_real_files(real_data, tmp_path):
+    done = prepare(real_data / "kaggle", tmp_path / "out")
+    assert done.manifest["sources"]["6k5"]["rows"] == 6500
+    assert done.manifest["sources"]["15k"]["missing"] == ["15k_gpt3.5-turbo.csv", "5900_examples.csv"]
+    warned = " ".join(done.warnings)
+    for line in (635, 3013, 4565, 4604):  # rows 633, 3011, 4563, 4602
+        assert f"6000_train_examples.csv:{line}: options" in warned
+    for line, letter in ((2429, "B"), (3534, "E"), (4484, "E")):
+        assert f"6000_train_examples.csv:{line}: option {letter} is blank" in warned
+    assert "extra_train_set.csv:449: option A is blank" in warned
+    everything = read(tmp_path / "out", "llmscience")
+    assert len(everything) + len(read(tmp_path / "out", "llmscience_valid")) == 6500 - len(
+        read(tmp_path / "out", "removed")
+    )
+    clean = read(tmp_path / "out", "llmscience_hq")
+    assert all(record[letter].strip() for record in clean for letter in "ABCDE")
+    assert len(clean) > 4500
