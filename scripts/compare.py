@@ -2,40 +2,80 @@
 """Several predictions of the same questions in one table, with the floors under it.
 
     python scripts/compare.py STEP1=sft_predict STEP2=mcq_predict duma_predict
+    python scripts/compare.py closed=closed_predict open=open_predict --difference open closed
 
-Each is the --output_dir of a prediction, with a name before it where the folder's is not enough.
+Each is the --output_dir of a prediction, with a name before it where the folder's is not enough. A difference in MAP@3
+comes with its 95 % interval over the questions (paired bootstrap).
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from llmtuner.metrics import map_at_k, paired_interval
 from llmtuner.report.summary import score_table
 
 
 def main(arguments: list[str]) -> int:
     """Print the table; 2 where a folder holds no scores, or the questions differ."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(__doc__)
-        return 0 if arguments else 2
-    models = {}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("predictions", nargs="+", help="[NAME=]FOLDER")
+    parser.add_argument("--difference", nargs=2, action="append", default=[], metavar=("NAME", "NAME"))
+    args = parser.parse_args(arguments)
+    folders = dict(map(_named, args.predictions))
     try:
-        for argument in arguments:
-            name, equals, folder = argument.partition("=")
-            path = Path(folder if equals else argument, "predict_results.json")
-            metrics = json.loads(path.read_text(encoding="utf-8"))
-            if "predict_map@3" not in metrics:
-                raise ValueError(f"{path}: no scores in it; were its questions without answers?")
-            models[name if equals else path.parent.name] = metrics
-        print("\n".join(score_table(models)))
+        print("\n".join(score_table({name: _metrics(folder) for name, folder in folders.items()})))
+        for one, other in args.difference:
+            print(_difference(one, other, folders))
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _named(argument: str) -> tuple[str, Path]:
+    name, equals, folder = argument.partition("=")
+    path = Path(folder if equals else argument)
+    return (name if equals else path.name), path
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    path = folder / "predict_results.json"
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    if "predict_map@3" not in metrics:
+        raise ValueError(f"{path}: no scores in it; were its questions without answers?")
+    return metrics
+
+
+def _difference(one: str, other: str, folders: dict[str, Path]) -> str:
+    for name in (one, other):
+        if name not in folders:
+            raise ValueError(f"--difference {one} {other}: {name} is none of {', '.join(folders)}")
+    values = [_per_question(folders[name]) for name in (one, other)]
+    if values[0].keys() != values[1].keys():
+        raise ValueError(f"--difference {one} {other}: their questions have different ids")
+    differences = [values[0][key] - values[1][key] for key in values[0]]
+    low, high = paired_interval(differences)
+    mean = sum(differences) / len(differences)
+    return f"MAP@3 of {one} - {other}: {mean:+.3f} [{low:+.3f}, {high:+.3f}] (95 %, {len(differences)} questions)"
+
+
+def _per_question(folder: Path) -> dict[tuple[str, str], float]:
+    """MAP@3 of each answered question, by data set and id."""
+    found = {}
+    for text in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines():
+        line = json.loads(text)
+        if line.get("answer") is not None:
+            letters = list(line["scores"])
+            scores, answer = [line["scores"][letter] for letter in letters], letters.index(line["answer"])
+            found[line.get("dataset", ""), line["id"]] = map_at_k([scores], [answer])
+    return found
 
 
 if __name__ == "__main__":

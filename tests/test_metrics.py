@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtuner.metrics import accuracy, floors, map_at_k, mrr, nll, rank_of_answer
+from llmtuner.metrics import accuracy, floors, map_at_k, mrr, nll, paired_interval, rank_of_answer
 
 small_scores = st.lists(st.integers(-2, 2), min_size=2, max_size=6)
 
@@ -88,3 +88,15 @@ def test_nll_is_torchs_cross_entropy_over_ragged_options():
         for s, a in zip(scores, answers, strict=True)
     ]
     assert nll(scores, answers) == pytest.approx(sum(expected) / 3)
+
+
+def test_an_interval_of_equal_differences_is_a_point_and_else_that_of_a_mean():
+    import numpy as np
+
+    assert paired_interval([0.25] * 50) == (0.25, 0.25)
+    values = np.random.default_rng(0).normal(0.1, 1, size=400)
+    low, high = paired_interval(values)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+    with pytest.raises(ValueError, match="no questions"):
+        paired_interval([])

@@ -107,3 +107,20 @@ def test_predictions_of_other_questions_are_not_compared(tmp_path, capsys):
     assert compare([unscored]) == 2
     assert "no scores in it" in capsys.readouterr().err
     assert compare([str(tmp_path / "nowhere")]) == 2
+
+
+def test_a_difference_is_paired_by_question_and_has_its_interval(tmp_path, capsys):
+    scores = {"good": [3.0, 2.0, 1.0], "bad": [1.0, 2.0, 3.0]}
+    for name, values in scores.items():
+        scored(tmp_path / name, **{"predict_map@3": 0.5, "predict_accuracy": 0.5})
+        rows = [{"id": str(row), "scores": dict(zip("ABC", values, strict=True)), "answer": "A"} for row in range(20)]
+        order = rows if name == "good" else rows[::-1]
+        (tmp_path / name / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in order))
+    compare, folders = load_script("compare").main, [str(tmp_path / name) for name in scores]
+    assert compare([*folders, "--difference", "good", "bad"]) == 0
+    assert "MAP@3 of good - bad: +0.667 [+0.667, +0.667] (95 %, 20 questions)" in capsys.readouterr().out
+    assert compare([*folders, "--difference", "good", "worse"]) == 2
+    assert "worse is none of good, bad" in capsys.readouterr().err
+    (tmp_path / "bad" / "predictions.jsonl").write_text("")
+    assert compare([*folders, "--difference", "good", "bad"]) == 2
+    assert "different ids" in capsys.readouterr().err

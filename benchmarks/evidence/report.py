@@ -11,24 +11,14 @@ import numpy as np
 
 from evidence.cells import BASELINE, Cell, Found
 from evidence.exams import Exam
-from llmtuner.metrics import accuracy, floors, map_at_k, nll
+from llmtuner.metrics import accuracy, floors, map_at_k, nll, paired_interval
 
-RESAMPLES = 10_000
 Rows = list[dict[str, Any]]
 
 
 def per_question(scores: Sequence[Sequence[float]], answers: Sequence[int]) -> np.ndarray:
     """MAP@3 of each question."""
     return np.array([map_at_k([row], [answer]) for row, answer in zip(scores, answers, strict=True)])
-
-
-def bootstrap(differences_Q: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean of paired differences, over questions."""
-    draw = np.random.default_rng(seed)
-    count = len(differences_Q)
-    means = [differences_Q[draw.integers(count, size=count)].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
@@ -63,11 +53,11 @@ def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
         shared = sorted(values.keys() & baseline.keys())
         if shared and (head, loss) != BASELINE:
             differences = np.mean([values[s] - per_question(baseline[s].scores, answers) for s in shared], axis=0)
-            row["difference"], row["interval"] = float(differences.mean()), bootstrap(differences)
+            row["difference"], row["interval"] = float(differences.mean()), paired_interval(differences)
             unseen = ~np.array(exam.seen)
             if not unseen.all():
                 row["difference_unseen"] = float(differences[unseen].mean())
-                row["interval_unseen"] = bootstrap(differences[unseen])
+                row["interval_unseen"] = paired_interval(differences[unseen])
         if any(exam.seen):
             unseen = ~np.array(exam.seen)
             row["map@3_unseen"] = float(np.mean([value[unseen].mean() for value in values.values()]))

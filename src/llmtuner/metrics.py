@@ -104,6 +104,21 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(values))
 
 
+def paired_interval(differences_Q: Sequence[float] | np.ndarray, resamples: int = 10_000) -> tuple[float, float]:
+    """95 % interval of a mean over questions, by resampling them: of paired differences between two models.
+
+    The same differences give the same interval.
+    Source: Efron and Tibshirani, "An introduction to the bootstrap" (1993), percentile interval.
+    """
+    values = np.asarray(differences_Q, dtype=np.float64)
+    if not len(values):
+        raise ValueError("no questions to compare")
+    draw = np.random.default_rng(0)
+    means = [values[draw.integers(len(values), size=len(values))].mean() for _ in range(resamples)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def floors(option_lengths: Sequence[Sequence[int]], answers: Sequence[int]) -> dict[str, float]:
     """What can be had without reading a question: always the longest option (characters), and chance.
 

@@ -115,12 +115,6 @@ def test_rows_and_intervals_are_of_paired_differences():
     assert "STEP2 |" in text
 
 
-def test_an_interval_of_equal_differences_is_a_point():
-    assert report.bootstrap(np.full(50, 0.25)) == (0.25, 0.25)
-    low, high = report.bootstrap(np.random.default_rng(0).normal(0.1, 1, size=400))
-    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.1)
-
-
 def test_the_plot_shows_every_difference(tmp_path):
     row = {"stage": "frozen", "exam": "toy", "head": "duma", "loss": "binary", "difference": 0.1, "interval": (0, 0.2)}
     report.plot([row, {**row, "head": "cduma"}, {**row, "stage": "encoder"}], tmp_path / "plot.svg")
