@@ -15,7 +15,7 @@ help: ## print this list
 setup: ## make .venv with everything that training, prediction and tests need
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" VENV="$(VENV)" STAMP="$(STAMP)" bash scripts/setup.sh
 
-demo: setup ## STEP1, STEP2 and STEP3 on the questions that ship with the project, on a CPU, in about two minutes
+demo: setup ## STEP1, STEP2 and STEP3 and a small encoder on the exam that ships with the project, on a CPU, in a few minutes
 	@PYTHON="$(CURDIR)/$(BIN)/python" bash scripts/demo.sh
 
 check: setup ## ruff (lint and format), mypy over src and patches, and the tests that keep the house

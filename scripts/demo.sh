@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
-# `make demo`: the notes' STEP1, STEP2 and STEP3 with scored predictions, small, on a CPU and without any download. The model is
-# a tiny Llama with random weights, so its score says nothing; what is shown is the whole way from questions to a score.
+# `make demo`: the notes' STEP1, STEP2 and STEP3, then a small encoder with and without the passages, on the exam that ships
+# with the project: trained on its training questions, scored on its test questions. CPU only, no hub.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 OUT=${DEMO_DIR:-$ROOT/out/demo}
 rm -rf "$OUT"
 mkdir -p "$OUT"
-
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # a model this small: more threads only wait for each other
 
 run() { # run TITLE LOG COMMAND...: the output goes to a log, whose end is shown when the command fails
     local title=$1 log=$2 start=$SECONDS
@@ -21,35 +19,61 @@ run() { # run TITLE LOG COMMAND...: the output goes to a log, whose end is shown
     echo "   $((SECONDS - start)) s, log: ${log#"$ROOT/"}"
 }
 
-run "A random Llama, its tokenizer trained on the demo's questions" "$OUT/model.log" \
-    "$PYTHON" "$ROOT/scripts/make_tiny_llama.py" "$OUT/tiny-llama" --text "$ROOT/data/demo/questions.jsonl"
+run "A random Llama, its tokenizer trained on the exam's questions" "$OUT/model.log" \
+    "$PYTHON" "$ROOT/scripts/make_tiny_llama.py" "$OUT/tiny-llama" --text "$ROOT/data/exam/train.jsonl"
 
-export MODEL=$OUT/tiny-llama PRECISION=
-run "STEP1: LoRA SFT on llmscience_demo (40 questions, 3 epochs), the notes' command" "$OUT/train.log" \
-    env DATASET=llmscience_demo OUTPUT_DIR="$OUT/sft_checkpoint" bash "$ROOT/scripts/step1_sft.sh"
-run "STEP1: prediction, generated text and letter probabilities" "$OUT/predict.log" \
-    env ADAPTER="$OUT/sft_checkpoint" OUTPUT_DIR="$OUT/sft_predict" EVAL_DATASET=llmscience_demo BATCH_SIZE=8 \
-    TEST_DATASET=llmscience_demo bash "$ROOT/scripts/step1_predict.sh"
-run "STEP2: a classifier over the options, all weights trained (40 questions, 30 epochs)" "$OUT/mcq_train.log" \
-    env DATASET=llmscience_demo OUTPUT_DIR="$OUT/mcq_checkpoint" FINETUNING_TYPE=full LEARNING_RATE=2e-3 EPOCHS=30 \
-    BATCH_SIZE=8 ACCUMULATION=1 bash "$ROOT/scripts/step2_mcq.sh" --save_strategy no
-run "STEP2: prediction" "$OUT/mcq_predict.log" \
-    env MODEL="$OUT/mcq_checkpoint" ADAPTER= OUTPUT_DIR="$OUT/mcq_predict" EVAL_DATASET=llmscience_demo \
-    TEST_DATASET=llmscience_demo bash "$ROOT/scripts/step2_predict.sh"
+export MODEL=$OUT/tiny-llama PRECISION= EVAL_DATASET=llmscience_demo_test TEST_DATASET=llmscience_demo_test
+export DATASET=llmscience_demo_train
+(
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # a model this small: more threads only wait for each other
+    run "STEP1: LoRA SFT (40 questions, 3 epochs), the notes' command" "$OUT/train.log" \
+        env OUTPUT_DIR="$OUT/sft_checkpoint" bash "$ROOT/scripts/step1_sft.sh" --max_samples 40
+    run "STEP1: prediction, generated text and letter probabilities" "$OUT/predict.log" \
+        env ADAPTER="$OUT/sft_checkpoint" OUTPUT_DIR="$OUT/sft_predict" BATCH_SIZE=16 \
+        bash "$ROOT/scripts/step1_predict.sh" --max_new_tokens 2
+    run "STEP2: a classifier over the options, all weights trained (5 epochs)" "$OUT/mcq_train.log" \
+        env OUTPUT_DIR="$OUT/mcq_checkpoint" FINETUNING_TYPE=full LEARNING_RATE=1e-3 EPOCHS=5 BATCH_SIZE=8 ACCUMULATION=1 \
+        bash "$ROOT/scripts/step2_mcq.sh" --save_strategy no
+    run "STEP2: prediction" "$OUT/mcq_predict.log" \
+        env MODEL="$OUT/mcq_checkpoint" ADAPTER= OUTPUT_DIR="$OUT/mcq_predict" bash "$ROOT/scripts/step2_predict.sh"
+    run "STEP3: CDUMA and a loss for MAP@3, all weights trained (5 epochs)" "$OUT/cduma_train.log" \
+        env OUTPUT_DIR="$OUT/cduma_checkpoint" FINETUNING_TYPE=full LEARNING_RATE=1e-3 EPOCHS=5 BATCH_SIZE=8 ACCUMULATION=1 \
+        HEAD_LEARNING_RATE=1e-3 bash "$ROOT/scripts/step3_cduma.sh" --save_strategy no \
+        --mcq_loss cross_entropy:0.5+expected_map3:0.5 --mcq_loss_warmup_ratio 0.3
+    run "STEP3: prediction" "$OUT/cduma_predict.log" \
+        env MODEL="$OUT/cduma_checkpoint" ADAPTER= OUTPUT_DIR="$OUT/cduma_predict" bash "$ROOT/scripts/step2_predict.sh"
+)
 
-run "STEP3: CDUMA and a loss for MAP@3, all weights trained (40 questions, 30 epochs)" "$OUT/cduma_train.log" \
-    env DATASET=llmscience_demo OUTPUT_DIR="$OUT/cduma_checkpoint" FINETUNING_TYPE=full LEARNING_RATE=2e-3 EPOCHS=30 \
-    BATCH_SIZE=8 ACCUMULATION=1 HEAD_LEARNING_RATE=2e-3 bash "$ROOT/scripts/step3_cduma.sh" --save_strategy no \
-    --mcq_loss cross_entropy:0.5+expected_map3:0.5 --mcq_loss_warmup_ratio 0.3
-run "STEP3: prediction" "$OUT/cduma_predict.log" \
-    env MODEL="$OUT/cduma_checkpoint" ADAPTER= OUTPUT_DIR="$OUT/cduma_predict" EVAL_DATASET=llmscience_demo \
-    TEST_DATASET=llmscience_demo bash "$ROOT/scripts/step2_predict.sh"
+encoder() { # encoder NAME TRAIN TEST: MiniLM through STEP2's classifier
+    local name=$1 train=$2 test=$3
+    run "MiniLM, $name book: training" "$OUT/$name.train.log" \
+        train_bash --stage mcq --model_name_or_path "$MINILM" --do_train --dataset "$train" --finetuning_type full \
+        --output_dir "$OUT/${name}_checkpoint" --learning_rate 1e-4 --head_learning_rate 1e-3 --warmup_steps 5 --mcq_dropout 0 \
+        --mcq_tokens_per_batch 4096 --cutoff_len 256 --num_train_epochs "$4" --save_strategy no --seed 1
+    run "MiniLM, $name book: prediction" "$OUT/$name.predict.log" \
+        train_bash --stage mcq --model_name_or_path "$OUT/${name}_checkpoint" --do_predict --eval_dataset "$test" \
+        --output_dir "$OUT/${name}_predict" --mcq_tokens_per_batch 8192
+}
+
+ROWS=("STEP1, letters=$OUT/sft_predict" "STEP2, linear head=$OUT/mcq_predict" "STEP3, CDUMA=$OUT/cduma_predict")
+DIFFERENCE=()
+if MINILM=$("$PYTHON" "$ROOT/scripts/minilm.py"); then
+    for part in train test; do # the same questions without their passages
+        "$PYTHON" - "$ROOT/data/exam/$part.jsonl" "$OUT/closed_$part.jsonl" <<'PY'
+import json, sys
+with open(sys.argv[1], encoding="utf-8") as given, open(sys.argv[2], "w", encoding="utf-8") as bare:
+    bare.writelines(json.dumps({**json.loads(line), "context": ""}) + "\n" for line in given)
+PY
+    done
+    encoder closed "$OUT/closed_train.jsonl" "$OUT/closed_test.jsonl" 3
+    encoder open llmscience_demo_train llmscience_demo_test 3
+    ROWS+=("MiniLM, closed book=$OUT/closed_predict" "MiniLM, open book=$OUT/open_predict")
+    DIFFERENCE=(--difference "MiniLM, open book" "MiniLM, closed book")
+fi
 
 echo
-"$PYTHON" "$ROOT/scripts/compare.py" "STEP1, letters=$OUT/sft_predict" "STEP2, linear head=$OUT/mcq_predict" \
-    "STEP3, CDUMA=$OUT/cduma_predict"
+"$PYTHON" "$ROOT/scripts/compare.py" "${ROWS[@]}" "${DIFFERENCE[@]}"
 echo
-echo "STEP1 stays near chance: LoRA on frozen random weights learns nothing. STEP2's and STEP3's models had all their"
-echo "weights trained, and are scored on the questions that they were trained on: the way from questions to scores works,"
-echo "no more is shown."
-echo "Files: ${OUT#"$ROOT/"}/{sft,mcq,cduma}_predict/{predict_results.json,predictions.jsonl,submission.csv}"
+echo "STEP1 to STEP3 have a random model of 0.2M parameters: that the way from questions to scores works is all they show."
+echo "MiniLM has seen language before; open book means that it reads the passage that goes with each question."
+echo "Files: ${OUT#"$ROOT/"}/*_predict/{predict_results.json,predictions.jsonl,submission.csv}"

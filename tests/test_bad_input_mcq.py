@@ -161,7 +161,7 @@ def test_a_checkpoint_of_another_head_is_not_gone_on_from(tiny_llama, tmp_path, 
     (checkpoint / "trainer_state.json").write_text('{"global_step": 3, "max_steps": 9, "epoch": 1.0}')
     (checkpoint / "adapter_config.json").write_text("{}")
     (checkpoint / "adapter_model.safetensors").write_bytes(b"x")
-    words = ["--stage", "mcq", "--model_name_or_path", str(tiny_llama), "--do_train", "--dataset", "llmscience_demo"]
+    words = ["--stage", "mcq", "--model_name_or_path", str(tiny_llama), "--do_train", "--dataset", "llmscience_sample"]
     words += ["--template", "llama2", "--output_dir", str(tmp_path / "out")]
     assert main(words) == 2
     assert "it is no checkpoint of --stage mcq" in capsys.readouterr().err
@@ -182,6 +182,6 @@ def test_a_best_metric_that_is_never_reported_is_refused_before_training(run, tm
     best = ("--load_best_model_at_end", "true", "--eval_strategy", "epoch", "--save_strategy", "epoch")
     metric = ("--metric_for_best_model", "map@3")
     assert "held.jsonl_map@3" in run(
-        *best, *metric, "--eval_dataset", f"{held},llmscience_demo", "--eval_on_each_dataset", "true"
+        *best, *metric, "--eval_dataset", f"{held},llmscience_sample", "--eval_on_each_dataset", "true"
     )
     assert "there are map@3, accuracy" in run(*best, "--metric_for_best_model", "f1", "--eval_dataset", str(held))

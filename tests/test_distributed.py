@@ -119,8 +119,8 @@ def test_two_processes_train_as_one(one, two, name):
 
 def cli_command(model, output_dir, *more: str) -> list[str]:
     return [
-        *("--stage", "mcq", "--model_name_or_path", str(model), "--do_train", "--dataset", "llmscience_demo"),
-        *("--do_predict", "--eval_dataset", "llmscience_demo", "--template", "llama2", "--finetuning_type", "lora"),
+        *("--stage", "mcq", "--model_name_or_path", str(model), "--do_train", "--dataset", "llmscience_sample"),
+        *("--do_predict", "--eval_dataset", "llmscience_sample", "--template", "llama2", "--finetuning_type", "lora"),
         *("--output_dir", str(output_dir), "--max_samples", "13", "--max_steps", "10", "--learning_rate", "1e-3"),
         *("--lora_dropout", "0", "--per_device_eval_batch_size", "2", "--logging_steps", "1", "--report_to", "none"),
         *("--save_strategy", "no", *more),

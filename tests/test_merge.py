@@ -22,7 +22,7 @@ HEAD = "mcq_head."
 
 def train(model, output_dir, *more: str, stage: str = "mcq") -> Path:
     words = [
-        *("--stage", stage, "--model_name_or_path", str(model), "--do_train", "--dataset", "llmscience_demo"),
+        *("--stage", stage, "--model_name_or_path", str(model), "--do_train", "--dataset", "llmscience_sample"),
         *("--template", "llama2", "--finetuning_type", "lora", "--output_dir", str(output_dir), "--max_samples", "8"),
         *("--max_steps", "2", "--learning_rate", "5e-2", "--report_to", "none", "--save_strategy", "no", *more),
     ]
@@ -32,7 +32,7 @@ def train(model, output_dir, *more: str, stage: str = "mcq") -> Path:
 
 def probabilities(output_dir, *model: str) -> list[float]:
     words = [
-        *("--stage", "mcq", "--do_predict", "--eval_dataset", "llmscience_demo", "--template", "llama2"),
+        *("--stage", "mcq", "--do_predict", "--eval_dataset", "llmscience_sample", "--template", "llama2"),
         *("--output_dir", str(output_dir), "--max_samples", "12", "--report_to", "none", *map(str, model)),
     ]
     assert main(words) == 0

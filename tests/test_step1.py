@@ -22,7 +22,7 @@ ENTRY = ROOT / "src" / "train_bash.py"
 def train_command(model, output_dir, *more: str) -> list[str]:
     """The notes' command word for word; only model and output folder differ."""
     return [
-        *("--stage", "sft", "--model_name_or_path", str(model), "--do_train", "--dataset", "llmscience_demo"),
+        *("--stage", "sft", "--model_name_or_path", str(model), "--do_train", "--dataset", "llmscience_sample"),
         *("--template", "llama2", "--finetuning_type", "lora", "--output_dir", str(output_dir), "--overwrite_cache"),
         *("--per_device_train_batch_size", "1", "--gradient_accumulation_steps", "4"),
         *("--lr_scheduler_type", "cosine", "--logging_steps", "10", "--save_steps", "1000"),
@@ -32,7 +32,7 @@ def train_command(model, output_dir, *more: str) -> list[str]:
 
 def predict_command(model, output_dir, *more: str) -> list[str]:
     return [
-        *("--stage", "sft", "--model_name_or_path", str(model), "--do_predict", "--eval_dataset", "llmscience_demo"),
+        *("--stage", "sft", "--model_name_or_path", str(model), "--do_predict", "--eval_dataset", "llmscience_sample"),
         *("--template", "llama2", "--finetuning_type", "lora", "--output_dir", str(output_dir)),
         *("--predict_with_generate", "--max_new_tokens", "2", *more),
     ]
@@ -115,7 +115,7 @@ def test_batch_size_changes_no_score(tiny_llama, adapter, prediction, tmp_path):
 
 def test_the_prediction_command_of_2023_runs(tiny_llama, adapter, prediction, tmp_path, capsys):
     arguments = [
-        *("--stage", "sft", "--model_name_or_path", str(tiny_llama), "--do_predict", "--dataset", "llmscience_demo"),
+        *("--stage", "sft", "--model_name_or_path", str(tiny_llama), "--do_predict", "--dataset", "llmscience_sample"),
         *("--template", "llama2", "--finetuning_type", "lora", "--checkpoint_dir", str(adapter)),
         *("--output_dir", str(tmp_path), "--per_device_eval_batch_size", "8", "--max_samples", "12"),
         *("--predict_with_generate", "--max_new_tokens", "2"),
@@ -171,9 +171,9 @@ def test_several_data_sets_are_told_apart(tiny_llama, tmp_path):
     path = tmp_path / "other.jsonl"
     path.write_text('{"query": "W?", "choices": ["a", "b"], "gold": 1}\n')
     out = tmp_path / "out"
-    arguments = ["--eval_dataset", f"llmscience_demo,{path}", "--max_samples", "2"]
+    arguments = ["--eval_dataset", f"llmscience_sample,{path}", "--max_samples", "2"]
     assert main(predict_command(tiny_llama, out, *arguments)) == 0
-    assert [line["dataset"] for line in lines(out)] == ["llmscience_demo", "llmscience_demo", str(path)]
+    assert [line["dataset"] for line in lines(out)] == ["llmscience_sample", "llmscience_sample", str(path)]
 
 
 def test_a_small_model_learns_its_training_questions(tiny_llama, tmp_path):
@@ -223,7 +223,7 @@ def test_evaluation_of_unlabelled_questions_invents_no_score(tiny_llama, tmp_pat
 
 
 def test_other_data_in_a_prediction_is_counted_apart(tiny_llama, tmp_path):
-    arguments = predict_command(tiny_llama, tmp_path, "--eval_dataset", "chat_demo,llmscience_demo")
+    arguments = predict_command(tiny_llama, tmp_path, "--eval_dataset", "chat_demo,llmscience_sample")
     assert main([*arguments, "--max_samples", "3"]) == 0
     assert results(tmp_path)["predict_scored_questions"] == 3
     assert len(lines(tmp_path)) == 3
@@ -285,7 +285,7 @@ def test_an_evaluation_loss_needs_answers(tiny_llama, tmp_path, capsys):
 
 def test_evaluation_during_training_generates_on_demand(tiny_llama, tmp_path):
     """The column of questions must not reach the collator there either."""
-    more = ["--eval_dataset", "llmscience_demo", "--eval_strategy", "epoch", "--predict_with_generate", "true"]
+    more = ["--eval_dataset", "llmscience_sample", "--eval_strategy", "epoch", "--predict_with_generate", "true"]
     more += ["--num_train_epochs", "1", "--max_samples", "4", "--max_new_tokens", "2", "--save_strategy", "no"]
     assert main(train_command(tiny_llama, tmp_path / "out", *more)) == 0
     history = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
@@ -295,7 +295,7 @@ def test_evaluation_during_training_generates_on_demand(tiny_llama, tmp_path):
 def test_questions_mix_with_upstreams_own_data_and_with_packing(tiny_llama, tmp_path):
     more = [
         "--dataset",
-        "chat_demo,llmscience_demo",
+        "chat_demo,llmscience_sample",
         "--num_train_epochs",
         "1",
         "--packing",
@@ -324,7 +324,7 @@ def test_a_json_configuration_with_overrides(tiny_llama, tmp_path):
         "stage": "sft",
         "model_name_or_path": str(tiny_llama),
         "do_predict": True,
-        "eval_dataset": ["llmscience_demo"],
+        "eval_dataset": ["llmscience_sample"],
         "template": "llama2",
         "output_dir": str(tmp_path / "not this"),
         "max_new_tokens": 2,
@@ -363,7 +363,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def test_a_run_on_local_files_makes_no_network_attempt(tiny_llama, tmp_path):
     """datasets counts downloads at a web address whenever it reads a local file."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-    more = ("--dataset", "llmscience_demo,chat_demo", "--num_train_epochs", "1", "--max_samples", "4")
+    more = ("--dataset", "llmscience_sample,chat_demo", "--num_train_epochs", "1", "--max_samples", "4")
     arguments = [str(ENTRY), *train_command(tiny_llama, tmp_path / "out", *more)]
     result = subprocess.run(
         [sys.executable, "-c", NO_NETWORK, *arguments], capture_output=True, text=True, env=environment, cwd=tmp_path

@@ -149,7 +149,7 @@ def test_a_small_model_learns_its_training_questions(tiny_llama, tmp_path):
 def test_a_whole_model_keeps_head_and_lm_head(tuning, tiny_llama, tmp_path):
     """from_pretrained drops weights that it does not know: the head came back as a fresh one, at chance."""
     trained, out, before = tmp_path / "trained", tmp_path / "predict", tmp_path / "before"
-    more = [*QUICK, "--finetuning_type", tuning, "--do_predict", "--eval_dataset", "llmscience_demo"]
+    more = [*QUICK, "--finetuning_type", tuning, "--do_predict", "--eval_dataset", "llmscience_sample"]
     assert main(train_command(tiny_llama, trained, *more)) == 0
     assert main(predict_command(trained, out, "--max_samples", "12")) == 0
     before.mkdir()

@@ -39,7 +39,7 @@ def sft_adapter(tiny_llama, tmp_path_factory) -> Path:
 def test_training_goes_on_from_an_sft_adapter(tiny_llama, sft_adapter, tmp_path, capsys):
     """It is merged first, the fresh head is announced, and prediction finds it by itself."""
     trained, out, plain = tmp_path / "mcq", tmp_path / "out", tmp_path / "plain"
-    more = ("--adapter_name_or_path", str(sft_adapter), "--do_predict", "--eval_dataset", "llmscience_demo")
+    more = ("--adapter_name_or_path", str(sft_adapter), "--do_predict", "--eval_dataset", "llmscience_sample")
     assert main(train_command(tiny_llama, trained, *QUICK, *more)) == 0
     assert "merged into the base model; a fresh linear head" in capsys.readouterr().err
     assert config(trained)["merged_adapters"] == [str(sft_adapter)]
@@ -85,7 +85,7 @@ def tiny_bert(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("tuning", ["lora", "full", "freeze"])
 def test_an_encoder_trains_and_comes_back(tuning, tiny_bert, tmp_path, capsys):
     trained, out = tmp_path / "trained", tmp_path / "out"
-    more = (*QUICK, "--finetuning_type", tuning, "--do_predict", "--eval_dataset", "llmscience_demo")
+    more = (*QUICK, "--finetuning_type", tuning, "--do_predict", "--eval_dataset", "llmscience_sample")
     assert main(train_command(tiny_bert, trained, *more)) == 0
     said = capsys.readouterr().err
     assert said.count("--template llama2 is left out") == 1
@@ -173,7 +173,7 @@ def test_a_checkpoint_without_its_head_is_not_gone_on_from(tuning, tiny_llama, t
 def test_a_model_that_cannot_share_a_prefix_says_so_and_goes_on(family, tmp_path, capsys):
     family("bloom", n_layer=2, n_head=4)
     out = tmp_path / "out"
-    more = (*QUICK, "--do_predict", "--eval_dataset", "llmscience_demo")
+    more = (*QUICK, "--do_predict", "--eval_dataset", "llmscience_sample")
     assert main(train_command(tmp_path / "bloom", out, *more)) == 0
     assert "per_option, since bloom cannot take shared_prefix" in capsys.readouterr().err
     assert results(out)["mcq_layout"] == config(out)["layout"] == "per_option"

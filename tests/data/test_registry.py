@@ -92,7 +92,7 @@ def test_the_documented_commands_are_those_of_the_registry():
 
 def test_our_names_work_under_another_dataset_dir(tmp_path):
     """Entries of the extension are relative to the project's data folder, not to --dataset_dir."""
-    [file] = find_source("llmscience_demo", str(tmp_path)).files
+    [file] = find_source("llmscience_sample", str(tmp_path)).files
     assert file == registry.PROJECT_DATA.resolve() / "demo" / "questions.jsonl"
 
 
@@ -102,14 +102,14 @@ def test_a_registry_of_the_users_own(tmp_path):
         "mine": {"formatting": "mcq", "file_name": "exam.csv"},
         "chat": {"file_name": "exam.csv"},
         "hub": {"hf_hub_url": "somebody/something"},
-        "llmscience_demo": {"file_name": "exam.csv"},
+        "llmscience_sample": {"file_name": "exam.csv"},
     }
     (tmp_path / "dataset_info.json").write_text(json.dumps(info))
     folder = str(tmp_path)
     assert find_source("mine", folder).files == ((tmp_path / "exam.csv").resolve(),)
     assert find_source("chat", folder) is None, "upstream's own kind is left to upstream"
     assert find_source("hub", folder) is None
-    assert find_source("llmscience_demo", folder).files[0].name == "questions.jsonl", "ours lie over theirs"
+    assert find_source("llmscience_sample", folder).files[0].name == "questions.jsonl", "ours lie over theirs"
     assert [is_local(name, folder) for name in ("mine", "chat", "hub", "x.csv")] == [True, True, False, True]
 
 
