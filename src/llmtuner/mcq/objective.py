@@ -10,6 +10,7 @@ from llmtuner.errors import UserError
 from llmtuner.mcq.loss_terms import LossTerm, check_smoothing, parse_loss
 from llmtuner.mcq.losses.mixture import LossMixture
 from llmtuner.mcq.losses.rdrop import rdrop
+from llmtuner.mcq.losses.topk_ce import require_package
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class Objective:
     rdrop_alpha: float = 0.0
 
     def __post_init__(self) -> None:
-        check_smoothing(parse_loss(self.loss), self.label_smoothing)
+        terms = parse_loss(self.loss)
+        check_smoothing(terms, self.label_smoothing)
+        if any(term.name == "topk_ce" for term in terms):
+            require_package()
         if not 0 <= self.warmup_ratio < 1:
             raise UserError(
                 f"--mcq_loss_warmup_ratio {self.warmup_ratio}: a share of the steps is needed, from 0 to below 1"

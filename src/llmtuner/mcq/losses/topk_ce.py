@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stdout
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -54,11 +55,19 @@ def _of_one_size(scores_RN: torch.Tensor, answers_R: torch.Tensor) -> torch.Tens
     return -torch.log(found_R * (1 - 2e-7) + 1e-7)
 
 
+def require_package() -> None:
+    """Say what to install before a model is loaded for nothing.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    if find_spec("difftopk") is None:
+        raise UserError("--mcq_loss topk_ce needs the package difftopk: pip install difftopk")
+
+
 @lru_cache
 def _network(count: int, k: int, device: str) -> Any:
-    try:
-        with redirect_stdout(io.StringIO()):  # on import it prints that torch-sparse, which is not needed, is missing
-            from difftopk import DiffTopkNet
-    except ImportError as error:
-        raise UserError("--mcq_loss topk_ce needs the package difftopk: pip install difftopk") from error
+    require_package()
+    with redirect_stdout(io.StringIO()):  # on import it prints that torch-sparse, which is not needed, is missing
+        from difftopk import DiffTopkNet
     return DiffTopkNet("odd_even", count, k, device=device, steepness=STEEPNESS, distribution="cauchy")
