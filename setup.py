@@ -27,14 +27,16 @@ RUNTIME = [
     "fire",
     "tyro<0.9.0",
     "matplotlib>=3.7.0",
+    "jinja2",
     "jieba",
     "nltk",
     "rouge-chinese",
     "datasketch",
 ]
 TOPK = ["difftopk"]  # --mcq_loss topk_ce
+AUDIT = ["scikit-learn", "cleanlab"]  # scripts/audit_mcq.py: the model of shortcuts, likely label errors
 ORACLES = ["scikit-learn", "ir-measures"]  # independent accounts of the metrics
-TEST = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", *ORACLES, *TOPK]
+TEST = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", *AUDIT, *ORACLES, *TOPK]
 BENCH = ["lm_eval==0.4.13"]  # a rival in benchmarks/peers.py
 
 setup(
@@ -45,6 +47,7 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages("src"), *find_packages(include=["patches", "patches.*"])],
     package_dir={"": "src", "patches": "patches"},
+    package_data={"llmtuner.report": ["*.j2"]},
     install_requires=RUNTIME,
-    extras_require={"test": TEST, "bench": BENCH, "topk": TOPK},
+    extras_require={"test": TEST, "bench": BENCH, "topk": TOPK, "audit": AUDIT},
 )

@@ -6,10 +6,11 @@ import csv
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtuner.data.predictions import Prediction, write_predictions
+from llmtuner.data.predictions import Prediction, read_predictions, write_predictions
+from llmtuner.errors import DataError
 
 
 def test_files_have_the_order_and_the_form_of_the_contract(tmp_path):
@@ -61,3 +62,43 @@ def test_an_earlier_file_stays_whole_when_writing_fails(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         write_predictions([Prediction("2", (1.0, 0.0))], tmp_path)
     assert (tmp_path / "submission.csv").read_text() == before
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda name, scores, answer: Prediction(name, tuple(scores), answer and answer % len(scores)),
+            st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8),
+            st.lists(st.floats(-50, 50), min_size=2, max_size=10),
+            st.none() | st.integers(1, 9),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_what_is_written_is_read_again(tmp_path, predictions):
+    """U+2028 and its like in an id are line breaks for str.splitlines."""
+    assert read_predictions(write_predictions(predictions, tmp_path)[0]) == predictions
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "no id with scores"),
+        ('{"id": "1"}', "no id with scores"),
+        ('{"id": "1", "scores": [1, 2]}', "no id with scores"),
+        ('{"id": "1", "scores": {"A": 1}}', "expected one a letter"),
+        ('{"id": "1", "scores": {"A": 1, "C": 2}}', "expected one a letter"),
+        ('{"id": "1", "scores": {"A": 1, "B": "2"}}', "finite numbers"),
+        ('{"id": "1", "scores": {"A": 1, "B": NaN}}', "finite numbers"),
+        ('{"id": "1", "scores": {"A": 1, "B": 2}, "answer": "C"}', "is not one of AB"),
+        ('{"id": "1", "scores": {"A": 1, "B": 2}, "answer": "AB"}', "is not one of AB"),
+    ],
+)
+def test_a_line_that_is_no_prediction_is_named(tmp_path, line, said):
+    path = tmp_path / "predictions.jsonl"
+    path.write_text('{"id": "0", "scores": {"A": 1, "B": 2}}\n\n' + line + "\n")
+    with pytest.raises(DataError, match=rf"predictions\.jsonl:3: .*{said}"):
+        read_predictions(path)

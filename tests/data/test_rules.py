@@ -12,7 +12,7 @@ import pytest
 
 from llmtuner.data import load
 from llmtuner.data.forms.rules import MIXED_PERCENT
-from llmtuner.data.load import read_questions
+from llmtuner.data.load import inspect_questions, read_questions
 from llmtuner.errors import DataError
 
 FULL, SHORT = "W?,a,b,c,A\n", "W?,a,b,,A\n"
@@ -77,6 +77,21 @@ def test_both_purposes_share_one_reading(tmp_path, monkeypatch):
     assert read_questions(path, purpose="predict").questions is found.questions
     with pytest.raises(DataError, match=r"(?s)exam.csv:3: no answer.*exam.csv:4: the question has no text"):
         read_questions(path, purpose="train")
+
+
+def test_an_inspection_goes_on_where_a_training_stops(tmp_path):
+    path = write(tmp_path, FULL, "W?,a,b,c,\n", ",a,b,c,A\n", "W?,a,b,c,X\n", "W?,a,a,c,A\n")
+    found = inspect_questions(path)
+    assert [question.line for question in found.questions] == [2, 3, 4, 6]
+    assert [problem.line for problem in found.errors] == [3, 4, 5]
+    assert [problem.line for problem in found.warnings] == [6]
+    with pytest.raises(DataError) as refused:
+        read_questions(path, purpose="train")
+    assert all(str(problem) in str(refused.value) for problem in found.errors)
+
+
+def test_a_test_file_may_be_inspected_without_answers(tmp_path):
+    assert inspect_questions(write(tmp_path, "W?,a,b,c,\n", "V?,a,b,c,\n")).errors == ()
 
 
 def test_a_relative_path_is_another_file_in_another_folder(tmp_path, monkeypatch):

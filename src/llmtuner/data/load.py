@@ -50,10 +50,7 @@ def read_questions(
         DataError: everything that is wrong with the file, in one message.
     """
     file = Path(path)
-    status = file_status(file)
-    # With the working directory: a relative path may name another file by the second call.
-    with _no_collection():
-        found = _read(file, file.resolve(), status.st_mtime_ns, status.st_size, dataset)
+    found = _found(file, dataset)
     problems = list(found.errors)
     if purpose == "train":
         problems += [*_unanswered(found), *found.empty]
@@ -61,6 +58,43 @@ def read_questions(
         raise DataError(render_problems(_by_line(problems)))
     warnings = found.warnings if purpose == "train" else (*found.warnings, *found.empty)
     return QuestionFile(file, found.questions, found.form.name, tuple(_by_line(warnings)))
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A file as it is: the rows that could be read, and everything that is wrong with the file.
+
+    Args:
+        questions: rows without an error; they may have warnings, no answer or a blank prompt.
+        errors: what `read_questions` refuses a training file for.
+    """
+
+    path: Path
+    questions: tuple[Question, ...]
+    form: str
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def inspect_questions(path: str | os.PathLike[str], *, dataset: str = "") -> Inspection:
+    """Read a file without stopping at defective rows. A file without any answers is a test file, and no error.
+
+    Raises:
+        DataError: the file cannot be read as questions at all: not there, empty, of no known type or form.
+    """
+    file = Path(path)
+    found = _found(file, dataset)
+    some_answers = any(question.answer is not None for question in found.questions)
+    errors = [*found.errors, *found.empty, *(_unanswered(found) if some_answers else ())]
+    warnings = tuple(_by_line(found.warnings))
+    return Inspection(file, found.questions, found.form.name, tuple(_by_line(errors)), warnings)
+
+
+def _found(file: Path, dataset: str) -> _Found:
+    status = file_status(file)
+    # With the working directory: a relative path may name another file by the second call.
+    with _no_collection():
+        return _read(file, file.resolve(), status.st_mtime_ns, status.st_size, dataset)
 
 
 @contextmanager

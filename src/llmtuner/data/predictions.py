@@ -1,4 +1,4 @@
-"""What a prediction leaves behind: predictions.jsonl and a submission in Kaggle's form."""
+"""What a prediction leaves behind: predictions.jsonl, which can be read again, and a submission in Kaggle's form."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 
-from llmtuner.data.question import LETTERS
+from llmtuner.data.problems import file_name, shown
+from llmtuner.data.question import LETTERS, MIN_OPTIONS
+from llmtuner.data.sniff import read_text
+from llmtuner.errors import DataError
 
 BEST = 3  # letters a question in Kaggle's submission
 
@@ -74,6 +78,38 @@ def write_predictions(predictions: Sequence[Prediction], output_dir: str | os.Pa
         _replace(folder / "predictions.jsonl", "".join(lines)),
         _replace(folder / "submission.csv", table.getvalue()),
     ]
+
+
+def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
+    """The predictions of a predictions.jsonl.
+
+    Raises:
+        DataError: no such file, or a line that is no prediction: file, line, what was found and what was expected.
+    """
+    file = Path(path)
+    lines = [(number, line) for number, line in enumerate(read_text(file).split("\n"), start=1) if line.strip()]
+    return [_prediction(line, f"{file_name(file)}:{number}") for number, line in lines]
+
+
+def _prediction(line: str, where: str) -> Prediction:
+    expected = 'expected a line of predictions.jsonl: {"id": "7", "scores": {"A": 0.1, "B": 2.3}, ...}'
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON: {error}; {expected}") from error
+    if not isinstance(record, dict) or "id" not in record or not isinstance(record.get("scores"), dict):
+        raise DataError(f"{where}: no id with scores: {shown(record)}; {expected}")
+    scores, answer = record["scores"], record.get("answer")
+    letters = LETTERS[: len(scores)]
+    if len(scores) < MIN_OPTIONS or "".join(sorted(scores)) != letters:
+        raise DataError(f"{where}: scores of {shown(list(scores))}; expected one a letter, A, B and so on")
+    if not all(isinstance(s, int | float) and not isinstance(s, bool) and isfinite(s) for s in scores.values()):
+        raise DataError(f"{where}: scores must be finite numbers, found {shown(list(scores.values()))}")
+    if answer is not None and (not isinstance(answer, str) or len(answer) != 1 or answer not in letters):
+        raise DataError(f"{where}: answer {shown(answer)} is not one of {letters}")
+    values = tuple(float(scores[letter]) for letter in letters)
+    right = None if answer is None else letters.index(answer)
+    return Prediction(str(record["id"]), values, right, str(record.get("dataset", "")))
 
 
 def _replace(path: Path, text: str) -> Path:

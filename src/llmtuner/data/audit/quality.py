@@ -5,7 +5,7 @@ Whether the answer is right is not asked here; `label_errors` and `repeats` look
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from llmtuner.data.audit.wording import body, has_letters, needs_passage, of_the_above, plain, words
@@ -96,3 +96,38 @@ def quality(question: Question) -> Quality:
     """The score of one question: 1.0 less the deductions that apply, not below 0.0."""
     reasons = tuple(name for name, (_, applies) in DEDUCTIONS.items() if applies(question))
     return Quality(max(0.0, round(1.0 - sum(DEDUCTIONS[name][0] for name in reasons), 6)), reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The scores of a file's questions together.
+
+    Args:
+        mean: of the scores; 1.0 for a file without questions.
+        clean: questions with a score of 1.0.
+        damaged: questions with a score of `DAMAGED` or less.
+        reasons: the lines of the questions that each reason applies to, by reason; reasons without a line are left out.
+    """
+
+    mean: float
+    clean: int
+    damaged: int
+    reasons: dict[str, tuple[int, ...]]
+
+
+DAMAGED = 0.5
+
+
+def form(questions: Sequence[Question]) -> Form:
+    """The quality of every question, summed up."""
+    found = [quality(question) for question in questions]
+    reasons: dict[str, list[int]] = {name: [] for name in DEDUCTIONS}
+    for question, its in zip(questions, found, strict=True):
+        for name in its.reasons:
+            reasons[name].append(question.line)
+    return Form(
+        mean=round(sum(its.score for its in found) / len(found), 4) if found else 1.0,
+        clean=sum(its.score == 1.0 for its in found),
+        damaged=sum(its.score <= DAMAGED for its in found),
+        reasons={name: tuple(lines) for name, lines in reasons.items() if lines},
+    )

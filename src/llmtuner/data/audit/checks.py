@@ -1,0 +1,70 @@
+"""The checks by name: what a build may be stopped for. Each counts its hits in a finished audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from llmtuner.errors import UserError
+from llmtuner.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from llmtuner.data.audit.run import Audit
+
+
+def _more_than_first(groups: Iterable[Sequence[object]] | None) -> int | None:
+    return None if groups is None else sum(len(group) - 1 for group in groups)
+
+
+def _near_leaks(audit: Audit) -> int | None:
+    found = [leak.near for leak in audit.repeats.leaks if leak.near is not None]
+    return None if audit.repeats.near is None else sum(found)
+
+
+def _shortcuts(audit: Audit) -> int:
+    scores = [score for file in audit.files for score in file.shortcuts]
+    scores += [file.model.score for file in audit.files if file.model is not None]
+    return sum(score.worth_a_warning for score in scores)
+
+
+def _suspects(audit: Audit) -> int | None:
+    return None if audit.label_errors is None else len(audit.label_errors.suspects)
+
+
+# What is counted; None stands for "was not looked for".
+CHECKS: dict[str, tuple[str, Callable[[Audit], int | None]]] = {
+    "error": ("errors that a training would stop at", lambda a: sum(len(file.errors) for file in a.files)),
+    "warning": ("warnings of the reader", lambda a: sum(len(file.warnings) for file in a.files)),
+    "damaged": ("questions of damaged form", lambda a: sum(file.form.damaged for file in a.files)),
+    "duplicate": ("rows that repeat a question", lambda a: _more_than_first(a.repeats.same_question)),
+    "same_text": ("rows that repeat a question's text", lambda a: _more_than_first(a.repeats.same_text)),
+    "near_duplicate": ("rows in groups that are nearly the same", lambda a: _more_than_first(a.repeats.near)),
+    "leak": ("question texts that are in two files", lambda a: sum(leak.texts for leak in a.repeats.leaks)),
+    "near_leak": ("rows that are nearly a row of an earlier file", _near_leaks),
+    "conflict": ("questions with more than one answer", lambda a: len(a.repeats.conflicts)),
+    "imbalance": (
+        "numbers of options whose answers favour a place",
+        lambda a: sum(found.unbalanced for file in a.files for found in file.positions),
+    ),
+    "shortcut": ("shortcuts well above chance", _shortcuts),
+    "label_error": ("answers that are likely wrong", _suspects),
+}
+
+
+def check_names(text: str) -> list[str]:
+    """The names in `leak,conflict`.
+
+    Raises:
+        UserError: one of them is no check.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in CHECKS:
+            raise UserError(f"--fail_on {name}: there is no such check.{did_you_mean(name, CHECKS)} Known: {_known()}")
+    if not names:
+        raise UserError(f"--fail_on needs the name of a check; known: {_known()}")
+    return names
+
+
+def _known() -> str:
+    return ", ".join(CHECKS)

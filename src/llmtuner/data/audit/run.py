@@ -1,0 +1,158 @@
+"""The whole audit: every question asked of every file, in one result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llmtuner.data.audit.checks import CHECKS
+from llmtuner.data.audit.counts import Counts, Lengths, counts, lengths
+from llmtuner.data.audit.label_errors import LabelErrors, Pair, label_errors, pair_up
+from llmtuner.data.audit.model import FEWEST, ShortcutModel, shortcut_model
+from llmtuner.data.audit.positions import Positions, positions
+from llmtuner.data.audit.quality import Form, form
+from llmtuner.data.audit.repeats import Repeats, repeats
+from llmtuner.data.audit.shortcuts import ShortcutScore, shortcut_scores
+from llmtuner.data.load import Inspection, inspect_questions
+from llmtuner.data.predictions import read_predictions
+from llmtuner.data.problems import Problem, file_name
+from llmtuner.data.question import Question
+from llmtuner.errors import UserError
+
+VERSION = 1  # of the JSON form; it goes up when a name changes or goes
+
+
+@dataclass(frozen=True, slots=True)
+class FileAudit:
+    """What was found in one file.
+
+    Args:
+        columns_form: the name of the form that its columns are of.
+        errors: what a training would refuse the file for.
+        model: None without scikit-learn, or with too few questions.
+    """
+
+    file: str
+    columns_form: str
+    counts: Counts
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    form: Form
+    lengths: Lengths
+    positions: tuple[Positions, ...]
+    shortcuts: tuple[ShortcutScore, ...]
+    model: ShortcutModel | None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was found in all files.
+
+    Args:
+        label_errors: None without predictions.
+        checks: hits of each of `CHECKS`; None where a check was not looked for, and `notes` say why.
+    """
+
+    files: tuple[FileAudit, ...]
+    repeats: Repeats
+    label_errors: LabelErrors | None
+    checks: dict[str, int | None]
+    notes: tuple[str, ...]
+
+
+def audit(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    near: bool = True,
+    predictions: str | os.PathLike[str] | None = None,
+) -> Audit:
+    """Audit files together. The same files give the same result.
+
+    Args:
+        near: also look for near duplicates, which takes most of the time.
+        predictions: a predictions.jsonl of these files, out of fold.
+
+    Raises:
+        DataError: a file that cannot be read as questions at all (defective rows are in the result).
+        UserError: a file given twice, or predictions of other questions.
+    """
+    _refuse_twice(paths)
+    inspections = [inspect_questions(path) for path in paths]
+    questions = [question for inspection in inspections for question in inspection.questions]
+    pairs = None
+    if predictions is not None:
+        pairs = pair_up(questions, read_predictions(predictions), file_name(predictions))
+    notes: list[str] = []
+    files = tuple(_file(inspection, notes) for inspection in inspections)
+    again = _repeats(inspections, near, notes)
+    doubted = None if pairs is None else _label_errors(questions, pairs, notes)
+    found = Audit(files, again, doubted, {}, ())
+    hits = {name: count(found) for name, (_, count) in CHECKS.items()}
+    return replace(found, checks=hits, notes=tuple(dict.fromkeys(notes)))
+
+
+def as_record(audit: Audit) -> dict[str, Any]:
+    """An audit as JSON can hold it."""
+    return {"llmtuner_audit": VERSION, **asdict(audit)}
+
+
+def _refuse_twice(paths: Sequence[str | os.PathLike[str]]) -> None:
+    seen: set[Path] = set()
+    for path in paths:
+        resolved = Path(path).resolve()
+        if resolved in seen:
+            raise UserError(f"{file_name(path)}: given twice; it would leak into itself")
+        seen.add(resolved)
+
+
+def _file(inspection: Inspection, notes: list[str]) -> FileAudit:
+    questions, name = inspection.questions, file_name(inspection.path)
+    model = None
+    try:
+        model = shortcut_model(questions)
+    except ImportError:
+        notes.append("no logistic model of shortcuts: scikit-learn is not installed (pip install scikit-learn)")
+    else:
+        if model is None:
+            notes.append(f"{name}: no logistic model of shortcuts: fewer than {FEWEST} different answered questions")
+    return FileAudit(
+        file=name,
+        columns_form=inspection.form,
+        counts=counts(inspection),
+        errors=inspection.errors,
+        warnings=inspection.warnings,
+        form=form(questions),
+        lengths=lengths(questions),
+        positions=tuple(positions(questions)),
+        shortcuts=tuple(shortcut_scores(questions)),
+        model=model,
+    )
+
+
+def _repeats(inspections: Sequence[Inspection], near: bool, notes: list[str]) -> Repeats:
+    files = [inspection.questions for inspection in inspections]
+    names = [file_name(inspection.path) for inspection in inspections]
+    if not near:
+        notes.append("near duplicates were not looked for, as asked")
+        return repeats(files, names, near=False)
+    try:
+        return repeats(files, names)
+    except ImportError:
+        notes.append("near duplicates were not looked for: datasketch is not installed (pip install datasketch)")
+        return repeats(files, names, near=False)
+
+
+def _label_errors(questions: Sequence[Question], pairs: Sequence[Pair], notes: list[str]) -> LabelErrors | None:
+    try:
+        found = label_errors(questions, pairs)
+    except ImportError:
+        notes.append("label errors were not looked for: cleanlab is not installed (pip install cleanlab)")
+        return None
+    if found.without_prediction:
+        notes.append(f"{found.without_prediction:,} answered questions have no prediction and were not looked at")
+    if found.too_few:
+        notes.append(f"{found.too_few:,} predictions were passed over: too few have their number of options")
+    return found

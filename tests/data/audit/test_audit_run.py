@@ -1,0 +1,179 @@
+"""The whole audit: defective rows are in the result instead of stopping it, every check can hit, packages may lack."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+
+import pytest
+
+from llmtuner.data.audit.checks import CHECKS, check_names
+from llmtuner.data.audit.run import as_record, audit
+from llmtuner.data.predictions import Prediction, write_predictions
+from llmtuner.errors import DataError, UserError
+
+WORDS = ["tin", "oak", "sun", "ray", "fog", "ice", "elm", "jay", "owl", "ant", "bee", "fox", "hen", "yak"]
+
+
+def rows(number: int, *, seed: int = 0, start: int = 0) -> list[dict]:
+    """Questions with nothing amiss: words drawn at random, four options of one length, answers at all places alike."""
+    rng = random.Random(seed)
+    return [
+        {
+            "id": str(place),
+            "prompt": f"Which of these is meant by {' '.join(rng.choices(WORDS, k=9))} {place}?",
+            **dict(
+                zip("ABCD", (" ".join(pick) for pick in zip(*[rng.sample(WORDS, 8)] * 2, strict=False)), strict=False)
+            ),
+            "answer": "ABCD"[place % 4],
+        }
+        for place in range(start, start + number)
+    ]
+
+
+def save(path, records):
+    path.write_text("\n".join(json.dumps(record) for record in records))
+    return path
+
+
+def plant(name: str, records: list[dict]) -> list[dict]:
+    """The rows of one file with a defect for the check of that name."""
+    first = records[0]
+    match name:
+        case "error":
+            return [first | {"answer": "X"}, *records[1:]]
+        case "warning" | "damaged":
+            return [first | {"B": ""}, *records[1:]]
+        case "duplicate" | "same_text":
+            return [*records, first | {"id": "again"}]
+        case "near_duplicate":
+            return [*records, first | {"id": "again", "prompt": first["prompt"].replace("Which of", "which one of")}]
+        case "conflict":
+            return [*records, first | {"id": "again", "answer": "D"}]
+        case "imbalance":
+            return [record | {"answer": "A"} for record in records]
+        case "shortcut":
+            return [record | {record["answer"]: record[record["answer"]] + " and some more"} for record in records]
+    raise AssertionError(f"no defect is planted for {name}")
+
+
+@pytest.fixture
+def clean(tmp_path):
+    return save(tmp_path / "clean.jsonl", rows(80))
+
+
+def test_a_clean_file_has_no_hits(clean, tmp_path):
+    other = save(tmp_path / "other.jsonl", rows(80, seed=1, start=80))
+    found = audit([clean, other])
+    assert {name: hits for name, hits in found.checks.items() if hits} == {}
+    assert [name for name, hits in found.checks.items() if hits is None] == ["label_error"]
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("name", [n for n in CHECKS if n not in ("leak", "near_leak", "label_error")])
+def test_each_check_hits_what_was_planted(name, tmp_path):
+    hits = audit([save(tmp_path / "exam.jsonl", plant(name, rows(80)))]).checks[name]
+    assert hits == (2 if name == "shortcut" else 1), "the longest option, and the model that goes by it"
+
+
+@pytest.mark.parametrize(("name", "prompt"), [("leak", "{}"), ("near_leak", "Now then: {}")])
+def test_leaks_hit_between_files(name, prompt, clean, tmp_path):
+    again = [record | {"prompt": prompt.format(record["prompt"])} for record in rows(2)]
+    other = save(tmp_path / "other.jsonl", [*rows(80, seed=1, start=80), *again])
+    assert audit([clean, other]).checks[name] == 2
+
+
+def test_label_errors_hit_with_predictions(clean, tmp_path):
+    records = rows(80)
+    records[5]["answer"] = "D"
+    exam = save(tmp_path / "exam.jsonl", records)
+    believed = [Prediction(r["id"], tuple(5.0 * (letter == r["answer"]) for letter in "ABCD")) for r in rows(80)]
+    write_predictions(believed, tmp_path)
+    found = audit([exam], predictions=tmp_path / "predictions.jsonl")
+    assert [suspect.row.id for suspect in found.label_errors.suspects] == ["5"]
+    assert found.checks["label_error"] == 1
+
+
+def test_defective_rows_are_listed_and_the_rest_is_audited(tmp_path):
+    records = rows(60)
+    records[3]["answer"] = "Q"
+    records[5]["A"] = 7
+    records[7]["prompt"] = "  "
+    records[9]["answer"] = ""
+    [found] = audit([save(tmp_path / "exam.jsonl", records)]).files
+    assert [(problem.line, problem.file) for problem in found.errors] == [
+        (line, str(tmp_path / "exam.jsonl")) for line in (4, 6, 8, 10)
+    ]
+    assert (found.counts.questions, found.counts.unreadable, found.counts.answered) == (58, 2, 57)
+
+
+def test_a_file_of_nothing_but_defects_is_audited_too(tmp_path):
+    found = audit([save(tmp_path / "exam.jsonl", [record | {"answer": "Q"} for record in rows(3)])])
+    assert found.checks["error"] == 3
+    assert found.files[0].counts.questions == 0
+    json.dumps(as_record(found))
+
+
+def test_a_test_file_without_answers_has_no_errors(tmp_path):
+    found = audit([save(tmp_path / "test.jsonl", [record | {"answer": ""} for record in rows(60)])])
+    assert found.checks["error"] == 0
+    assert found.files[0].shortcuts == ()
+
+
+def test_the_result_is_json_and_the_same_each_time(clean):
+    first, second = (json.dumps(as_record(audit([clean])), allow_nan=False) for _ in range(2))
+    assert first == second
+    assert json.loads(first)["files"][0]["counts"]["questions"] == 80
+
+
+@pytest.mark.parametrize(
+    ("package", "not_done", "said"),
+    [
+        ("sklearn.linear_model", [], "scikit-learn is not installed"),
+        ("datasketch", ["near_duplicate", "near_leak"], "datasketch is not installed"),
+        ("cleanlab.filter", ["label_error"], "cleanlab is not installed"),
+    ],
+)
+def test_without_an_optional_package_the_rest_is_done(clean, tmp_path, monkeypatch, package, not_done, said):
+    write_predictions([Prediction(record["id"], (1.0, 2.0, 3.0, 4.0)) for record in rows(80)], tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    found = audit([clean], predictions=tmp_path / "predictions.jsonl")
+    assert said in " ".join(found.notes)
+    assert [name for name, hits in found.checks.items() if hits is None] == not_done
+    assert found.files[0].shortcuts
+
+
+@pytest.mark.parametrize("again", ["clean.jsonl", "./clean.jsonl"])
+def test_a_file_given_twice_is_refused(clean, monkeypatch, again):
+    monkeypatch.chdir(clean.parent)
+    with pytest.raises(UserError, match="given twice"):
+        audit(["clean.jsonl", again])
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    (tmp_path / "empty.csv").write_text("")
+    for path in (tmp_path, tmp_path / "nowhere.csv", tmp_path / "empty.csv"):
+        with pytest.raises(DataError):
+            audit([path])
+
+
+def test_checks_are_known_by_name():
+    assert check_names("leak, conflict") == ["leak", "conflict"]
+    with pytest.raises(UserError, match="Did you mean conflict"):
+        check_names("leak,conflcit")
+    with pytest.raises(UserError, match="needs the name of a check"):
+        check_names(" ,")
+
+
+@pytest.mark.real_data
+def test_known_defects_of_the_real_files(real_data):
+    found = audit([real_data / "kaggle" / name for name in ("6000_train_examples.csv", "extra_train_set.csv")])
+    large, small = found.files
+    assert [problem.line for problem in large.warnings if "blank" in problem.what] == [2429, 3534, 4484]
+    assert [problem.line for problem in large.warnings if "equal" in problem.what] == [635, 3013, 4565, 4604]
+    assert [(problem.line, problem.what) for problem in small.warnings] == [(449, "option A is blank")]
+    assert found.checks["same_text"] == 8
+    assert found.checks["leak"] == found.checks["error"] == found.checks["imbalance"] == 0
+    assert large.model.score.map_at_3 > 0.4811, "the model must beat the best single shortcut"
+    assert found.checks["shortcut"] >= 2

@@ -1,0 +1,60 @@
+"""Counts and lengths: every row is counted once, the unreadable ones too."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtuner.data.audit.counts import counts, lengths
+from llmtuner.data.load import inspect_questions
+from llmtuner.data.question import Question
+
+
+def test_each_row_is_counted_as_what_it_is(tmp_path):
+    path = tmp_path / "exam.jsonl"
+    rows = [
+        {"question": "Why?", "choices": ["a", "b"], "answer": 0, "hint": "since"},
+        {"question": " why? ", "choices": ["a", "b", "c"], "answer": 0},
+        {"question": "How?", "choices": ["a", "b"]},
+        {"question": "", "choices": ["a", "b"], "answer": 1},
+        {"question": "Broken?", "choices": ["a", "b"], "answer": 2},
+        {"question": "Broken twice?", "choices": ["a", 3], "answer": "x"},
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    found = counts(inspect_questions(path))
+    assert (found.questions, found.unreadable, found.answered, found.with_context) == (4, 2, 3, 1)
+    assert found.texts == 3, "case and blanks make no other text"
+    assert found.options == {2: 3, 3: 1}
+
+
+texts = st.text(max_size=30)
+questions = st.lists(
+    st.builds(
+        lambda prompt, options, answer: Question("1", prompt, tuple(options), answer % len(options)),
+        texts,
+        st.lists(texts, min_size=2, max_size=5),
+        st.integers(0, 9),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(questions)
+def test_lengths_are_those_of_the_texts_and_every_option_is_in_the_histogram(asked):
+    found = lengths(asked)
+    prompts = [len(question.question) for question in asked]
+    assert (found.characters["question"].least, found.characters["question"].most) == (min(prompts), max(prompts))
+    assert found.words["question"].most == max(len(question.question.split()) for question in asked)
+    assert "context" not in found.words
+    assert sum(found.histogram.right) == len(asked)
+    assert sum(found.histogram.wrong) == sum(len(question.options) - 1 for question in asked)
+
+
+def test_without_answers_there_is_no_right_option_to_measure():
+    found = lengths([Question("1", "Why?", ("a", "bb"))])
+    assert found.histogram is None
+    assert set(found.words) == {"question", "option"}
+    assert lengths([]).words == {}
