@@ -1,0 +1,183 @@
+"""The page of an audit: nothing of the data becomes markup, nothing is loaded, lists are not cut in silence."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llmtuner.data.audit.run import Audit, audit
+from llmtuner.data.predictions import Prediction, write_predictions
+from llmtuner.report import audit_page
+from llmtuner.report.audit_page import is_audit_page, render_page
+from llmtuner.report.audit_summary import summary
+
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&lt;{{ 7 * 7 }}$x^2$"
+VOID = {"meta", "br", "img", "link"}
+LOADING = {"src", "href", "srcset", "data", "action", "poster", "background", "formaction"}
+
+
+class Page(HTMLParser):
+    """The elements, what they would load, and the text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[str] = []
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            assert not name.startswith("on"), "an event handler"
+            if name.removeprefix("xlink:") in LOADING and not value.startswith("#"):
+                self.loads.append(value)
+            if name == "style":
+                assert "http" not in value
+            if name == "id":
+                self.ids.append(value)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def save(path, records):
+    path.write_text("\n".join(json.dumps(record) for record in records), encoding="utf-8")
+    return path
+
+
+def evil_audit(folder, evil: str = EVIL) -> Audit:
+    """An audit in which every list has entries, with the same text in every field of the data."""
+    exam = [
+        {
+            "id": f"{evil} {n}",
+            "prompt": f"{evil} {n}",
+            "context": evil,
+            "A": f"{evil} {n}",
+            "B": "b",
+            "C": "c",
+            "answer": "ABC"[n % 3],
+        }
+        for n in range(60)
+    ]
+    doubled = [
+        exam[0] | {"id": f"{evil} again", "answer": "B"},
+        exam[1] | {"id": f"{evil} near", "prompt": f"{evil} 1 {evil}", "B": "c"},
+        exam[2] | {"id": f"{evil} broken", "answer": evil},
+        exam[3] | {"id": exam[3]["id"]},
+        exam[4] | {"id": f"{evil} equal", "A": evil, "B": evil, "prompt": "?"},
+    ]
+    first, second = save(folder / "<b>exam & $x$.jsonl", [*exam, *doubled]), save(folder / "other.jsonl", exam[:3])
+    scores = [Prediction(row["id"], tuple(4.0 * (letter == row["answer"]) for letter in "ABC")) for row in exam[10:]]
+    wrong = [Prediction(p.id, p.scores[::-1]) if place in (1, 13, 22, 36) else p for place, p in enumerate(scores)]
+    write_predictions(wrong, folder)
+    return audit([first, second], predictions=folder / "predictions.jsonl")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return evil_audit(tmp_path_factory.mktemp("evil"))
+
+
+def test_every_kind_of_finding_is_on_the_page_under_test(found):
+    """Else the test of escaping would pass on a page without data."""
+    again = found.repeats
+    assert all((again.same_text, again.same_question, again.near, again.conflicts, again.leaks))
+    assert found.label_errors.suspects
+    assert found.files[0].errors
+    assert len({warning.kind for warning in found.files[0].warnings}) >= 2
+
+
+def test_no_text_of_the_data_becomes_markup(found):
+    page = Page(render_page(found))
+    assert "script" not in page.elements
+    assert "img" not in page.elements
+    assert EVIL in page.text, "it is shown as it is"
+    assert "<b>exam & $x$.jsonl" in page.text
+    assert "49" not in page.text.replace(EVIL, ""), "no template within the data is run"
+    assert not page.open, "every element is closed"
+
+
+def test_the_page_loads_nothing_and_says_so(found):
+    html = render_page(found)
+    page = Page(html)
+    assert page.loads == []
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & set(page.elements)
+    assert "url(http" not in html
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+    addresses = {part.split('"')[0] for part in html.replace("'", '"').split("http://")[1:]}
+    assert addresses <= {"www.w3.org/2000/svg", "www.w3.org/1999/xlink"}, "names of formats, which nothing loads"
+
+
+def test_charts_are_in_the_page_with_ids_of_their_own(found):
+    page = Page(render_page(found))
+    assert page.elements.count("svg") >= 4
+    assert page.ids, "frames that clip"
+    assert len(page.ids) == len(set(page.ids)), "a chart would be clipped by another one's frame"
+
+
+def test_the_same_audit_gives_the_same_page(found):
+    assert render_page(found) == render_page(found)
+
+
+def test_an_earlier_page_is_known_by_its_mark(found, tmp_path):
+    page, other = tmp_path / "audit.html", tmp_path / "other.html"
+    page.write_text(render_page(found), encoding="utf-8")
+    other.write_text("<!doctype html><title>Audit</title>")
+    assert (is_audit_page(page), is_audit_page(other)) == (True, False)
+
+
+def test_long_lists_are_cut_and_say_so(found, monkeypatch):
+    whole = render_page(found)
+    monkeypatch.setattr(audit_page, "LISTED", 1)
+    cut = render_page(found)
+    assert len(cut) < len(whole)
+    assert "more: --json lists all" in cut
+    assert "more: --json lists all" not in whole
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_leaves_the_page_whole(tmp_path, text):
+    exam = save(tmp_path / "exam.jsonl", [{"query": text, "choices": [text, text, "c"], "gold": 0}] * 2)
+    page = Page(render_page(audit([exam], near=False)))
+    assert not page.open
+    assert "script" not in page.elements
+
+
+def test_the_terminal_gets_no_control_characters(tmp_path):
+    """A question could otherwise clear the screen, or hide what stands before it."""
+    text = "\x1b[2J\u202eevil"
+    exam = save(tmp_path / "exam.jsonl", [{"query": text, "choices": [text, text, "c"], "gold": 0}] * 2)
+    lines = summary(audit([exam], near=False))
+    assert any("evil" in line for line in lines)
+    assert all(line.isprintable() for line in lines)
+
+
+def test_the_summary_names_each_file_and_check_and_where_things_are(found):
+    lines = "\n".join(summary(found))
+    for check, hits in found.checks.items():
+        assert f"{check:15}{'not done' if hits is None else f'{hits:,}':>9}" in lines
+    [conflict] = found.repeats.conflicts
+    assert f"{conflict[0].file}:{conflict[0].line}" in lines
+    suspect = found.label_errors.suspects[0]
+    assert f"{suspect.row.where}: {suspect.row.answer} has {suspect.given_probability:.3f}" in lines

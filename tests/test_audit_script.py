@@ -1,0 +1,117 @@
+"""scripts/audit_mcq.py: exit status, what is written where, and mistakes that are told before any work is done."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support import DEMO, load_script
+
+from llmtuner.data.predictions import Prediction, write_predictions
+
+main = load_script("audit_mcq").main
+ROW = {"prompt": "Which gas do plants take in?", "A": "carbon dioxide", "B": "nitrogen", "answer": "A"}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to run in, with two files that share a question."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl").write_text(
+        "\n".join(json.dumps(row) for row in (ROW, ROW | {"prompt": "And animals, what?"}))
+    )
+    (tmp_path / "b.jsonl").write_text(json.dumps(ROW | {"id": "x"}))
+    return tmp_path
+
+
+def test_a_summary_and_a_page_by_default(here, capsys):
+    assert main([str(DEMO)]) == 0
+    said = capsys.readouterr().out
+    assert "40 questions" in said
+    assert "Wrote audit.html" in said
+    assert [path.name for path in here.glob("audit*")] == ["audit.html"]
+    assert main([str(DEMO)]) == 0, "an earlier audit is replaced"
+
+
+def test_json_alone_goes_to_standard_output(here, capsys):
+    assert main(["a.jsonl", "--no_html", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["llmtuner_audit"] == 1
+    assert found["files"][0]["counts"]["questions"] == 2
+    assert not list(here.glob("*.html"))
+
+
+def test_json_and_page_go_where_they_are_told(here, capsys):
+    arguments = ["a.jsonl", "b.jsonl", "--json", "found.json", "--html", "page.html"]
+    for _ in range(2):
+        assert main(arguments) == 0
+    assert "Wrote page.html" in capsys.readouterr().out
+    assert json.loads((here / "found.json").read_text())["repeats"]["leaks"][0]["texts"] == 1
+    assert sorted(path.name for path in here.iterdir()) == ["a.jsonl", "b.jsonl", "found.json", "page.html"]
+
+
+def test_the_exit_status_says_whether_a_named_check_hit(here, capsys):
+    assert main(["a.jsonl", "b.jsonl", "--fail_on", "conflict,error", "--no_html"]) == 0
+    assert main(["a.jsonl", "b.jsonl", "--fail_on", "conflict,leak", "--no_html"]) == 1
+    said = capsys.readouterr()
+    assert "failed on leak: 1 question texts that are in two files" in said.err
+    assert "checks (names for --fail_on)" in said.out, "the summary is there all the same"
+
+
+def test_no_near_leaves_them_out(here, capsys):
+    assert main(["a.jsonl", "--no_html", "--no_near", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["repeats"]["near"] is None
+    assert found["checks"]["near_duplicate"] is None
+
+
+MISTAKES = [
+    (["nowhere.jsonl"], "nowhere.jsonl: not found"),
+    (["."], "is a folder"),
+    (["empty.csv"], "is empty (0 bytes)"),
+    (["a.jsonl", "a.jsonl"], "given twice"),
+    (["a.jsonl", "--fail_on", "leek"], "Did you mean leak?"),
+    (["a.jsonl", "--fail_on", ""], "needs the name of a check"),
+    (["a.jsonl", "--fail_on", "near_leak", "--no_near"], "leave one out"),
+    (["a.jsonl", "--fail_on", "label_error"], "needs the predictions"),
+    (["a.jsonl", "--html", "x.html", "--no_html"], "contradict"),
+    (["a.jsonl", "--html", "mine.html"], "exists and is no earlier audit"),
+    (["a.jsonl", "--html", "no/such/page.html"], "there is no folder"),
+    (["a.jsonl", "--html", "page.csv"], "must end in .html"),
+    (["a.jsonl", "--html", "folder.html"], "is a folder"),
+    (["a.jsonl", "--json", "mine.json"], "exists and is no earlier audit"),
+    (["--json", "a.jsonl", "b.jsonl"], "put --json last"),
+    (["mine.json", "--json", "mine.json", "--overwrite"], "is one of the files to read"),
+    (["a.jsonl", "--predictions", "nowhere.jsonl"], "nowhere.jsonl: not found"),
+    (["a.jsonl", "--predictions", "b.jsonl"], "b.jsonl:1: no id with scores"),
+    (["a.jsonl", "--predictions", "predictions.jsonl"], "id '7' is in none of the files"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=lambda value: value if isinstance(value, str) else None)
+def test_a_mistake_is_one_message_and_nothing_is_written(here, capsys, arguments, said):
+    (here / "empty.csv").touch()
+    (here / "mine.html").write_text("mine")
+    (here / "mine.json").write_text('{"mine": 1}')
+    (here / "folder.html").mkdir()
+    write_predictions([Prediction("7", (1.0, 2.0))], here)
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert out == ""
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
+def test_overwrite_replaces_what_is_no_audit(here):
+    (here / "mine.html").write_text("mine")
+    assert main(["a.jsonl", "--html", "mine.html", "--overwrite"]) == 0
+    assert "<svg" in (here / "mine.html").read_text()
+
+
+def test_predictions_of_some_questions_are_used_with_a_note(here, capsys):
+    write_predictions([Prediction("1", (1.0, 2.0))], here)
+    assert main(["a.jsonl", "--no_html", "--predictions", "predictions.jsonl"]) == 0
+    assert "note: 1 answered questions have no prediction" in capsys.readouterr().out
