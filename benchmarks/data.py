@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
-"""How long reading, checking and tokenising multiple-choice files takes.
+"""How long reading, checking, tokenising and auditing multiple-choice files takes.
 
-    python benchmarks/data.py [--rows 40000] [--out benchmarks/results/data.json]
+    python benchmarks/data.py [--rows 40000] [--audit_rows 60000] [--out benchmarks/results/data.json]
 
-The rows are the demo questions, numbered, so that no two are alike. Process CPU time, the best of three.
+To be read and tokenised: the demo questions, numbered, so that no two are alike. Process CPU time, the best of three.
+
+To be audited: questions of random words, as long as those of Kaggle's 6,000 (numbered copies of 40 questions would be
+near duplicates of each other); one row in 50 is there again, one in 50 with a word changed. CPU time of one run (of the
+reading, the best of three), and the peak memory of a process that does nothing else.
 """
 
 from __future__ import annotations
@@ -11,8 +15,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import multiprocessing
 import os
 import platform
+import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +30,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
 COLUMNS = ["id", "prompt", "context", *"ABCDE", "answer"]
+WORDS = 12  # of a prompt and of an option on average, in Kaggle's 6,000
+AUDIT_STEPS = ["check", "form", "exact_duplicates", "exact_and_near_duplicates", "shortcuts", "shortcut_model", "whole"]
+REPEATED = 50  # one row in that many is repeated, one nearly
 
 
 def write_rows(path: Path, rows: int) -> None:
@@ -88,18 +98,80 @@ def measure(rows: int) -> dict[str, object]:
         }
 
 
+def write_random_rows(path: Path, rows: int) -> None:
+    """A CSV file of questions of random words, with repeated rows; few words are frequent, as in a language."""
+    rng = random.Random(0)
+    vocabulary = [f"w{number}" for number in range(30_000)]
+    weights = [1 / (number + 10) for number in range(len(vocabulary))]
+    drawn = iter(rng.choices(vocabulary, weights, k=rows * 8 * WORDS))
+
+    def text() -> list[str]:
+        return [next(drawn) for _ in range(rng.randint(WORDS - 6, WORDS + 6))]
+
+    kept: list[list[list[str]]] = []
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "prompt", *"ABCDE", "answer"])
+        for number in range(rows):
+            texts = [text() for _ in range(6)]
+            if kept and number % REPEATED < 2:
+                texts = [list(words) for words in rng.choice(kept)]
+                if number % REPEATED:
+                    texts[0][-1] = "changed"
+            kept.append(texts)
+            writer.writerow([number, *map(" ".join, texts), rng.choice("ABCDE")])
+
+
+def _audit_step(name: str, path: Path) -> dict[str, float]:
+    """CPU seconds of one step of an audit and the peak memory of this process, in MB."""
+    from llmtuner.data import load
+    from llmtuner.data.audit import model, quality, repeats, run, shortcuts
+
+    questions = () if name in ("check", "whole") else load.inspect_questions(path).questions
+    steps: dict[str, Callable[[], object]] = {
+        "check": lambda: (load._read.cache_clear(), load.inspect_questions(path)),
+        "form": lambda: quality.form(questions),
+        "exact_duplicates": lambda: repeats.repeats([questions], ["exam"], near=False),
+        "exact_and_near_duplicates": lambda: repeats.repeats([questions], ["exam"]),
+        "shortcuts": lambda: shortcuts.shortcut_scores(questions),
+        "shortcut_model": lambda: model.shortcut_model(questions),
+        "whole": lambda: run.audit([path]),
+    }
+    seconds = best_of(steps[name], times=3 if name == "check" else 1)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"seconds": seconds, "peak_megabytes": round(kilobytes * 1024 / 1e6)}
+
+
+def measure_audit(rows: int) -> dict[str, object]:
+    """Each step of an audit in a fresh process: the file's reading counts as "check", memory includes the rows."""
+    fresh = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "exam.csv"
+        write_random_rows(path, rows)
+        result: dict[str, object] = {"rows": rows, "megabytes": round(path.stat().st_size / 1e6, 1)}
+        for name in AUDIT_STEPS:
+            with fresh.Pool(1) as pool:
+                result[name] = pool.apply(_audit_step, (name, path))
+            print(name, result[name], flush=True)
+    return result
+
+
 def main() -> int:
     """Measure, print and store."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=40_000)
+    parser.add_argument("--audit_rows", type=int, default=60_000)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "data.json")
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True, cwd=ROOT
     )
+    # First, while this process is small: the peak memory of another one begins at the size of the one that starts it.
+    audit = measure_audit(args.audit_rows)
     result = measure(args.rows) | {
-        "command": f"python benchmarks/data.py --rows {args.rows}",
+        "audit": audit,
+        "command": f"python benchmarks/data.py --rows {args.rows} --audit_rows {args.audit_rows}",
         "commit": commit.stdout.strip() or "unknown",
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
         "python": platform.python_version(),

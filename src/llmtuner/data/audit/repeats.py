@@ -68,10 +68,10 @@ def repeats(files: Sequence[Sequence[Question]], names: Sequence[str], *, near: 
         ImportError: near duplicates are wanted and the package datasketch is not installed.
     """
     questions = [question for file in files for question in file]
+    groups = near_groups(questions) if near else None  # first: it takes the most memory by far
     texts = [question_key(question.question) for question in questions]
     keys = [exact_key(question) for question in questions]
     rows = [row_of(question) for question in questions]
-    groups = near_groups(questions) if near else None
 
     def listed(places: list[list[int]]) -> tuple[tuple[Row, ...], ...]:
         groups = (tuple(rows[place] for place in group) for group in places)

@@ -109,33 +109,37 @@ def score(name: str, questions: Sequence[Question], scores: Sequence[Sequence[fl
         questions: with answers, at least one.
         scores: one number an option, for each question.
     """
-    from llmtuner.metrics import accuracy, map_at_k
+    from llmtuner.metrics import map_at_k
 
-    answers = [question.answer for question in questions if question.answer is not None]
     where = [place for place, numbers in enumerate(scores) if min(numbers) < max(numbers)]
+    there = [questions[place] for place in where]
+    answers = [question.answer for question in there if question.answer is not None]
 
-    def of(places: Sequence[int]) -> float:
-        return round(map_at_k([scores[place] for place in places], [answers[place] for place in places]), 6)
+    def of(k: int) -> tuple[float, float]:
+        """MAP@k on all questions and on those where it applies; on the others, all options tie."""
+        everywhere, by_chance = _chance(questions, k), _chance(there, k) if there else 0.0
+        reached = map_at_k([scores[place] for place in where], answers, k) if there else 0.0
+        return everywhere + (reached - by_chance) * len(there) / len(questions), reached
 
+    map_at_3, map_at_3_where = of(3)
     return ShortcutScore(
         name=name,
         questions=len(questions),
-        map_at_3=of(range(len(questions))),
-        accuracy=round(accuracy(scores, answers), 6),
-        chance=_chance(questions),
-        applies=len(where),
-        map_at_3_where=of(where) if where else None,
-        chance_where=_chance([questions[place] for place in where]) if where else None,
+        map_at_3=round(map_at_3, 6),
+        accuracy=round(of(1)[0], 6),
+        chance=round(_chance(questions, 3), 6),
+        applies=len(there),
+        map_at_3_where=round(map_at_3_where, 6) if there else None,
+        chance_where=round(_chance(there, 3), 6) if there else None,
     )
 
 
-def _chance(questions: Sequence[Question]) -> float:
-    """MAP@3 of a random order: that of ties, which depends on the number of options alone."""
+def _chance(questions: Sequence[Question], k: int) -> float:
+    """MAP@k of a random order: that of ties, which depends on the number of options alone."""
     from llmtuner.metrics import map_at_k
 
     numbers = Counter(len(question.options) for question in questions)
-    total = sum(map_at_k([[0.0] * count], [0]) * number for count, number in numbers.items())
-    return round(total / len(questions), 6)
+    return sum(map_at_k([[0.0] * count], [0], k) * number for count, number in numbers.items()) / len(questions)
 
 
 def shortcut_scores(questions: Sequence[Question]) -> list[ShortcutScore]:
