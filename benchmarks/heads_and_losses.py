@@ -27,9 +27,11 @@ import platform
 import subprocess
 import sys
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 import torch  # noqa: E402
 from evidence import report, whole  # noqa: E402
-from evidence.cells import BASELINE, Cell, Found, load_all, save  # noqa: E402
+from evidence.cells import BASELINE, Cell, Found, claim, load, load_all, save  # noqa: E402
 from evidence.exams import EXAMS, Exam  # noqa: E402
 
 from llmtuner.mcq.heads import HEADS  # noqa: E402
@@ -70,10 +72,10 @@ def whole_cells(chosen: list[tuple[str, str]], stages: dict[str, tuple[str, ...]
 
 
 def best(found: dict[Cell, Found]) -> list[tuple[str, str]]:
-    """The combinations with the highest MAP@3 on held-out training questions, the mean over exams and seeds."""
+    """The combinations with the highest MAP@3 on held-out training questions, the mean over the exams."""
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     for cell, result in found.items():
-        if cell.stage == "frozen" and (cell.head, cell.loss) != BASELINE:
+        if "tuned_map@3" in result.more and (cell.head, cell.loss) != BASELINE:
             values[cell.head, cell.loss].append(result.more["tuned_map@3"])
     return sorted(values, key=lambda pair: -sum(values[pair]) / len(values[pair]))[:BEST]
 
@@ -98,12 +100,18 @@ def run_frozen(args: argparse.Namespace, exams: dict[str, Exam], deadline: float
         ]
         ready[name] = FrozenExam(exam, *parts, model.config.to_dict())
     del model
-    for cell in missing[args.part :: args.parts]:
+    for cell in [cell for cell in missing if _share(cell) % args.parts == args.part]:
         if time.monotonic() > deadline:
             return
-        if not cell.path(args.work / "cells").is_file():
-            save(ready[cell.exam].run(cell), cell, args.work / "cells")
-            print(f"{cell.stage} {cell.exam} {cell.name} seed {cell.seed}", flush=True)
+        first = replace(cell, seed=FROZEN_SEEDS[0]).path(args.work / "cells")
+        rate = load(first).more["learning_rate"] if cell.seed != FROZEN_SEEDS[0] else None
+        save(ready[cell.exam].run(cell, rate), cell, args.work / "cells")
+        print(f"{cell.stage} {cell.exam} {cell.name} seed {cell.seed}", flush=True)
+
+
+def _share(cell: Cell) -> int:
+    """All seeds of a combination fall to one process, since the first one chooses the learning rate."""
+    return zlib.crc32(f"{cell.exam} {cell.name}".encode())
 
 
 def run_whole(args: argparse.Namespace, exams: dict[str, Exam], deadline: float) -> None:
@@ -111,7 +119,14 @@ def run_whole(args: argparse.Namespace, exams: dict[str, Exam], deadline: float)
     models = {"encoder": args.encoder, "causal": args.causal, "llm": args.model_name_or_path}
     stages = {"encoder": tuple(exams), "causal": ("scienceqa",) if "scienceqa" in exams else (), "llm": tuple(exams)}
     stages = {name: names for name, names in stages.items() if models[name] is not None}
+    if not args.combinations and not all(cell.path(args.work / "cells").is_file() for cell in frozen_cells()):
+        print("The frozen stage is not complete: what is best is chosen after it, or named with --combinations")
+        return
     chosen = [tuple(pair.split("/", 1)) for pair in args.combinations] or best(load_all(args.work / "cells"))
+    for exam in exams.values():
+        whole.write_exam(exam, args.work)
+    if args.causal is not None:
+        models["causal"] = whole.without_head(args.causal, args.work)
     cells = list(whole_cells(chosen, stages))
 
     def one(cell: Cell) -> None:
@@ -127,7 +142,7 @@ def run_whole(args: argparse.Namespace, exams: dict[str, Exam], deadline: float)
 
 def write_report(args: argparse.Namespace, exams: dict[str, Exam]) -> None:
     """Results as JSON, Markdown and a plot."""
-    found = load_all(args.work / "cells")
+    found = {cell: result for cell, result in load_all(args.work / "cells").items() if cell.exam in exams}
     rows, floors = report.summarise(found, exams), report.floors_of(exams)
     git = ["git", "rev-parse", "--short", "HEAD"]
     stored = {
@@ -174,6 +189,9 @@ def main() -> None:
     deadline = time.monotonic() + 60 * args.minutes
     exams = {name: EXAMS[name](args.data) for name in args.exams}
     if not args.report:
+        models = {name: getattr(args, name) for name in ("encoder", "causal", "model_name_or_path")}
+        about = {name: str(model) for name, model in models.items() if model is not None}
+        claim(args.work, {**about, "data": str(args.data), "cutoff_len": args.cutoff_len, "flags": args.flags})
         if "frozen" in args.stages:
             run_frozen(args, exams, deadline)
         if "whole" in args.stages:

@@ -28,15 +28,27 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("predictions", nargs="+", help="[NAME=]FOLDER")
     parser.add_argument("--difference", nargs=2, action="append", default=[], metavar=("NAME", "NAME"))
     args = parser.parse_args(arguments)
-    folders = dict(map(_named, args.predictions))
     try:
+        folders = _folders(args.predictions)
         print("\n".join(score_table({name: _metrics(folder) for name, folder in folders.items()})))
         for one, other in args.difference:
             print(_difference(one, other, folders))
+    except KeyError as error:
+        print(f"error: a predict_results.json has no {error}; was it written by this project?", file=sys.stderr)
+        return 2
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _folders(arguments: list[str]) -> dict[str, Path]:
+    folders: dict[str, Path] = {}
+    for name, folder in map(_named, arguments):
+        if name in folders:
+            raise ValueError(f"{folders[name]} and {folder} are both called {name}; give them names: NAME={folder}")
+        folders[name] = folder
+    return folders
 
 
 def _named(argument: str) -> tuple[str, Path]:
@@ -69,10 +81,13 @@ def _difference(one: str, other: str, folders: dict[str, Path]) -> str:
 def _per_question(folder: Path) -> dict[tuple[str, str], float]:
     """MAP@3 of each answered question, by data set and id."""
     found = {}
-    for text in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines():
+    path = folder / "predictions.jsonl"
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         line = json.loads(text)
         if line.get("answer") is not None:
             letters = list(line["scores"])
+            if line["answer"] not in letters:
+                raise ValueError(f"{path}:{number}: answer {line['answer']!r} is none of its letters")
             scores, answer = [line["scores"][letter] for letter in letters], letters.index(line["answer"])
             found[line.get("dataset", ""), line["id"]] = map_at_k([scores], [answer])
     return found

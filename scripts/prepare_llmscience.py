@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 def _say(done: Prepared, out: Path) -> None:
     print("\n".join(done.table))
-    if any(source["missing"] for source in done.manifest["sources"].values()):
+    if any(source["rows"] != source["expected"] for source in done.manifest["sources"].values()):
         print("INCOMPLETE: built from what is there; data/README.md says how to fetch the rest")
     for warning in done.warnings[:LISTED]:
         print(f"  {warning}")

@@ -98,5 +98,7 @@ def test_an_interval_of_equal_differences_is_a_point_and_else_that_of_a_mean():
     low, high = paired_interval(values)
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+    wide = paired_interval(np.repeat(values[:40], 10), np.repeat(np.arange(40), 10))
+    assert wide[1] - wide[0] > 2 * (high - low), "ten copies of a question are one"
     with pytest.raises(ValueError, match="no questions"):
         paired_interval([])

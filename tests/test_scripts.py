@@ -121,6 +121,11 @@ def test_a_difference_is_paired_by_question_and_has_its_interval(tmp_path, capsy
     assert "MAP@3 of good - bad: +0.667 [+0.667, +0.667] (95 %, 20 questions)" in capsys.readouterr().out
     assert compare([*folders, "--difference", "good", "worse"]) == 2
     assert "worse is none of good, bad" in capsys.readouterr().err
+    assert compare([folders[0], folders[0]]) == 2
+    assert "are both called good" in capsys.readouterr().err
+    (tmp_path / "bad" / "predictions.jsonl").write_text('{"id": "0", "scores": {"A": 1.0}, "answer": "Z"}\n')
+    assert compare([*folders, "--difference", "good", "bad"]) == 2
+    assert "predictions.jsonl:1: answer 'Z' is none of its letters" in capsys.readouterr().err
     (tmp_path / "bad" / "predictions.jsonl").write_text("")
     assert compare([*folders, "--difference", "good", "bad"]) == 2
     assert "different ids" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from support import DEMO
 from llmtuner.cli.main import main
 from llmtuner.data.load import read_questions
 from llmtuner.mcq import load_scorer
+from llmtuner.mcq.collate import Twice
 from llmtuner.mcq.heads import HEADS
 from llmtuner.mcq.loss_terms import LOSS_NAMES
 
@@ -124,3 +126,51 @@ def test_training_goes_on_with_another_loss(tiny_llama, tmp_path):
     assert main(train_command(tiny_llama, tmp_path / "step3", *FAST, *on)) == 0
     assert config(tmp_path / "step3")["loss"] == "expected_map3"
     assert history(tmp_path / "step3")[0] < 0.7
+
+
+def test_what_is_minimised_cannot_change_within_a_training_nor_at_a_prediction(tiny_llama, tmp_path, capsys):
+    """A resume under other flags went on without a word, and its loss jumped."""
+    flags = ("--mcq_loss", "ranknet", "--mcq_loss_warmup_ratio", "0.5", "--save_steps", "2", "--lora_dropout", "0.1")
+    out = tmp_path / "out"
+    assert main(train_command(tiny_llama, out, *QUICK, *flags, "--mcq_rdrop_alpha", "1")) == 0
+    assert config(out)["objective"] == {"mcq_loss_warmup_ratio": 0.5, "mcq_rdrop_alpha": 1.0}
+    capsys.readouterr()
+    again = ("--resume_from_checkpoint", str(out / "checkpoint-2"))
+    assert main(train_command(tiny_llama, tmp_path / "again", *QUICK, *flags, *again)) == 2
+    said = capsys.readouterr().err
+    assert (
+        "objective --mcq_loss_warmup_ratio 0.5, --mcq_rdrop_alpha 1, and this run has --mcq_loss_warmup_ratio 0.5;"
+        in said
+    )
+    assert main(predict_command(tiny_llama, tmp_path / "p", "--mcq_loss", "binary", adapter=out)) == 2
+    assert "--mcq_loss binary contradicts" in capsys.readouterr().err
+
+
+def test_a_model_trained_with_an_optional_loss_predicts_without_its_package(tiny_llama, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert main(train_command(tiny_llama, out, *FAST, "--mcq_loss", "topk_ce", "--max_samples", "4")) == 0
+    monkeypatch.setattr(sys.modules["llmtuner.mcq.losses.topk_ce"], "find_spec", lambda name: None)
+    assert main(predict_command(tiny_llama, tmp_path / "p", "--max_samples", "2", adapter=out)) == 0
+
+
+def test_with_rdrop_a_budget_of_tokens_bounds_both_copies(tiny_llama, tmp_path, monkeypatch):
+    seen = []
+    original = Twice.__call__
+
+    def spy(self, examples):
+        batch = original(self, examples)
+        seen.append(batch["input_ids"].numel())
+        return batch
+
+    monkeypatch.setattr(Twice, "__call__", spy)
+    more = ("--mcq_tokens_per_batch", "1200", "--mcq_rdrop_alpha", "1", "--lora_dropout", "0.1")
+    assert main(train_command(tiny_llama, tmp_path / "out", *FAST, *more)) == 0
+    assert 600 < max(seen) <= 1200
+
+
+def test_no_flag_puts_an_adapter_into_the_head(tiny_llama, tmp_path):
+    out = tmp_path / "out"
+    given = ("--mcq_head", "cduma", "--lora_target", "q_proj,mcq_query", "--max_samples", "4")
+    assert main(train_command(tiny_llama, out, *FAST, *given)) in (0, 1)
+    weights = load_file(out / "adapter_model.safetensors") if out.is_dir() and any(out.glob("*.safetensors")) else {}
+    assert not any("lora_" in name and "mcq_" in name for name in weights)

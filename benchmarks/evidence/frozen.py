@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from evidence.cells import Cell, Found
+from evidence.cells import WIDTH, Cell, Found, warmup
 from evidence.exams import Exam
 from evidence.states import Cached
 from llmtuner.mcq.duma_options import DUMA_HEADS, resolve_duma
@@ -20,11 +20,10 @@ from llmtuner.mcq.objective import Objective
 from llmtuner.mcq.settings import AUTO_POOLING, McqSettings
 from llmtuner.metrics import map_at_k
 
-BATCH = 32  # questions
+BATCH, EPOCHS = 32, 3  # questions; the same for all heads
 WEIGHT_DECAY, WARMUP = 0.01, 0.1  # share of the steps
-WIDTH, PASSAGE = 64, "context_question"  # of co-attention on 384-wide states
-EPOCHS = {False: 10, True: 3}  # by whether the head reads tokens
-RATES = {False: (1e-3, 3e-3, 1e-2), True: (1e-3, 3e-3)}  # one of them is chosen
+PASSAGE = "context_question"
+RATES = (3e-4, 1e-3, 3e-3)  # one of them is chosen for each head and loss, with the first seed
 
 
 @dataclass
@@ -53,42 +52,46 @@ class FrozenExam:
             self._features[id(cached)] = cached.pooled(pooling)
         return self._features[id(cached)]
 
-    def run(self, cell: Cell) -> Found:
-        """Choose a learning rate on the held-out part of the training questions, train on all of them, score."""
-        reads = HEADS[cell.head].reads_tokens
-        everything = range(len(self.exam.train))
-        kept = [row for row in everything if row not in self.exam.tune]
-        tune = sorted(self.exam.tune)
+    def run(self, cell: Cell, rate: float | None = None) -> Found:
+        """Train on all training questions and score the test questions.
+
+        Args:
+            rate: None for the one that is best on the held-out part of the training questions.
+        """
+        tuned = {} if rate is not None else {rate: self._tune(cell, rate) for rate in RATES}
+        rate = rate or max(tuned, key=lambda rate: tuned[rate])
         start = time.process_time()
-        tuned = {}
-        for rate in RATES[reads]:
-            head = self._train(cell, rate, kept)
-            scores = self._score(head, self.train, tune)
-            tuned[rate] = map_at_k(scores, [self.exam.train[row].answer or 0 for row in tune])
-        rate = max(tuned, key=lambda rate: tuned[rate])
-        tuning = time.process_time() - start
-        head = self._train(cell, rate, everything)
-        seconds = time.process_time() - start - tuning
+        head = self._train(cell, rate, range(len(self.exam.train)))
+        seconds = time.process_time() - start
         scores = self._score(head, self.test, range(len(self.exam.test)))
-        return Found(scores, seconds, head.count(), {"learning_rate": rate, "tuned_map@3": tuned[rate]})
+        more = {"learning_rate": rate, **({"tuned_map@3": tuned[rate]} if tuned else {})}
+        return Found(scores, seconds, head.count(), more)
+
+    def _tune(self, cell: Cell, rate: float) -> float:
+        """MAP@3 on the held-out part of the training questions."""
+        kept = [row for row in range(len(self.exam.train)) if row not in self.exam.tune]
+        tune = sorted(self.exam.tune)
+        scores = self._score(self._train(cell, rate, kept), self.train, tune)
+        return map_at_k(scores, [self.exam.train[row].answer or 0 for row in tune])
 
     def _train(self, cell: Cell, rate: float, rows: Sequence[int]) -> OptionHead:
         torch.manual_seed(cell.seed)
         draw = np.random.default_rng(cell.seed)
         head, reads = self._make(cell), HEADS[cell.head].reads_tokens
-        objective = Objective(cell.loss)
+        objective = Objective(cell.loss, warmup_ratio=warmup(cell.loss))
         answers = torch.tensor([question.answer or 0 for question in self.exam.train])
         optimizer = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
-        steps = EPOCHS[reads] * -(-len(rows) // BATCH)
+        steps = EPOCHS * -(-len(rows) // BATCH)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min(step / (WARMUP * steps), (steps - step) / ((1 - WARMUP) * steps))
         )
         optimizer.zero_grad()
-        for _ in range(EPOCHS[reads]):
+        for _ in range(EPOCHS):
             order = draw.permutation(np.array(rows))
             for part, *inputs in self.batches(self.train, order.tolist(), reads_tokens=reads):
                 scores_QN = head(*inputs)
-                objective(scores_QN, answers[part], inputs[1]).mean().backward()
+                progress = schedule.last_epoch / steps
+                objective(scores_QN, answers[part], inputs[1], progress).mean().backward()
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()

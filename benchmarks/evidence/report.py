@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from evidence.cells import BASELINE, Cell, Found
 from evidence.exams import Exam
+from llmtuner.data.split import question_key
 from llmtuner.metrics import accuracy, floors, map_at_k, nll, paired_interval
 
 Rows = list[dict[str, Any]]
@@ -21,8 +23,42 @@ def per_question(scores: Sequence[Sequence[float]], answers: Sequence[int]) -> n
     return np.array([map_at_k([row], [answer]) for row, answer in zip(scores, answers, strict=True)])
 
 
+@dataclass(frozen=True)
+class View:
+    """Test questions that a table is about: all of an exam, or those whose text its training file does not have."""
+
+    name: str
+    exam: Exam
+    rows: tuple[int, ...]
+
+    @property
+    def answers(self) -> list[int]:
+        """Of its questions."""
+        return [self.exam.test[row].answer or 0 for row in self.rows]
+
+    def of(self, scores: Sequence[Sequence[float]]) -> list[Sequence[float]]:
+        """Its part of the exam's scores."""
+        return [scores[row] for row in self.rows]
+
+    @property
+    def groups(self) -> list[str]:
+        """Questions of one text are no independent evidence."""
+        return [question_key(self.exam.test[row].question) for row in self.rows]
+
+
+def views(exams: dict[str, Exam]) -> list[View]:
+    """Each exam, and its unseen questions where some are seen."""
+    found = []
+    for name, exam in exams.items():
+        found.append(View(name, exam, tuple(range(len(exam.test)))))
+        unseen = tuple(row for row, seen in enumerate(exam.seen) if not seen)
+        if 0 < len(unseen) < len(exam.test):
+            found.append(View(f"{name}, unseen texts", exam, unseen))
+    return found
+
+
 def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
-    """A row a stage, exam and combination; differences are to STEP2's of the same stage, exam and seed.
+    """A row a stage, view and combination; differences are to STEP2's of the same stage, view and seed.
 
     `map@3` and the others are means over seeds; `spread` is the standard deviation of the seeds' MAP@3. The interval is
     over questions, each question's difference being the mean over the seeds that both combinations have.
@@ -31,51 +67,47 @@ def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
     for cell, result in found.items():
         groups[cell.stage, cell.exam, cell.head, cell.loss][cell.seed] = result
     rows: Rows = []
-    for (stage, exam_name, head, loss), by_seed in groups.items():
-        exam = exams[exam_name]
-        answers = [question.answer or 0 for question in exam.test]
-        baseline = groups.get((stage, exam_name, *BASELINE), {})
-        values = {seed: per_question(result.scores, answers) for seed, result in by_seed.items()}
-        means = [float(value.mean()) for value in values.values()]
-        row = {
-            "stage": stage,
-            "exam": exam_name,
-            "head": head,
-            "loss": loss,
-            "seeds": len(by_seed),
-            "map@3": float(np.mean(means)),
-            "spread": float(np.std(means, ddof=1)) if len(means) > 1 else None,
-            "accuracy": float(np.mean([accuracy(result.scores, answers) for result in by_seed.values()])),
-            "nll": float(np.mean([nll(result.scores, answers) for result in by_seed.values()])),
-            "seconds": float(np.mean([result.seconds for result in by_seed.values()])),
-            "parameters": next(iter(by_seed.values())).parameters,
-        }
-        shared = sorted(values.keys() & baseline.keys())
-        if shared and (head, loss) != BASELINE:
-            differences = np.mean([values[s] - per_question(baseline[s].scores, answers) for s in shared], axis=0)
-            row["difference"], row["interval"] = float(differences.mean()), paired_interval(differences)
-            unseen = ~np.array(exam.seen)
-            if not unseen.all():
-                row["difference_unseen"] = float(differences[unseen].mean())
-                row["interval_unseen"] = paired_interval(differences[unseen])
-        if any(exam.seen):
-            unseen = ~np.array(exam.seen)
-            row["map@3_unseen"] = float(np.mean([value[unseen].mean() for value in values.values()]))
-        rows.append(row)
+    for view in views(exams):
+        for (stage, exam_name, head, loss), by_seed in groups.items():
+            if exam_name == view.exam.name:
+                row = {"stage": stage, "exam": view.name, "head": head, "loss": loss}
+                rows.append(row | _figures(view, by_seed, groups.get((stage, exam_name, *BASELINE), {})))
     return sorted(rows, key=lambda row: (row["stage"], row["exam"], -row["map@3"]))
 
 
+def _figures(view: View, by_seed: dict[int, Found], baseline: dict[int, Found]) -> dict[str, Any]:
+    answers = view.answers
+    values = {seed: per_question(view.of(result.scores), answers) for seed, result in by_seed.items()}
+    means = [float(value.mean()) for value in values.values()]
+    row: dict[str, Any] = {
+        "seeds": len(by_seed),
+        "map@3": float(np.mean(means)),
+        "spread": float(np.std(means, ddof=1)) if len(means) > 1 else None,
+        "accuracy": float(np.mean([accuracy(view.of(result.scores), answers) for result in by_seed.values()])),
+        "nll": float(np.mean([nll(view.of(result.scores), answers) for result in by_seed.values()])),
+        "seconds": float(np.mean([result.seconds for result in by_seed.values()])),
+        "parameters": next(iter(by_seed.values())).parameters,
+    }
+    shared = sorted(values.keys() & baseline.keys())
+    if shared and by_seed is not baseline:
+        pairs = [values[seed] - per_question(view.of(baseline[seed].scores), answers) for seed in shared]
+        differences = np.mean(pairs, axis=0)
+        row |= {"difference": float(differences.mean()), "interval": paired_interval(differences, view.groups)}
+    return row
+
+
 def floors_of(exams: dict[str, Exam]) -> dict[str, dict[str, float]]:
-    """What each exam gives without being read."""
+    """What each view gives without being read."""
     return {
-        name: floors([[len(o) for o in q.options] for q in exam.test], [q.answer or 0 for q in exam.test])
-        for name, exam in exams.items()
+        view.name: floors([[len(o) for o in view.exam.test[row].options] for row in view.rows], view.answers)
+        for view in views(exams)
     }
 
 
 def markdown(rows: Rows, exam_floors: dict[str, dict[str, float]]) -> str:
-    """One table a stage and exam."""
-    parts = []
+    """One table a stage and view."""
+    compared = sum("difference" in row for row in rows)
+    parts = [f"{compared} differences at 95 % each: about {compared / 20:.0f} of them exclude 0 by chance alone.", ""]
     for stage, exam in dict.fromkeys((row["stage"], row["exam"]) for row in rows):
         parts += [f"### {stage}, {exam}", "", "| head + loss | seeds | MAP@3 | spread | difference to STEP2 [95 %] |"]
         parts[-1] += " accuracy | NLL | parameters | seconds |"
@@ -112,6 +144,8 @@ def plot(rows: Rows, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    if not any("difference" in row for row in rows):
+        return
     panels = list(dict.fromkeys((row["stage"], row["exam"]) for row in rows if "difference" in row))
     heights = [sum("difference" in row and (row["stage"], row["exam"]) == panel for row in rows) for panel in panels]
     figure, axes = pyplot.subplots(

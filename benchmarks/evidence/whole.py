@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors.torch import load_file, save_file
 
-from evidence.cells import Cell, Found
+from evidence.cells import WIDTH, Cell, Found, warmup
 from evidence.exams import Exam
+from llmtuner.data.load import read_questions
 from llmtuner.data.question import LETTERS, Question
+from llmtuner.mcq.duma_options import DUMA_HEADS
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINED_ON = 2000  # questions
@@ -35,14 +39,45 @@ STAGES = {
 
 
 def write_questions(questions: Sequence[Question], path: Path) -> Path:
-    """Questions as a file that any stage reads."""
+    """Questions as a file that any stage reads, contexts included."""
     rows = [
-        {"id": str(row), "context": q.context, "query": q.question, "choices": list(q.options), "gold": q.answer}
+        {"id": str(row), "hint": q.context, "question": q.question, "choices": list(q.options), "answer": q.answer}
         for row, q in enumerate(questions)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), path)
+    again = read_questions(path, purpose="train").questions
+    for one, other in zip(questions, again, strict=True):
+        same = (one.question, one.context.strip(), one.options, one.answer)
+        assert same == (other.question, other.context.strip(), other.options, other.answer), (
+            f"{path}: not read as written"
+        )
     return path
+
+
+def write_exam(exam: Exam, folder: Path) -> None:
+    """The files of an exam, before any training reads them."""
+    work = folder / "whole" / exam.name
+    write_questions(exam.train[:TRAINED_ON], work / "train.parquet")
+    write_questions(exam.test, work / "test.parquet")
+
+
+def without_head(model: Path, folder: Path) -> Path:
+    """A copy of a model that --stage mcq trained, as a plain one: every combination starts with a fresh head."""
+    if not (model / "mcq_config.json").is_file():
+        return model
+    out = folder / "whole" / f"{model.name}-without-head"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    for path in model.iterdir():
+        if path.is_file() and path.name != "mcq_config.json" and path.suffix != ".safetensors":
+            shutil.copy(path, out)
+    weights = {}
+    for path in sorted(model.glob("*.safetensors")):
+        weights |= load_file(path)
+    kept = {name: tensor for name, tensor in weights.items() if not name.startswith("mcq_head.")}
+    save_file(kept, out / "model.safetensors", metadata={"format": "pt"})
+    return out
 
 
 def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Sequence[str] = ()) -> Found:
@@ -51,12 +86,15 @@ def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Se
     Args:
         more: flags behind those of the stage, for training and scoring, such as --bf16.
     """
+    given = list(more)
     work = folder / "whole" / exam.name
     train, test = work / "train.parquet", work / "test.parquet"
-    if not test.is_file():
-        write_questions(exam.train[:TRAINED_ON], train)
-        write_questions(exam.test, test)
     out = work / f"{cell.path(Path()).stem}-{cell.stage}"
+    shutil.rmtree(out, ignore_errors=True)  # of a run that was stopped
+    if cell.head in DUMA_HEADS:
+        more = ["--mcq_duma_width", str(WIDTH), *more]
+    if warmup(cell.loss):
+        more = ["--mcq_loss_warmup_ratio", str(warmup(cell.loss)), *more]
     flags = ["--mcq_head", cell.head, "--mcq_loss", cell.loss, "--seed", str(cell.seed), *STAGES[cell.stage].split()]
     flags += [*more, "--model_name_or_path", model, "--do_train", "--dataset", str(train), "--output_dir", str(out)]
     start = time.perf_counter()
@@ -64,7 +102,7 @@ def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Se
     seconds = time.perf_counter() - start
     adapter = (out / "adapter_config.json").is_file()
     flags = ["--model_name_or_path", model, "--adapter_name_or_path"] if adapter else ["--model_name_or_path"]
-    flags += [str(out), *more, "--do_predict", "--eval_dataset", str(test)]
+    flags += [str(out), *given, "--do_predict", "--eval_dataset", str(test)]
     flags += ["--output_dir", str(out / "predict"), "--mcq_tokens_per_batch", "8192"]
     _train_bash(flags, out.with_suffix(".predict.log"), threads)
     lines = [json.loads(line) for line in (out / "predict" / "predictions.jsonl").read_text().splitlines()]

@@ -16,7 +16,7 @@ from llmtuner.mcq.finite import FiniteGuard
 from llmtuner.mcq.objective import Objective
 from llmtuner.mcq.predict import figures, floors_of
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.mcq.settings import McqSettings
+from llmtuner.mcq.settings import McqSettings, objective_of
 from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.report.summary import print_scores
 from patches.mcq_stage.data import RunQuestions, encode_set, read_run_questions, with_options_counted
@@ -53,12 +53,12 @@ def _run(argv: list[str]) -> None:
     _refuse_unusable(model_args, training_args, finetuning_args)
     if (training_args.metric_for_best_model or "").endswith(("nll", "ece")) and not _given("greater_is_better", argv):
         training_args.greater_is_better = False  # transformers knows of "loss" only that less is better
-    objective = _objective(training_args, finetuning_args)
     speaks, training = training_args.should_log, training_args.do_train
     questions = read_run_questions(data_args, training_args)
     if training:
         _check_best_metric(training_args, finetuning_args, [*questions.evaluate], each=data_args.eval_on_each_dataset)
     plan, config = make_plan(model_args, finetuning_args, training=training)
+    objective = _objective(training_args, finetuning_args, plan.settings)
     if training and objective.rdrop_alpha:
         _refuse_idle_rdrop(finetuning_args, config.to_dict())
     new = plan.source is None
@@ -69,16 +69,15 @@ def _run(argv: list[str]) -> None:
     reader = make_reader(plan, config, model_args, data_args)
     train_set, eval_sets = _encode(questions, reader.encoder, data_args, training_args, finetuning_args)
     model = load(plan, reader, config, model_args, finetuning_args, training=training)
-    if training and finetuning_args.mcq_dropout is not None:
-        set_dropout(model, finetuning_args.mcq_dropout)
-    if training and speaks:
-        announce_head(model, plan.settings)
-    if training and training_args.resume_from_checkpoint:
-        check_resumed_head(model, training_args.resume_from_checkpoint)
+    if training:
+        _before_training(model, plan.settings, training_args, finetuning_args, speaks=speaks)
     first = train_set or next(iter(eval_sets.values()))
     asked = finetuning_args.mcq_layout == "shared_prefix"
     settings = settle_layout(model, plan, reader, first, asked=asked)
     settings = complete(settings, reader, config) if new else settings
+    if training:
+        flags = {**vars(finetuning_args), "label_smoothing_factor": training_args.label_smoothing_factor}
+        settings = settings.with_(objective=objective_of(flags))
 
     eval_set = eval_sets if eval_sets and data_args.eval_on_each_dataset else _joined(eval_sets)
     trainer = McqTrainer(
@@ -90,7 +89,7 @@ def _run(argv: list[str]) -> None:
         eval_set=eval_set,
         tokens_per_batch=finetuning_args.mcq_tokens_per_batch,
         head_learning_rate=finetuning_args.head_learning_rate,
-        objective=replace(objective, loss=settings.loss),
+        objective=objective,
         build_optimizer=lambda model: _custom_optimizer(model, training_args, finetuning_args),
         processing_class=reader.tokenizer,
         callbacks=_callbacks(model_args, data_args, training_args, finetuning_args, generating_args),
@@ -105,6 +104,17 @@ def _run(argv: list[str]) -> None:
         _predict(trainer, _joined(eval_sets))
     if training:
         _write_card(trainer, model_args, data_args, training_args, finetuning_args)
+
+
+def _before_training(
+    model: Any, settings: McqSettings, training_args: Any, finetuning_args: Any, *, speaks: bool
+) -> None:
+    if finetuning_args.mcq_dropout is not None and not set_dropout(model, finetuning_args.mcq_dropout):
+        raise UserError("--mcq_dropout: this model has no dropout that could be set; leave the flag out")
+    if speaks:
+        announce_head(model, settings)
+    if training_args.resume_from_checkpoint:
+        check_resumed_head(model, training_args.resume_from_checkpoint)
 
 
 def _given(flag: str, argv: list[str]) -> bool:
@@ -129,10 +139,12 @@ def _refuse_unusable(model_args: Any, training_args: Any, finetuning_args: Any) 
             raise UserError(f"--{flag} does not go with --stage mcq: {why}; leave the flag out")
 
 
-def _objective(training_args: Any, finetuning_args: Any) -> Objective:
-    """What the flags ask to be minimised; a stored loss may take the place of the default one."""
+def _objective(training_args: Any, finetuning_args: Any, settings: McqSettings) -> Objective:
+    """What the flags ask to be minimised. A prediction minimises nothing, and needs no package for it."""
+    if not training_args.do_train and not training_args.do_eval:
+        return Objective()
     return Objective(
-        finetuning_args.mcq_loss or "cross_entropy",
+        settings.loss,
         training_args.label_smoothing_factor,
         finetuning_args.mcq_loss_warmup_ratio,
         finetuning_args.mcq_rdrop_alpha,
@@ -145,7 +157,7 @@ def _refuse_idle_rdrop(finetuning_args: Any, config: dict[str, Any]) -> None:
     dropouts = [
         value
         for name, value in text.items()
-        if "drop" in name and not name.startswith(("classifier", "summary")) and isinstance(value, float)
+        if "drop" in name and not name.startswith(("classifier", "summary")) and isinstance(value, int | float)
     ]
     if finetuning_args.mcq_dropout is not None:
         dropouts = [finetuning_args.mcq_dropout]

@@ -9,7 +9,7 @@ Legend: Q questions, N options of one question (it may differ between questions)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,17 +104,30 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(values))
 
 
-def paired_interval(differences_Q: Sequence[float] | np.ndarray, resamples: int = 10_000) -> tuple[float, float]:
+def paired_interval(
+    differences_Q: Sequence[float] | np.ndarray, groups_Q: Sequence[Hashable] | None = None, resamples: int = 10_000
+) -> tuple[float, float]:
     """95 % interval of a mean over questions, by resampling them: of paired differences between two models.
 
     The same differences give the same interval.
     Source: Efron and Tibshirani, "An introduction to the bootstrap" (1993), percentile interval.
+
+    Args:
+        groups_Q: questions with equal ones are drawn together, since they are no independent evidence (rows that ask
+            the same of other options).
     """
     values = np.asarray(differences_Q, dtype=np.float64)
     if not len(values):
         raise ValueError("no questions to compare")
+    keys = list(range(len(values))) if groups_Q is None else list(groups_Q)
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    group_Q = np.array([numbers[key] for key in keys])
+    sums, sizes = np.bincount(group_Q, values), np.bincount(group_Q)
     draw = np.random.default_rng(0)
-    means = [values[draw.integers(len(values), size=len(values))].mean() for _ in range(resamples)]
+    means = []
+    for _ in range(resamples):
+        drawn = draw.integers(len(sums), size=len(sums))
+        means.append(sums[drawn].sum() / sizes[drawn].sum())
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 

@@ -123,3 +123,19 @@ def test_an_entry_without_a_file_is_refused(tmp_path, entry):
     (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}))
     with pytest.raises(UserError, match="file_name must be"):
         find_source("mine", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"file_name": "a.csv", "otherwise": "mine"}, "'mine' is no data set that is registered"),
+        ({"file_name": "a.csv", "made_from": "mine"}, "'mine' is no data set that is registered"),
+        ({"file_name": "a.csv", "otherwise": ["b"]}, "otherwise must be a data set's name"),
+        ({"sources": []}, "it names no file"),
+        ({"file_name": []}, "it names no file"),
+    ],
+)
+def test_entries_that_lead_nowhere_are_refused(entry, said, tmp_path):
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": {"formatting": "mcq", **entry}}))
+    with pytest.raises(UserError, match=said):
+        find_source("mine", str(tmp_path))

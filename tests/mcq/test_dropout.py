@@ -30,3 +30,9 @@ def test_adapters_keep_theirs():
     model = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], lora_dropout=0.3))
     set_dropout(model, 0.0)
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
+
+
+def test_a_whole_number_in_a_config_is_a_dropout_too():
+    model = build("llama", attention_dropout=0).train()
+    assert set_dropout(model, 0.5) == 3, "one a layer"
+    assert not torch.equal(*(model(IDS, output_hidden_states=True).hidden_states[-1] for _ in range(2)))

@@ -7,20 +7,23 @@ import json
 import numpy as np
 import pytest
 import torch
-from evidence import report
-from evidence.cells import BASELINE, Cell, Found, load_all, save
+from evidence import report, whole
+from evidence.cells import BASELINE, Cell, Found, claim, load_all, save, warmup
 from evidence.exams import EXAMS, Exam
 from evidence.frozen import FrozenExam
 from evidence.states import cache_states
 from models import build
+from safetensors.torch import load_file
 
+from llmtuner.data.load import read_questions
 from llmtuner.data.pair import PairEncoder
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.loss_terms import LOSS_NAMES
 from llmtuner.mcq.model import attach_head
 from llmtuner.mcq.questions import Example
-from llmtuner.mcq.settings import resolve
+from llmtuner.mcq.settings import resolve, write_settings
 
 
 class Words:
@@ -101,7 +104,9 @@ def test_rows_and_intervals_are_of_paired_differences():
     }
     found |= {Cell("frozen", "toy", "duma", "binary", seed): Found(right, 2.0, 99) for seed in range(3)}
     found |= {Cell("frozen", "toy", "cduma", "binary", 7): Found(wrong, 2.0, 99)}
-    rows = {(row["head"], row["loss"]): row for row in report.summarise(found, {"toy": toy})}
+    every = report.summarise(found, {"toy": toy})
+    assert {row["exam"] for row in every} == {"toy", "toy, unseen texts"}
+    rows = {(row["head"], row["loss"]): row for row in every if row["exam"] == "toy"}
     better = rows["duma", "binary"]
     assert better["map@3"] == 1.0
     assert better["spread"] == 0.0
@@ -109,7 +114,6 @@ def test_rows_and_intervals_are_of_paired_differences():
     low, high = better["interval"]
     assert 0 <= low < better["difference"] < high
     assert "difference" not in rows["cduma", "binary"], "no seed in common with the baseline"
-    assert better["map@3_unseen"] == 1.0
     text = report.markdown(list(rows.values()), report.floors_of({"toy": toy}))
     assert text.count("\n| ") >= 6
     assert "STEP2 |" in text
@@ -119,6 +123,44 @@ def test_the_plot_shows_every_difference(tmp_path):
     row = {"stage": "frozen", "exam": "toy", "head": "duma", "loss": "binary", "difference": 0.1, "interval": (0, 0.2)}
     report.plot([row, {**row, "head": "cduma"}, {**row, "stage": "encoder"}], tmp_path / "plot.svg")
     assert (tmp_path / "plot.svg").stat().st_size > 5000
+
+
+def test_no_row_no_picture(tmp_path):
+    report.plot([], tmp_path / "plot.svg")
+    assert not (tmp_path / "plot.svg").exists()
+
+
+def test_whole_models_get_the_same_questions_contexts_included(tmp_path):
+    """A form without a context column lost it without a word."""
+    toy = exam()
+    whole.write_exam(toy, tmp_path)
+    found = read_questions(tmp_path / "whole" / "toy" / "test.parquet", purpose="train").questions
+    assert [(q.question, q.context, q.options, q.answer) for q in found] == [
+        (q.question, q.context, q.options, q.answer) for q in toy.test
+    ]
+
+
+def test_a_trained_model_starts_again_without_its_head(tmp_path):
+    model = attach_head(build("llama"), resolve("causal"))
+    model.save_pretrained(tmp_path / "step2")
+    write_settings(resolve("causal"), tmp_path / "step2")
+    bare = whole.without_head(tmp_path / "step2", tmp_path)
+    assert not (bare / "mcq_config.json").exists()
+    weights, kept = load_file(tmp_path / "step2" / "model.safetensors"), load_file(bare / "model.safetensors")
+    assert weights.keys() - kept.keys() == {"mcq_head.mcq_score.weight", "mcq_head.mcq_score.bias"}
+    assert whole.without_head(bare, tmp_path) == bare
+
+
+def test_results_of_other_models_are_not_mixed(tmp_path):
+    claim(tmp_path, {"encoder": "a"})
+    claim(tmp_path, {"encoder": "a", "causal": "b"})
+    with pytest.raises(SystemExit, match="of encoder a, and this is c"):
+        claim(tmp_path, {"encoder": "c"})
+
+
+def test_only_bounded_losses_begin_with_cross_entropy():
+    warmed = {loss for loss in (*LOSS_NAMES, "cross_entropy:0.5+expected_map3:0.5") if warmup(loss)}
+    assert warmed == {"approx_map3", "expected_map3", "cross_entropy:0.5+expected_map3:0.5"}
 
 
 @pytest.mark.real_data

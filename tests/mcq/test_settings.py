@@ -126,6 +126,12 @@ def test_another_preset_or_width_than_the_stored_one_is_refused_with_both_shapes
     for given, shape in (({"mcq_duma_width": 256}, "256 x 256"), ({"mcq_duma_preset": "paper"}, "4096 x 4096")):
         with pytest.raises(UserError, match=rf"contradicts a.mcq_config.json.*512 x 512, and this would be {shape}"):
             settle(stored, given, "a")
+    assert settle(stored, {"mcq_duma_share": "1", "mcq_duma_heads": "8"}, "a") == stored
+    with pytest.raises(UserError, match=r"known: bottleneck, paper\. Did you mean paper"):
+        settle(stored, {"mcq_duma_preset": "papr"}, "a")
+    small = resolve("causal", {"mcq_head": "duma"}, MINILM).with_(base={"hidden_size": 384})
+    with pytest.raises(UserError, match=r"paper contradicts .*which says bottleneck; leave"):
+        settle(small, {"mcq_duma_preset": "paper"}, "a")
     with pytest.raises(UserError, match=r"mcq_duma_layers 2 contradicts .*which says 1; leave"):
         settle(stored, {"mcq_duma_layers": 2}, "a")
     with pytest.raises(UserError, match="is for --mcq_head duma or cduma, and the head is linear"):

@@ -8,7 +8,7 @@ from llmtuner.cli.flags import Flags
 from llmtuner.cli.process import say
 from llmtuner.errors import UserError
 from llmtuner.mcq.plan import Plan, plan_run
-from llmtuner.mcq.settings import CONFIG_NAME, FLAGS, McqSettings, read_settings
+from llmtuner.mcq.settings import CONFIG_NAME, FLAGS, OBJECTIVE_FLAGS, McqSettings, objective_of, read_settings
 
 OWN = (
     *FLAGS,
@@ -43,7 +43,8 @@ def check_mcq(flags: Flags, adapters: list[str]) -> None:
         flags.set("cutoff_len", str(plan.settings.cutoff_len))
     checkpoint = flags.get("resume_from_checkpoint")
     if flags.is_true("do_train") and checkpoint is not None:
-        _check_checkpoint(checkpoint, plan.settings, flags.get("template"))
+        now = plan.settings.with_(objective=objective_of({name: flags.get(name) for name in OBJECTIVE_FLAGS}))
+        _check_checkpoint(checkpoint, now, flags.get("template"))
 
 
 def _settle_template(flags: Flags, plan: Plan) -> None:
@@ -92,6 +93,8 @@ def _comparable(settings: McqSettings) -> dict[str, str | None]:
         "head": f"{settings.head} ({duma})" if duma else settings.head,
         "pooling": settings.pooling,
         "loss": settings.loss,
+        "objective": ", ".join(f"--{flag} {number:g}" for flag, number in settings.objective.items())
+        or "the loss alone",
         # shared_prefix and per_option are the same to a model; a joint prompt is another text.
         "layout": "joint" if settings.layout == "joint" else "shared_prefix or per_option",
         "merged adapters": ", ".join(settings.merged_adapters) or "none",

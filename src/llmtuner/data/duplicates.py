@@ -8,6 +8,7 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from llmtuner.data.question import Question
@@ -15,8 +16,8 @@ from llmtuner.data.split import question_key
 
 NEAR = 0.7  # Jaccard similarity of shingles from which two questions count as near duplicates
 _PERMUTATIONS = 128
-# Bands and rows of the index: a pair of similarity 0.7 becomes a candidate in 99 cases of 100, one of 0.8 in all but one
-# of 20,000. What is below the threshold is found out afterwards.
+# Bands and rows of the index: a pair of similarity 0.7 becomes a candidate in 99 cases of 100, one of 0.8 in all but
+# one of 20,000. What is below the threshold is found out afterwards.
 _BANDS = (25, 5)
 _WORD = re.compile(r"\w+")
 
@@ -31,9 +32,15 @@ def stable_id(question: Question) -> str:
     return hashlib.sha256(json.dumps(exact_key(question)).encode()).hexdigest()[:16]
 
 
+def answer_text(question: Question) -> str | None:
+    """The right option's text, since letters mean nothing between files."""
+    return None if question.answer is None else question.options[question.answer]
+
+
 def answer_key(question: Question) -> str | None:
-    """The right option's text in its normal form, since letters mean nothing between files."""
-    return None if question.answer is None else question_key(question.options[question.answer])
+    """That text in its normal form."""
+    text = answer_text(question)
+    return None if text is None else question_key(text)
 
 
 def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
@@ -93,7 +100,7 @@ def shingles_of(question: Question) -> set[str]:
     found: set[str] = set()
     for text in (question.question, *question.options):
         words = _WORD.findall(question_key(text))
-        found.update(map(" ".join, zip(words, words[1:], strict=False)) if len(words) > 1 else words)
+        found.update(map(" ".join, pairwise(words)) if len(words) > 1 else words)
     return found
 
 

@@ -100,6 +100,11 @@ def _check_shape(name: str, entry: Any) -> None:
             raise UserError(f"data set {name!r}: file_name must be a file's name or a list of them, found {given!r}")
     elif given is not None and not isinstance(given, str):
         raise UserError(f"data set {name!r}: file_name must be a file's name, found {given!r}")
+    for key in ("otherwise", "made_from"):
+        if not isinstance(entry.get(key, ""), str):
+            raise UserError(f"data set {name!r}: {key} must be a data set's name, found {entry[key]!r}")
+    if [] in (entry.get("sources"), entry.get("file_name")):
+        raise UserError(f"data set {name!r}: it names no file")
     sources = entry.get("sources", [])
     if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
         raise UserError(f"data set {name!r}: sources must be a list of names, found {sources!r}")
@@ -133,11 +138,15 @@ def _files_of(name: str, wanted_by: str, entries: dict[str, tuple[Any, Path]]) -
     files = [_built(contained(folder, file, f"data set {name!r}")) for file in names]
     missing = [_missing(file, entry) for file in files if not file.is_file()]
     if missing and "otherwise" in entry:
-        other = entry["otherwise"]
-        return _files_of(other, other, entries)
+        return _files_of(entry["otherwise"], entry["otherwise"], _without(name, entries))
     if missing and "made_from" in entry:  # what it is made from may be missing, too
-        missing += _files_of(entry["made_from"], entry["made_from"], entries)[1]
+        missing += _files_of(entry["made_from"], entry["made_from"], _without(name, entries))[1]
     return files, missing
+
+
+def _without(name: str, entries: dict[str, tuple[Any, Path]]) -> dict[str, tuple[Any, Path]]:
+    """The other entries: one that leads back to itself finds nothing."""
+    return {other: entry for other, entry in entries.items() if other != name}
 
 
 def _built(file: Path) -> Path:

@@ -9,17 +9,25 @@ from torch import nn
 from llmtuner.mcq.model import HEAD
 
 
-def set_dropout(model: Any, probability: float) -> None:
+def set_dropout(model: Any, probability: float) -> int:
     """Give every dropout of a backbone one probability, in place; adapters and the head keep theirs.
 
     Dropout stands in modules (BERT) or in numbers that a layer hands to its attention (Llama); both are set. Leaving
     whole layers out (layerdrop) is another thing.
+
+    Returns:
+        how many there were to set
     """
+    found = 0
     for name, module in model.named_modules():
         if f".{HEAD}" in f".{name}" or "lora_" in name:
             continue
         if isinstance(module, nn.Dropout):
             module.p = probability
+            found += 1
         for attribute, value in vars(module).items():
-            if "drop" in attribute and "layer" not in attribute and isinstance(value, float):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if "drop" in attribute and "layer" not in attribute and number:
                 setattr(module, attribute, probability)
+                found += 1
+    return found

@@ -13,8 +13,9 @@ DUMA_HEADS = ("duma", "cduma")
 PRESETS = ("bottleneck", "paper")
 PASSAGES = ("context_question", "context")
 WIDTH, HEAD_WIDTH = 512, 64  # of the bottleneck, and of one of its attention heads
+_YES, _NO = {"true", "yes", "t", "y", "1"}, {"false", "no", "f", "n", "0"}  # as the argument parser takes them
 # What families call the width of their states and the number of their attention heads.
-_WIDTHS = ("hidden_size", "n_embd", "d_model", "dim")
+_WIDTHS = ("hidden_size", "n_embd", "n_embed", "d_model", "dim")
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 _DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout")
 
@@ -116,9 +117,9 @@ def _truth(name: str, given: Mapping[str, Any], default: bool) -> bool:
     if value is None or isinstance(value, bool):
         return default if value is None else value
     word = str(value).casefold()
-    if word not in ("true", "false"):
+    if word not in _YES | _NO:
         raise UserError(f"--mcq_duma_{name} {value}: true or false is needed")
-    return word == "true"
+    return word in _YES
 
 
 def check_stored(given: Mapping[str, Any], stored: Mapping[str, Any], hidden: int | None, where: str) -> None:
@@ -132,15 +133,24 @@ def check_stored(given: Mapping[str, Any], stored: Mapping[str, Any], hidden: in
         UserError: with both values, and both shapes where they differ.
     """
     for flag in FLAGS:
-        value, kept = given.get(flag), stored[flag.removeprefix("mcq_duma_")]
-        if value is None or str(value).casefold() == str(kept).casefold():
+        name = flag.removeprefix("mcq_duma_")
+        value, kept = _read(name, given), stored[name]
+        if value is None or value == kept:
             continue
         shapes = ""
-        if hidden and flag in ("mcq_duma_preset", "mcq_duma_width"):
-            paper = stored["preset"] == "paper" if flag == "mcq_duma_width" else value == "paper"
-            wanted = _number("width", given, hidden if paper else min(WIDTH, hidden))
+        wanted = value if name == "width" else hidden if value == "paper" else min(WIDTH, hidden or WIDTH)
+        if hidden and name in ("preset", "width") and wanted != stored["width"]:
             shapes = (
                 f": its attention has matrices of {stored['width']} x {stored['width']}, and this would be "
                 f"{wanted} x {wanted}"
             )
-        raise UserError(f"--{flag} {value} contradicts {where}, which says {kept}{shapes}; leave the flag out")
+        raise UserError(f"--{flag} {given[flag]} contradicts {where}, which says {kept}{shapes}; leave the flag out")
+
+
+def _read(name: str, given: Mapping[str, Any]) -> Any:
+    """A flag's value as what it means; None where it is not given."""
+    if given.get(f"mcq_duma_{name}") is None:
+        return None
+    if name in ("preset", "passage"):
+        return _one_of(name, given, PRESETS if name == "preset" else PASSAGES)
+    return _truth(name, given, True) if name == "share" else _number(name, given, 1)

@@ -37,6 +37,10 @@ class Objective:
         check_smoothing(terms, self.label_smoothing)
         if any(term.name == "topk_ce" for term in terms):
             require_package()
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"--label_smoothing_factor {self.label_smoothing}: a share from 0 to below 1 is needed")
+        if self.warmup_ratio and terms == (LossTerm("cross_entropy"),):
+            raise UserError("--mcq_loss_warmup_ratio begins with cross-entropy, which is the loss anyway; leave it out")
         if not 0 <= self.warmup_ratio < 1:
             raise UserError(
                 f"--mcq_loss_warmup_ratio {self.warmup_ratio}: a share of the steps is needed, from 0 to below 1"

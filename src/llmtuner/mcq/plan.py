@@ -69,8 +69,8 @@ def plan_run(
         if stored.kind != kind:
             raise UserError(f"{source}: made for a model of kind {stored.kind}, and {model} is a model of kind {kind}")
         settings = settle(stored, given, source)
-        if training and given.get("mcq_loss"):
-            settings = settings.with_(loss=loss_text(parse_loss(given["mcq_loss"])))
+        if given.get("mcq_loss"):
+            settings = _with_loss(settings, loss_text(parse_loss(given["mcq_loss"])), source, training=training)
         complete, notices = _with_those_below(settings, adapters, source)
     if not training or not complete:
         return Plan(settings, source or None, complete, False, notices)
@@ -83,6 +83,16 @@ def plan_run(
         notices += (f"{', '.join(complete)} merged into the base model; {trained} trained on top",)
     settings = settings.with_(merged_adapters=tuple(map(_stored_path, merged)))
     return Plan(settings, source or None, complete, merge_all, notices)
+
+
+def _with_loss(settings: McqSettings, loss: str, source: str, *, training: bool) -> McqSettings:
+    """Training may go on with another loss; a prediction has none to choose."""
+    if not training and loss != settings.loss:
+        raise UserError(
+            f"--mcq_loss {loss} contradicts {Path(source) / CONFIG_NAME}, which says {settings.loss}; leave the flag "
+            "out"
+        )
+    return settings.with_(loss=loss)
 
 
 def _config(model: str) -> dict[str, Any]:

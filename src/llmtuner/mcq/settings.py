@@ -67,6 +67,7 @@ class McqSettings:
         prompt: the prompt's form as `llmtuner.data.prompt_form` stores it.
         base: what the base model is, to notice an adapter of another one.
         duma: measures of the heads duma and cduma (`llmtuner.mcq.duma_options.DumaOptions`), else empty.
+        objective: what the training minimised beside the loss: label smoothing, warm-up, R-Drop, dropout, where not 0.
         merged_adapters: adapters that were merged into the base model before this one was trained.
         versions: of the packages that wrote the file.
     """
@@ -81,12 +82,34 @@ class McqSettings:
     prompt: dict[str, Any] = field(default_factory=dict)
     base: dict[str, Any] = field(default_factory=dict)
     duma: dict[str, Any] = field(default_factory=dict)
+    objective: dict[str, float] = field(default_factory=dict)
     merged_adapters: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
     def with_(self, **changes: Any) -> McqSettings:
         """A copy with other values."""
         return replace(self, **changes)
+
+
+OBJECTIVE_FLAGS = ("label_smoothing_factor", "mcq_loss_warmup_ratio", "mcq_rdrop_alpha", "mcq_dropout")
+
+
+def objective_of(given: Mapping[str, Any]) -> dict[str, float]:
+    """What `McqSettings.objective` keeps of a training's flags.
+
+    Raises:
+        UserError: a value is no number.
+    """
+    kept = {}
+    for flag in OBJECTIVE_FLAGS:
+        value = given.get(flag)
+        try:
+            number = None if value is None else float(value)
+        except ValueError:
+            raise UserError(f"--{flag} {value}: a number is needed") from None
+        if number or (number is not None and flag == "mcq_dropout"):  # its 0 takes away what the model has
+            kept[flag] = number
+    return kept
 
 
 def resolve(kind: Kind, given: Mapping[str, Any] | None = None, config: Mapping[str, Any] | None = None) -> McqSettings:

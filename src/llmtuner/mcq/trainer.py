@@ -79,7 +79,7 @@ class McqTrainer(Trainer):
         batches = QuestionBatches(
             questions.shapes(self.collator.layout),
             batch_size=self.args.per_device_train_batch_size,
-            tokens_per_batch=self._tokens_per_batch,
+            tokens_per_batch=self._tokens_per_batch and max(1, self._tokens_per_batch // self._objective.copies),
             accumulation=self.args.gradient_accumulation_steps,
             rank=self.args.process_index,
             world=self.args.world_size,

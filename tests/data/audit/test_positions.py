@@ -30,6 +30,13 @@ def test_a_favoured_place_is_unbalanced_and_equal_ones_are_not():
     assert odd.unbalanced
 
 
+def test_what_chance_does_once_in_a_hundred_files_is_no_favour():
+    """ScienceQA's validation file: 709 and 812."""
+    [found] = positions(answered([0] * 709 + [1] * 812, options=2))
+    assert 0.001 < found.p_value < 0.01
+    assert not found.unbalanced
+
+
 def test_each_number_of_options_is_looked_at_alone():
     """Together, questions with two options would make A and B look favoured."""
     found = positions(

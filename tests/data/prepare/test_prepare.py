@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -97,8 +98,11 @@ def test_each_row_goes_where_it_belongs_and_the_rest_is_listed_with_its_reason(r
         "official",
         "competition/train.csv",
         3,
-        "A",
+        row(1)["A"],
     )
+    assert removed["repeats official", "aword1"]["contradicts"], "another option is right there"
+    assert not removed["repeats official", "aword2"]["contradicts"]
+    assert done.manifest["contradictions"] == 3
     raw_all, everything, valid = (read(out, f"llmscience{name}") for name in ("_raw_all", "", "_valid"))
     assert len(raw_all) == 5 + 26 + 2 + 11 + 3 + 1 + 2
     assert len(everything) + len(valid) == len(raw_all) - 7
@@ -241,7 +245,7 @@ def test_zip_files_that_cannot_be_used(raw, tmp_path, monkeypatch):
     path = zipped(packed / "all.zip", {"train.csv": raw / "competition" / "train.csv"})
     whole = path.read_bytes()
     monkeypatch.setattr(finding, "MOST_BYTES", 100)
-    with pytest.raises(DataError, match=r"all\.zip: train\.csv has more than 100 bytes when unpacked"):
+    with pytest.raises(DataError, match=r"all\.zip: more than 100 bytes when train\.csv is unpacked"):
         prepare(packed, tmp_path / "out")
     monkeypatch.undo()
     for damage, said in (
@@ -258,6 +262,22 @@ def test_zip_files_that_cannot_be_used(raw, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="protected by a password"):
         prepare(packed, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_file_is_never_a_traceback(method, raw, tmp_path):
+    """Each way of packing has errors of its own for damaged content; some are an OSError."""
+    path = tmp_path / "packed" / "all.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.write(raw / "competition" / "train.csv", "train.csv")
+    whole = bytearray(path.read_bytes())
+    for place in range(30, len(whole) - 100, 7):
+        damaged = whole.copy()
+        damaged[place : place + 3] = b"\xff\x00\xff"
+        path.write_bytes(bytes(damaged))
+        with suppress(DataError):  # or it can be read all the same
+            finding.find_files(path.parent, tmp_path / "unpacked" / str(place))
 
 
 def test_folders_that_cannot_be_used(raw, tmp_path):
@@ -304,10 +324,38 @@ def test_an_earlier_build_is_replaced_as_a_whole_or_not_at_all(raw, tmp_path, mo
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"], "nothing is left lying about"
     prepare(raw, out, overwrite=True)
     assert {path.name: path.read_bytes() for path in out.iterdir()} != before
-    (out / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"notes\.txt is in it, which no build writes"):
-        prepare(raw, out, overwrite=True)
-    assert (out / "notes.txt").read_text() == "mine"
+    for name in ("notes.txt", "llmscience_mine.jsonl"):
+        (out / name).write_text("mine")
+        with pytest.raises(UserError, match=f"{name} is in it, which no build writes"):
+            prepare(raw, out, overwrite=True)
+        assert (out / name).read_text() == "mine"
+        (out / name).unlink()
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.EACCES, "Permission denied"), KeyboardInterrupt()])
+def test_the_earlier_build_comes_back_when_the_new_one_cannot_take_its_place(failure, raw, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    prepare(raw, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    original, calls = os.rename, []
+
+    def rename(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise failure
+        original(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises((RunError, KeyboardInterrupt)):
+        prepare(raw, out, Settings(valid_size=2), overwrite=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
+
+
+def test_what_cannot_be_held_out_is_not_passed_over(raw, tmp_path):
+    (raw / "competition" / "train.csv").unlink()
+    with pytest.raises(UserError, match=r"--hold_out official: train\.csv is not there"):
+        prepare(raw, tmp_path / "out", Settings(hold_out=("official",)))
 
 
 def test_the_script_says_what_is_missing_and_ends_well(raw, tmp_path, capsys):
@@ -317,6 +365,7 @@ def test_the_script_says_what_is_missing_and_ends_well(raw, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "INCOMPLETE" in said
     assert "5900_examples.csv (data set radek1/15k-high-quality-examples)" in said
+    assert "test.csv                     2       200" in said
     assert script(["--raw", str(raw), "--out", str(tmp_path / "out")]) == 2
     assert "not empty" in capsys.readouterr().err
     assert script(["--raw", str(raw), "--out", str(tmp_path / "b"), "--hold_out", "15"]) == 2

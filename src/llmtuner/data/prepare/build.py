@@ -14,6 +14,14 @@ from llmtuner.data.question import Question
 from llmtuner.errors import UserError
 
 CLEAN = 0.8  # quality from which a question may be in llmscience_hq
+SETS = (
+    "llmscience",
+    "llmscience_raw_all",
+    "llmscience_hq",
+    "llmscience_official",
+    "llmscience_valid",
+    "llmscience_test",
+)
 MOST_VALID = 0.2  # of llmscience that may be held out
 
 
@@ -62,6 +70,15 @@ class Removed:
     reason: str
     because_of: RawRow | None = None
 
+    @property
+    def contradicts(self) -> bool:
+        """Whether it asks the same with the same options, and says that another one is right."""
+        if self.because_of is None:
+            return False
+        mine, other = self.row.question, self.because_of.question
+        answers = {answer_key(mine), answer_key(other)}
+        return exact_key(mine) == exact_key(other) and None not in answers and len(answers) > 1
+
 
 @dataclass
 class Built:
@@ -78,7 +95,14 @@ def build(rows: Sequence[RawRow], test: Sequence[RawRow], settings: Settings) ->
     Args:
         rows: in the order of the notes' sources.
         test: the official test questions, whose answers are not known.
+
+    Raises:
+        UserError: a source that is to be held out is not there, so that nothing could tell what repeats it.
     """
+    for name in settings.hold_out:
+        if all(row.source != name for row in rows):
+            files = ", ".join(SOURCES[name].files)
+            raise UserError(f"--hold_out {name}: {files} is not there, so what repeats it cannot be told; download it")
     groups = near_groups([row.question for row in (*rows, *test)])
     taken = _TakenOut(rows)
     taken.held_out(groups, settings.hold_out)
@@ -139,7 +163,7 @@ class _TakenOut:
         places = [place for place in range(len(self._rows)) if place not in self.removed]
         for group in conflicts([self._rows[place].question for place in places]):
             members = [places[row] for row in group]
-            for place in members:
+            for place in (member for member in members if self._rows[member].source != OFFICIAL):
                 other = next(
                     self._rows[m]
                     for m in members
@@ -200,6 +224,9 @@ def _notices(built: Built, rows: Sequence[RawRow], test: Sequence[RawRow]) -> li
             f"test.csv: {same} of its {len(test)} questions are those of train.csv; as published it is no test set "
             "(the hidden one has about 4,000 questions), so score with --hold_out official instead"
         )
+    contradictions = sum(removed.contradicts for removed in built.removed)
+    if contradictions:
+        notices.append(f"{contradictions:,} of the rows below say that another option is right: see removed.jsonl")
     for reason, count in sorted(Counter(removed.reason for removed in built.removed).items()):
         notices.append(f"{count:,} rows are in no training set: {reason}")
     return notices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import zipfile
 import zlib
@@ -10,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from llmtuner.data.prepare.sources import WANTED, instead_of
+from llmtuner.data.prepare.sources import TEST_FILE, WANTED, instead_of
 from llmtuner.data.problems import file_name
-from llmtuner.errors import DataError, UserError
+from llmtuner.errors import DataError, RunError, UserError
 
-MOST_BYTES = 500_000_000  # of one unpacked file; the largest real one has 40 million
-_NAMES = WANTED | {instead_of(name) for name in WANTED}
+MOST_BYTES = 500_000_000  # of all unpacked files; the real ones have 60 million
+_NAMES = WANTED | {instead_of(name) for name in WANTED - {TEST_FILE}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +88,33 @@ def _of_archive(path: Path, shown: str, unpacked: Path) -> Iterator[RawFile]:
                 if member.flag_bits & 1:
                     raise DataError(f"{where}: {name} is protected by a password; unpack it and pass the folder")
                 inside = f"{shown}/{name}"
-                target = unpacked / hashlib.sha256(f"{inside}/{member.filename}".encode()).hexdigest()[:12] / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _unpack(archive, member, target, where)
-                yield RawFile(name, inside, target, _digest(target))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+                folder = unpacked / hashlib.sha256(f"{inside}/{member.filename}".encode()).hexdigest()[:12]
+                yield RawFile(name, inside, *_unpack(archive, member, folder / name, where))
+    except NotImplementedError as error:
+        raise DataError(f"{where}: {error}; unpack it and pass the folder") from error
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError) as error:
+        if isinstance(error, UserError | RunError):
+            raise
         raise DataError(f"{where}: a damaged zip file ({error}); download it again") from error
 
 
-def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, where: str) -> None:
-    """Copy with a limit: a zip file's own word on its size need not be true."""
-    size = 0
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, where: str) -> tuple[Path, str]:
+    """Copy with a limit: a zip file's own word on its size need not be true. Returns path and SHA-256."""
+    room = MOST_BYTES - sum(path.stat().st_size for path in target.parent.parent.rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    target.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(member) as packed, target.open("wb") as plain:
         while block := packed.read(1 << 20):
-            size += len(block)
-            if size > MOST_BYTES:
-                raise DataError(
-                    f"{where}: {target.name} has more than {MOST_BYTES:,} bytes when unpacked; it is no exam"
-                )
-            plain.write(block)
+            room -= len(block)
+            if room < 0:
+                raise DataError(f"{where}: more than {MOST_BYTES:,} bytes when {target.name} is unpacked: no exam")
+            digest.update(block)
+            try:
+                plain.write(block)
+                plain.flush()
+            except OSError as error:
+                raise RunError(f"{target.name} of {where} cannot be unpacked: {error.strerror}") from error
+    return target, digest.hexdigest()
 
 
 def _digest(path: Path) -> str:

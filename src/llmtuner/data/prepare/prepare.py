@@ -11,7 +11,7 @@ from typing import Any
 from llmtuner.data.load import read_questions
 from llmtuner.data.prepare.build import Built, RawRow, Settings, build
 from llmtuner.data.prepare.find import RawFile, find_files
-from llmtuner.data.prepare.sources import SOURCES, TEST, TEST_FILE, TOTAL, Source, instead_of
+from llmtuner.data.prepare.sources import SOURCES, TEST, TEST_FILE, TEST_ROWS, TOTAL, Source, instead_of
 from llmtuner.data.prepare.write import FORMATS, check_out, write_built
 from llmtuner.errors import UserError
 
@@ -63,14 +63,19 @@ def prepare(
         "settings": asdict(settings),
         "format": form,
         "sources": sources,
-        "inputs": {file.shown: file.sha256 for file in files.values()},
+        "inputs": {file.shown: file.sha256 for file in _used(files)},
     }
     manifest = write_built(built, out, about, form=form, overwrite=overwrite)
-    return Prepared(_table(sources), warnings, manifest, built)
+    return Prepared(_table(sources, len(test)), warnings, manifest, built)
 
 
 def _file_of(name: str, files: Mapping[str, RawFile]) -> RawFile | None:
     return files.get(name) or files.get(instead_of(name))
+
+
+def _used(files: Mapping[str, RawFile]) -> list[RawFile]:
+    names = [*(name for source in SOURCES.values() for name in source.files), TEST_FILE]
+    return [file for name in names if (file := _file_of(name, files)) is not None]
 
 
 def _rows_of(source: Source, files: Mapping[str, RawFile], warnings: list[str]) -> list[RawRow]:
@@ -96,7 +101,7 @@ def _found(source: Source, files: Mapping[str, RawFile], rows: list[RawRow]) -> 
     }
 
 
-def _table(sources: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _table(sources: Mapping[str, Mapping[str, Any]], test: int) -> list[str]:
     """The notes' table with what is there."""
     lines = [f"{'source':22}{'found':>8}{'expected':>10}  missing"]
     for name, source in sources.items():
@@ -106,5 +111,6 @@ def _table(sources: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{source['title'] + ' ' + name:14}{source['rows']:>8,}{source['expected']:>10,}  {missing}{where}"
         )
     found = sum(source["rows"] for source in sources.values())
+    lines.append(f"{'test.csv':22}{test:>8,}{TEST_ROWS:>10,}  {'' if test else TEST_FILE}".rstrip())
     lines.append(f"{'ALL':22}{found:>8,}{TOTAL:>10,}")
     return lines

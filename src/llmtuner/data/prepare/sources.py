@@ -54,6 +54,7 @@ SOURCES = {
 OFFICIAL = "official"
 TEST = "test"  # the `source` of what has no answers
 TEST_FILE = "test.csv"  # of the same competition; as published, it holds the questions of train.csv without answers
+TEST_ROWS = 200
 TOTAL = sum(source.rows for source in SOURCES.values())
 WANTED = frozenset({TEST_FILE, *(name for source in SOURCES.values() for name in source.files)})
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from llmtuner.data.duplicates import stable_id
-from llmtuner.data.prepare.build import Built, RawRow, Removed
+from llmtuner.data.duplicates import answer_text, stable_id
+from llmtuner.data.prepare.build import SETS, Built, RawRow, Removed
 from llmtuner.data.problems import file_name
 from llmtuner.data.question import LETTERS
 from llmtuner.errors import RunError, UserError
@@ -53,7 +53,9 @@ def write_built(built: Built, out: Path, about: Mapping[str, Any], *, form: str,
         _write(folder / REMOVED, [_removed_record(removed) for removed in built.removed], "jsonl")
         files[REMOVED] = {"rows": len(built.removed), "sha256": _digest(folder / REMOVED)}
         reasons = Counter(removed.reason for removed in built.removed)
-        manifest = {**about, "removed": dict(sorted(reasons.items())), "notices": built.notices, "files": files}
+        contradictions = sum(removed.contradicts for removed in built.removed)
+        counts = {"removed": dict(sorted(reasons.items())), "contradictions": contradictions}
+        manifest = {**about, **counts, "notices": built.notices, "files": files}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
 
@@ -66,12 +68,12 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"--out {file_name(out)}: is no folder; pass another")
-    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
-    if names and not overwrite:
+    there = sorted(out.iterdir()) if out.is_dir() else []
+    if there and not overwrite:
         raise UserError(
             f"--out {file_name(out)}: the folder is not empty; pass --overwrite to replace an earlier build"
         )
-    foreign = [name for name in names if name not in (MANIFEST, REMOVED) and not _is_ours(name)]
+    foreign = [path.name for path in there if not _is_ours(path)]
     if foreign:
         raise UserError(
             f"--out {file_name(out)}: {file_name(foreign[0])} is in it, which no build writes; replacing the folder "
@@ -79,8 +81,10 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         )
 
 
-def _is_ours(name: str) -> bool:
-    return name.startswith("llmscience") and name.endswith(tuple(f".{form}" for form in FORMATS))
+def _is_ours(path: Path) -> bool:
+    """Whether a build writes a file of this name; nothing else is ever deleted."""
+    names = {MANIFEST, REMOVED, *(f"{name}.{form}" for name in SETS for form in FORMATS)}
+    return path.name in names and path.is_file() and not path.is_symlink()
 
 
 @contextmanager
@@ -94,17 +98,28 @@ def _beside(out: Path) -> Iterator[Path]:
     try:
         yield folder
         folder.chmod(0o755)
-        earlier = folder.with_name(f"{folder.name}.earlier")
-        if out.is_dir():
-            os.rename(out, earlier)
-        os.rename(folder, out)
-        shutil.rmtree(earlier, ignore_errors=True)
+        _put_in_place(folder, out)
     except OSError as error:
         raise RunError(
             f"{file_name(out)}: writing failed: {error.strerror}; what was there before is there still"
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_in_place(folder: Path, out: Path) -> None:
+    """Rename, with the earlier folder aside until the new one is there."""
+    earlier = folder.with_name(f"{folder.name}.earlier")
+    if not out.is_dir():
+        os.rename(folder, out)
+        return
+    os.rename(out, earlier)
+    try:
+        os.rename(folder, out)
+    except BaseException:
+        os.rename(earlier, out)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _records(rows: Sequence[RawRow], *, keep_ids: bool) -> Iterator[Record]:
@@ -143,8 +158,9 @@ def _removed_record(removed: Removed) -> Record:
             "source": other.source,
             "file": other.question.file,
             "line": other.question.line,
-            "answer": other.question.answer_letter,
+            "answer": answer_text(other.question),
         }
+        record["contradicts"] = removed.contradicts
     return record
 
 
