@@ -135,6 +135,11 @@ def test_charts_are_in_the_page_with_ids_of_their_own(found):
     assert len(page.ids) == len(set(page.ids)), "a chart would be clipped by another one's frame"
 
 
+def test_a_suspect_shows_the_answer_and_what_the_model_would_choose(found):
+    text = " ".join(Page(render_page(found)).text.split())
+    assert text.count("the model's choice") == len(found.label_errors.suspects)
+
+
 def test_the_same_audit_gives_the_same_page(found):
     assert render_page(found) == render_page(found)
 

@@ -61,6 +61,15 @@ def test_two_passages_may_have_two_answers(contexts, conflict):
     assert bool(one_file(*asked).same_question) == conflict
 
 
+@pytest.mark.parametrize(
+    ("options", "others", "conflict"),
+    [(("AA", "Aa", "aa"), ("AA", "Aa", "aa"), True), (("Iron", "Tin", "Zinc"), ("tin", "zinc", "iron"), False)],
+)
+def test_case_makes_another_answer_only_where_it_makes_another_option(options, others, conflict):
+    one, other = replace(FIRST, options=options, answer=0), replace(FIRST, options=others, answer=2)
+    assert bool(one_file(one, other).conflicts) == conflict
+
+
 def test_unanswered_rows_contradict_nothing():
     assert one_file(FIRST, replace(OTHER_KEY, answer=None)).conflicts == ()
 

@@ -92,8 +92,18 @@ def repeats(files: Sequence[Sequence[Question]], names: Sequence[str], *, near: 
         for i, j in combinations(range(len(files)), 2)
     ]
     same = [part for places in again(keys) for part in _by_context(places, questions)]
-    disagree = [places for places in same if len({answer_key(questions[place]) for place in places} - {None}) > 1]
+    disagree = [places for places in same if len({_answer(questions[place]) for place in places} - {None}) > 1]
     return Repeats(listed(again(texts)), listed(same), near_rows, listed(disagree), tuple(leaks))
+
+
+def _answer(question: Question) -> str | None:
+    """The right option's text in its normal form; its case counts where options differ in nothing else (AA, Aa, aa)."""
+    if question.answer is None:
+        return None
+    options = {plain(option) for option in question.options}
+    if len(set(map(question_key, options))) < len(options):
+        return plain(question.options[question.answer])
+    return answer_key(question)
 
 
 def _by_context(places: Sequence[int], questions: Sequence[Question]) -> list[list[int]]:
