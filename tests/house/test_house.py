@@ -110,3 +110,10 @@ def test_the_entry_point_stays_thin():
 def test_relative_links_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_a_wheel_has_every_room():
+    """A folder without __init__.py works from the tree and is missing from what pip installs."""
+    for base in (ROOT / "src" / "llmtuner", ROOT / "patches"):
+        for folder in {path.parent for path in base.rglob("*.py")}:
+            assert (folder / "__init__.py").is_file(), folder.relative_to(ROOT)

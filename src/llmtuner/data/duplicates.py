@@ -7,7 +7,7 @@ import json
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -52,9 +52,9 @@ def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
 
 
 def conflicts(questions: Sequence[Question]) -> list[list[int]]:
-    """Groups of rows with the same text and option set that give different answers."""
+    """Groups of rows with the same text, option set and context that give different answers."""
     found = []
-    for rows in groups_of(map(exact_key, questions)):
+    for rows in groups_of((exact_key(question), question_key(question.context)) for question in questions):
         if len({answer_key(questions[row]) for row in rows} - {None}) > 1:
             found.append(rows)
     return found
@@ -82,17 +82,22 @@ def _near_pairs(questions: Sequence[Question], threshold: float) -> Iterable[tup
     import numpy as np
     from datasketch import MinHash, MinHashLSH
 
-    shingled = [shingles_of(question) for question in questions]
     index = MinHashLSH(num_perm=_PERMUTATIONS, params=_BANDS)
-    kept: list[Any] = []
-    for row, sketch in enumerate(MinHash.generator(shingled, num_perm=_PERMUTATIONS, hashfunc=_hash)):
-        mine = np.sort(np.fromiter(map(_hash, shingled[row]), dtype=np.uint64, count=len(shingled[row])))
+    kept: list[Any] = []  # of each question, its shingles as sorted numbers: texts would take three times the memory
+
+    def numbers() -> Iterator[list[int]]:
+        for question in questions:
+            hashed = sorted(set(map(_hash, shingles_of(question))))
+            kept.append(np.array(hashed, dtype=np.uint32))
+            yield hashed
+
+    for row, sketch in enumerate(MinHash.generator(numbers(), num_perm=_PERMUTATIONS, hashfunc=int)):
+        mine = kept[row]
         for other in index.query(sketch):
             shared = len(np.intersect1d(mine, kept[other], assume_unique=True))
             if shared >= threshold * (len(mine) + len(kept[other]) - shared) > 0:
                 yield other, row
         index.insert(row, sketch, check_duplication=False)
-        kept.append(mine)
 
 
 def shingles_of(question: Question) -> set[str]:

@@ -1,0 +1,1 @@
+"""Questions: how files are read and checked, how prompts are made of them, how sets are built and audited."""
