@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from llmtuner.data.audit.model import shortcut_model
 from llmtuner.data.duplicates import near_groups
 from llmtuner.data.load import read_questions
 from llmtuner.data.registry import PROJECT_DATA, find_source
@@ -89,3 +90,12 @@ def test_neither_length_nor_letter_gives_the_answer_away(parts, questions):
 def test_prompts_are_varied(questions):
     words = Counter(row["prompt"].split()[0] for row in questions)
     assert words.most_common(1)[0][1] < 0.3 * len(questions)
+
+
+def test_a_model_that_knows_nothing_stays_near_chance():
+    """The audit's logistic model on lengths, likeness and places; chance is 0.367."""
+    of_part = {name: read_questions(EXAM / f"{name}.jsonl", purpose="train").questions for name in PARTS}
+    for questions in (*of_part.values(), [question for part in of_part.values() for question in part]):
+        found = shortcut_model(questions)
+        assert found is not None
+        assert found.score.map_at_3 < 0.45
