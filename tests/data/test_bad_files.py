@@ -26,7 +26,7 @@ def lines(*records) -> str:
 
 # name, content, what the message must say
 WRONG_CONTENT = [
-    ("gz.csv", gzip.compress(b"id,prompt"), ["gzip archive", "gunzip"]),
+    ("gz.csv", gzip.compress(b"id,prompt", mtime=0), ["gzip archive", "gunzip"]),
     ("workbook.csv", b"PK\x03\x04..[Content_Types].xml", ["Excel workbook", "export the sheet as CSV UTF-8"]),
     ("old.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ["Excel workbook"]),
     ("table.jsonl", b"PAR1....PAR1", ["Parquet file, not JSONL", "rename it to .parquet"]),
