@@ -22,7 +22,7 @@ run() { # run TITLE LOG COMMAND...: the output goes to a log, whose end is shown
 run "A random Llama, its tokenizer trained on the exam's questions" "$OUT/model.log" \
     "$PYTHON" "$ROOT/scripts/make_tiny_llama.py" "$OUT/tiny-llama" --text "$ROOT/data/exam/train.jsonl"
 
-export MODEL=$OUT/tiny-llama PRECISION= EVAL_DATASET=llmscience_demo_test TEST_DATASET=llmscience_demo_test
+export MODEL=$OUT/tiny-llama PRECISION= EVAL_DATASET=llmscience_demo_test
 export DATASET=llmscience_demo_train
 (
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # a model this small: more threads only wait for each other
@@ -44,12 +44,13 @@ export DATASET=llmscience_demo_train
         env MODEL="$OUT/cduma_checkpoint" ADAPTER= OUTPUT_DIR="$OUT/cduma_predict" bash "$ROOT/scripts/step2_predict.sh"
 )
 
-encoder() { # encoder NAME TRAIN TEST: MiniLM through STEP2's classifier
+encoder() { # encoder NAME TRAIN TEST: MiniLM's last two layers through STEP2's classifier, one epoch
     local name=$1 train=$2 test=$3
     run "MiniLM, $name book: training" "$OUT/$name.train.log" \
-        train_bash --stage mcq --model_name_or_path "$MINILM" --do_train --dataset "$train" --finetuning_type full \
-        --output_dir "$OUT/${name}_checkpoint" --learning_rate 1e-4 --head_learning_rate 1e-3 --warmup_steps 5 --mcq_dropout 0 \
-        --mcq_tokens_per_batch 4096 --cutoff_len 256 --num_train_epochs "$4" --save_strategy no --seed 1
+        train_bash --stage mcq --model_name_or_path "$MINILM" --do_train --dataset "$train" --finetuning_type freeze \
+        --freeze_trainable_layers 2 --output_dir "$OUT/${name}_checkpoint" --learning_rate 1e-4 --head_learning_rate 1e-3 \
+        --warmup_steps 5 --mcq_dropout 0 --mcq_tokens_per_batch 2048 --cutoff_len 256 --num_train_epochs 1 \
+        --save_strategy no --seed 1
     run "MiniLM, $name book: prediction" "$OUT/$name.predict.log" \
         train_bash --stage mcq --model_name_or_path "$OUT/${name}_checkpoint" --do_predict --eval_dataset "$test" \
         --output_dir "$OUT/${name}_predict" --mcq_tokens_per_batch 8192
@@ -65,8 +66,8 @@ with open(sys.argv[1], encoding="utf-8") as given, open(sys.argv[2], "w", encodi
     bare.writelines(json.dumps({**json.loads(line), "context": ""}) + "\n" for line in given)
 PY
     done
-    encoder closed "$OUT/closed_train.jsonl" "$OUT/closed_test.jsonl" 3
-    encoder open llmscience_demo_train llmscience_demo_test 3
+    encoder closed "$OUT/closed_train.jsonl" "$OUT/closed_test.jsonl"
+    encoder open llmscience_demo_train llmscience_demo_test
     ROWS+=("MiniLM, closed book=$OUT/closed_predict" "MiniLM, open book=$OUT/open_predict")
     DIFFERENCE=(--difference "MiniLM, open book" "MiniLM, closed book")
 fi
