@@ -5,6 +5,7 @@ Shape legend: Q questions, N options (padded to the most in the batch), D hidden
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -21,21 +22,22 @@ class TokenStates(NamedTuple):
     there: torch.Tensor
 
 
-class OptionHead(nn.Module):
+class OptionHead(nn.Module, ABC):
     """Scores options from their pooled states, and from token states where `reads_tokens` says so.
 
-    Call: ``head(features_QND, there_QN)``, with ``passage`` and ``answer`` (`TokenStates`) behind them for heads that
-    read tokens; it returns scores ``[Q, N]`` in fp32, of which the caller masks those that do not exist. Layers of a
-    head are named ``mcq_...``, so that no target of an adapter ever means one of them.
+    Call: ``head(features_QND, there_QN)``, with passage and answer (`TokenStates`) behind them for heads that read
+    tokens (others take them, too, and pass them over); it returns scores ``[Q, N]`` in fp32, of which the caller masks
+    those that do not exist. Layers of a head are named ``mcq_...``, so that no target of an adapter ever means one of
+    them.
     """
 
     reads_tokens: ClassVar[bool] = False
     ds_grads_remaining = 0  # DeepSpeed's ZeRO-3 counts on it, and sees the head through peft's wrapper only
 
     @classmethod
+    @abstractmethod
     def make(cls, hidden_size: int, settings: McqSettings) -> OptionHead:
         """The head that the settings describe, fresh."""
-        raise NotImplementedError
 
     def count(self) -> int:
         """Parameters of the head."""

@@ -60,15 +60,9 @@ class DumaHead(OptionHead):
         return cls(hidden_size, DumaOptions(**settings.duma))
 
     def forward(
-        self,
-        features_QND: torch.Tensor,
-        there_QN: torch.Tensor,
-        passage: TokenStates | None = None,
-        answer: TokenStates | None = None,
+        self, features_QND: torch.Tensor, there_QN: torch.Tensor, passage: TokenStates, answer: TokenStates
     ) -> torch.Tensor:
         """Scores of the options; the caller masks those that do not exist."""
-        assert passage is not None, "the collator gives tokens to heads that read them"
-        assert answer is not None
         passage, answer = self._narrow(passage), self._narrow(answer)
         for layer in range(self._layers):
             passage, answer = self._co_attend(layer, passage, answer)

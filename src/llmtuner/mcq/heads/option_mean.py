@@ -34,13 +34,7 @@ class OptionMeanHead(OptionHead):
         """The head that the settings describe."""
         return cls(hidden_size)
 
-    def forward(
-        self,
-        features_QND: torch.Tensor,
-        there_QN: torch.Tensor,
-        passage: TokenStates | None = None,
-        answer: TokenStates | None = None,
-    ) -> torch.Tensor:
+    def forward(self, features_QND: torch.Tensor, there_QN: torch.Tensor, *_: TokenStates | None) -> torch.Tensor:
         """Scores of the options; the caller masks those that do not exist."""
         features_QND = features_QND.float() * there_QN[..., None]
         others_Q = (there_QN.sum(-1) - 1).clamp(min=1)
