@@ -87,10 +87,9 @@ class Collator:
         answers: list[list[_Found]] = []
         for tokens, places in zip(questions, rows.places, strict=True):
             spans = [spans_of(tokens, option) for option in range(len(places))]
-            passages.append([_found(place, passage) for place, (passage, _) in zip(places, spans, strict=True)])
+            copies = 1 if rows.packed else len(places)
+            passages.append([_found(places[option], spans[option][0]) for option in range(copies)])
             answers.append([_found(place, answer) for place, (_, answer) in zip(places, spans, strict=True)])
-        if rows.packed:
-            passages = [of_question[:1] for of_question in passages]
         passage_rows_QM, passage_tokens_QMS = _padded(passages)
         return {
             "passage_rows": passage_rows_QM,
