@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -48,6 +49,14 @@ class Objective:
         if not 0 <= self.rdrop_alpha < float("inf"):
             raise UserError(f"--mcq_rdrop_alpha {self.rdrop_alpha}: a number of at least 0 is needed")
 
+    @cached_property
+    def _start(self) -> LossMixture:
+        return LossMixture([LossTerm("cross_entropy")], self.label_smoothing)
+
+    @cached_property
+    def _mixture(self) -> LossMixture:
+        return LossMixture(parse_loss(self.loss), self.label_smoothing)
+
     @property
     def copies(self) -> int:
         """How often a batch holds each of its questions."""
@@ -61,8 +70,8 @@ class Objective:
         Args:
             progress: the share of the steps that are done.
         """
-        terms = (LossTerm("cross_entropy"),) if progress < self.warmup_ratio else parse_loss(self.loss)
-        losses_Q = LossMixture(terms, self.label_smoothing)(scores_QN, answers_Q, there_QN)
+        loss = self._start if progress < self.warmup_ratio else self._mixture
+        losses_Q = loss(scores_QN, answers_Q, there_QN)
         if not self.rdrop_alpha:
             return losses_Q
         (first, second), (there, _) = scores_QN.chunk(2), there_QN.chunk(2)
