@@ -38,9 +38,17 @@ def answer_text(question: Question) -> str | None:
 
 
 def answer_key(question: Question) -> str | None:
-    """That text in its normal form."""
+    """That text in its normal form; its case counts where options differ in nothing else (AA, Aa, aa)."""
     text = answer_text(question)
-    return None if text is None else question_key(text)
+    if text is None:
+        return None
+    options = set(map(plain, question.options))
+    return question_key(text) if len(set(map(question_key, options))) == len(options) else plain(text)
+
+
+def plain(text: str) -> str:
+    """A text but for blanks. Case is kept: AA, Aa and aa are three genotypes, and three options."""
+    return " ".join(text.split())
 
 
 def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
@@ -51,13 +59,25 @@ def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
     return list(groups.values())
 
 
+def same_questions(questions: Sequence[Question]) -> list[list[int]]:
+    """Groups of rows with the same text and option set, and the same context where all of them have one."""
+    groups = groups_of(map(exact_key, questions))
+    return [part for rows in groups if len(rows) > 1 for part in _by_context(rows, questions)]
+
+
+def _by_context(rows: list[int], questions: Sequence[Question]) -> list[list[int]]:
+    """Rows of one question, parted where they have different contexts; one without a context goes with any."""
+    # Case counts here: a plant of the genotype EE and one of ee look different.
+    contexts = [plain(questions[row].context) for row in rows]
+    if "" in contexts:
+        return [rows]
+    return [[rows[place] for place in places] for places in groups_of(contexts) if len(places) > 1]
+
+
 def conflicts(questions: Sequence[Question]) -> list[list[int]]:
-    """Groups of rows with the same text, option set and context that give different answers."""
-    found = []
-    for rows in groups_of((exact_key(question), question_key(question.context)) for question in questions):
-        if len({answer_key(questions[row]) for row in rows} - {None}) > 1:
-            found.append(rows)
-    return found
+    """The groups of `same_questions` that give different answers."""
+    groups = same_questions(questions)
+    return [rows for rows in groups if len({answer_key(questions[row]) for row in rows} - {None}) > 1]
 
 
 def near_groups(questions: Sequence[Question], threshold: float = NEAR) -> list[int]:

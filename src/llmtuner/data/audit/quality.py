@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llmtuner.data.audit.wording import body, has_letters, needs_passage, of_the_above, plain, words
+from llmtuner.data.audit.wording import body, has_letters, needs_passage, of_the_above, words
+from llmtuner.data.duplicates import plain
 from llmtuner.data.question import Question
 
 SHORT_PROMPT = 3  # words; fewer ask nothing that could be answered

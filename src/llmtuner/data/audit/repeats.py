@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from llmtuner.data.audit.rows import Row, row_of
-from llmtuner.data.audit.wording import plain
-from llmtuner.data.duplicates import answer_key, exact_key, groups_of, near_groups
+from llmtuner.data.duplicates import conflicts, exact_key, groups_of, near_groups, same_questions
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 
@@ -91,28 +90,8 @@ def repeats(files: Sequence[Sequence[Question]], names: Sequence[str], *, near: 
         _leak((names[i], names[j]), (spans[i], spans[j]), texts, keys, groups)
         for i, j in combinations(range(len(files)), 2)
     ]
-    same = [part for places in again(keys) for part in _by_context(places, questions)]
-    disagree = [places for places in same if len({_answer(questions[place]) for place in places} - {None}) > 1]
+    same, disagree = same_questions(questions), conflicts(questions)
     return Repeats(listed(again(texts)), listed(same), near_rows, listed(disagree), tuple(leaks))
-
-
-def _answer(question: Question) -> str | None:
-    """The right option's text in its normal form; its case counts where options differ in nothing else (AA, Aa, aa)."""
-    if question.answer is None:
-        return None
-    options = {plain(option) for option in question.options}
-    if len(set(map(question_key, options))) < len(options):
-        return plain(question.options[question.answer])
-    return answer_key(question)
-
-
-def _by_context(places: Sequence[int], questions: Sequence[Question]) -> list[list[int]]:
-    """Rows of one question, parted where they have different contexts; one without a context goes with any."""
-    # Case counts here: a plant of the genotype EE and one of ee look different.
-    contexts = [plain(questions[place].context) for place in places]
-    if "" in contexts:
-        return [list(places)]
-    return [[places[row] for row in rows] for rows in groups_of(contexts) if len(rows) > 1]
 
 
 def _leak(

@@ -37,11 +37,6 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def plain(text: str) -> str:
-    """A text but for blanks. Case is kept: AA, Aa and aa are three genotypes, and three options."""
-    return " ".join(text.split())
-
-
 def of_the_above(option: str) -> bool:
     """Whether an option is about the others and nothing more: "None of the above.", "Both A and B"."""
     return _OF_THE_ABOVE.fullmatch(option) is not None
