@@ -20,12 +20,13 @@ import os
 import platform
 import random
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from provenance import commit
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
@@ -164,15 +165,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "data.json")
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True, cwd=ROOT
-    )
     # First, while this process is small: the peak memory of another one begins at the size of the one that starts it.
     audit = measure_audit(args.audit_rows)
     result = measure(args.rows) | {
         "audit": audit,
         "command": f"python benchmarks/data.py --rows {args.rows} --audit_rows {args.audit_rows}",
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit(),
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
         "python": platform.python_version(),
     }

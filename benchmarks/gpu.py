@@ -32,7 +32,6 @@ import math
 import os
 import platform
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -59,6 +58,7 @@ from gpu_attention import (  # noqa: E402
     varlen_attn,
 )
 from peft import LoraConfig, get_peft_model  # noqa: E402
+from provenance import commit  # noqa: E402
 from transformers import AttentionInterface, AutoModelForCausalLM, LlamaConfig  # noqa: E402
 
 from llmtuner.data.option import OptionTokens  # noqa: E402
@@ -332,13 +332,11 @@ def setting(args: argparse.Namespace, device: torch.device, shape: dict[str, int
     import peft
     import transformers
 
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, check=False, capture_output=True, text=True, cwd=ROOT)
     cuda = device.type == "cuda"
     return {
         "command": f"python benchmarks/gpu.py{' --tiny' if args.tiny else ''} --device {device.type} "
         f"--prefix {' '.join(map(str, args.prefix))} --seconds {args.seconds} --max-tokens {args.max_tokens}",
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit(),
         "hardware": torch.cuda.get_device_name() if cuda else f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
         "memory_gigabytes": round(torch.cuda.get_device_properties(0).total_memory / 1e9, 1) if cuda else None,
         "versions": {

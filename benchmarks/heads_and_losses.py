@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import subprocess
 import sys
 import time
 import zlib
@@ -42,6 +41,7 @@ import torch  # noqa: E402
 from evidence import report, whole  # noqa: E402
 from evidence.cells import BASELINE, Cell, Found, claim, load, load_all, save  # noqa: E402
 from evidence.exams import EXAMS, Exam  # noqa: E402
+from provenance import commit  # noqa: E402
 
 from llmtuner.mcq.heads import HEADS  # noqa: E402
 from llmtuner.mcq.loss_terms import LOSS_NAMES  # noqa: E402
@@ -144,10 +144,9 @@ def write_report(args: argparse.Namespace, exams: dict[str, Exam]) -> None:
     """Results as JSON, Markdown and a plot."""
     found = {cell: result for cell, result in load_all(args.work / "cells").items() if cell.exam in exams}
     rows, floors = report.summarise(found, exams), report.floors_of(exams)
-    git = ["git", "rev-parse", "--short", "HEAD"]
     stored = {
         "command": "python benchmarks/heads_and_losses.py --data DATA --encoder MINILM --causal STEP2_MODEL",
-        "commit": subprocess.run(git, check=False, capture_output=True, text=True, cwd=ROOT).stdout.strip(),
+        "commit": commit(),
         "machine": {"processor": platform.machine(), "torch": torch.__version__, "threads": args.threads},
         "questions": {name: {"train": len(exam.train), "test": len(exam.test)} for name, exam in exams.items()},
         "chosen": [" + ".join(pair) for pair in best(found)],

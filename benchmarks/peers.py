@@ -26,7 +26,6 @@ import json
 import logging
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -41,6 +40,7 @@ for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TOKENIZERS_PARALLELISM"):
 
 import torch  # noqa: E402
 from make_tiny_llama import make_tiny_llama  # noqa: E402
+from provenance import commit  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForSequenceClassification  # noqa: E402
 
 from llmtuner.data.load import read_questions  # noqa: E402
@@ -265,8 +265,6 @@ def main() -> int:
     torch.set_num_threads(1)
     everything = read_questions(args.questions, purpose="predict").questions
     questions = [question for question in everything if question.context.strip()][: args.limit]
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, check=False, capture_output=True, text=True, cwd=ROOT)
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "text.txt"
         text.write_text("\n".join(f"{q.context}\n{q.question}\n{' '.join(q.options)}" for q in questions), "utf-8")
@@ -274,7 +272,7 @@ def main() -> int:
         rows, scores = measure(peers, args.rounds)
     result = {
         "command": f"python benchmarks/peers.py --questions {args.questions.name} --limit {args.limit}",
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit(),
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}, one thread used, no GPU",
         "versions": versions(),
         "questions": len(questions),

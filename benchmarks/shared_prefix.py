@@ -34,6 +34,7 @@ LONGEST, MOST_TIMES = 1024, 8  # a prefix of LONGEST runs --times times, shorter
 TWO_UP_TO = 256  # tokens of a prefix up to which two questions a batch are tried
 
 import torch  # noqa: E402
+from provenance import commit  # noqa: E402
 
 from llmtuner.data.option import OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import SPLIT  # noqa: E402
@@ -188,13 +189,11 @@ def main() -> int:
         return 0
     import transformers
 
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, check=False, capture_output=True, text=True, cwd=ROOT)
     model = build()
     result: dict[str, Any] = {
         "command": f"python benchmarks/shared_prefix.py --prefix {' '.join(map(str, args.prefix))} "
         f"--times {args.times}",
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit(),
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}, one thread used, no GPU",
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "options": OPTIONS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -18,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from evidence.cells import WIDTH, Cell, Found, warmup
 from evidence.exams import Exam
 from llmtuner.data.load import read_questions
-from llmtuner.data.question import LETTERS, Question
+from llmtuner.data.predictions import read_predictions
+from llmtuner.data.question import Question
 from llmtuner.mcq.duma_options import DUMA_HEADS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,27 +86,25 @@ def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Se
     Args:
         more: flags behind those of the stage, for training and scoring, such as --bf16.
     """
-    given = list(more)
     work = folder / "whole" / exam.name
     train, test = work / "train.parquet", work / "test.parquet"
     out = work / f"{cell.path(Path()).stem}-{cell.stage}"
     shutil.rmtree(out, ignore_errors=True)  # of a run that was stopped
-    if cell.head in DUMA_HEADS:
-        more = ["--mcq_duma_width", str(WIDTH), *more]
-    if warmup(cell.loss):
-        more = ["--mcq_loss_warmup_ratio", str(warmup(cell.loss)), *more]
     flags = ["--mcq_head", cell.head, "--mcq_loss", cell.loss, "--seed", str(cell.seed), *STAGES[cell.stage].split()]
+    if cell.head in DUMA_HEADS:
+        flags += ["--mcq_duma_width", str(WIDTH)]
+    if warmup(cell.loss):
+        flags += ["--mcq_loss_warmup_ratio", str(warmup(cell.loss))]
     flags += [*more, "--model_name_or_path", model, "--do_train", "--dataset", str(train), "--output_dir", str(out)]
     start = time.perf_counter()
     log = _train_bash(flags, out.with_suffix(".train.log"), threads)
     seconds = time.perf_counter() - start
     adapter = (out / "adapter_config.json").is_file()
     flags = ["--model_name_or_path", model, "--adapter_name_or_path"] if adapter else ["--model_name_or_path"]
-    flags += [str(out), *given, "--do_predict", "--eval_dataset", str(test)]
+    flags += [str(out), *more, "--do_predict", "--eval_dataset", str(test)]
     flags += ["--output_dir", str(out / "predict"), "--mcq_tokens_per_batch", "8192"]
     _train_bash(flags, out.with_suffix(".predict.log"), threads)
-    lines = [json.loads(line) for line in (out / "predict" / "predictions.jsonl").read_text().splitlines()]
-    scores = [[line["scores"][letter] for letter in LETTERS if letter in line["scores"]] for line in lines]
+    scores = [list(found.scores) for found in read_predictions(out / "predict" / "predictions.jsonl")]
     parameters = next(line for line in log.splitlines() if f"head: {cell.head}, " in line).split(", ", 1)[1]
     for weights in out.glob("*.safetensors"):
         weights.unlink()
