@@ -18,6 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from llmtuner.data.predictions import read_predictions
 from llmtuner.metrics import map_at_k, paired_interval
 from llmtuner.report.summary import score_table
 
@@ -80,17 +81,11 @@ def _difference(one: str, other: str, folders: dict[str, Path]) -> str:
 
 def _per_question(folder: Path) -> dict[tuple[str, str], float]:
     """MAP@3 of each answered question, by data set and id."""
-    found = {}
-    path = folder / "predictions.jsonl"
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        line = json.loads(text)
-        if line.get("answer") is not None:
-            letters = list(line["scores"])
-            if line["answer"] not in letters:
-                raise ValueError(f"{path}:{number}: answer {line['answer']!r} is none of its letters")
-            scores, answer = [line["scores"][letter] for letter in letters], letters.index(line["answer"])
-            found[line.get("dataset", ""), line["id"]] = map_at_k([scores], [answer])
-    return found
+    return {
+        (found.dataset, found.id): map_at_k([found.scores], [found.answer])
+        for found in read_predictions(folder / "predictions.jsonl")
+        if found.answer is not None
+    }
 
 
 if __name__ == "__main__":

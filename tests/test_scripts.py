@@ -123,9 +123,9 @@ def test_a_difference_is_paired_by_question_and_has_its_interval(tmp_path, capsy
     assert "worse is none of good, bad" in capsys.readouterr().err
     assert compare([folders[0], folders[0]]) == 2
     assert "are both called good" in capsys.readouterr().err
-    (tmp_path / "bad" / "predictions.jsonl").write_text('{"id": "0", "scores": {"A": 1.0}, "answer": "Z"}\n')
+    (tmp_path / "bad" / "predictions.jsonl").write_text('{"id": "0", "scores": {"A": 1.0, "B": 2.0}, "answer": "Z"}\n')
     assert compare([*folders, "--difference", "good", "bad"]) == 2
-    assert "predictions.jsonl:1: answer 'Z' is none of its letters" in capsys.readouterr().err
-    (tmp_path / "bad" / "predictions.jsonl").write_text("")
+    assert "predictions.jsonl:1: answer 'Z' is not one of AB" in capsys.readouterr().err
+    (tmp_path / "bad" / "predictions.jsonl").write_text('{"id": "0", "scores": {"A": 1.0, "B": 2.0}, "answer": "A"}\n')
     assert compare([*folders, "--difference", "good", "bad"]) == 2
     assert "different ids" in capsys.readouterr().err

@@ -41,9 +41,9 @@ def kaggle(folder: Path) -> Exam:
 
 
 def scienceqa(folder: Path) -> Exam:
-    """ScienceQA with hint and lecture as context: the first 4,000 to train, its whole validation file to test."""
+    """ScienceQA with hint and lecture as context: the first 2,000 to train, its whole validation file to test."""
     rows = _read(folder / "scienceqa" / "train.parquet")
-    return _exam("scienceqa", rows[:4000], _read(folder / "scienceqa" / "validation.parquet"), source=rows)
+    return _exam("scienceqa", rows[:2000], _read(folder / "scienceqa" / "validation.parquet"), source=rows)
 
 
 EXAMS: dict[str, Callable[[Path], Exam]] = {"kaggle": kaggle, "scienceqa": scienceqa}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from llmtuner.mcq.settings import AUTO_POOLING, McqSettings
 from llmtuner.metrics import map_at_k
 
 BATCH, EPOCHS = 32, 3  # questions; the same for all heads
+POOL = 16 * BATCH  # questions that are cut into batches by length
 WEIGHT_DECAY, WARMUP = 0.01, 0.1  # share of the steps
 PASSAGE = "context_question"
 RATES = (3e-4, 1e-3, 3e-3)  # one of them is chosen for each head and loss, with the first seed
@@ -34,23 +35,21 @@ class FrozenExam:
     train: Cached
     test: Cached
     config: dict[str, Any]
-    _features: dict[int, Any] = field(default_factory=dict)
+    _kept: dict[tuple[int, bool], Any] = field(default_factory=dict)
 
-    def batches(self, cached: Cached, rows: Sequence[int], *, reads_tokens: bool) -> Iterator[tuple[Any, ...]]:
-        """Batches of rows in their order, without token states where they are not read."""
-        pooling = AUTO_POOLING["encoder"]
-        for begin in range(0, len(rows), BATCH):
-            part = list(rows[begin : begin + BATCH])
-            if reads_tokens:
-                yield part, *cached.batch(part, pooling, PASSAGE)
-            else:
-                features, there = self._pooled(cached, pooling)
-                yield part, features[part], there[part], None, None
+    def inputs(self, cached: Cached, rows: Sequence[int], *, reads_tokens: bool) -> tuple[Any, ...]:
+        """What a head reads of these questions: features, which options there are, and the states of both spans."""
+        features, there = self._once(cached, False)
+        if not reads_tokens:
+            return features[rows], there[rows], None, None
+        spans = self._once(cached, True)
+        return features[rows], there[rows], *(cached.gather([spans[row][place] for row in rows]) for place in (0, 1))
 
-    def _pooled(self, cached: Cached, pooling: str) -> tuple[torch.Tensor, torch.Tensor]:
-        if id(cached) not in self._features:
-            self._features[id(cached)] = cached.pooled(pooling)
-        return self._features[id(cached)]
+    def _once(self, cached: Cached, spans: bool) -> Any:
+        key = (id(cached), spans)
+        if key not in self._kept:
+            self._kept[key] = cached.spans(PASSAGE) if spans else cached.pooled(AUTO_POOLING["encoder"])
+        return self._kept[key]
 
     def run(self, cell: Cell, rate: float | None = None) -> Found:
         """Train on all training questions and score the test questions.
@@ -87,11 +86,10 @@ class FrozenExam:
         )
         optimizer.zero_grad()
         for _ in range(EPOCHS):
-            order = draw.permutation(np.array(rows))
-            for part, *inputs in self.batches(self.train, order.tolist(), reads_tokens=reads):
-                scores_QN = head(*inputs)
+            for part in _drawn(rows, self.train.lengths, draw):
+                inputs = self.inputs(self.train, part, reads_tokens=reads)
                 progress = schedule.last_epoch / steps
-                objective(scores_QN, answers[part], inputs[1], progress).mean().backward()
+                objective(head(*inputs), answers[part], inputs[1], progress).mean().backward()
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
@@ -103,7 +101,19 @@ class FrozenExam:
 
     @torch.inference_mode()
     def _score(self, head: OptionHead, cached: Cached, rows: Sequence[int]) -> list[list[float]]:
-        scores: list[list[float]] = []
-        for _, *inputs in self.batches(cached, rows, reads_tokens=type(head).reads_tokens):
-            scores += [row[there].tolist() for row, there in zip(head(*inputs), inputs[1], strict=True)]
-        return scores
+        ordered = sorted(rows, key=lambda row: cached.lengths[row])
+        scores: dict[int, list[float]] = {}
+        for begin in range(0, len(ordered), BATCH):
+            part = ordered[begin : begin + BATCH]
+            inputs = self.inputs(cached, part, reads_tokens=type(head).reads_tokens)
+            for row, found, there in zip(part, head(*inputs), inputs[1], strict=True):
+                scores[row] = found[there].tolist()
+        return [scores[row] for row in rows]
+
+
+def _drawn(rows: Sequence[int], lengths: Sequence[int], draw: np.random.Generator) -> list[list[int]]:
+    """An epoch's batches: drawn pools of questions, each cut by length, so that little of a batch is padding."""
+    order = draw.permutation(np.array(rows)).tolist()
+    pools = [sorted(order[begin : begin + POOL], key=lambda row: lengths[row]) for begin in range(0, len(order), POOL)]
+    batches = [pool[begin : begin + BATCH] for pool in pools for begin in range(0, len(pool), BATCH)]
+    return [batches[place] for place in draw.permutation(len(batches))]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -28,71 +30,75 @@ TOKENS = 8192  # a forward pass
 
 @dataclass
 class Cached:
-    """All token states of a list of questions, in half precision, mapped from a file a chunk.
+    """All token states of a list of questions, in half precision.
 
     Args:
         tokens: of each question.
-        states: for each question and option, its sequence's states, [T, D].
+        states_TD: of all sequences, one behind the other.
+        begins: where each option's sequence begins in them, of each question.
     """
 
     tokens: Sequence[OptionTokens]
-    states: list[list[np.ndarray]]
+    states_TD: torch.Tensor
+    begins: Sequence[Sequence[int]]
 
-    def batch(self, rows: Sequence[int], pooling: str, passage: str) -> tuple[torch.Tensor, ...]:
-        """What a head reads: features [Q, N, D], there [Q, N], and the states of passage and answer."""
-        most = max(len(self.states[row]) for row in rows)
-        part = Cached([self.tokens[row] for row in rows], [self.states[row] for row in rows])
-        spans: tuple[list[list[np.ndarray]], list[list[np.ndarray]]] = ([], [])
-        for tokens, of_question in zip(part.tokens, part.states, strict=True):
-            read = [PASSAGES[passage](tokens, option) for option in range(len(of_question))]
-            for place in range(2):
-                spans[place].append([states[span[place]] for states, span in zip(of_question, read, strict=True)])
-        return *part.pooled(pooling), _pad(spans[0], most), _pad(spans[1], most)
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Of each question's longest sequence, in tokens."""
+        return [max(map(len, tokens.sequences)) for tokens in self.tokens]
+
+    def spans(self, passage: str) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
+        """Of each question, the places in `states_TD` that are passage and answer of each option."""
+        found = []
+        for tokens, begins in zip(self.tokens, self.begins, strict=True):
+            read = [PASSAGES[passage](tokens, option) for option in range(len(begins))]
+            found.append(
+                tuple([begin + np.array(r[place]) for begin, r in zip(begins, read, strict=True)] for place in (0, 1))
+            )
+        return found
+
+    def gather(self, places: Sequence[Sequence[np.ndarray]]) -> TokenStates:
+        """The states at each question's and option's places, padded to a batch."""
+        most, longest = max(map(len, places)), max(1, *(len(one) for options in places for one in options))
+        place_QNS = np.zeros((len(places), most, longest), np.int64)
+        there_QNS = np.zeros(place_QNS.shape, bool)
+        for question, options in enumerate(places):
+            for option, one in enumerate(options):
+                place_QNS[question, option, : len(one)] = one
+                there_QNS[question, option, : len(one)] = True
+        return TokenStates(self.states_TD[torch.from_numpy(place_QNS)], torch.from_numpy(there_QNS))
 
     def pooled(self, pooling: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Features [Q, N, D] of all questions, and which options there are [Q, N]."""
-        width, most = self.states[0][0].shape[1], max(map(len, self.states))
-        features = torch.zeros(len(self.states), most, width)
-        there = torch.zeros(len(self.states), most, dtype=torch.bool)
-        for question, of_question in enumerate(self.states):
-            for option, states_TD in enumerate(of_question):
-                span = slice(*POOLINGS[pooling](self.tokens[question], option))
-                features[question, option] = torch.from_numpy(states_TD[span].astype(np.float32).mean(0))
-                there[question, option] = True
-        return features, there
-
-
-def _pad(spans: list[list[np.ndarray]], most: int) -> TokenStates:
-    longest = max(1, *(len(span) for of_question in spans for span in of_question))
-    states = torch.zeros(len(spans), most, longest, spans[0][0].shape[1])
-    there = torch.zeros(len(spans), most, longest, dtype=torch.bool)
-    for question, of_question in enumerate(spans):
-        for option, span in enumerate(of_question):
-            states[question, option, : len(span)] = torch.from_numpy(span)
-            there[question, option, : len(span)] = True
-    return TokenStates(states, there)
+        features_QND = torch.zeros(len(self.tokens), max(map(len, self.begins)), self.states_TD.shape[1])
+        there_QN = torch.zeros(features_QND.shape[:2], dtype=torch.bool)
+        for question, (tokens, begins) in enumerate(zip(self.tokens, self.begins, strict=True)):
+            for option, begin in enumerate(begins):
+                first, end = POOLINGS[pooling](tokens, option)
+                features_QND[question, option] = self.states_TD[begin + first : begin + end].float().mean(0)
+                there_QN[question, option] = True
+        return features_QND, there_QN
 
 
 def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], folder: Path, cutoff_len: int) -> Cached:
-    """Compute what is not there yet, and map it."""
+    """Compute what is not there yet, and read it."""
     folder.mkdir(parents=True, exist_ok=True)
     encoded = PairEncoder(tokenizer, None, cutoff_len).encode(list(questions))
-    states: list[list[np.ndarray]] = []
+    chunks: list[torch.Tensor] = []
     for begin in range(0, len(encoded), CHUNK):
         chunk = encoded[begin : begin + CHUNK]
         path = folder / f"{begin:06d}.npy"
-        lengths = [len(sequence) for tokens in chunk for sequence in tokens.sequences]
         if not path.is_file():
             partial = path.with_suffix(".part.npy")
             np.save(partial, _compute(model, chunk))
             partial.rename(path)
             print(f"{folder.name}: {begin + len(chunk)} of {len(encoded)}", flush=True)
-        mapped = np.load(path, mmap_mode="r")
-        assert len(mapped) == sum(lengths), f"{path}: of other questions; delete the folder"
-        pieces = iter(np.split(mapped, np.cumsum(lengths)[:-1]))
-        states += [[next(pieces) for _ in tokens.sequences] for tokens in chunk]
+        chunks.append(torch.from_numpy(np.load(path)))
+        length = sum(len(sequence) for tokens in chunk for sequence in tokens.sequences)
+        assert len(chunks[-1]) == length, f"{path}: of other questions; delete the folder"
     (folder / "about.json").write_text(json.dumps({"questions": len(encoded), "cutoff_len": cutoff_len}))
-    return Cached(encoded, states)
+    ends = iter(accumulate((len(sequence) for tokens in encoded for sequence in tokens.sequences), initial=0))
+    return Cached(encoded, torch.cat(chunks), [[next(ends) for _ in tokens.sequences] for tokens in encoded])
 
 
 @torch.inference_mode()

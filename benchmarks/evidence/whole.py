@@ -97,13 +97,13 @@ def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Se
         flags += ["--mcq_loss_warmup_ratio", str(warmup(cell.loss))]
     flags += [*more, "--model_name_or_path", model, "--do_train", "--dataset", str(train), "--output_dir", str(out)]
     start = time.perf_counter()
-    log = _train_bash(flags, out.with_suffix(".train.log"), threads)
+    log = train_bash(flags, out.with_suffix(".train.log"), threads)
     seconds = time.perf_counter() - start
     adapter = (out / "adapter_config.json").is_file()
     flags = ["--model_name_or_path", model, "--adapter_name_or_path"] if adapter else ["--model_name_or_path"]
     flags += [str(out), *more, "--do_predict", "--eval_dataset", str(test)]
     flags += ["--output_dir", str(out / "predict"), "--mcq_tokens_per_batch", "8192"]
-    _train_bash(flags, out.with_suffix(".predict.log"), threads)
+    train_bash(flags, out.with_suffix(".predict.log"), threads)
     scores = [list(found.scores) for found in read_predictions(out / "predict" / "predictions.jsonl")]
     parameters = next(line for line in log.splitlines() if f"head: {cell.head}, " in line).split(", ", 1)[1]
     for weights in out.glob("*.safetensors"):
@@ -111,7 +111,12 @@ def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Se
     return Found(scores, seconds, int(parameters.split()[0].replace(",", "")))
 
 
-def _train_bash(flags: Sequence[str], log: Path, threads: int) -> str:
+def train_bash(flags: Sequence[str], log: Path, threads: int) -> str:
+    """Run `--stage mcq` in a process of its own; return what it said.
+
+    Raises:
+        SystemExit: it failed.
+    """
     command = [sys.executable, str(ROOT / "src" / "train_bash.py"), "--stage", "mcq", *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
     log.parent.mkdir(parents=True, exist_ok=True)

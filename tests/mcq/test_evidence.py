@@ -10,7 +10,7 @@ import torch
 from evidence import report, whole
 from evidence.cells import BASELINE, Cell, Found, claim, load_all, save, warmup
 from evidence.exams import EXAMS, Exam
-from evidence.frozen import FrozenExam
+from evidence.frozen import BATCH, FrozenExam, _drawn
 from evidence.states import cache_states
 from models import build
 from safetensors.torch import load_file
@@ -71,13 +71,22 @@ def test_cached_states_score_as_the_model_itself(head, frozen):
     tokens = PairEncoder(Words(), None, 64).encode(list(frozen.exam.test))
     batch = Collator.of(settings, 0)([Example(one, 0, row) for row, one in enumerate(tokens)])
     expected = model(**{name: value for name, value in batch.items() if name not in ("labels", "rows")})
-    inputs = frozen.test.batch(range(len(tokens)), settings.pooling, "context_question")
-    if head == "linear":
-        inputs = frozen.test.pooled(settings.pooling)
+    inputs = frozen.inputs(frozen.test, range(len(tokens)), reads_tokens=head != "linear")
     with torch.no_grad():
         found = model.mcq_head(*inputs)
     assert torch.equal(inputs[1], expected.there)
     torch.testing.assert_close(found[expected.there], expected.scores[expected.there], atol=5e-3, rtol=1e-2)
+
+
+def test_an_epoch_has_every_question_once_in_batches_of_like_length():
+    lengths = np.random.default_rng(1).integers(5, 200, 1100)
+    drawn = [_drawn(range(100, 1100), lengths.tolist(), np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    for batches in drawn:
+        assert sorted(row for batch in batches for row in batch) == list(range(100, 1100))
+        assert len(batches) == -(-1000 // BATCH)
+        padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+        assert padded < 1.15 * lengths[100:].sum()
 
 
 @pytest.mark.parametrize(

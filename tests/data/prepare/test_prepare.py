@@ -19,6 +19,7 @@ from llmtuner.data.duplicates import stable_id
 from llmtuner.data.load import read_questions
 from llmtuner.data.prepare import Settings, prepare
 from llmtuner.data.prepare import find as finding
+from llmtuner.data.prepare.build import RawRow, build
 from llmtuner.data.question import Question
 from llmtuner.errors import DataError, RunError, UserError
 
@@ -139,6 +140,15 @@ def test_what_was_written_is_read_again_without_a_warning(raw, tmp_path):
         assert both[0].questions
         assert [q.options for q in both[0].questions] == [q.options for q in both[1].questions]
         assert not both[0].warnings + both[1].warnings
+
+
+@pytest.mark.parametrize(("short", "said"), [(1, True), (2, False)])
+def test_few_questions_with_four_options_are_not_lost_sight_of(short, said):
+    """Under one row in 100, a blank last option is read as a blank one."""
+    options = tuple(row(0)[letter] for letter in "ABCDE")
+    rows = [RawRow(Question(str(n), row(n)["prompt"], options[: 4 if n < short else 5], 0), "6k5") for n in range(110)]
+    notices = build(rows, [], Settings(valid_size=0)).notices
+    assert any("llmscience_raw_all: 1 of 110 questions have fewer options" in notice for notice in notices) == said
 
 
 def test_the_test_questions_keep_kaggles_ids(raw, tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from llmtuner.data.audit.quality import quality
 from llmtuner.data.duplicates import answer_key, conflicts, exact_key, near_groups
+from llmtuner.data.forms.rules import MIXED_PERCENT
 from llmtuner.data.prepare.sources import OFFICIAL, SOURCES, TEST
 from llmtuner.data.question import Question
 from llmtuner.errors import UserError
@@ -22,6 +23,7 @@ SETS = (
     "llmscience_valid",
     "llmscience_test",
 )
+FIVE = 5  # options of the exam; a file has more columns where a question has more
 MOST_VALID = 0.2  # of llmscience that may be held out
 
 
@@ -227,6 +229,14 @@ def _notices(built: Built, rows: Sequence[RawRow], test: Sequence[RawRow]) -> li
     contradictions = sum(removed.contradicts for removed in built.removed)
     if contradictions:
         notices.append(f"{contradictions:,} of the rows below say that another option is right: see removed.jsonl")
+    for name, kept in built.sets.items():
+        counts = [len(row.question.options) for row in kept]
+        short = sum(count < max(FIVE, *counts) for count in counts)
+        if 0 < 100 * short < MIXED_PERCENT * len(counts):
+            notices.append(
+                f"{name}: {short:,} of {len(counts):,} questions have fewer options than the file has columns; so few "
+                "are read again as questions with blank last options"
+            )
     for reason, count in sorted(Counter(removed.reason for removed in built.removed).items()):
         notices.append(f"{count:,} rows are in no training set: {reason}")
     return notices

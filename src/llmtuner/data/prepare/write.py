@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.data.duplicates import answer_text, stable_id
-from llmtuner.data.prepare.build import SETS, Built, RawRow, Removed
+from llmtuner.data.prepare.build import FIVE, SETS, Built, RawRow, Removed
 from llmtuner.data.problems import file_name
 from llmtuner.data.question import LETTERS
 from llmtuner.errors import RunError, UserError
 
 FORMATS = ("jsonl", "parquet")
 MANIFEST, REMOVED = "manifest.json", "removed.jsonl"
-_FIVE = 5  # options of the exam; a file has more columns where a question has more
 
 Record = dict[str, Any]
 
@@ -128,7 +127,7 @@ def _records(rows: Sequence[RawRow], *, keep_ids: bool) -> Iterator[Record]:
     Args:
         keep_ids: `id` is the file's own, as Kaggle wants it in a submission.
     """
-    letters = LETTERS[: max([_FIVE, *(len(row.question.options) for row in rows)])]
+    letters = LETTERS[: max([FIVE, *(len(row.question.options) for row in rows)])]
     seen: Counter[str] = Counter()
     for row in rows:
         question, name = row.question, stable_id(row.question)

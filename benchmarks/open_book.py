@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Does a passage help? The project's exam with its passages and without, trained and scored alike.
+
+    python benchmarks/open_book.py --models SEED1_MODEL SEED2_MODEL SEED3_MODEL [--work DIR]
+    python benchmarks/open_book.py --models MINILM --seeds 1 2 3
+
+Each model (or the one model, with each seed) is trained on the exam's training split twice, with the passage as context
+and without, through the project's own command line, and scores all three splits. Reported are MAP@3 of both books, and
+the difference with its 95 % interval: each question's difference is the mean over the seeds, and questions on one
+passage are drawn together. The training split has been seen by both; it is reported because it says how much was learnt
+by heart. What is in --work is not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from evidence.cells import claim  # noqa: E402
+from evidence.report import per_question  # noqa: E402
+from evidence.whole import train_bash  # noqa: E402
+from provenance import commit  # noqa: E402
+
+from llmtuner.data.predictions import Prediction, read_predictions  # noqa: E402
+from llmtuner.metrics import floors, paired_interval  # noqa: E402
+
+EXAM = ROOT / "data" / "exam"
+SPLITS, BOOKS = ("train", "validation", "test"), ("closed", "open")
+FLAGS = """--finetuning_type full --num_train_epochs 3 --learning_rate 6e-5 --head_learning_rate 1e-3 --warmup_steps 20
+    --weight_decay 0.01 --cutoff_len 256 --mcq_tokens_per_batch 2048 --logging_steps 20 --save_strategy no
+    --disable_tqdm true"""
+
+Found = dict[str, list[list[Prediction]]]  # by book: a list a seed
+
+
+def records(split: str) -> list[dict[str, Any]]:
+    """The lines of a split."""
+    text = (EXAM / f"{split}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def write_books(work: Path) -> None:
+    """Every split as it is and without its passages."""
+    for split in SPLITS:
+        for book in BOOKS:
+            path = work / book / f"{split}.jsonl"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = [row if book == "open" else {**row, "context": ""} for row in records(split)]
+            path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def train_and_score(model: str, seed: int, book: str, work: Path, threads: int) -> None:
+    """One training and its scores on every split, but for what is there already."""
+    folder, out = work / book, work / book / f"seed-{seed}"
+    missing = [split for split in SPLITS if not (out / split / "predict_results.json").is_file()]
+    if not missing:
+        return
+    flags = [*FLAGS.split(), "--seed", str(seed), "--model_name_or_path", model, "--do_train"]
+    flags += ["--dataset", str(folder / "train.jsonl"), "--output_dir", str(out), "--overwrite_output_dir"]
+    train_bash(flags, work / f"{book}-{seed}.train.log", threads)
+    for split in missing:
+        flags = ["--model_name_or_path", str(out), "--do_predict", "--eval_dataset", str(folder / f"{split}.jsonl")]
+        flags += ["--output_dir", str(out / split), "--mcq_tokens_per_batch", "8192"]
+        train_bash(flags, work / f"{book}-{seed}-{split}.predict.log", threads)
+    for weights in out.glob("*.safetensors"):
+        weights.unlink()
+    print(f"{book} book, seed {seed}", flush=True)
+
+
+def summarise(split: str, found: Found) -> dict[str, Any]:
+    """MAP@3 of both books, what one is better by, and what needs no reading."""
+    rows = records(split)
+    answers = ["ABCDE".index(row["answer"]) for row in rows]
+    values = {book: [_scores(seed, rows, answers) for seed in seeds] for book, seeds in found.items()}
+    summary: dict[str, Any] = {"questions": len(rows)}
+    for book, seeds in values.items():
+        summary[book] = [float(seed.mean()) for seed in seeds]
+    differences = np.mean(values["open"], axis=0) - np.mean(values["closed"], axis=0)
+    summary["difference"] = float(differences.mean())
+    summary["interval"] = paired_interval(differences, [row["passage_id"] for row in rows])
+    lengths = [[len(row[letter]) for letter in "ABCDE"] for row in rows]
+    return summary | {name: value for name, value in floors(lengths, answers).items() if "map@3" in name}
+
+
+def _scores(seed: list[Prediction], rows: list[dict[str, Any]], answers: Sequence[int]) -> np.ndarray:
+    by_id = {one.id: one.scores for one in seed}
+    return per_question([by_id[row["id"]] for row in rows], answers)
+
+
+def main() -> None:
+    """Train what is missing, then report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", required=True, help="one folder a seed, or one for all seeds")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--work", type=Path, default=ROOT / "out" / "open_book")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "open_book.json")
+    parser.add_argument("--threads", type=int, default=1, help="of a training")
+    args = parser.parse_args()
+    models = args.models * len(args.seeds) if len(args.models) == 1 else args.models
+    if len(models) != len(args.seeds):
+        parser.error(f"{len(models)} models for {len(args.seeds)} seeds")
+    claim(args.work, {"models": models, "seeds": args.seeds, "flags": FLAGS.split()})
+    write_books(args.work)
+    for seed, model in zip(args.seeds, models, strict=True):
+        for book in BOOKS:
+            train_and_score(model, seed, book, args.work, args.threads)
+    summary = {}
+    for split in SPLITS:
+        places = {book: [args.work / book / f"seed-{seed}" / split for seed in args.seeds] for book in BOOKS}
+        found = {
+            book: [read_predictions(place / "predictions.jsonl") for place in of_book]
+            for book, of_book in places.items()
+        }
+        summary[split] = summarise(split, found)
+        low, high = summary[split]["interval"]
+        line = ", ".join(f"{book} {np.mean(summary[split][book]):.3f}" for book in BOOKS)
+        print(f"{split}: {line}, difference {summary[split]['difference']:+.3f} [{low:+.3f}, {high:+.3f}]")
+    stored = {
+        "command": "python benchmarks/open_book.py --models SEED1_MODEL SEED2_MODEL SEED3_MODEL",
+        "commit": commit(),
+        "machine": {"processor": platform.machine(), "torch": torch.__version__, "threads": args.threads},
+        "seeds": args.seeds,
+        "flags": FLAGS.split(),
+        "splits": summary,
+    }
+    args.out.write_text(json.dumps(stored, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
