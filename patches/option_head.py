@@ -8,7 +8,8 @@ Can go when upstream has a stage with a classifier (asked for in its issues 1463
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llmtuner.mcq.settings import McqSettings
@@ -34,7 +35,8 @@ def _with_head(original: Callable[..., Any]) -> Callable[..., Any]:
         if settings is None:
             return original(config, model, model_args, finetuning_args, is_trainable)
         prepare(model, model_args, finetuning_args, settings)
-        model = original(config, model, model_args, finetuning_args, is_trainable)
+        with completed_adapters(model, model_args, settings):
+            model = original(config, model, model_args, finetuning_args, is_trainable)
         finish(model, is_trainable)
         return model
 
@@ -65,16 +67,36 @@ def prepare(model: Any, model_args: Any, finetuning_args: Any, settings: McqSett
         require_safetensors(adapter)
     if settings.head == "letter":
         return
-    if read_settings(model_args.model_name_or_path) is not None:
-        load_head(model, model_args.model_name_or_path)
+    below = read_settings(model_args.model_name_or_path)
+    if below is not None:
+        load_head(model, model_args.model_name_or_path, grown=below.head != settings.head)
     for adapter in model_args.adapter_name_or_path or []:
-        if read_settings(adapter) is not None:
-            check_head(adapter, getattr(model, HEAD))
+        below = read_settings(adapter)
+        if below is not None:
+            check_head(adapter, getattr(model, HEAD), grown=below.head != settings.head)
     if finetuning_args.finetuning_type in ADAPTERS:
         given = finetuning_args.additional_target
         if given is None and model_args.resize_vocab:
             given = [_name_of(model, model.get_input_embeddings())]  # what upstream adds where nothing is given
         finetuning_args.additional_target = [*(given or []), HEAD]
+
+
+@contextmanager
+def completed_adapters(model: Any, model_args: Any, settings: McqSettings) -> Iterator[None]:
+    """Adapters below a head that has grown, as peft can load them."""
+    from llmtuner.mcq.checkpoint import completed
+    from llmtuner.mcq.model import HEAD
+
+    given = model_args.adapter_name_or_path
+    if not given or settings.head == "letter":
+        yield
+        return
+    with completed(given, getattr(model, HEAD)) as folders:
+        model_args.adapter_name_or_path = folders
+        try:
+            yield
+        finally:
+            model_args.adapter_name_or_path = given
 
 
 def finish(model: Any, is_trainable: bool) -> None:

@@ -9,8 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from step2 import QUICK, config, predict_command, probabilities, results, train_command
-from support import wordpiece
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig
 
 from llmtuner.cli.main import main
 from llmtuner.data.load import read_questions
@@ -67,19 +66,6 @@ def test_an_sft_adapter_has_no_head_to_predict_with(tiny_llama, sft_adapter, tmp
 
 
 # ---- encoders
-
-
-@pytest.fixture(scope="module")
-def tiny_bert(tmp_path_factory) -> Path:
-    """A random BERT whose WordPiece vocabulary is the demo's words."""
-    folder = tmp_path_factory.mktemp("models") / "tiny bert"
-    tokenizer = wordpiece(vocab_size=800)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    shape = AutoConfig.for_model("bert", vocab_size=len(tokenizer), max_position_embeddings=96, **sizes)
-    AutoModel.from_config(shape).save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full", "freeze"])

@@ -70,6 +70,39 @@ def test_a_whole_model_keeps_its_head(head, tuning, tiny_llama, tmp_path):
     assert results(found)["predict_ece"] >= 0
 
 
+@pytest.mark.parametrize("way", ["adapter", "new adapter", "whole model", "encoder"])
+def test_step3_starts_where_step2_ended(way, tiny_llama, tiny_bert, tmp_path):
+    """A fresh head on STEP2's model would throw its classifier away; a grown one scores as it did, and then learns."""
+    step2, still, step3 = tmp_path / "step2", tmp_path / "still", tmp_path / "step3"
+    full = ("--finetuning_type", "full") if way == "whole model" else ()
+    given = tiny_bert if way == "encoder" else tiny_llama
+    assert main(train_command(given, step2, *FAST, *full)) == 0
+    base, adapter = (step2, None) if full else (given, step2)
+    grown = (*FAST, *full, "--mcq_head", "cduma", "--mcq_duma_width", "32")
+    grown += () if full else ("--adapter_name_or_path", str(step2))
+    grown += ("--create_new_adapter",) if way == "new adapter" else ()
+    no_step = ("--learning_rate", "1e-20", "--head_learning_rate", "1e-20", "--max_steps", "1")
+    assert main(train_command(base, still, *grown, *no_step)) == 0
+    assert main(train_command(base, step3, *grown)) == 0
+    kept = config(step3)
+    assert (kept["head"], kept["duma"]["width"], kept["pooling"]) == ("cduma", 32, config(step2)["pooling"])
+
+    def predicted(model: Path) -> torch.Tensor:
+        found = tmp_path / f"{model.name}_predict"
+        places = (model, None) if full else (given, model)
+        assert main(predict_command(places[0], found, adapter=places[1])) == 0
+        return probabilities(found)
+
+    before = predicted(step2)
+    torch.testing.assert_close(predicted(still), before, atol=1e-6, rtol=0)
+    after = predicted(step3)
+    assert (after - before).abs().max() > 1e-3
+    questions = read_questions(DEMO, purpose="predict").questions[:3]
+    loaded = torch.tensor([prediction.probabilities for prediction in load_scorer(step3).score(questions)])
+    torch.testing.assert_close(loaded, after[:3], atol=1e-5, rtol=0)
+    assert main(predict_command(base, tmp_path / "other", "--mcq_head", "cduma", adapter=adapter)) == 2
+
+
 @pytest.mark.parametrize("loss", LOSS_NAMES)
 def test_every_loss_trains(loss, tiny_llama, tmp_path):
     assert main(train_command(tiny_llama, tmp_path / "out", *FAST, "--mcq_loss", loss)) == 0

@@ -223,6 +223,23 @@ def stacked(tmp_path):
     return model, str(tmp_path / "sft"), str(tmp_path / "mcq")
 
 
+def test_a_linear_head_goes_on_as_co_attention_in_training_alone(stacked):
+    model, _, mcq = stacked
+    (Path(model) / "config.json").write_text('{"model_type": "llama", "hidden_size": 64}')
+    write_settings(McqSettings(pooling="mean"), mcq)
+    duma = {"mcq_head": "duma", "mcq_duma_width": "16"}
+    plan = plan_run(model, [mcq], duma, training=True)
+    assert (plan.settings.head, plan.settings.pooling, plan.settings.duma["width"]) == ("duma", "mean", 16)
+    assert any("goes on as a duma head" in notice for notice in plan.notices)
+    with pytest.raises(UserError, match="duma contradicts"):
+        plan_run(model, [mcq], duma, training=False)
+    with pytest.raises(UserError, match="option_mean contradicts"):
+        plan_run(model, [mcq], {"mcq_head": "option_mean"}, training=True)
+    write_settings(McqSettings(layout="joint", num_options=5), mcq)
+    with pytest.raises(UserError, match="duma contradicts"):
+        plan_run(model, [mcq], duma, training=True)
+
+
 def test_an_adapter_below_is_found_once_however_it_is_spelt(stacked, monkeypatch):
     """Given by another path, it was merged twice, and every score was another."""
     model, sft, mcq = stacked

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 
 from llmtuner.errors import UserError
 from llmtuner.mcq.model import HEAD
@@ -33,8 +38,11 @@ def head_tensors(folder: str | Path) -> dict[str, torch.Tensor]:
     return found
 
 
-def check_head(folder: str | Path, head: torch.nn.Module) -> dict[str, torch.Tensor]:
+def check_head(folder: str | Path, head: torch.nn.Module, *, grown: bool = False) -> dict[str, torch.Tensor]:
     """A folder's head, which must be whole and have the shapes of `head`.
+
+    Args:
+        grown: `head` has more than the folder's, whose weights it takes over (`llmtuner.mcq.plan`).
 
     Raises:
         UserError: it is missing, or another one; a fresh head in its place would give chance scores in silence.
@@ -44,6 +52,8 @@ def check_head(folder: str | Path, head: torch.nn.Module) -> dict[str, torch.Ten
         raise UserError(f"{folder}: its weights have no head, although mcq_config.json says so; copy the folder again")
     for name, tensor in wanted.items():
         if name not in stored:
+            if grown and not name.startswith("mcq_score."):
+                continue
             raise UserError(f"{folder}: the head has no {name}: it was made by another head than mcq_config.json says")
         if stored[name].shape != tensor.shape:
             raise UserError(
@@ -65,14 +75,42 @@ def require_safetensors(adapter: str | Path) -> None:
         )
 
 
-def load_head(model: Any, folder: str | Path) -> None:
+def load_head(model: Any, folder: str | Path, *, grown: bool = False) -> None:
     """Give a model's attached head the weights of a folder.
+
+    Args:
+        grown: as of `check_head`; what the folder has no weights for stays as it is.
 
     Raises:
         UserError: as `check_head`.
     """
     head = getattr(model, HEAD)
-    head.load_state_dict(check_head(folder, head))
+    head.load_state_dict(check_head(folder, head, grown=grown), strict=not grown)
+
+
+@contextmanager
+def completed(adapters: Sequence[str], head: torch.nn.Module) -> Iterator[list[str]]:
+    """The adapters as peft can load them: it wants every weight of a head, and a grown one has more than STEP2's.
+
+    Yields:
+        Their folders; one whose head has grown since is a copy, for the time being, with the fresh weights beside.
+    """
+    with ExitStack() as stack:
+        folders = []
+        for adapter in adapters:
+            stored = head_tensors(adapter) if Path(adapter).is_dir() else {}
+            fresh = {name: tensor for name, tensor in head.state_dict().items() if stored and name not in stored}
+            if not fresh:
+                folders.append(adapter)
+                continue
+            copy = Path(stack.enter_context(TemporaryDirectory()))
+            shutil.copy(Path(adapter) / "adapter_config.json", copy)
+            weights = load_file(Path(adapter) / "adapter_model.safetensors")
+            prefix = next(name for name in weights if f"{HEAD}." in name).split(f"{HEAD}.", 1)[0]
+            weights |= {f"{prefix}{HEAD}.{name}": tensor.detach().cpu() for name, tensor in fresh.items()}
+            save_file(weights, copy / "adapter_model.safetensors", metadata={"format": "pt"})
+            folders.append(str(copy))
+        yield folders
 
 
 def describe_base(config: Any) -> dict[str, Any]:

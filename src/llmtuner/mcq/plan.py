@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import UserError
+from llmtuner.mcq.duma_options import DUMA_HEADS, resolve_duma
 from llmtuner.mcq.loss_terms import loss_text, parse_loss
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, model_kind, read_settings, resolve, settle
 
@@ -68,10 +69,15 @@ def plan_run(
     else:
         if stored.kind != kind:
             raise UserError(f"{source}: made for a model of kind {stored.kind}, and {model} is a model of kind {kind}")
-        settings = settle(stored, given, source)
+        grown = _grown(stored, given, config) if training else stored
+        settings = settle(grown, given, source)
         if given.get("mcq_loss"):
             settings = _with_loss(settings, loss_text(parse_loss(given["mcq_loss"])), source, training=training)
         complete, notices = _with_those_below(settings, adapters, source)
+        if grown is not stored:
+            notices += (
+                f"the {stored.head} head of {source} goes on as a {settings.head} head, with its scores at first",
+            )
     if not training or not complete:
         return Plan(settings, source or None, complete, False, notices)
     # A fresh linear head makes a new adapter; letters and stored heads go on with the last one.
@@ -83,6 +89,14 @@ def plan_run(
         notices += (f"{', '.join(complete)} merged into the base model; {trained} trained on top",)
     settings = settings.with_(merged_adapters=tuple(map(_stored_path, merged)))
     return Plan(settings, source or None, complete, merge_all, notices)
+
+
+def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, Any]) -> McqSettings:
+    """STEP3 on STEP2's model: a co-attention head that starts from the trained linear one, which is a part of it."""
+    head = given.get("mcq_head")
+    if stored.head != "linear" or stored.layout == "joint" or head not in DUMA_HEADS:
+        return stored
+    return stored.with_(head=head, duma=resolve_duma(given, config))
 
 
 def _with_loss(settings: McqSettings, loss: str, source: str, *, training: bool) -> McqSettings:

@@ -17,7 +17,7 @@ from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS, Question
 from llmtuner.errors import DataError, UserError
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap
 from llmtuner.mcq.check import CHECKED, packing_defect
-from llmtuner.mcq.checkpoint import check_base, check_head, load_head, require_safetensors
+from llmtuner.mcq.checkpoint import check_base, check_head, completed, load_head, require_safetensors
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.model import HEAD, attach_head, position_limit, unwrap
 from llmtuner.mcq.predict import Scoring, as_predictions, score_questions
@@ -133,11 +133,20 @@ def _with_weights(model: Any, folder: str | Path, settings: McqSettings, *, is_a
         if settings.head != "letter":
             load_head(model, folder)
         return model
+    paths = (*settings.merged_adapters, str(folder))
+    for path in paths:
+        require_safetensors(path)
+    if settings.head == "letter":
+        return _merged(model, paths)
+    head = getattr(model, HEAD)
+    check_head(folder, head)
+    with completed(paths, head) as folders:
+        return _merged(model, folders)
+
+
+def _merged(model: Any, adapters: Sequence[str]) -> Any:
     from peft import PeftModel
 
-    if settings.head != "letter":
-        check_head(folder, getattr(model, HEAD))
-    for path in (*settings.merged_adapters, str(folder)):
-        require_safetensors(path)
-        model = PeftModel.from_pretrained(model, path).merge_and_unload()
+    for adapter in adapters:
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     return model
