@@ -43,6 +43,9 @@ def main(argv: list[str] | None = None) -> int:
         found = audit(args.files, near=not args.no_near, predictions=args.predictions)
         _write(args, found)
         hits = _hits(found, fail_on)
+    except BrokenPipeError:  # whoever read the summary has seen enough; the files are written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1 if any(found.checks[name] for name in fail_on) else 0
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -111,6 +114,8 @@ def _refuse_place(
         raise UserError(f"{flag} {path}: the name must end in {suffixes[0]}; if it is one of FILES, put {flag} last")
     if not path.resolve().parent.is_dir():
         raise UserError(f"{flag} {path}: there is no folder {path.resolve().parent} to write it to")
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise UserError(f"{flag} {path}: the folder {path.resolve().parent} cannot be written to; name another one")
     if path.exists() and not args.overwrite and not is_ours(path):
         raise UserError(f"{flag} {path}: exists and is no earlier audit; name another file, or pass --overwrite")
 
@@ -121,33 +126,37 @@ def _is_audit_json(path: Path) -> bool:
 
 
 def _write(args: argparse.Namespace, found: Audit) -> None:
-    """The summary or JSON to standard output, and the files."""
+    """The files, and then the summary or JSON to standard output."""
     from llmtuner.data.audit.run import as_record
+    from llmtuner.data.problems import file_name
     from llmtuner.report.audit_page import render_page
     from llmtuner.report.audit_summary import summary
 
     record = json.dumps(as_record(found), ensure_ascii=False, indent=1)
-    if args.json == STDOUT:
-        print(record)
-    else:
-        print("\n".join(summary(found)))
-    said = sys.stderr if args.json == STDOUT else sys.stdout
+    written = []
     if args.json not in (None, STDOUT):
-        _replace(Path(args.json), record + "\n")
-        print(f"Wrote {args.json}", file=said)
+        written.append(_replace(Path(args.json), record + "\n"))
     if args.html is not None:
-        _replace(args.html, render_page(found))
-        print(f"Wrote {args.html}", file=said)
+        written.append(_replace(args.html, render_page(found)))
+    print(record if args.json == STDOUT else "\n".join(summary(found)))
+    for path in written:
+        print(f"Wrote {file_name(path)}", file=sys.stderr if args.json == STDOUT else sys.stdout)
+    sys.stdout.flush()
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, text: str) -> Path:
     """Write beside, then rename: an interrupted run leaves the earlier file whole."""
+    from llmtuner.errors import UserError
+
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(text, encoding="utf-8")
         os.replace(beside, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}; name another place") from error
     finally:
         beside.unlink(missing_ok=True)
+    return path
 
 
 def _hits(found: Audit, fail_on: list[str]) -> list[str]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from support import load_script
@@ -50,11 +54,23 @@ def test_json_and_page_go_where_they_are_told(here, capsys):
     assert sorted(path.name for path in here.iterdir()) == ["a.jsonl", "b.jsonl", "found.json", "page.html"]
 
 
+def test_the_files_are_written_whoever_reads_the_summary(here):
+    """With `| head`, the page was lost, and the status said that the arguments were wrong."""
+    script = Path(__file__).resolve().parents[1] / "scripts" / "audit_mcq.py"
+    command = [sys.executable, str(script), "a.jsonl", "b.jsonl", "--fail_on", "leak"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert (here / "audit.html").is_file()
+
+
 def test_the_exit_status_says_whether_a_named_check_hit(here, capsys):
     assert main(["a.jsonl", "b.jsonl", "--fail_on", "conflict,error", "--no_html"]) == 0
     assert main(["a.jsonl", "b.jsonl", "--fail_on", "conflict,leak", "--no_html"]) == 1
     said = capsys.readouterr()
-    assert "failed on leak: 1 question texts that are in two files" in said.err
+    assert "failed on leak: 1 question texts that are in more than one file" in said.err
     assert "checks (names for --fail_on)" in said.out, "the summary is there all the same"
 
 

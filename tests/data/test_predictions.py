@@ -93,6 +93,8 @@ def test_what_is_written_is_read_again(tmp_path, predictions):
         ('{"id": "1", "scores": {"A": 1, "C": 2}}', "expected one a letter"),
         ('{"id": "1", "scores": {"A": 1, "B": "2"}}', "finite numbers"),
         ('{"id": "1", "scores": {"A": 1, "B": NaN}}', "finite numbers"),
+        ('{"id": "1", "scores": {"A": 1, "B": 1' + "0" * 400 + "}}", "finite numbers"),
+        ("[" * 200_000, "not JSON"),
         ('{"id": "1", "scores": {"A": 1, "B": 2}, "answer": "C"}', "is not one of AB"),
         ('{"id": "1", "scores": {"A": 1, "B": 2}, "answer": "AB"}', "is not one of AB"),
     ],

@@ -169,6 +169,17 @@ def test_any_text_leaves_the_page_whole(tmp_path, text):
     assert "script" not in page.elements
 
 
+def test_a_long_text_is_cut_on_the_page(tmp_path):
+    """Forty prompts of 200,000 characters made a page of 16 MB."""
+    rows = [{"id": str(n), "prompt": "long " * 5_000, "A": "x" * 9_000, "B": "y", "answer": "A"} for n in range(2)]
+    path = tmp_path / "long.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    page = render_page(audit([path]))
+    assert "x" * 1_900 in page
+    assert "x" * 2_001 not in page
+    assert "long " * 401 not in page
+
+
 def test_the_terminal_gets_no_control_characters(tmp_path):
     """A question could otherwise clear the screen, or hide what stands before it."""
     text = "\x1b[2J\u202eevil"

@@ -67,6 +67,7 @@ class Inspection:
     Args:
         questions: rows without an error; they may have warnings, no answer or a blank prompt.
         errors: what `read_questions` refuses a training file for.
+        unit: what line numbers count, "line" or "row".
     """
 
     path: Path
@@ -74,6 +75,12 @@ class Inspection:
     form: str
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    unit: str = "line"
+
+    @property
+    def unread(self) -> int:
+        """Lines that no question was looked for in, because of an error before them."""
+        return sum(problem.unread for problem in self.errors)
 
 
 def inspect_questions(path: str | os.PathLike[str], *, dataset: str = "") -> Inspection:
@@ -87,7 +94,7 @@ def inspect_questions(path: str | os.PathLike[str], *, dataset: str = "") -> Ins
     some_answers = any(question.answer is not None for question in found.questions)
     errors = [*found.errors, *found.empty, *(_unanswered(found) if some_answers else ())]
     warnings = tuple(_by_line(found.warnings))
-    return Inspection(file, found.questions, found.form.name, tuple(_by_line(errors)), warnings)
+    return Inspection(file, found.questions, found.form.name, tuple(_by_line(errors)), warnings, found.unit)
 
 
 def _found(file: Path, dataset: str) -> _Found:
@@ -121,6 +128,7 @@ class _Found:
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     empty: tuple[Problem, ...]  # prompts without text: an error in training, a warning in prediction
+    unit: str
 
 
 @lru_cache(maxsize=32)
@@ -153,9 +161,8 @@ def _read(path: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str)
     questions, more_errors, warnings = _questions(drafts, file, dataset, lettered="choices" not in form.columns)
     errors += more_errors
     warnings += file_oddities(drafts, file, table.unit)
-    return _Found(
-        file, form, table.columns, table.header, tuple(questions), tuple(errors), tuple(warnings), tuple(empty)
-    )
+    found = tuple(questions), tuple(errors), tuple(warnings), tuple(empty)
+    return _Found(file, form, table.columns, table.header, *found, unit=table.unit)
 
 
 def _questions(

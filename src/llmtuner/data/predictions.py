@@ -6,9 +6,9 @@ import csv
 import io
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +95,7 @@ def _prediction(line: str, where: str) -> Prediction:
     expected = 'expected a line of predictions.jsonl: {"id": "7", "scores": {"A": 0.1, "B": 2.3}, ...}'
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}; {expected}") from error
     if not isinstance(record, dict) or "id" not in record or not isinstance(record.get("scores"), dict):
         raise DataError(f"{where}: no id with scores: {shown(record)}; {expected}")
@@ -103,13 +103,18 @@ def _prediction(line: str, where: str) -> Prediction:
     letters = LETTERS[: len(scores)]
     if len(scores) < MIN_OPTIONS or "".join(sorted(scores)) != letters:
         raise DataError(f"{where}: scores of {shown(list(scores))}; expected one a letter, A, B and so on")
-    if not all(isinstance(s, int | float) and not isinstance(s, bool) and isfinite(s) for s in scores.values()):
+    if not all(map(_is_finite, scores.values())):
         raise DataError(f"{where}: scores must be finite numbers, found {shown(list(scores.values()))}")
     if answer is not None and (not isinstance(answer, str) or len(answer) != 1 or answer not in letters):
         raise DataError(f"{where}: answer {shown(answer)} is not one of {letters}")
     values = tuple(float(scores[letter]) for letter in letters)
     right = None if answer is None else letters.index(answer)
     return Prediction(str(record["id"]), values, right, str(record.get("dataset", "")))
+
+
+def _is_finite(score: object) -> bool:
+    """Whether it is a number that a float can hold; Python's whole numbers know no bounds."""
+    return isinstance(score, int | float) and not isinstance(score, bool) and abs(score) <= sys.float_info.max
 
 
 def _replace(path: Path, text: str) -> Path:

@@ -19,6 +19,7 @@ class Problem:
         line: 1-based (a row number for Parquet and JSON arrays); 0 stands for the file as a whole.
         kind: what sort of defect it is, so that a list cut short still shows one of each.
         column: 1-based place in the line, 0 where it has none.
+        unread: lines behind it that could not be read because of it.
     """
 
     file: str
@@ -28,6 +29,7 @@ class Problem:
     fix: str = ""
     kind: str = ""
     column: int = 0
+    unread: int = 0
 
     def __str__(self) -> str:
         where = ":".join([self.file, *(str(number) for number in (self.line, self.column) if number)])

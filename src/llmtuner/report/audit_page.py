@@ -12,11 +12,12 @@ from llmtuner.data.audit.run import Audit, FileAudit
 from llmtuner.data.problems import line_list
 from llmtuner.data.question import LETTERS
 from llmtuner.report.audit_charts import lengths_chart, positions_chart, shortcuts_chart
-from llmtuner.report.audit_summary import leak_line, options_line, positions_line, repeat_lists, score_rows
+from llmtuner.report.audit_summary import leak_line, options_line, positions_line, repeat_lists
 
 TEMPLATE = "audit_page.html.j2"
 MARK = '<meta name="generator" content="llmtuner audit">'  # by which an earlier audit is known
 LISTED = 200  # entries of a list; a page with a hundred thousand would not open
+LONGEST = 2_000  # characters of a text; the rest is in the file
 
 
 def render_page(audit: Audit) -> str:
@@ -40,6 +41,7 @@ def render_page(audit: Audit) -> str:
         letters=LETTERS,
         deductions={name: deduction for name, (deduction, _) in DEDUCTIONS.items()},
         listed=LISTED,
+        longest=LONGEST,
         mark=_safe(MARK),
     )
 
@@ -60,7 +62,7 @@ def _file(file: FileAudit, number: int) -> dict[str, Any]:
     if file.lengths.histogram is not None:
         title = "Length of the options"
         charts.append((title, _safe(lengths_chart(file.lengths.histogram, f"{number} lengths"))))
-    scores = score_rows(file)
+    scores = file.scores
     if scores:
         title = "Score without knowing anything"
         charts.append((title, _safe(shortcuts_chart(scores, f"{number} shortcuts"))))

@@ -10,7 +10,6 @@ from llmtuner.data.audit.quality import DEDUCTIONS
 from llmtuner.data.audit.repeats import Leak, Repeats
 from llmtuner.data.audit.rows import Row
 from llmtuner.data.audit.run import Audit, FileAudit
-from llmtuner.data.audit.shortcuts import ShortcutScore
 from llmtuner.data.problems import line_list, shown
 from llmtuner.data.question import LETTERS
 
@@ -33,11 +32,6 @@ def summary(audit: Audit) -> list[str]:
     return lines + [f"note: {note}" for note in audit.notes]
 
 
-def score_rows(file: FileAudit) -> list[ShortcutScore]:
-    """Every shortcut of a file, the model's score last."""
-    return [*file.shortcuts, *([file.model.score] if file.model else [])]
-
-
 def positions_line(positions: Positions) -> str:
     """How often each place holds the answer: "A 12, B 9 (p = 0.512)"."""
     numbers = ", ".join(f"{letter} {number:,}" for letter, number in zip(LETTERS, positions.right, strict=False))
@@ -54,7 +48,8 @@ def _file(file: FileAudit) -> list[str]:
     context = f", {found.with_context:,} with a context" if found.with_context else ""
     lines = [
         f"{file.file} ({file.columns_form})",
-        f"  {found.questions:,} questions with {found.texts:,} different texts, {found.answered:,} answered{context}",
+        f"  {counted(found.questions, 'question')} with {counted(found.texts, 'different text')}, "
+        f"{found.answered:,} answered{context}",
         f"  {options_line(found.options)}",
     ]
     lines += [f"  answer at {positions_line(found)}" for found in file.positions]
@@ -64,16 +59,21 @@ def _file(file: FileAudit) -> list[str]:
     lines += _shortcuts(file)
     if found.questions:
         lines.append(f"  form: {form.clean:,} clean, {form.damaged:,} damaged, mean score {form.mean:.3f}")
-    lines += [f"    {-DEDUCTIONS[name][0]:.1f} {name}: {line_list(places)}" for name, places in form.reasons.items()]
+    lines += [
+        f"    {-DEDUCTIONS[name][0]:.1f} {name}: {line_list(places, file.unit)}"
+        for name, places in form.reasons.items()
+    ]
     if found.unreadable:
         lines.append(f"  rows that cannot be read: {found.unreadable:,}")
+    if found.unread:
+        lines.append(f"  {counted(found.unread, 'line')} behind an error not read")
     for name, problems in (("errors", file.errors), ("warnings", file.warnings)):
         lines += _listed(f"  {name}: {len(problems):,}", (f"    {problem}" for problem in problems), len(problems))
     return lines
 
 
 def _shortcuts(file: FileAudit) -> list[str]:
-    scores = score_rows(file)
+    scores = file.scores
     if not scores:
         return []
     lines = [f"  without knowing anything{'MAP@3':>17}{'accuracy':>10}{'where it applies':>23}"]
@@ -89,8 +89,6 @@ def _repeats(repeats: Repeats) -> list[str]:
     for leak in repeats.leaks:
         lines.append(leak_line(leak))
     for meaning, groups in repeat_lists(repeats):
-        if groups is None:
-            continue
         first = (f"  {_places(group)}: {shown(group[0].question)}" for group in groups)
         lines += _listed(f"{meaning}: {len(groups):,} group{'s' * (len(groups) != 1)}", first, len(groups))
     return lines
@@ -105,15 +103,20 @@ def _places(group: Sequence[Row]) -> str:
     return places + (f" and {len(group) - PLACES:,} more" if len(group) > PLACES else "")
 
 
+def counted(number: int, unit: str) -> str:
+    """ "1 row", "2 rows"."""
+    return f"{number:,} {unit}{'s' * (number != 1)}"
+
+
 def leak_line(leak: Leak) -> str:
     """What two files share, in a sentence."""
     if not leak.texts and not leak.near:
         return f"{leak.first} and {leak.second} share no question"
-    near = f"; {leak.near:,} more rows of the second are nearly a row of the first" if leak.near else ""
+    near = f"; nearly a row of the first: {counted(leak.near, 'more row')} of the second" if leak.near else ""
     return (
-        f"{leak.texts:,} question texts are in {leak.first} ({leak.first_texts:,} texts) and {leak.second} "
-        f"({leak.second_texts:,} texts), {leak.questions:,} of them with the same options; they stand in "
-        f"{leak.first_rows:,} and {leak.second_rows:,} rows{near}"
+        f"in both {leak.first} ({counted(leak.first_texts, 'text')}) and {leak.second} "
+        f"({counted(leak.second_texts, 'text')}): {counted(leak.texts, 'question text')}, {leak.questions:,} of them "
+        f"with the same options; they stand in {leak.first_rows:,} and {counted(leak.second_rows, 'row')}{near}"
     )
 
 
@@ -130,7 +133,7 @@ def repeat_lists(repeats: Repeats) -> list[tuple[str, Sequence[Sequence[Row]]]]:
 def _label_errors(audit: Audit) -> list[str]:
     found = audit.label_errors
     if found is None or found.accuracy is None:
-        return ["likely label errors: no prediction of an answered question"]
+        return ["likely label errors: not looked for, for want of predictions of answered questions"]
     head = (
         f"likely label errors: {len(found.suspects):,} of {found.looked_at:,} predicted questions, by a model that is "
         f"right on {found.accuracy:.1%}"

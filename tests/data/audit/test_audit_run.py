@@ -84,6 +84,52 @@ def test_leaks_hit_between_files(name, prompt, clean, tmp_path):
     assert audit([clean, other]).checks[name] == 2
 
 
+def test_what_is_in_three_files_is_counted_once(clean, tmp_path):
+    """Each pair of files was counted: 30 texts in three files were said to be 90."""
+    near = [record | {"prompt": f"Now then: {record['prompt']}"} for record in rows(2)]
+    same = [save(tmp_path / name, [*rows(30)[20:], *near]) for name in ("b.jsonl", "c.jsonl")]
+    found = audit([clean, *same]).checks
+    assert (found["leak"], found["near_leak"]) == (12, 2), "ten and, in the last two files, the two that are near"
+
+
+@pytest.mark.parametrize(
+    ("bad", "unread"), [('9,"ab"x,1,2,3,4,A', 70), ('9,"open,1,2,3,4,A', 70)], ids=["behind a quote", "an open quote"]
+)
+def test_no_check_is_clean_where_reading_had_ended(bad, unread, tmp_path):
+    """Two hundred lost lines counted as one, and a gate for leaks let their leaks through."""
+    records = rows(80)
+    lines = [",".join([r["id"], r["prompt"], *(r[letter] for letter in "ABCD"), r["answer"]]) for r in records]
+    part = tmp_path / "part.csv"
+    part.write_text("\n".join(["id,prompt,A,B,C,D,answer", *lines[:10], bad, *lines[10:]]) + "\n")
+    other = save(tmp_path / "other.jsonl", records[40:])
+    found = audit([part, other])
+    assert found.files[0].counts.unread == unread
+    assert (found.checks["leak"], found.checks["error"]) == (None, 1)
+    assert f"{unread} lines behind line 12 were not read" in " ".join(found.notes)
+    assert audit([part, save(tmp_path / "first.jsonl", records[:4])]).checks["leak"] == 4, "a hit stays one"
+
+
+def test_one_question_is_no_shortcut(tmp_path):
+    [record] = rows(1)
+    found = audit([save(tmp_path / "one.jsonl", [record | {"A": "much longer than the others", "answer": "A"}])])
+    assert found.files[0].shortcuts[0].map_at_3 == 1.0
+    assert found.checks["shortcut"] == 0
+
+
+def test_predictions_at_chance_are_said_to_be_of_no_use(clean, tmp_path):
+    write_predictions([Prediction(r["id"], (4.0, 3.0, 2.0, 1.0)) for r in rows(80)], tmp_path)
+    found = audit([clean], predictions=tmp_path / "predictions.jsonl")
+    assert found.label_errors.chance == 0.25
+    assert "are they of other questions?" in " ".join(found.notes)
+
+
+def test_every_file_that_cannot_be_read_is_named(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(DataError, match=r"a\.csv.*\n.*b\.csv"):
+        audit([tmp_path / "a.csv", tmp_path / "b.csv"])
+
+
 def test_label_errors_hit_with_predictions(clean, tmp_path):
     records = rows(80)
     records[5]["answer"] = "D"
@@ -124,7 +170,11 @@ def test_a_test_file_without_answers_has_no_errors(tmp_path):
 def test_the_result_is_json_and_the_same_each_time(clean):
     first, second = (json.dumps(as_record(audit([clean])), allow_nan=False) for _ in range(2))
     assert first == second
-    assert json.loads(first)["files"][0]["counts"]["questions"] == 80
+    [file] = json.loads(first)["files"]
+    assert file["counts"]["questions"] == 80
+    verdicts = [*file["shortcuts"], file["model"]["score"]]
+    assert [entry["worth_a_warning"] for entry in verdicts] == [False] * len(verdicts)
+    assert file["positions"][0]["unbalanced"] is False
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,13 @@ def test_numbers_of_options_are_looked_at_apart_and_small_groups_passed_over():
     assert (found.looked_at, found.too_few) == (400, FEWEST - 1)
 
 
+def test_accuracy_is_of_what_was_looked_at():
+    """Of 40 predictions, too few to look at, it said: none of 0, by a model that is right on 92.5 %."""
+    few = exam(FEWEST - 1)
+    found = label_errors(few, pair_up(few, predicted(few), "p"))
+    assert (found.looked_at, found.too_few, found.accuracy, found.chance) == (0, FEWEST - 1, None, None)
+
+
 def test_questions_without_answer_or_prediction_are_left_out_and_counted():
     clean = exam(200)
     labelled = [replace(q, answer=None) if q.id == "0" else q for q in clean]

@@ -16,19 +16,13 @@ def _more_than_first(groups: Iterable[Sequence[object]] | None) -> int | None:
     return None if groups is None else sum(len(group) - 1 for group in groups)
 
 
-def _near_leaks(audit: Audit) -> int | None:
-    found = [leak.near for leak in audit.repeats.leaks if leak.near is not None]
-    return None if audit.repeats.near is None else sum(found)
-
-
 def _shortcuts(audit: Audit) -> int:
-    scores = [score for file in audit.files for score in file.shortcuts]
-    scores += [file.model.score for file in audit.files if file.model is not None]
-    return sum(score.worth_a_warning for score in scores)
+    return sum(score.worth_a_warning for file in audit.files for score in file.scores)
 
 
 def _suspects(audit: Audit) -> int | None:
-    return None if audit.label_errors is None else len(audit.label_errors.suspects)
+    found = audit.label_errors
+    return None if found is None or not found.looked_at else len(found.suspects)
 
 
 # What is counted; None stands for "was not looked for".
@@ -38,9 +32,9 @@ CHECKS: dict[str, tuple[str, Callable[[Audit], int | None]]] = {
     "damaged": ("questions of damaged form", lambda a: sum(file.form.damaged for file in a.files)),
     "duplicate": ("rows that repeat a question", lambda a: _more_than_first(a.repeats.same_question)),
     "same_text": ("rows that repeat a question's text", lambda a: _more_than_first(a.repeats.same_text)),
-    "near_duplicate": ("rows in groups that are nearly the same", lambda a: _more_than_first(a.repeats.near)),
-    "leak": ("question texts that are in two files", lambda a: sum(leak.texts for leak in a.repeats.leaks)),
-    "near_leak": ("rows that are nearly a row of an earlier file", _near_leaks),
+    "near_duplicate": ("rows that are nearly an earlier row", lambda a: _more_than_first(a.repeats.near)),
+    "leak": ("question texts that are in more than one file", lambda a: a.repeats.leaked),
+    "near_leak": ("rows that are nearly a row of an earlier file", lambda a: a.repeats.near_leaked),
     "conflict": ("questions with more than one answer", lambda a: len(a.repeats.conflicts)),
     "imbalance": (
         "numbers of options whose answers favour a place",

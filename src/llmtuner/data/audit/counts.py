@@ -21,12 +21,14 @@ class Counts:
     Args:
         questions: rows that could be read.
         unreadable: rows with an error that kept them from being read.
+        unread: lines that were not looked at, because reading had ended at an error.
         texts: different question texts, but for case, blanks and Unicode form.
         options: questions by their number of options.
     """
 
     questions: int
     unreadable: int
+    unread: int
     answered: int
     with_context: int
     texts: int
@@ -40,6 +42,7 @@ def counts(inspection: Inspection) -> Counts:
     return Counts(
         questions=len(questions),
         unreadable=len({problem.line for problem in inspection.errors if problem.line} - read),
+        unread=inspection.unread,
         answered=sum(question.answer is not None for question in questions),
         with_context=sum(bool(question.context.strip()) for question in questions),
         texts=len({question_key(question.question) for question in questions}),

@@ -39,6 +39,7 @@ class LabelErrors:
         without_prediction: questions with an answer and none.
         too_few: questions that were passed over, as fewer than `FEWEST` have their number of options.
         accuracy: share of `looked_at` where the model's first option is the answer; None where there are none.
+        chance: the accuracy of a random choice among the options.
         suspects: those first whose answer lies farthest below the model's, in probability.
     """
 
@@ -46,6 +47,7 @@ class LabelErrors:
     without_prediction: int
     too_few: int
     accuracy: float | None
+    chance: float | None
     suspects: tuple[Suspect, ...]
 
 
@@ -125,11 +127,12 @@ def label_errors(questions: Sequence[Question], pairs: Sequence[Pair]) -> LabelE
     by_count: dict[int, list[Pair]] = defaultdict(list)
     for question, prediction in answered:
         by_count[len(question.options)].append((question, prediction))
-    suspects, too_few = [], 0
+    suspects, too_few, looked_at = [], 0, []
     for group in by_count.values():
         if len(group) < FEWEST:
             too_few += len(group)
             continue
+        looked_at += group
         labels_Q = np.array([question.answer for question, _ in group])
         probabilities_QN = np.array([prediction.probabilities for _, prediction in group])
         with warnings.catch_warnings():
@@ -138,12 +141,13 @@ def label_errors(questions: Sequence[Question], pairs: Sequence[Pair]) -> LabelE
             found_Q = find_label_issues(labels_Q, probabilities_QN, n_jobs=1)
         suspects += [_suspect(*group[place]) for place in np.flatnonzero(found_Q)]
     known = sum(question.answer is not None for question in questions)
-    rankings, answers = [p.scores for _, p in answered], [q.answer for q, _ in answered if q.answer is not None]
+    rankings, answers = [p.scores for _, p in looked_at], [q.answer for q, _ in looked_at if q.answer is not None]
     return LabelErrors(
-        looked_at=len(answered) - too_few,
+        looked_at=len(looked_at),
         without_prediction=known - len(answered),
         too_few=too_few,
-        accuracy=round(accuracy(rankings, answers), 6) if answered else None,
+        accuracy=round(accuracy(rankings, answers), 6) if looked_at else None,
+        chance=round(sum(1 / len(q.options) for q, _ in looked_at) / len(looked_at), 6) if looked_at else None,
         suspects=tuple(sorted(suspects, key=lambda its: its.given_probability - its.likely_probability)),
     )
 

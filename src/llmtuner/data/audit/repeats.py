@@ -46,6 +46,9 @@ class Repeats:
         near: nearly the same, with different texts among them; None where this was not looked for.
         conflicts: groups of `same_question` whose answers differ. (The same question about two passages may have two
             answers.)
+        leaks: of each pair of files.
+        leaked: different question texts that are in more than one file.
+        near_leaked: rows that are nearly a row of an earlier file, and whose text is in none of them; None as `near`.
     """
 
     same_text: tuple[tuple[Row, ...], ...]
@@ -53,6 +56,8 @@ class Repeats:
     near: tuple[tuple[Row, ...], ...] | None
     conflicts: tuple[tuple[Row, ...], ...]
     leaks: tuple[Leak, ...]
+    leaked: int
+    near_leaked: int | None
 
 
 def repeats(files: Sequence[Sequence[Question]], names: Sequence[str], *, near: bool = True) -> Repeats:
@@ -91,7 +96,21 @@ def repeats(files: Sequence[Sequence[Question]], names: Sequence[str], *, near: 
         for i, j in combinations(range(len(files)), 2)
     ]
     same, disagree = same_questions(questions), conflicts(questions)
-    return Repeats(listed(again(texts)), listed(same), near_rows, listed(disagree), tuple(leaks))
+    leaked, near_leaked = _leaked(spans, texts, groups)
+    return Repeats(listed(again(texts)), listed(same), near_rows, listed(disagree), tuple(leaks), leaked, near_leaked)
+
+
+def _leaked(spans: Sequence[range], texts: Sequence[str], groups: Sequence[int] | None) -> tuple[int, int | None]:
+    """What is in more than one file, each counted once, however many files it is in."""
+    seen, again, near, near_again = set[str](), set[str](), set[int](), 0
+    for span in spans:
+        here = {texts[row] for row in span}
+        again |= here & seen
+        if groups is not None:
+            near_again += sum(groups[row] in near and texts[row] not in seen for row in span)
+            near |= {groups[row] for row in span}
+        seen |= here
+    return len(again), None if groups is None else near_again
 
 
 def _leak(

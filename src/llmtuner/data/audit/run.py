@@ -20,8 +20,9 @@ from llmtuner.data.load import Inspection, inspect_questions
 from llmtuner.data.predictions import read_predictions
 from llmtuner.data.problems import Problem, file_name
 from llmtuner.data.question import Question
-from llmtuner.errors import UserError
+from llmtuner.errors import DataError, UserError
 
+AT_CHANCE = 0.1  # accuracy above chance below which a model's doubts are worth nothing
 VERSION = 1  # of the JSON form; it goes up when a name changes or goes
 
 
@@ -32,11 +33,13 @@ class FileAudit:
     Args:
         columns_form: the name of the form that its columns are of.
         errors: what a training would refuse the file for.
+        unit: what line numbers count, "line" or "row".
         model: None without scikit-learn, or with too few questions.
     """
 
     file: str
     columns_form: str
+    unit: str
     counts: Counts
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
@@ -45,6 +48,11 @@ class FileAudit:
     positions: tuple[Positions, ...]
     shortcuts: tuple[ShortcutScore, ...]
     model: ShortcutModel | None
+
+    @property
+    def scores(self) -> list[ShortcutScore]:
+        """Every shortcut's, the model's last."""
+        return [*self.shortcuts, *([self.model.score] if self.model else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +84,11 @@ def audit(
         predictions: a predictions.jsonl of these files, out of fold.
 
     Raises:
-        DataError: a file that cannot be read as questions at all (defective rows are in the result).
+        DataError: files that cannot be read as questions at all (defective rows are in the result).
         UserError: a file given twice, or predictions of other questions.
     """
     _refuse_twice(paths)
-    inspections = [inspect_questions(path) for path in paths]
+    inspections = _inspected(paths)
     questions = [question for inspection in inspections for question in inspection.questions]
     pairs = None
     if predictions is not None:
@@ -91,12 +99,39 @@ def audit(
     doubted = None if pairs is None else _label_errors(questions, pairs, notes)
     found = Audit(files, again, doubted, {}, ())
     hits = {name: count(found) for name, (_, count) in CHECKS.items()}
+    for inspection in inspections:
+        if inspection.unread:
+            name, last = file_name(inspection.path), inspection.errors[-1].line
+            notes.append(
+                f"{name}: {inspection.unread:,} lines behind line {last} were not read; without hits, no check is done"
+            )
+            hits |= {name: None for name, number in hits.items() if not number}
     return replace(found, checks=hits, notes=tuple(dict.fromkeys(notes)))
 
 
 def as_record(audit: Audit) -> dict[str, Any]:
-    """An audit as JSON can hold it."""
-    return {"llmtuner_audit": VERSION, **asdict(audit)}
+    """An audit as JSON can hold it, with the verdicts that were reached."""
+    record = asdict(audit)
+    for file, of_file in zip(audit.files, record["files"], strict=True):
+        for found, entry in zip(file.positions, of_file["positions"], strict=True):
+            entry["unbalanced"] = found.unbalanced
+        scores = [*of_file["shortcuts"], *([of_file["model"]["score"]] if file.model else [])]
+        for score, entry in zip(file.scores, scores, strict=True):
+            entry["worth_a_warning"] = score.worth_a_warning
+    return {"llmtuner_audit": VERSION, **record}
+
+
+def _inspected(paths: Sequence[str | os.PathLike[str]]) -> list[Inspection]:
+    """All files, or all that keeps them from being read, in one message."""
+    found, errors = [], []
+    for path in paths:
+        try:
+            found.append(inspect_questions(path))
+        except DataError as error:
+            errors.append(str(error))
+    if errors:
+        raise DataError("\n".join(errors))
+    return found
 
 
 def _refuse_twice(paths: Sequence[str | os.PathLike[str]]) -> None:
@@ -121,6 +156,7 @@ def _file(inspection: Inspection, notes: list[str]) -> FileAudit:
     return FileAudit(
         file=name,
         columns_form=inspection.form,
+        unit=inspection.unit,
         counts=counts(inspection),
         errors=inspection.errors,
         warnings=inspection.warnings,
@@ -153,6 +189,11 @@ def _label_errors(questions: Sequence[Question], pairs: Sequence[Pair], notes: l
         return None
     if found.without_prediction:
         notes.append(f"{found.without_prediction:,} answered questions have no prediction and were not looked at")
+    if found.accuracy is not None and found.accuracy < (found.chance or 0) + AT_CHANCE:
+        notes.append(
+            f"the predictions are right on {found.accuracy:.1%}, and chance on {found.chance:.1%}: are they of other "
+            "questions? The likely label errors say nothing"
+        )
     if found.too_few:
         notes.append(f"{found.too_few:,} predictions were passed over: too few have their number of options")
     return found

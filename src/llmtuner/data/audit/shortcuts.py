@@ -95,6 +95,8 @@ class ShortcutScore:
     @property
     def worth_a_warning(self) -> bool:
         """Whether it beats chance by `MARGIN` on the file or, if it seldom applies, where it does; doubt deducted."""
+        if self.questions < FEWEST:
+            return False
         if _above(self.map_at_3, self.chance, self.questions):
             return True
         if self.map_at_3_where is None or self.chance_where is None or self.applies < FEWEST:

@@ -86,11 +86,13 @@ def _not_csv(text: str, file: str, begin: int, end: int, reason: str) -> Problem
     Args:
         begin, end: the lines where the row begins and where reading ended.
     """
+    total = text.count("\n") + (not text.endswith("\n"))
     if "unexpected end of data" not in reason:
         row = "" if begin == end else f" in the row that begins in line {begin}: a quote may be open since then"
         what = f"not CSV: text follows a closing quote{row}"
         fix = 'write a quote inside a quoted text twice: ""; lines after this one were not read'
-        return Problem(file, end, what, "expected a comma or the end of the line", fix, kind="quote")
+        expected = "expected a comma or the end of the line"
+        return Problem(file, end, what, expected, fix, kind="quote", unread=total - end)
     # Read leniently, the open field is the row's last: the line ends of the fields before it tell where it opens.
     lines = io.StringIO(text, newline="")
     for _ in range(begin - 1):
@@ -98,7 +100,8 @@ def _not_csv(text: str, file: str, begin: int, end: int, reason: str) -> Problem
     *closed, _open = next(csv.reader(lines))
     line = begin + sum(len(_LINE_END.findall(field)) for field in closed)
     what = "a quote opens here and never closes"
-    return Problem(file, line, what, 'expected a closing "', "close it, or write the quote twice", kind="quote")
+    fix = "close it, or write the quote twice"
+    return Problem(file, line, what, 'expected a closing "', fix, kind="quote", unread=total - line)
 
 
 def _check_separator(text: str, file: str) -> None:
