@@ -27,8 +27,8 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from evidence.cells import claim  # noqa: E402
+from evidence.command_line import train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
-from evidence.whole import train_bash  # noqa: E402
 from provenance import commit  # noqa: E402
 
 from llmtuner.data.predictions import Prediction, read_predictions  # noqa: E402
@@ -57,24 +57,6 @@ def write_books(work: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = [row if book == "open" else {**row, "context": ""} for row in records(split)]
             path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-
-
-def train_and_score(model: str, seed: int, book: str, work: Path, threads: int) -> None:
-    """One training and its scores on every split, but for what is there already."""
-    folder, out = work / book, work / book / f"seed-{seed}"
-    missing = [split for split in SPLITS if not (out / split / "predict_results.json").is_file()]
-    if not missing:
-        return
-    flags = [*FLAGS.split(), "--seed", str(seed), "--model_name_or_path", model, "--do_train"]
-    flags += ["--dataset", str(folder / "train.jsonl"), "--output_dir", str(out), "--overwrite_output_dir"]
-    train_bash(flags, work / f"{book}-{seed}.train.log", threads)
-    for split in missing:
-        flags = ["--model_name_or_path", str(out), "--do_predict", "--eval_dataset", str(folder / f"{split}.jsonl")]
-        flags += ["--output_dir", str(out / split), "--mcq_tokens_per_batch", "8192"]
-        train_bash(flags, work / f"{book}-{seed}-{split}.predict.log", threads)
-    for weights in out.glob("*.safetensors"):
-        weights.unlink()
-    print(f"{book} book, seed {seed}", flush=True)
 
 
 def summarise(split: str, found: Found) -> dict[str, Any]:
@@ -113,7 +95,9 @@ def main() -> None:
     write_books(args.work)
     for seed, model in zip(args.seeds, models, strict=True):
         for book in BOOKS:
-            train_and_score(model, seed, book, args.work, args.threads)
+            files = {split: args.work / book / f"{split}.jsonl" for split in SPLITS}
+            out = args.work / book / f"seed-{seed}"
+            train_and_score(FLAGS.split(), model, files["train"], files, out, seed=seed, threads=args.threads)
     summary = {}
     for split in SPLITS:
         places = {book: [args.work / book / f"seed-{seed}" / split for seed in args.seeds] for book in BOOKS}

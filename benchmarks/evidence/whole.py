@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +12,13 @@ import pyarrow.parquet as pq
 from safetensors.torch import load_file, save_file
 
 from evidence.cells import WIDTH, Cell, Found, warmup
+from evidence.command_line import train_bash
 from evidence.exams import Exam
 from llmtuner.data.load import read_questions
 from llmtuner.data.predictions import read_predictions
 from llmtuner.data.question import Question
 from llmtuner.mcq.duma_options import DUMA_HEADS
 
-ROOT = Path(__file__).resolve().parents[2]
 TRAINED_ON = 2000  # questions
 # Like the references that STEP2 is measured against (docs/log.md).
 COMMON = """
@@ -111,19 +108,3 @@ def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Se
     for weights in out.glob("*.safetensors"):
         weights.unlink()
     return Found(scores, seconds, int(parameters.split()[0].replace(",", "")))
-
-
-def train_bash(flags: Sequence[str], log: Path, threads: int) -> str:
-    """Run `--stage mcq` in a process of its own; return what it said.
-
-    Raises:
-        SystemExit: it failed.
-    """
-    command = [sys.executable, str(ROOT / "src" / "train_bash.py"), "--stage", "mcq", *flags]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file:
-        status = subprocess.run(command, check=False, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
-    if status:
-        raise SystemExit(f"error: a training failed with status {status}; its log: {log}")
-    return log.read_text()

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Does cleaning help? STEP2's encoder on llmscience as it is built, and on the same rows as they come.
+
+    python benchmarks/cleaning.py --raw KAGGLE --model MINILM [--plant 0.2] [--work DIR]
+
+`scripts/prepare_llmscience.py` builds the sets from --raw. Three trainings, scored on llmscience_valid, which none of
+them has seen a row of: on llmscience, on all raw rows but those of llmscience_valid (what the cleaning takes out stays
+in: copies, contradictions, near duplicates of the questions that are scored), and on llmscience_hq. With --plant, that
+share of the 6,000 is repeated first with another answer, as a further raw file, since --raw may hold little to clean.
+What is in --work is not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import platform
+import random
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
+
+import torch  # noqa: E402
+from evidence.cells import claim  # noqa: E402
+from evidence.command_line import train_and_score  # noqa: E402
+from evidence.report import per_question  # noqa: E402
+from provenance import commit  # noqa: E402
+
+from llmtuner.data.duplicates import exact_key  # noqa: E402
+from llmtuner.data.load import read_questions  # noqa: E402
+from llmtuner.data.predictions import read_predictions  # noqa: E402
+from llmtuner.data.prepare import Settings, prepare  # noqa: E402
+from llmtuner.metrics import accuracy, floors, map_at_k, paired_interval  # noqa: E402
+
+FLAGS = """--finetuning_type full --num_train_epochs 1 --learning_rate 6e-5 --head_learning_rate 1e-3 --warmup_steps 50
+    --weight_decay 0.01 --cutoff_len 256 --mcq_dropout 0 --per_device_train_batch_size 4 --gradient_accumulation_steps 4
+    --logging_steps 20 --save_strategy no --disable_tqdm true"""
+ARMS = ("cleaned", "uncleaned", "hq")
+PLANTED_IN = "15k_gpt3.5-turbo.csv"  # a name that the build looks for
+
+
+def plant(raw: Path, share: float) -> int:
+    """Repeat a share of the 6,000 with another answer; return how many."""
+    with (raw / "6000_train_examples.csv").open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        names = list(reader.fieldnames or ())
+    draw = random.Random(0)
+    chosen = draw.sample(rows, int(share * len(rows)))
+    with (raw / PLANTED_IN).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        for row in chosen:
+            writer.writerow({**row, "answer": draw.choice([letter for letter in "ABCDE" if letter != row["answer"]])})
+    return len(chosen)
+
+
+def sets(args: argparse.Namespace) -> dict[str, Path]:
+    """The training files of the arms, and what is scored."""
+    built, raw = args.work / "llmscience", args.work / "raw"
+    if not (built / "manifest.json").is_file():
+        shutil.copytree(args.raw, raw, dirs_exist_ok=True)
+        if args.plant:
+            print(f"{plant(raw, args.plant):,} rows planted with another answer")
+        prepare(raw, built, Settings(), overwrite=True)
+    files = {"cleaned": built / "llmscience.jsonl", "hq": built / "llmscience_hq.jsonl"}
+    files["valid"], files["uncleaned"] = built / "llmscience_valid.jsonl", args.work / "uncleaned.jsonl"
+    held_out = {exact_key(question) for question in read_questions(files["valid"], purpose="train").questions}
+    everything = built / "llmscience_raw_all.jsonl"
+    questions = read_questions(everything, purpose="train").questions
+    lines = everything.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line, question in zip(lines, questions, strict=True) if exact_key(question) not in held_out]
+    files["uncleaned"].write_text("".join(kept), encoding="utf-8")
+    return files
+
+
+def summarise(files: dict[str, Path], args: argparse.Namespace) -> dict[str, Any]:
+    """What each arm scores, and its difference to the cleaned set."""
+    questions = read_questions(files["valid"], purpose="train").questions
+    answers = [question.answer or 0 for question in questions]
+    values, found = {}, {}
+    for arm in ARMS:
+        scores = [one.scores for one in read_predictions(args.work / "runs" / arm / "valid" / "predictions.jsonl")]
+        values[arm] = per_question(scores, answers)
+        found[arm] = {
+            "rows": len(read_questions(files[arm], purpose="train").questions),
+            "map@3": map_at_k(scores, answers),
+            "accuracy": accuracy(scores, answers),
+        }
+    for arm in ARMS[1:]:
+        difference = values[arm] - values[ARMS[0]]
+        found[arm] |= {"difference": float(difference.mean()), "interval": paired_interval(difference)}
+    found["floors"] = floors([[len(option) for option in q.options] for q in questions], answers)
+    return found | {"questions": len(questions)}
+
+
+def main() -> None:
+    """Build, train what is missing, report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--raw", type=Path, required=True, help="folder with the Kaggle files")
+    parser.add_argument("--model", required=True, help="folder of an encoder")
+    parser.add_argument("--plant", type=float, default=0.0, help="share of the 6,000 that is repeated wrongly")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="to be trained in this call")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=ROOT / "out" / "cleaning")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "cleaning.json")
+    parser.add_argument("--threads", type=int, default=1, help="of a training")
+    args = parser.parse_args()
+    about = {"raw": str(args.raw), "model": args.model, "plant": args.plant, "seed": args.seed, "flags": FLAGS.split()}
+    claim(args.work, about)
+    files = sets(args)
+    for arm in args.arms:
+        out = args.work / "runs" / arm
+        given = FLAGS.split(), args.model, files[arm], {"valid": files["valid"]}, out
+        train_and_score(*given, seed=args.seed, threads=args.threads)
+    if not all((args.work / "runs" / arm / "valid" / "predictions.jsonl").is_file() for arm in ARMS):
+        return
+    found = summarise(files, args)
+    for arm in ARMS:
+        line = f"{arm}: {found[arm]['rows']:,} rows, MAP@3 {found[arm]['map@3']:.3f}"
+        if "interval" in found[arm]:
+            low, high = found[arm]["interval"]
+            line += f", {found[arm]['difference']:+.3f} [{low:+.3f}, {high:+.3f}] to cleaned"
+        print(line)
+    command = f"python benchmarks/cleaning.py --raw KAGGLE --model MINILM --plant {args.plant}"
+    machine = {"processor": platform.machine(), "torch": torch.__version__, "threads": args.threads}
+    stored = {"command": command, "commit": commit(), "machine": machine, "seed": args.seed, **found}
+    args.out.write_text(json.dumps(stored, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The project's own command line, a process a run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def train_and_score(
+    flags: Sequence[str], model: str, train: Path, tests: Mapping[str, Path], out: Path, *, seed: int, threads: int
+) -> None:
+    """Train a whole model and score some files, but for what is there already.
+
+    Args:
+        flags: of the training, but for those below.
+        tests: by the name of the folder in `out` that a file's predictions go to.
+        out: keeps the predictions; the weights are deleted.
+    """
+    missing = [name for name in tests if not (out / name / "predict_results.json").is_file()]
+    if not missing:
+        return
+    given = [*flags, "--seed", str(seed), "--model_name_or_path", model, "--do_train", "--dataset", str(train)]
+    train_bash([*given, "--output_dir", str(out), "--overwrite_output_dir"], out.with_suffix(".train.log"), threads)
+    for name in missing:
+        given = ["--model_name_or_path", str(out), "--do_predict", "--eval_dataset", str(tests[name])]
+        given += ["--output_dir", str(out / name), "--mcq_tokens_per_batch", "8192"]
+        train_bash(given, out.with_suffix(f".{name}.log"), threads)
+    for weights in out.glob("*.safetensors"):
+        weights.unlink()
+    print(f"{out.parent.name} {out.name}", flush=True)
+
+
+def train_bash(flags: Sequence[str], log: Path, threads: int) -> str:
+    """Run `--stage mcq` in a process of its own; return what it said.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    command = [sys.executable, str(ROOT / "src" / "train_bash.py"), "--stage", "mcq", *flags]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file:
+        status = subprocess.run(command, check=False, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
+    if status:
+        raise SystemExit(f"error: a training failed with status {status}; its log: {log}")
+    return log.read_text()

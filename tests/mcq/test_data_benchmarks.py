@@ -1,0 +1,63 @@
+"""The comparisons of data: open book against closed, cleaned against raw."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from argparse import Namespace
+
+import cleaning
+import open_book
+import pytest
+
+from llmtuner.data.duplicates import exact_key
+from llmtuner.data.load import read_questions
+from llmtuner.data.predictions import Prediction
+
+
+def test_an_open_books_gain_is_paired_and_by_passage():
+    rows = open_book.records("validation")
+    letters = [row["answer"] for row in rows]
+    right = [Prediction(r["id"], tuple(float(x == a) for x in "ABCDE")) for r, a in zip(rows, letters, strict=True)]
+    second = [
+        Prediction(r["id"], tuple(1.0 if x == a else 2.0 * (x == "ABCDE"[("ABCDE".index(a) + 1) % 5]) for x in "ABCDE"))
+        for r, a in zip(rows, letters, strict=True)
+    ]
+    found = open_book.summarise("validation", {"open": [right, second], "closed": [second[::-1], second]})
+    assert (found["questions"], found["open"], found["closed"]) == (len(rows), [1.0, 0.5], [0.5, 0.5])
+    assert found["difference"] == 0.25
+    assert found["interval"] == pytest.approx((0.25, 0.25))
+    assert 0.3 < found["floor_longest_map@3"] < 0.45
+
+
+def test_closed_books_are_the_open_ones_without_their_passages(tmp_path):
+    open_book.write_books(tmp_path)
+    for split in open_book.SPLITS:
+        books = [
+            [json.loads(line) for line in (tmp_path / book / f"{split}.jsonl").open(encoding="utf-8")]
+            for book in ("open", "closed")
+        ]
+        assert all(row["context"] for row in books[0])
+        assert [{**row, "context": ""} for row in books[0]] == books[1]
+
+
+def test_what_is_scored_is_in_no_training_set_and_what_was_planted_only_in_the_raw_one(tmp_path):
+    draw, words = random.Random(1), [f"word{n}" for n in range(900)]
+    raw = tmp_path / "kaggle"
+    raw.mkdir()
+    with (raw / "6000_train_examples.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["prompt", *"ABCDE", "answer"])
+        for row in range(80):
+            options = [" ".join(draw.sample(words, 4)) for _ in "ABCDE"]
+            writer.writerow([" ".join(["Which", *draw.sample(words, 12), "?"]), *options, "ABCDE"[row % 5]])
+    files = cleaning.sets(Namespace(raw=raw, work=tmp_path / "work", plant=0.25))
+    keys = {
+        name: [exact_key(question) for question in read_questions(path, purpose="train").questions]
+        for name, path in files.items()
+    }
+    assert all(not set(keys["valid"]) & set(keys[arm]) for arm in cleaning.ARMS)
+    assert len(keys["uncleaned"]) - len(set(keys["uncleaned"])) == 20
+    assert len(keys["uncleaned"]) + len(keys["valid"]) == 100
+    assert len(keys["cleaned"]) + len(keys["valid"]) == 60, "both copies of a contradiction leave"
