@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import zlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -13,17 +12,20 @@ from typing import Any
 
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
+from llmtuner.data.words import words_and_signs
 
 NEAR = 0.7  # Jaccard similarity of shingles from which two questions count as near duplicates
 _PERMUTATIONS = 128
 # Bands and rows of the index: a pair of similarity 0.7 becomes a candidate in 99 cases of 100, one of 0.8 in all but
 # one of 20,000. What is below the threshold is found out afterwards.
 _BANDS = (25, 5)
-_WORD = re.compile(r"\w+")
 
 
 def exact_key(question: Question) -> tuple[str, tuple[str, ...]]:
-    """What makes a question the same one: its text and its options as a set, but for Unicode form, case and blanks."""
+    """What makes a question the same one: its text and its options as a set, but for Unicode form, case and blanks.
+
+    The Unicode form is NFKC, which takes what is raised for what is not: 10² is 102 to it, and H₂O is H2O.
+    """
     return question_key(question.question), tuple(sorted(set(map(question_key, question.options))))
 
 
@@ -75,9 +77,31 @@ def _by_context(rows: list[int], questions: Sequence[Question]) -> list[list[int
 
 
 def conflicts(questions: Sequence[Question]) -> list[list[int]]:
-    """The groups of `same_questions` that give different answers."""
-    groups = same_questions(questions)
-    return [rows for rows in groups if len({answer_key(questions[row]) for row in rows} - {None}) > 1]
+    """The groups of `same_questions` with rows that contradict each other."""
+    found = contradictions(questions)
+    return [rows for rows in same_questions(questions) if any(row in found for row in rows)]
+
+
+def contradictions(questions: Sequence[Question]) -> dict[int, int]:
+    """For each row that another one contradicts, the first such row.
+
+    Two rows contradict each other where text and option set are the same, both name an answer, and these differ, unless
+    they ask about two different contexts. What is left without these rows has no `conflicts`.
+    """
+    found: dict[int, int] = {}
+    for rows in same_questions(questions):
+        said = [(row, plain(questions[row].context), answer_key(questions[row])) for row in rows]
+        # The first row of each context and answer is enough to look at, however often it is there again.
+        first = {(context, answer): row for row, context, answer in reversed(said) if answer is not None}
+        if len({answer for _, answer in first}) < 2:
+            continue
+        claims = sorted((row, *claim) for claim, row in first.items())
+        for row, mine, answer in said:
+            for other, context, another in claims if answer is not None else ():
+                if another != answer and (not mine or not context or mine == context):
+                    found[row] = other
+                    break
+    return found
 
 
 def near_groups(questions: Sequence[Question], threshold: float = NEAR) -> list[int]:
@@ -93,38 +117,51 @@ def near_groups(questions: Sequence[Question], threshold: float = NEAR) -> list[
     for rows in groups_of(question_key(question.question) for question in questions):
         for row in rows[1:]:
             _join(parents, rows[0], row)
-    for one, other in _near_pairs(questions, threshold):
-        _join(parents, one, other)
+    _join_near(parents, questions, threshold)
     return [_root(parents, row) for row in range(len(questions))]
 
 
-def _near_pairs(questions: Sequence[Question], threshold: float) -> Iterable[tuple[int, int]]:
+def _join_near(parents: list[int], questions: Sequence[Question], threshold: float) -> None:
     import numpy as np
     from datasketch import MinHash, MinHashLSH
 
     index = MinHashLSH(num_perm=_PERMUTATIONS, params=_BANDS)
-    kept: list[Any] = []  # of each question, its shingles as sorted numbers: texts would take three times the memory
+    # The shingles of each row in the index, as sorted numbers: texts would take three times the memory.
+    kept: dict[int, Any] = {}
 
-    def numbers() -> Iterator[list[int]]:
-        for question in questions:
+    def different() -> Iterator[list[int]]:
+        """Shingles that no earlier row has. A row that has the same goes to it at once: in the index, each of n equal
+        rows would be compared with all before it."""
+        first: dict[bytes, int] = {}
+        for row, question in enumerate(questions):
             hashed = sorted(set(map(_hash, shingles_of(question))))
-            kept.append(np.array(hashed, dtype=np.uint32))
+            mine = np.array(hashed, dtype=np.uint32)
+            same = first.setdefault(hashlib.sha256(mine.tobytes()).digest(), row)
+            if not hashed:  # neither words nor signs: like nothing
+                continue
+            if same != row:
+                _join(parents, same, row)
+                continue
+            kept[row] = mine
             yield hashed
 
-    for row, sketch in enumerate(MinHash.generator(numbers(), num_perm=_PERMUTATIONS, hashfunc=int)):
+    for sketch in MinHash.generator(different(), num_perm=_PERMUTATIONS, hashfunc=int):
+        row = next(reversed(kept))
         mine = kept[row]
         for other in index.query(sketch):
+            if _root(parents, other) == _root(parents, row):  # through a chain, or by their text
+                continue
             shared = len(np.intersect1d(mine, kept[other], assume_unique=True))
-            if shared >= threshold * (len(mine) + len(kept[other]) - shared) > 0:
-                yield other, row
+            if shared >= threshold * (len(mine) + len(kept[other]) - shared):
+                _join(parents, other, row)
         index.insert(row, sketch, check_duplication=False)
 
 
 def shingles_of(question: Question) -> set[str]:
-    """Word pairs of the text and of each option; a text of one word is that word."""
+    """Pairs of words and signs of the text and of each option; a text of one of them is that one."""
     found: set[str] = set()
     for text in (question.question, *question.options):
-        words = _WORD.findall(question_key(text))
+        words = words_and_signs(question_key(text))
         found.update(map(" ".join, pairwise(words)) if len(words) > 1 else words)
     return found
 

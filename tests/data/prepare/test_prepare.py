@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import errno
-import json
 import os
 import zipfile
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planted import put, read, row, zipped
 from support import load_script
 
 from llmtuner.data.duplicates import stable_id
@@ -22,58 +20,6 @@ from llmtuner.data.prepare import find as finding
 from llmtuner.data.prepare.build import RawRow, build
 from llmtuner.data.question import Question
 from llmtuner.errors import DataError, RunError, UserError
-
-HEADER = ["prompt", "A", "B", "C", "D", "E", "answer"]
-WORDS = [*"abcdefghij", *"klmnopqrst"]
-
-
-def row(number: int, answer: str = "A", **changes: str) -> dict[str, str]:
-    """A question whose words no other question has."""
-    words = [f"{letter}word{number}" for letter in WORDS]
-    values = {"prompt": " ".join(["Which of these is", *words[:10], "?"]), "answer": answer}
-    return {**values, **{letter: f"{words[10 + i]} {words[15 + i]}" for i, letter in enumerate("ABCDE")}, **changes}
-
-
-def put(path: Path, rows: list[dict[str, str]], header: list[str] = HEADER) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, header, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
-@pytest.fixture
-def raw(tmp_path) -> Path:
-    """All four sources and the test questions, small, with one of each thing that can go wrong."""
-    folder = tmp_path / "raw"
-    official = [row(n) for n in range(5)]
-    put(folder / "competition" / "train.csv", official)
-    put(folder / "competition" / "test.csv", [row(0), row(100)], HEADER[:-1])
-    shuffled = {"A": row(1)["C"], "B": row(1)["A"], "C": row(1)["B"]}
-    put(
-        folder / "a" / "6000_train_examples.csv",
-        [
-            *(row(n) for n in range(10, 30)),
-            row(1, "A", **shuffled),  # an official question with another answer: C is right here
-            row(2, prompt=row(2)["prompt"].upper() + "  "),  # the official one in capitals
-            row(3, E="something else"),  # the official text, other options
-            row(100),  # a test question
-            row(10, prompt=f" {row(10)['prompt']}"),  # a duplicate
-            row(11, "B"),  # a contradiction
-        ],
-    )
-    put(folder / "a" / "extra_train_set.csv", [row(40), row(41)], ["prompt", "C", "E", "D", "B", "A", "answer"])
-    near = row(12)["prompt"].replace("aword12", "zword12")
-    put(folder / "15k_gpt3.5-turbo.csv", [row(12, prompt=near), *(row(n) for n in range(50, 60))])
-    put(folder / "5900_examples.csv", [row(60), row(61, A=" "), row(62, E="All of the above")])
-    put(folder / "6000_all_categories_questions.csv", [row(70)])
-    put(folder / "6000_wiki_en_sci_questions.csv", [row(71), row(72)])
-    return folder
-
-
-def read(folder: Path, name: str) -> list[dict]:
-    return [json.loads(line) for line in (folder / f"{name}.jsonl").open(encoding="utf-8")]
 
 
 def numbers(rows: list[dict]) -> list[int]:
@@ -212,14 +158,6 @@ def test_an_id_depends_on_text_and_options_alone(options):
 # ---- zip files, and what can be wrong with the folders
 
 
-def zipped(path: Path, files: dict[str, Path]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, file in files.items():
-            archive.write(file, name)
-    return path
-
-
 def test_zip_files_are_read_where_they_lie(raw, tmp_path):
     packed = tmp_path / "packed"
     zipped(
@@ -231,7 +169,7 @@ def test_zip_files_are_read_where_they_lie(raw, tmp_path):
     assert set(done.manifest["inputs"]) == {
         "llm.zip/train.csv",
         "llm.zip/test.csv",
-        "deep/er/archive.zip/6000_train_examples.csv",
+        "deep/er/archive.zip/x/6000_train_examples.csv",
     }
     assert done.manifest["sources"]["6k5"]["missing"] == ["extra_train_set.csv"]
     assert read(tmp_path / "out", "llmscience_official")[0]["file"] == "llm.zip/train.csv"

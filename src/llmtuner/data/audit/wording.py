@@ -6,10 +6,8 @@ import re
 from collections.abc import Sequence
 
 from llmtuner.data.question import LETTERS
+from llmtuner.data.words import words as words
 
-# Chinese, Japanese and Korean are written without blanks: each of their characters counts as a word.
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
 _LABEL = re.compile(r"\s*(question|prompt|query|q)\b[\s\d]*[:.)\-]*\s*", re.IGNORECASE)
 _ONE = r"(?:options?|choices?|answers?)?\s*[(\[]?[a-j][)\]]?"
 _OF_THE_ABOVE = re.compile(
@@ -30,11 +28,6 @@ _PASSAGE = re.compile(
     r"|\baccording\s+to\s+the\s+(?:\w+\s+)?(?:text|article|paragraph)\b",
     re.IGNORECASE,
 )
-
-
-def words(text: str) -> list[str]:
-    """The words of a text, in lower case."""
-    return _WORD.findall(text.casefold())
 
 
 def of_the_above(option: str) -> bool:

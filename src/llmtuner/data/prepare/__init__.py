@@ -4,7 +4,8 @@
     built = prepare("data/raw", "data/llmscience", Settings(hold_out=("official",)))
 
 What each step does stands in its module: `sources` (which files there should be), `find` (where they are, also inside
-zip files), `build` (what repeats, what contradicts, what goes where), `write` (files and manifest, all or nothing).
+zip files), `build` (what repeats, what contradicts, what goes where), `write` (files and manifest), `place` (the output
+folder, all or nothing, and what an interrupted build has left).
 """
 
 from llmtuner.data.prepare.build import Built, Settings

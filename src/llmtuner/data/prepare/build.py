@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llmtuner.data.audit.quality import quality
-from llmtuner.data.duplicates import answer_key, conflicts, exact_key, near_groups
+from llmtuner.data.duplicates import answer_key, contradictions, exact_key, near_groups, plain
 from llmtuner.data.forms.rules import MIXED_PERCENT
 from llmtuner.data.prepare.sources import OFFICIAL, SOURCES, TEST
+from llmtuner.data.problems import file_name
 from llmtuner.data.question import Question
 from llmtuner.errors import UserError
+from llmtuner.suggest import did_you_mean
 
 CLEAN = 0.8  # quality from which a question may be in llmscience_hq
 SETS = (
@@ -48,7 +50,8 @@ class Settings:
             raise UserError("--hq_size and --valid_size: numbers of at least 0 are needed")
         for name in self.hold_out:
             if name not in SOURCES:
-                raise UserError(f"--hold_out {name}: there is no such source; known: {', '.join(SOURCES)}")
+                hint = did_you_mean(name, SOURCES)
+                raise UserError(f"--hold_out {file_name(name)}: no such source; known: {', '.join(SOURCES)}.{hint}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,10 @@ class Removed:
 
     @property
     def contradicts(self) -> bool:
-        """Whether it asks the same with the same options, and says that another one is right."""
+        """Whether the other row asks the same, with the same options, and says that another one is right."""
         if self.because_of is None:
             return False
-        mine, other = self.row.question, self.because_of.question
-        answers = {answer_key(mine), answer_key(other)}
-        return exact_key(mine) == exact_key(other) and None not in answers and len(answers) > 1
+        return bool(contradictions([self.row.question, self.because_of.question]))
 
 
 @dataclass
@@ -161,26 +162,33 @@ class _TakenOut:
                 self._take(place, reason, owners[groups[place]])
 
     def conflicting(self) -> None:
-        """The same question and options with different answers: nobody knows which is right, so none is trained on."""
+        """Rows that contradict each other: nobody knows which is right, so none is trained on.
+
+        What contradicts an official row has left before, with all that repeats one.
+        """
         places = [place for place in range(len(self._rows)) if place not in self.removed]
-        for group in conflicts([self._rows[place].question for place in places]):
-            members = [places[row] for row in group]
-            for place in (member for member in members if self._rows[member].source != OFFICIAL):
-                other = next(
-                    self._rows[m]
-                    for m in members
-                    if answer_key(self._rows[m].question) != answer_key(self._rows[place].question)
-                )
-                self._take(place, "conflict", other)
+        found = contradictions([self._rows[place].question for place in places])
+        for row, other in found.items():
+            self._take(places[row], "conflict", self._rows[places[other]])
 
     def duplicates(self) -> None:
-        """All but the first of equal questions."""
-        first: dict[object, int] = {}
+        """All but one of the rows with the same question, options and answer: an official one, one with a context.
+
+        With another answer, what is left by now asks about another context: it is another question.
+        """
+        copies: dict[object, list[int]] = defaultdict(list)
         for place, row in enumerate(self._rows):
             if place not in self.removed:
-                kept = first.setdefault(exact_key(row.question), place)
-                if kept != place:
+                copies[exact_key(row.question), answer_key(row.question)].append(place)
+        for places in copies.values():
+            kept = min(places, key=self._worth)
+            for place in places:
+                if place != kept:
                     self._take(place, "duplicate", self._rows[kept])
+
+    def _worth(self, place: int) -> tuple[bool, bool, int]:
+        row = self._rows[place]
+        return row.source != OFFICIAL, not plain(row.question.context), place
 
     def listed(self) -> list[Removed]:
         """In the order of the rows."""
@@ -206,12 +214,16 @@ def _held_out_split(kept: list[int], groups: Sequence[int], rows: Sequence[RawRo
 
 
 def _cleanest(training: list[int], groups: Sequence[int], rows: Sequence[RawRow], size: int) -> list[int]:
-    """The best of each group of near duplicates, the best of these, in the order of the rows."""
+    """The best of each group of near duplicates, the best of these, in the order of the rows.
+
+    Of equally good near duplicates, one with a context goes before one without.
+    """
     scores = {place: quality(rows[place].question).score for place in training}
+    worth = {place: (score, bool(plain(rows[place].question.context))) for place, score in scores.items()}
     best: dict[int, int] = {}
     for place in training:
         kept = best.setdefault(groups[place], place)
-        if scores[place] > scores[kept]:
+        if worth[place] > worth[kept]:
             best[groups[place]] = place
     clean = [place for place in best.values() if scores[place] >= CLEAN]
     return sorted(sorted(clean, key=lambda place: (-scores[place], place))[:size])

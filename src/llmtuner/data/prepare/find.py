@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import lzma
 import os
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from llmtuner.data.prepare.sources import TEST_FILE, WANTED, instead_of
 from llmtuner.data.problems import file_name
+from llmtuner.data.sniff import file_status
 from llmtuner.errors import DataError, RunError, UserError
 
 MOST_BYTES = 500_000_000  # of all unpacked files; the real ones have 60 million
@@ -25,15 +27,18 @@ class RawFile:
 
     Args:
         name: its own name.
-        shown: its path below the raw folder, through the zip file where it is in one; with "/" everywhere.
+        shown: its path below the raw folder, through the zip file where it is in one; with "/" everywhere, and fit for
+            a terminal. Never used as a path.
         path: where it can be read.
         sha256: of its content.
+        packed: whether it comes out of a zip file, so that `path` means nothing to the user.
     """
 
     name: str
     shown: str
     path: Path
     sha256: str
+    packed: bool = False
 
 
 def find_files(raw: Path, unpacked: Path) -> dict[str, RawFile]:
@@ -45,16 +50,18 @@ def find_files(raw: Path, unpacked: Path) -> dict[str, RawFile]:
 
     Raises:
         UserError: no such folder, or an empty one; one name with different contents.
-        DataError: a zip file that is damaged, protected by a password, or too large when unpacked.
+        DataError: a zip file that is damaged, protected by a password, or too large when unpacked; a pipe or the like.
+        RunError: there is no room to unpack.
     """
-    if not raw.is_dir():
-        what = "is a file, a folder is needed" if raw.exists() else "no such folder"
+    if not os.path.isdir(raw):
+        what = "is a file, a folder is needed" if os.path.exists(raw) else "no such folder"
         raise UserError(f"--raw {file_name(raw)}: {what}; pass the folder that the Kaggle files were downloaded to")
     found: dict[str, list[RawFile]] = {}
     empty = True
+    unpack = _Unpacking(unpacked)
     for path in _files(raw):
         empty = False
-        for file in _of_path(path, raw, unpacked):
+        for file in _of_path(path, raw, unpack):
             found.setdefault(file.name, []).append(file)
     if empty:
         raise UserError(
@@ -69,27 +76,29 @@ def _files(raw: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(names))
 
 
-def _of_path(path: Path, raw: Path, unpacked: Path) -> Iterator[RawFile]:
-    shown = path.relative_to(raw).as_posix()
-    if path.name in _NAMES:
+def _of_path(path: Path, raw: Path, unpack: _Unpacking) -> Iterator[RawFile]:
+    shown = file_name(path.relative_to(raw).as_posix())
+    packed = path.name not in _NAMES and path.suffix.lower() == ".zip"
+    if packed or path.name in _NAMES:
+        file_status(path)  # before it is opened: a pipe would keep us waiting for ever
+    if packed:
+        yield from _of_archive(path, shown, unpack)
+    elif path.name in _NAMES:
         yield RawFile(path.name, shown, path, _digest(path))
-    elif path.suffix.lower() == ".zip":
-        yield from _of_archive(path, shown, unpacked)
 
 
-def _of_archive(path: Path, shown: str, unpacked: Path) -> Iterator[RawFile]:
+def _of_archive(path: Path, shown: str, unpack: _Unpacking) -> Iterator[RawFile]:
     where = file_name(path)
     try:
         with zipfile.ZipFile(path) as archive:
             for member in sorted(archive.infolist(), key=lambda member: member.filename):
-                name = PurePosixPath(member.filename.replace("\\", "/")).name
-                if member.is_dir() or name not in _NAMES:
+                inside = _inside(member)
+                if member.is_dir() or not inside or inside[-1] not in _NAMES:
                     continue
                 if member.flag_bits & 1:
-                    raise DataError(f"{where}: {name} is protected by a password; unpack it and pass the folder")
-                inside = f"{shown}/{name}"
-                folder = unpacked / hashlib.sha256(f"{inside}/{member.filename}".encode()).hexdigest()[:12]
-                yield RawFile(name, inside, *_unpack(archive, member, folder / name, where))
+                    raise DataError(f"{where}: {inside[-1]} is protected by a password; unpack it and pass the folder")
+                unpacked, digest = unpack(archive, member, inside[-1], where)
+                yield RawFile(inside[-1], "/".join([shown, *inside]), unpacked, digest, packed=True)
     except NotImplementedError as error:
         raise DataError(f"{where}: {error}; unpack it and pass the folder") from error
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError) as error:
@@ -98,23 +107,47 @@ def _of_archive(path: Path, shown: str, unpacked: Path) -> Iterator[RawFile]:
         raise DataError(f"{where}: a damaged zip file ({error}); download it again") from error
 
 
-def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, where: str) -> tuple[Path, str]:
-    """Copy with a limit: a zip file's own word on its size need not be true. Returns path and SHA-256."""
-    room = MOST_BYTES - sum(path.stat().st_size for path in target.parent.parent.rglob("*") if path.is_file())
-    digest = hashlib.sha256()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(member) as packed, target.open("wb") as plain:
-        while block := packed.read(1 << 20):
-            room -= len(block)
-            if room < 0:
-                raise DataError(f"{where}: more than {MOST_BYTES:,} bytes when {target.name} is unpacked: no exam")
-            digest.update(block)
-            try:
-                plain.write(block)
-                plain.flush()
-            except OSError as error:
-                raise RunError(f"{target.name} of {where} cannot be unpacked: {error.strerror}") from error
-    return target, digest.hexdigest()
+def _inside(member: zipfile.ZipInfo) -> list[str]:
+    """The parts of a member's name, to be shown: two members of one name are told apart by their folders."""
+    parts = file_name(member.filename.replace("\\", "/")).split("/")
+    return ["__" if part == ".." else part for part in parts if part not in ("", ".")]
+
+
+class _Unpacking:
+    """Copies members of zip files, with one limit for all: a zip file's own word on its size need not be true.
+
+    Args:
+        folder: where the copies go, each into a new folder of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._room = folder, MOST_BYTES
+
+    def __call__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, where: str) -> tuple[Path, str]:
+        """Copy one member under a known name; its path and SHA-256."""
+        digest = hashlib.sha256()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            target = Path(tempfile.mkdtemp(dir=self._folder), name)
+            plain = target.open("wb")
+        except OSError as error:
+            raise self._no_room(name, where, error) from error
+        with archive.open(member) as packed, plain:
+            while block := packed.read(1 << 20):
+                self._room -= len(block)
+                if self._room < 0:
+                    raise DataError(f"{where}: more than {MOST_BYTES:,} bytes when {name} is unpacked: no exam")
+                digest.update(block)
+                try:
+                    plain.write(block)
+                    plain.flush()
+                except OSError as error:
+                    raise self._no_room(name, where, error) from error
+        return target, digest.hexdigest()
+
+    def _no_room(self, name: str, where: str, error: OSError) -> RunError:
+        folder = file_name(self._folder.parent)
+        return RunError(f"{name} of {where} cannot be unpacked to {folder}: {error.strerror}; name another by TMPDIR")
 
 
 def _digest(path: Path) -> str:
@@ -127,6 +160,6 @@ def _digest(path: Path) -> str:
 
 def _only_one(name: str, files: list[RawFile]) -> RawFile:
     if len({file.sha256 for file in files}) > 1:
-        listed = ", ".join(f"{file_name(file.shown)} ({file.sha256[:8]})" for file in files)
+        listed = ", ".join(f"{file.shown} ({file.sha256[:8]})" for file in files)
         raise UserError(f"{name} is there more than once with different contents: {listed}; keep one of them")
     return files[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ from typing import Any
 from llmtuner.data.load import read_questions
 from llmtuner.data.prepare.build import Built, RawRow, Settings, build
 from llmtuner.data.prepare.find import RawFile, find_files
+from llmtuner.data.prepare.place import FORMATS, check_out, clear_leftovers
 from llmtuner.data.prepare.sources import SOURCES, TEST, TEST_FILE, TEST_ROWS, TOTAL, Source, instead_of
-from llmtuner.data.prepare.write import FORMATS, check_out, write_built
-from llmtuner.errors import UserError
+from llmtuner.data.prepare.write import write_built
+from llmtuner.data.problems import file_name
+from llmtuner.errors import DataError, UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +49,26 @@ def prepare(
         UserError, DataError: the folders, the files or the settings.
         RunError: the output could not be written.
     """
-    settings, out = settings or Settings(), Path(out)
+    for flag, folder in (("--raw", raw), ("--out", out)):
+        if not os.fspath(folder).strip():  # an unset variable in a script, and not the working directory
+            raise UserError(f"{flag}: no folder is named")
+    settings, raw, out = settings or Settings(), Path(raw), Path(out)
     if form not in FORMATS:
-        raise UserError(f"--format {form}: known are {' and '.join(FORMATS)}")
+        raise UserError(f"--format {file_name(form)}: known are {' and '.join(FORMATS)}")
+    clear_leftovers(out)
     check_out(out, overwrite=overwrite)
-    with tempfile.TemporaryDirectory() as unpacked:
-        files = find_files(Path(raw), Path(unpacked))
+    with tempfile.TemporaryDirectory(prefix="llmscience-") as unpacked:
+        files = find_files(raw, Path(unpacked))
         warnings: list[str] = []
         rows = [row for source in SOURCES.values() for row in _rows_of(source, files, warnings)]
         test = _read(files[TEST_FILE], TEST, warnings) if TEST_FILE in files else []
     if not rows:
         wanted = ", ".join(name for source in SOURCES.values() for name in source.files)
-        raise UserError(f"--raw {raw}: none of the Kaggle files is in it; looked for {wanted}, also inside zip files")
+        raise UserError(
+            f"--raw {file_name(raw)}: none of the Kaggle files is in it; looked for {wanted}, also inside zip files"
+        )
     built = build(rows, test, settings)
+    built.notices[:0] = [*_incomplete(files, [*rows, *test]), *_partly_held_out(settings.hold_out, files)]
     sources = {source.name: _found(source, files, rows) for source in SOURCES.values()}
     about = {
         "settings": asdict(settings),
@@ -84,11 +95,50 @@ def _rows_of(source: Source, files: Mapping[str, RawFile], warnings: list[str]) 
 
 
 def _read(file: RawFile, source: str, warnings: list[str]) -> list[RawRow]:
-    read = read_questions(file.path, purpose="predict" if source == TEST else "train")
-    # Files out of a zip are read elsewhere; rows and warnings name the place that the user knows.
-    shown = [str(warning).replace(warning.file, file.shown) for warning in read.warnings]
-    warnings += shown
+    try:
+        read = read_questions(file.path, purpose="predict" if source == TEST else "train")
+    except DataError as error:
+        if not file.packed:
+            raise
+        # The copy is gone by the time that this is read. Its path is a random one: no text of the data has it.
+        raise DataError(str(error).replace(file_name(file.path), file.shown)) from error
+    warnings += [str(replace(warning, file=file.shown)) for warning in read.warnings]
     return [RawRow(replace(question, file=file.shown), source) for question in read.questions]
+
+
+def _incomplete(files: Mapping[str, RawFile], rows: Sequence[RawRow]) -> list[str]:
+    """What is missing, what has too few rows and what has too many, a line each."""
+    found = Counter(row.question.file for row in rows)
+    missing, fewer, more = list[str](), list[str](), list[str]()
+    wanted = [item for source in SOURCES.values() for item in source.files.items()]
+    for name, expected in [*wanted, (TEST_FILE, TEST_ROWS)]:
+        file = _file_of(name, files)
+        if file is None:
+            missing.append(name)
+        elif (count := found[file.shown]) != expected:
+            (fewer if count < expected else more).append(f"{file.shown} ({count:,} of {expected:,})")
+    lines = []
+    if missing:
+        lines.append(f"INCOMPLETE: {', '.join(missing)} not found; data/README.md says how to fetch what is missing")
+    if TEST_FILE in missing:
+        lines.append("Without test.csv there is no llmscience_test, and what repeats a test question stays in training")
+    if fewer:
+        lines.append(f"INCOMPLETE: fewer rows than Kaggle's file has in {', '.join(fewer)}; download it again")
+    if more:
+        lines.append(f"More rows than Kaggle's file has in {', '.join(more)}: built with all of them")
+    return lines
+
+
+def _partly_held_out(names: Sequence[str], files: Mapping[str, RawFile]) -> list[str]:
+    lines = []
+    for name in names:
+        missing = [file for file in SOURCES[name].files if _file_of(file, files) is None]
+        if missing:
+            lines.append(
+                f"--hold_out {name}: held out in part: {', '.join(missing)} is not there, so what repeats a question "
+                "of it stays in the training sets"
+            )
+    return lines
 
 
 def _found(source: Source, files: Mapping[str, RawFile], rows: list[RawRow]) -> dict[str, Any]:

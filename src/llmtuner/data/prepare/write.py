@@ -5,22 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from llmtuner.data.duplicates import answer_text, stable_id
-from llmtuner.data.prepare.build import FIVE, SETS, Built, RawRow, Removed
-from llmtuner.data.problems import file_name
+from llmtuner.data.prepare.build import FIVE, Built, RawRow, Removed
+from llmtuner.data.prepare.place import MANIFEST, REMOVED, check_out, put_in_place
 from llmtuner.data.question import LETTERS
-from llmtuner.errors import RunError, UserError
-
-FORMATS = ("jsonl", "parquet")
-MANIFEST, REMOVED = "manifest.json", "removed.jsonl"
 
 Record = dict[str, Any]
 
@@ -41,7 +34,7 @@ def write_built(built: Built, out: Path, about: Mapping[str, Any], *, form: str,
         RunError: the files could not be written.
     """
     check_out(out, overwrite=overwrite)
-    with _beside(out) as folder:
+    with put_in_place(out) as folder:
         files: dict[str, Any] = {}
         for name, rows in built.sets.items():
             if not rows:  # nothing can be read from an empty file; a missing one is said to be missing
@@ -57,68 +50,6 @@ def write_built(built: Built, out: Path, about: Mapping[str, Any], *, form: str,
         manifest = {**about, **counts, "notices": built.notices, "files": files}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
-
-
-def check_out(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that must not be replaced.
-
-    Raises:
-        UserError: it is a file, it is not empty, or it holds what no build writes.
-    """
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UserError(f"--out {file_name(out)}: is no folder; pass another")
-    there = sorted(out.iterdir()) if out.is_dir() else []
-    if there and not overwrite:
-        raise UserError(
-            f"--out {file_name(out)}: the folder is not empty; pass --overwrite to replace an earlier build"
-        )
-    foreign = [path.name for path in there if not _is_ours(path)]
-    if foreign:
-        raise UserError(
-            f"--out {file_name(out)}: {file_name(foreign[0])} is in it, which no build writes; replacing the folder "
-            "would delete it: move it away, or pass another --out"
-        )
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a build writes a file of this name; nothing else is ever deleted."""
-    names = {MANIFEST, REMOVED, *(f"{name}.{form}" for name in SETS for form in FORMATS)}
-    return path.name in names and path.is_file() and not path.is_symlink()
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A new folder next to `out` that takes its place in the end."""
-    try:
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
-    except OSError as error:
-        raise RunError(f"{file_name(out)}: cannot be written: {error.strerror}") from error
-    try:
-        yield folder
-        folder.chmod(0o755)
-        _put_in_place(folder, out)
-    except OSError as error:
-        raise RunError(
-            f"{file_name(out)}: writing failed: {error.strerror}; what was there before is there still"
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(folder: Path, out: Path) -> None:
-    """Rename, with the earlier folder aside until the new one is there."""
-    earlier = folder.with_name(f"{folder.name}.earlier")
-    if not out.is_dir():
-        os.rename(folder, out)
-        return
-    os.rename(out, earlier)
-    try:
-        os.rename(folder, out)
-    except BaseException:
-        os.rename(earlier, out)
-        raise
-    shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _records(rows: Sequence[RawRow], *, keep_ids: bool) -> Iterator[Record]:

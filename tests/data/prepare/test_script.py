@@ -1,0 +1,84 @@
+"""The script's flags, and what it says of files that are missing, short or long."""
+
+from __future__ import annotations
+
+import pytest
+from planted import HEADER, put, row
+from support import load_script
+
+from llmtuner.data.prepare import Settings, prepare
+from llmtuner.data.prepare.sources import SOURCES, TEST_FILE
+
+
+@pytest.fixture
+def run(raw, tmp_path, capsys):
+    """The script on the planted files: exit status, standard output and error."""
+
+    def call(*flags: str) -> tuple[int, str, str]:
+        status = load_script("prepare_llmscience").main(["--raw", str(raw), "--out", str(tmp_path / "out"), *flags])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize("names", [["official,6k"], ["official", "6k"], ["official,", "6k"], ["official, 6k,official"]])
+def test_sources_to_hold_out_are_parted_by_commas_or_blanks(names, run, tmp_path):
+    """A comma, as all other flags have it, made one unknown source of two."""
+    status, _, _ = run("--hold_out", *names)
+    assert status == 0
+    assert '"hold_out": [\n   "official",\n   "6k"\n  ]' in (tmp_path / "out" / "manifest.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("", "no source is named; known: official, 6k5"),
+        (",", "no source is named"),
+        ("offical", "Did you mean official?"),
+    ],
+)
+def test_naming_no_source_does_not_hold_out_nothing(names, said, run):
+    status, _, error = run("--hold_out", names)
+    assert status == 2
+    assert said in error
+
+
+def test_a_source_that_is_there_in_part_is_held_out_in_part_and_said(raw, run):
+    (raw / "a" / "extra_train_set.csv").unlink()
+    _, said, _ = run("--hold_out", "6k5")
+    assert "--hold_out 6k5: held out in part: extra_train_set.csv is not there" in said
+
+
+def test_what_is_missing_short_or_long_is_said_as_what_it_is(raw, run):
+    """More rows than expected were called INCOMPLETE, and a test.csv that is not there was not mentioned."""
+    (raw / "competition" / TEST_FILE).unlink()
+    put(raw / "competition" / "train.csv", [row(n) for n in range(201)])
+    status, said, _ = run()
+    assert status == 0
+    lines = {line.split(":")[0].split(" in ")[0]: line for line in said.splitlines()}
+    assert "INCOMPLETE: test.csv not found" in said
+    assert "Without test.csv there is no llmscience_test" in said
+    assert "competition/train.csv (201 of 200)" in lines["More rows than Kaggle's file has"]
+    [fewer] = [line for line in said.splitlines() if "fewer rows" in line]
+    assert "a/6000_train_examples.csv (26 of 6,000)" in fewer
+    assert "train.csv (201" not in fewer
+
+
+def test_a_whole_set_is_not_called_incomplete(raw, tmp_path, monkeypatch):
+    counts = {"train.csv": 5, "6000_train_examples.csv": 26, "extra_train_set.csv": 2, "15k_gpt3.5-turbo.csv": 11}
+    counts |= {"5900_examples.csv": 3, "6000_all_categories_questions.csv": 1, "6000_wiki_en_sci_questions.csv": 2}
+    for source in SOURCES.values():
+        for name in source.files:
+            monkeypatch.setitem(source.files, name, counts[name])
+    put(raw / "competition" / TEST_FILE, [row(n) for n in range(1000, 1200)], HEADER[:-1])
+    done = prepare(raw, tmp_path / "out", Settings())
+    assert not [line for line in done.manifest["notices"] if "INCOMPLETE" in line or "More rows" in line]
+
+
+def test_flags_are_not_guessed_and_no_folder_is_not_this_folder(raw, run, tmp_path, capsys):
+    """--over replaced a build; --raw "" (an unset variable) searched the working directory."""
+    with pytest.raises(SystemExit, match="2"):
+        run("--over")
+    capsys.readouterr()
+    assert run("--raw", "")[0] == 2
+    assert run("--out", "")[0] == 2

@@ -1,0 +1,121 @@
+"""What counts as the same question, as nearly the same, and as a contradiction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import datasketch
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtuner.data.duplicates import conflicts, contradictions, exact_key, near_groups, same_questions, shingles_of
+from llmtuner.data.question import Question
+from llmtuner.data.words import words, words_and_signs
+
+ASKED = "Which of these gases do green plants take in from the air while the sun shines on their leaves"
+FIRST = Question("1", ASKED, ("carbon dioxide", "nitrogen", "helium"), 0)
+DIFFERENT = [
+    FIRST,
+    Question("2", "What is the capital of Norway?", ("Oslo", "Bergen"), 0),
+    replace(FIRST, question=f"{ASKED} today"),
+    Question("4", "?!", ("...", "!"), 0),
+    Question("5", "!!", ("...", "?"), 0),
+    replace(FIRST, options=("oxygen", "argon", "neon")),
+]
+
+
+def test_what_is_raised_is_taken_for_what_is_not():
+    """NFKC, as documented; a change of the normal form would change every id."""
+    assert exact_key(replace(FIRST, question="10²")) == exact_key(replace(FIRST, question="102"))
+
+
+# ---- near duplicates
+
+
+def test_equal_rows_go_together_without_being_compared(monkeypatch):
+    """2,000 equal rows took 20 s: each was a candidate of all before it."""
+    inserted = []
+    original = datasketch.MinHashLSH.insert
+    monkeypatch.setattr(
+        datasketch.MinHashLSH,
+        "insert",
+        lambda self, key, *args, **options: (inserted.append(key), original(self, key, *args, **options)),
+    )
+    again = [replace(FIRST, id=str(n), options=FIRST.options[n % 3 :] + FIRST.options[: n % 3]) for n in range(50)]
+    assert near_groups(again) == [0] * 50
+    assert inserted == [0]
+
+
+@given(st.lists(st.integers(0, len(DIFFERENT) - 1), max_size=12))
+def test_repeated_rows_change_no_group(places):
+    """What holds for different rows holds for their copies: joined where and only where the first ones are."""
+    groups = near_groups([DIFFERENT[place] for place in places])
+    alone = near_groups(DIFFERENT)
+    expected = [min(i for i, other in enumerate(places) if alone[other] == alone[place]) for place in places]
+    assert groups == expected
+
+
+def test_rows_without_a_word_are_like_nothing():
+    assert near_groups(DIFFERENT)[3:5] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed"),
+    [
+        ("光合作用需要阳光和水,植物吸收二氧化碳并释放氧气,这个过程发生在哪里", ("释", "排")),
+        ("植物は日光と水を使って光合成を行い酸素を出しますがどの気体を吸いますか", ("日光", "太陽光")),
+    ],
+)
+def test_sentences_without_blanks_have_words(asked, changed):
+    """A whole Chinese sentence was one word, so that one changed character made it another question."""
+    one = Question("1", asked, ("叶绿体", "线粒体", "细胞核"), 0)
+    assert near_groups([one, replace(one, question=asked.replace(*changed))]) == [0, 0]
+
+
+def test_a_sign_makes_another_formula():
+    """7 + 3 and 7 - 3 with the same options had the same shingles: the right answer is another one."""
+    asked = [Question("", f"What is {formula}?", ("10", "4", "21", "2"), 0) for formula in ("7 + 3", "7 - 3", "7 × 3")]
+    assert near_groups(asked) == [0, 1, 2]
+    assert shingles_of(replace(asked[0], options=("-5", "5"))) != shingles_of(replace(asked[0], options=("5", "5")))
+    assert words_and_signs("7−3") == words_and_signs("7 - 3") == ["7", "-", "3"], "another code point, the same sign"
+
+
+def test_a_hyphen_is_no_minus():
+    """Prose must not fall apart over its spelling."""
+    assert words_and_signs("Gamma-ray bursts, well-known") == ["gamma", "ray", "bursts", "well", "known"]
+    assert words("7 + 3 光合") == ["7", "3", "光", "合"], "an audit counts words only"
+
+
+# ---- contradictions
+
+CLAIMS = st.builds(
+    lambda options, context, answer: replace(FIRST, options=options, context=context, answer=answer),
+    st.sampled_from([FIRST.options, ("helium", "Nitrogen", "carbon  dioxide"), ("oxygen", "argon", "neon")]),
+    st.sampled_from(["", "", "By day.", " By  day.", "By night."]),
+    st.sampled_from([0, 1, None]),
+)
+
+
+@given(st.lists(CLAIMS, max_size=8))
+def test_without_the_contradictions_nothing_contradicts(rows):
+    """The build keeps what is left, and an audit of it must find no conflict."""
+    found = contradictions(rows)
+    left = [question for row, question in enumerate(rows) if row not in found]
+    assert conflicts(left) == []
+    in_conflict = {row for group in conflicts(rows) for row in group}
+    assert set(found) <= in_conflict
+    for row, other in found.items():
+        assert other in found, f"row {row} contradicts it"
+        assert any({row, other} <= set(group) for group in same_questions(rows))
+
+
+def test_a_row_that_only_stands_beside_a_contradiction_stays():
+    """Two passages and a row without one: that row contradicts the second passage, not the first."""
+    rows = [
+        replace(FIRST, context="By day."),
+        replace(FIRST, context="By night.", answer=1),
+        replace(FIRST),
+        replace(FIRST, answer=None),
+    ]
+    assert contradictions(rows) == {1: 2, 2: 1}
