@@ -10,8 +10,9 @@ Three stages, each in pieces that are kept in --work and never computed twice, s
 - encoder: the whole encoder, 2,000 training questions, the best three combinations and STEP2's, 3 seeds;
 - causal: the same combinations on a small causal model that STEP2 trained from scratch, through packed rows; ScienceQA.
 
-The best three are those with the highest MAP@3 on the held-out part of the training questions in the frozen stage. DATA
-holds the folders kaggle and scienceqa with their files; no test question takes part in any choice.
+Results go to --work, unless --out and --plot say otherwise. The best three are those with the highest MAP@3 on the
+held-out part of the training questions in the frozen stage. DATA holds the folders kaggle and scienceqa with their
+files; no test question takes part in any choice.
 
 With a GPU, LoRA on a large model, flags behind -- going to every training:
 
@@ -32,6 +33,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +43,6 @@ import torch  # noqa: E402
 from evidence import report, whole  # noqa: E402
 from evidence.cells import BASELINE, Cell, Found, claim, load, load_all, save  # noqa: E402
 from evidence.exams import EXAMS, Exam  # noqa: E402
-from provenance import commit  # noqa: E402
 
 from llmtuner.mcq.heads import HEADS  # noqa: E402
 from llmtuner.mcq.loss_terms import LOSS_NAMES  # noqa: E402
@@ -50,6 +51,7 @@ MIXTURE = "cross_entropy:0.5+expected_map3:0.5"
 LOSSES = (*LOSS_NAMES, MIXTURE)
 FROZEN_SEEDS, WHOLE_SEEDS = range(5), range(3)
 BEST = 3
+MODELS = ("encoder", "causal", "model_name_or_path")
 
 
 def frozen_cells() -> Iterator[Cell]:
@@ -119,20 +121,25 @@ def run_whole(args: argparse.Namespace, exams: dict[str, Exam], deadline: float)
     models = {"encoder": args.encoder, "causal": args.causal, "llm": args.model_name_or_path}
     stages = {"encoder": tuple(exams), "causal": ("scienceqa",) if "scienceqa" in exams else (), "llm": tuple(exams)}
     stages = {name: names for name, names in stages.items() if models[name] is not None}
-    if not args.combinations and not all(cell.path(args.work / "cells").is_file() for cell in frozen_cells()):
+    wanted = [cell for cell in frozen_cells() if cell.exam in exams]
+    if not args.combinations and not all(cell.path(args.work / "cells").is_file() for cell in wanted):
         print("The frozen stage is not complete: what is best is chosen after it, or named with --combinations")
         return
-    chosen = [tuple(pair.split("/", 1)) for pair in args.combinations] or best(load_all(args.work / "cells"))
+    chosen = [tuple(pair.split("/", 1)) for pair in args.combinations] or best(_of(exams, args.work))
     for exam in exams.values():
         whole.write_exam(exam, args.work)
     if args.causal is not None:
         models["causal"] = whole.without_head(args.causal, args.work)
-    cells = list(whole_cells(chosen, stages))
+    cells, failed = list(whole_cells(chosen, stages)), Event()
 
     def one(cell: Cell) -> None:
-        if time.monotonic() > deadline or cell.path(args.work / "cells").is_file():
+        if failed.is_set() or time.monotonic() > deadline or cell.path(args.work / "cells").is_file():
             return
-        found = whole.run(cell, exams[cell.exam], str(models[cell.stage]), args.work, args.threads, args.flags)
+        try:
+            found = whole.run(cell, exams[cell.exam], str(models[cell.stage]), args.work, args.threads, args.flags)
+        except BaseException:
+            failed.set()
+            raise
         save(found, cell, args.work / "cells")
         print(f"{cell.stage} {cell.exam} {cell.name} seed {cell.seed}: {found.seconds:.0f} s", flush=True)
 
@@ -140,21 +147,44 @@ def run_whole(args: argparse.Namespace, exams: dict[str, Exam], deadline: float)
         list(pool.map(one, cells))
 
 
+def _of(exams: dict[str, Exam], work: Path) -> dict[Cell, Found]:
+    return {cell: result for cell, result in load_all(work / "cells").items() if cell.exam in exams}
+
+
+def recipe() -> dict[str, Any]:
+    """What must be the same in all pieces of one comparison."""
+    from evidence import frozen
+
+    names = ("BATCH", "POOL", "EPOCHS", "WEIGHT_DECAY", "WARMUP", "PASSAGE", "RATES", "WIDTH")
+    stages = {name: flags.split() for name, flags in whole.STAGES.items()}
+    kept = {name: getattr(frozen, name) for name in names} | {"TRAINED_ON": whole.TRAINED_ON, "STAGES": stages}
+    return json.loads(json.dumps(kept))
+
+
+def _command(args: argparse.Namespace) -> str:
+    """What was run, without the places of this machine."""
+    words = ["python benchmarks/heads_and_losses.py --data DATA"]
+    words += [f"--{name} {name.upper()}" for name in MODELS if getattr(args, name) is not None]
+    words += [f"--combinations {' '.join(args.combinations)}"] if args.combinations else []
+    words += [f"--exams {' '.join(args.exams)}"] if list(args.exams) != list(EXAMS) else []
+    return " ".join([*words, *(["--", *args.flags] if args.flags else [])])
+
+
 def write_report(args: argparse.Namespace, exams: dict[str, Exam]) -> None:
     """Results as JSON, Markdown and a plot."""
-    found = {cell: result for cell, result in load_all(args.work / "cells").items() if cell.exam in exams}
+    found = _of(exams, args.work)
     rows, floors = report.summarise(found, exams), report.floors_of(exams)
     stored = {
-        "command": "python benchmarks/heads_and_losses.py --data DATA --encoder MINILM --causal STEP2_MODEL",
-        "commit": commit(),
+        "command": _command(args),
+        "commits": sorted({result.commit for result in found.values()}),
         "machine": {"processor": platform.machine(), "torch": torch.__version__, "threads": args.threads},
         "questions": {name: {"train": len(exam.train), "test": len(exam.test)} for name, exam in exams.items()},
         "chosen": [" + ".join(pair) for pair in best(found)],
         "floors": floors,
         "rows": rows,
     }
-    args.out.write_text(json.dumps(stored, indent=1) + "\n")
-    report.plot(rows, args.plot)
+    (args.out or args.work / "heads_and_losses.json").write_text(json.dumps(stored, indent=1) + "\n")
+    report.plot(rows, args.plot or args.work / "heads_and_losses.svg")
     print(report.markdown(rows, floors))
 
 
@@ -171,8 +201,8 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="only report what is there")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no new piece after so long")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "heads_and_losses")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "heads_and_losses.json")
-    parser.add_argument("--plot", type=Path, default=ROOT / "docs" / "heads_and_losses.svg")
+    parser.add_argument("--out", type=Path, help="the results as JSON; in --work")
+    parser.add_argument("--plot", type=Path, help="the differences as SVG; in --work")
     parser.add_argument("--threads", type=int, default=1, help="of a training")
     parser.add_argument("--parallel", type=int, default=1, help="trainings of whole models at a time")
     parser.add_argument("--part", type=int, default=0, help="of the frozen stage: this process's share ...")
@@ -188,9 +218,10 @@ def main() -> None:
     deadline = time.monotonic() + 60 * args.minutes
     exams = {name: EXAMS[name](args.data) for name in args.exams}
     if not args.report:
-        models = {name: getattr(args, name) for name in ("encoder", "causal", "model_name_or_path")}
+        models = {name: getattr(args, name) for name in MODELS}
         about = {name: str(model) for name, model in models.items() if model is not None}
-        claim(args.work, {**about, "data": str(args.data), "cutoff_len": args.cutoff_len, "flags": args.flags})
+        about |= {"flags": args.flags} if "whole" in args.stages else {}  # which go to no training on frozen states
+        claim(args.work, {**about, "data": str(args.data), "cutoff_len": args.cutoff_len, "recipe": recipe()})
         if "frozen" in args.stages:
             run_frozen(args, exams, deadline)
         if "whole" in args.stages:

@@ -6,9 +6,9 @@
 
 Each model (or the one model, with each seed) is trained on the exam's training split twice, with the passage as context
 and without, through the project's own command line, and scores all three splits. Reported are MAP@3 of both books, and
-the difference with its 95 % interval: each question's difference is the mean over the seeds, and questions on one
-passage are drawn together. The training split has been seen by both; it is reported because it says how much was learnt
-by heart. What is in --work is not computed again.
+the difference with its 95 % interval: seeds and questions are drawn again, those on
+one passage together. The training split has been seen by both; it is reported because it says how much was learnt by
+heart. What is in --work is not computed again.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def summarise(split: str, found: Found) -> dict[str, Any]:
     summary: dict[str, Any] = {"questions": len(rows)}
     for book, seeds in values.items():
         summary[book] = [float(seed.mean()) for seed in seeds]
-    differences = np.mean(values["open"], axis=0) - np.mean(values["closed"], axis=0)
+    differences = np.array(values["open"]) - np.array(values["closed"])
     summary["difference"] = float(differences.mean())
     summary["interval"] = paired_interval(differences, [row["passage_id"] for row in rows])
     lengths = [[len(row[letter]) for letter in "ABCDE"] for row in rows]

@@ -103,16 +103,16 @@ def finish(model: Any, is_trainable: bool) -> None:
     """Let the head train in full, whatever upstream froze, and check that no adapter went into it.
 
     Raises:
-        RunError: one did.
+        UserError: one did.
     """
-    from llmtuner.errors import RunError
+    from llmtuner.errors import UserError
     from llmtuner.mcq.model import HEAD
 
     for name, parameter in model.named_parameters():
         if f"{HEAD}." not in name or "original_module" in name:
             continue
         if "lora_" in name or "oft_" in name:
-            raise RunError(f"an adapter was put into the head ({name}); name other modules in --lora_target")
+            raise UserError(f"an adapter was put into the head ({name}); name other modules in --lora_target")
         parameter.requires_grad_(is_trainable)
 
 

@@ -5,7 +5,7 @@
     python scripts/compare.py closed=closed_predict open=open_predict --difference open closed
 
 Each is the --output_dir of a prediction, with a name before it where the folder's is not enough. A difference in MAP@3
-comes with its 95 % interval over the questions (paired bootstrap).
+comes with its 95 % interval over the questions (paired bootstrap), each of which counts as evidence of its own.
 """
 
 from __future__ import annotations

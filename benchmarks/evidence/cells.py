@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from provenance import commit
+
+from llmtuner.mcq.loss_terms import parse_loss
+
 BASELINE = ("linear", "cross_entropy")  # STEP2
 # Losses that are bounded must not start a training (their docstrings): these begin with cross-entropy.
 WARMED, WARMUP = ("approx_map3", "expected_map3"), 0.3
-WIDTH = 64  # of the co-attention, in every stage, so that one name means one head
+WIDTH = 64  # of the co-attention on frozen states, where it is all that is trained; elsewhere the default
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Found:
 
     Args:
         scores: of the options of each test question.
-        seconds: of processor time, or of the clock where other processes did the work; of the training alone.
+        seconds: of the training alone: of processor time, or of the clock where another process did the work.
+        commit: of the code that made it.
         parameters: of the head.
         more: settings that were chosen.
     """
@@ -55,11 +60,12 @@ class Found:
     seconds: float
     parameters: int
     more: dict[str, Any] = field(default_factory=dict)
+    commit: str = field(default_factory=commit)
 
 
 def warmup(loss: str) -> float:
     """The share of the steps that begin with cross-entropy."""
-    return WARMUP if any(name in loss.split("+")[-1] for name in WARMED) and not loss.startswith("log_") else 0.0
+    return WARMUP if any(term.name in WARMED for term in parse_loss(loss)) else 0.0
 
 
 def claim(folder: Path, about: dict[str, Any]) -> None:

@@ -39,11 +39,13 @@ class FrozenExam:
 
     def inputs(self, cached: Cached, rows: Sequence[int], *, reads_tokens: bool) -> tuple[Any, ...]:
         """What a head reads of these questions: features, which options there are, and the states of both spans."""
-        features, there = self._once(cached, False)
+        features, there = (found[rows] for found in self._once(cached, False))
+        most = int(there.sum(-1).max())  # of these questions; others of the exam may have more options
+        features, there = features[:, :most], there[:, :most]
         if not reads_tokens:
-            return features[rows], there[rows], None, None
+            return features, there, None, None
         spans = self._once(cached, True)
-        return features[rows], there[rows], *(cached.gather([spans[row][place] for row in rows]) for place in (0, 1))
+        return features, there, *(cached.gather([spans[row][place] for row in rows]) for place in (0, 1))
 
     def _once(self, cached: Cached, spans: bool) -> Any:
         key = (id(cached), spans)

@@ -60,8 +60,9 @@ def views(exams: dict[str, Exam]) -> list[View]:
 def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
     """A row a stage, view and combination; differences are to STEP2's of the same stage, view and seed.
 
-    `map@3` and the others are means over seeds; `spread` is the standard deviation of the seeds' MAP@3. The interval is
-    over questions, each question's difference being the mean over the seeds that both combinations have.
+    `map@3` and the others are means over seeds; `spread` is the standard deviation of the seeds' MAP@3, and
+    `difference_spread` that of their differences. The interval draws both again, questions and the seeds that both
+    combinations have: over questions alone, half of all comparisons of a combination with itself would exclude 0.
     """
     groups: dict[tuple[str, str, str, str], dict[int, Found]] = defaultdict(dict)
     for cell, result in found.items():
@@ -91,8 +92,9 @@ def _figures(view: View, by_seed: dict[int, Found], baseline: dict[int, Found]) 
     shared = sorted(values.keys() & baseline.keys())
     if shared and by_seed is not baseline:
         pairs = [values[seed] - per_question(view.of(baseline[seed].scores), answers) for seed in shared]
-        differences = np.mean(pairs, axis=0)
-        row |= {"difference": float(differences.mean()), "interval": paired_interval(differences, view.groups)}
+        of_seeds = np.mean(pairs, axis=1)
+        row |= {"difference": float(of_seeds.mean()), "interval": paired_interval(np.array(pairs), view.groups)}
+        row["difference_spread"] = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None
     return row
 
 
@@ -107,18 +109,23 @@ def floors_of(exams: dict[str, Exam]) -> dict[str, dict[str, float]]:
 def markdown(rows: Rows, exam_floors: dict[str, dict[str, float]]) -> str:
     """One table a stage and view."""
     compared = sum("difference" in row for row in rows)
-    parts = [f"{compared} differences at 95 % each: about {compared / 20:.0f} of them exclude 0 by chance alone.", ""]
+    parts = [
+        f"{compared} differences, each with its 95 % interval over seeds and questions: up to {compared / 20:.0f} of "
+        "them exclude 0 by chance alone.",
+        "",
+    ]
     for stage, exam in dict.fromkeys((row["stage"], row["exam"]) for row in rows):
+        time = "processor seconds" if stage == "frozen" else "seconds"
         parts += [f"### {stage}, {exam}", "", "| head + loss | seeds | MAP@3 | spread | difference to STEP2 [95 %] |"]
-        parts[-1] += " accuracy | NLL | parameters | seconds |"
-        parts.append("|---|---|---|---|---|---|---|---|---|")
+        parts[-1] += f" its spread | accuracy | NLL | parameters | {time} |"
+        parts.append("|---|---|---|---|---|---|---|---|---|---|")
         for row in rows:
             if (row["stage"], row["exam"]) == (stage, exam):
                 parts.append(_line(row))
         floor = exam_floors[exam]
         for name in ("longest", "random"):
             score, right = floor[f"floor_{name}_map@3"], floor[f"floor_{name}_accuracy"]
-            parts.append(f"| *{name} option* | | {score:.4f} | | | {right:.4f} | | | |")
+            parts.append(f"| *{name} option* | | {score:.4f} | | | | {right:.4f} | | | |")
         parts.append("")
     return "\n".join(parts)
 
@@ -130,10 +137,12 @@ def _line(row: dict[str, Any]) -> str:
         difference = f"{row['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
     elif (row["head"], row["loss"]) != BASELINE:
         difference = ""
-    spread = "" if row["spread"] is None else f"{row['spread']:.4f}"
+    spread, its_spread = (
+        "" if row.get(name) is None else f"{row[name]:.4f}" for name in ("spread", "difference_spread")
+    )
     return (
         f"| {row['head']} + {row['loss']} | {row['seeds']} | {row['map@3']:.4f} | {spread} | {difference} | "
-        f"{row['accuracy']:.4f} | {row['nll']:.3f} | {row['parameters']:,} | {row['seconds']:.0f} |"
+        f"{its_spread} | {row['accuracy']:.4f} | {row['nll']:.3f} | {row['parameters']:,} | {row['seconds']:.0f} |"
     )
 
 

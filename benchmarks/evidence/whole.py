@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.torch import load_file, save_file
 
-from evidence.cells import WIDTH, Cell, Found, warmup
+from evidence.cells import Cell, Found, warmup
 from evidence.command_line import train_bash
 from evidence.exams import Exam
 from llmtuner.data.load import read_questions
 from llmtuner.data.predictions import read_predictions
 from llmtuner.data.question import Question
-from llmtuner.mcq.duma_options import DUMA_HEADS
 
 TRAINED_ON = 2000  # questions
 # Like the references that STEP2 is measured against (docs/log.md).
@@ -62,12 +61,16 @@ def write_exam(exam: Exam, folder: Path) -> None:
 
 
 def without_head(model: Path, folder: Path) -> Path:
-    """A copy of a model that --stage mcq trained, as a plain one: every combination starts with a fresh head."""
+    """A copy of a model that --stage mcq trained, as a plain one: every combination starts with a fresh head.
+
+    What the model has learnt, it has learnt with a linear head, which favours that one if anything.
+    """
     if not (model / "mcq_config.json").is_file():
         return model
     out = folder / "whole" / f"{model.name}-without-head"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    if (out / "model.safetensors").is_file():
+        return out
+    out.mkdir(parents=True, exist_ok=True)
     for path in model.iterdir():
         if path.is_file() and path.name != "mcq_config.json" and path.suffix != ".safetensors":
             shutil.copy(path, out)
@@ -90,14 +93,11 @@ def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Se
     out = work / f"{cell.path(Path()).stem}-{cell.stage}"
     shutil.rmtree(out, ignore_errors=True)  # of a run that was stopped
     flags = ["--mcq_head", cell.head, "--mcq_loss", cell.loss, "--seed", str(cell.seed), *STAGES[cell.stage].split()]
-    if cell.head in DUMA_HEADS:
-        flags += ["--mcq_duma_width", str(WIDTH)]
     if warmup(cell.loss):
         flags += ["--mcq_loss_warmup_ratio", str(warmup(cell.loss))]
     flags += [*more, "--model_name_or_path", model, "--do_train", "--dataset", str(train), "--output_dir", str(out)]
-    start = time.perf_counter()
     log = train_bash(flags, out.with_suffix(".train.log"), threads)
-    seconds = time.perf_counter() - start
+    seconds = json.loads((out / "train_results.json").read_text())["train_runtime"]
     adapter = (out / "adapter_config.json").is_file()
     flags = ["--model_name_or_path", model, "--adapter_name_or_path"] if adapter else ["--model_name_or_path"]
     flags += [str(out), *more, "--do_predict", "--eval_dataset", str(test)]

@@ -103,9 +103,12 @@ def complete(settings: McqSettings, reader: Reader, config: Any) -> McqSettings:
     # A letter head takes any number of options, a joint linear head its own.
     counts = range(MIN_OPTIONS, MAX_OPTIONS + 1) if settings.num_options is None else (settings.num_options,)
     form = store_form(reader.encoder, reader.template_name, counts)
-    return settings.with_(
-        prompt=form, cutoff_len=reader.encoder.cutoff_len, base=describe_base(config), versions=_versions()
-    )
+    return renewed(settings, reader).with_(prompt=form, base=describe_base(config))
+
+
+def renewed(settings: McqSettings, reader: Reader) -> McqSettings:
+    """Settings of a training that goes on: its questions may be cut elsewhere, and other packages be at work."""
+    return settings.with_(cutoff_len=reader.encoder.cutoff_len, versions=_versions())
 
 
 def _versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from llmtuner.data.predictions import write_predictions
 from llmtuner.errors import UserError
 from llmtuner.mcq.collate import Collator
-from llmtuner.mcq.dropout import set_dropout
+from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.finite import FiniteGuard
 from llmtuner.mcq.objective import Objective
 from llmtuner.mcq.predict import figures, floors_of
@@ -27,6 +27,7 @@ from patches.mcq_stage.model import (
     load,
     make_plan,
     make_reader,
+    renewed,
     settle_layout,
 )
 
@@ -59,8 +60,8 @@ def _run(argv: list[str]) -> None:
         _check_best_metric(training_args, finetuning_args, [*questions.evaluate], each=data_args.eval_on_each_dataset)
     plan, config = make_plan(model_args, finetuning_args, training=training)
     objective = _objective(training_args, finetuning_args, plan.settings)
-    if training and objective.rdrop_alpha:
-        _refuse_idle_rdrop(finetuning_args, config.to_dict())
+    if training and not _may_drop(finetuning_args, config.to_dict()):
+        raise UserError(_idle_rdrop(finetuning_args))
     new = plan.source is None
     plan = replace(plan, settings=with_options_counted(plan.settings, questions.everything, new=new))
     _refuse_shuffling(finetuning_args, plan.settings, training=training)
@@ -74,8 +75,10 @@ def _run(argv: list[str]) -> None:
     first = train_set or next(iter(eval_sets.values()))
     asked = finetuning_args.mcq_layout == "shared_prefix"
     settings = settle_layout(model, plan, reader, first, asked=asked)
-    settings = complete(settings, reader, config) if new else settings
+    if new:
+        settings = complete(settings, reader, config)
     if training:
+        settings = renewed(settings, reader)
         flags = {**vars(finetuning_args), "label_smoothing_factor": training_args.label_smoothing_factor}
         settings = settings.with_(objective=objective_of(flags))
 
@@ -111,6 +114,8 @@ def _before_training(
 ) -> None:
     if finetuning_args.mcq_dropout is not None and not set_dropout(model, finetuning_args.mcq_dropout):
         raise UserError("--mcq_dropout: this model has no dropout that could be set; leave the flag out")
+    if finetuning_args.mcq_rdrop_alpha and not has_dropout(model):  # a configuration names dropout of other heads, too
+        raise UserError(_idle_rdrop(finetuning_args))
     if speaks:
         announce_head(model, settings)
     if training_args.resume_from_checkpoint:
@@ -151,23 +156,27 @@ def _objective(training_args: Any, finetuning_args: Any, settings: McqSettings) 
     )
 
 
-def _refuse_idle_rdrop(finetuning_args: Any, config: dict[str, Any]) -> None:
-    """R-Drop compares two passes; without dropout both are the same, and the second one is for nothing."""
+def _may_drop(finetuning_args: Any, config: dict[str, Any]) -> bool:
+    """Whether R-Drop, where it is asked for, may find some dropout, as far as can be told without the model.
+
+    It compares two passes; without dropout both are the same, and the second one is for nothing.
+    """
     text = config.get("text_config") or config
-    dropouts = [
-        value
-        for name, value in text.items()
-        if "drop" in name and not name.startswith(("classifier", "summary")) and isinstance(value, int | float)
-    ]
-    if finetuning_args.mcq_dropout is not None:
-        dropouts = [finetuning_args.mcq_dropout]
-    lora = finetuning_args.finetuning_type == "lora"
-    if not any(dropouts) and not (lora and finetuning_args.lora_dropout):
-        add = "--lora_dropout 0.1 or --mcq_dropout 0.1" if lora else "--mcq_dropout 0.1"
-        raise UserError(
-            f"--mcq_rdrop_alpha {finetuning_args.mcq_rdrop_alpha}: nothing in this model has any dropout, so that two "
-            f"passes are the same and R-Drop would do nothing; add {add}, or leave the flag out"
-        )
+    of_model = [value for name, value in text.items() if "drop" in name and isinstance(value, int | float)]
+    dropouts = of_model if finetuning_args.mcq_dropout is None else [finetuning_args.mcq_dropout]
+    adapters = finetuning_args.finetuning_type == "lora" and finetuning_args.lora_dropout
+    head = finetuning_args.mcq_duma_preset == "paper" and any(of_model)
+    return not finetuning_args.mcq_rdrop_alpha or bool(any(dropouts) or adapters or head)
+
+
+def _idle_rdrop(finetuning_args: Any) -> str:
+    add = (
+        "--lora_dropout 0.1 or --mcq_dropout 0.1" if finetuning_args.finetuning_type == "lora" else "--mcq_dropout 0.1"
+    )
+    return (
+        f"--mcq_rdrop_alpha {finetuning_args.mcq_rdrop_alpha}: nothing in this model has any dropout, so that two "
+        f"passes are the same and R-Drop would do nothing; add {add}, or leave the flag out"
+    )
 
 
 def _refuse_shuffling(finetuning_args: Any, settings: McqSettings, *, training: bool) -> None:

@@ -105,29 +105,34 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def paired_interval(
-    differences_Q: Sequence[float] | np.ndarray, groups_Q: Sequence[Hashable] | None = None, resamples: int = 10_000
+    differences: Sequence[float] | np.ndarray, groups_Q: Sequence[Hashable] | None = None, resamples: int = 10_000
 ) -> tuple[float, float]:
     """95 % interval of a mean over questions, by resampling them: of paired differences between two models.
 
     The same differences give the same interval.
-    Source: Efron and Tibshirani, "An introduction to the bootstrap" (1993), percentile interval.
+    Source: Efron and Tibshirani, "An introduction to the bootstrap" (1993), percentile interval; for several seeds
+    Owen, "The pigeonhole bootstrap" (Annals of Applied Statistics 1, 2007): seeds and questions are both drawn again.
+    Two equal ways to train differ by chance in every seed, which no number of questions shows.
 
     Args:
+        differences: [Q], or [S, Q] for S pairs of trainings with seeds of their own.
         groups_Q: questions with equal ones are drawn together, since they are no independent evidence (rows that ask
             the same of other options).
     """
-    values = np.asarray(differences_Q, dtype=np.float64)
-    if not len(values):
+    values_SQ = np.atleast_2d(np.asarray(differences, dtype=np.float64))
+    if not values_SQ.size:
         raise ValueError("no questions to compare")
-    keys = list(range(len(values))) if groups_Q is None else list(groups_Q)
+    seeds, questions = values_SQ.shape
+    keys = list(range(questions)) if groups_Q is None else list(groups_Q)
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     group_Q = np.array([numbers[key] for key in keys])
-    sums, sizes = np.bincount(group_Q, values), np.bincount(group_Q)
+    sums_SG, sizes_G = np.stack([np.bincount(group_Q, values_Q) for values_Q in values_SQ]), np.bincount(group_Q)
     draw = np.random.default_rng(0)
     means = []
     for _ in range(resamples):
-        drawn = draw.integers(len(sums), size=len(sums))
-        means.append(sums[drawn].sum() / sizes[drawn].sum())
+        chosen = draw.integers(seeds, size=seeds) if seeds > 1 else [0]
+        drawn = draw.integers(len(sizes_G), size=len(sizes_G))
+        means.append(sums_SG[chosen].mean(0)[drawn].sum() / sizes_G[drawn].sum())
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 

@@ -7,7 +7,8 @@ import torch
 from models import build
 from peft import LoraConfig, get_peft_model
 
-from llmtuner.mcq.dropout import set_dropout
+from llmtuner.mcq.dropout import has_dropout, set_dropout
+from llmtuner.mcq.heads.attention import CoAttention
 from llmtuner.mcq.model import attach_head
 from llmtuner.mcq.settings import resolve
 
@@ -36,3 +37,14 @@ def test_a_whole_number_in_a_config_is_a_dropout_too():
     model = build("llama", attention_dropout=0).train()
     assert set_dropout(model, 0.5) == 3, "one a layer"
     assert not torch.equal(*(model(IDS, output_hidden_states=True).hidden_states[-1] for _ in range(2)))
+
+
+def test_dropout_of_a_head_that_is_not_there_is_none():
+    """DistilBERT's configuration names that of two other heads; R-Drop went on with nothing dropped."""
+    model = build("distilbert", causal=False)
+    assert has_dropout(model)
+    set_dropout(model, 0.0)
+    assert model.config.qa_dropout > 0
+    assert not has_dropout(model)
+    head = CoAttention(8, 2, dropout=0.1)
+    assert has_dropout(torch.nn.ModuleList([model, head]))

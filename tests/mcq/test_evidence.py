@@ -20,6 +20,7 @@ from llmtuner.data.pair import PairEncoder
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.heads import HEADS
 from llmtuner.mcq.loss_terms import LOSS_NAMES
 from llmtuner.mcq.model import attach_head
 from llmtuner.mcq.questions import Example
@@ -76,6 +77,23 @@ def test_cached_states_score_as_the_model_itself(head, frozen):
         found = model.mcq_head(*inputs)
     assert torch.equal(inputs[1], expected.there)
     torch.testing.assert_close(found[expected.there], expected.scores[expected.there], atol=5e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_batch_may_have_fewer_options_than_its_exam(head, frozen):
+    """Padded to the exam's options, features did not fit the spans of a batch of two-option questions."""
+    counts = [len(question.options) for question in frozen.exam.train]
+    fewest = [row for row, count in enumerate(counts) if count == min(counts)]
+    assert max(counts) > min(counts)
+    made, reads = frozen._make(Cell("frozen", "toy", head, "cross_entropy", 0)), HEADS[head].reads_tokens
+    scores = {}
+    for rows in (fewest, list(range(len(counts)))):
+        inputs = frozen.inputs(frozen.train, rows, reads_tokens=reads)
+        found = made.eval()(*inputs)
+        assert found.shape == inputs[1].shape
+        scores[len(rows)] = {row: found[place, : counts[row]] for place, row in enumerate(rows)}
+    for row in fewest:
+        torch.testing.assert_close(scores[len(fewest)][row], scores[len(counts)][row])
 
 
 def test_an_epoch_has_every_question_once_in_batches_of_like_length():
@@ -170,6 +188,27 @@ def test_results_of_other_models_are_not_mixed(tmp_path):
 def test_only_bounded_losses_begin_with_cross_entropy():
     warmed = {loss for loss in (*LOSS_NAMES, "cross_entropy:0.5+expected_map3:0.5") if warmup(loss)}
     assert warmed == {"approx_map3", "expected_map3", "cross_entropy:0.5+expected_map3:0.5"}
+    assert warmup("expected_map3:0.5+cross_entropy:0.5")
+    assert not warmup("cross_entropy:0.5+log_expected_map3:0.5")
+
+
+def test_seeds_that_scatter_show_no_difference():
+    """Over questions alone, two equal ways to train differed "significantly" in half of all comparisons."""
+    toy = exam(60)
+    right = [[1.0 if option == q.answer else 0.0 for option in range(len(q.options))] for q in toy.test]
+    wrong = [[-value for value in row] for row in right]
+    found = {Cell("frozen", "toy", *BASELINE, seed): Found(right if seed else wrong, 1.0, 33) for seed in range(2)}
+    found |= {
+        Cell("frozen", "toy", "duma", "binary", seed): Found(wrong if seed else right, 2.0, 99) for seed in range(2)
+    }
+    found[Cell("frozen", "toy", "duma", "binary", 2)] = Found(right, 2.0, 99)
+    found[Cell("frozen", "toy", *BASELINE, 2)] = Found(wrong, 1.0, 33)
+    rows = {(row["exam"], row["head"]): row for row in report.summarise(found, {"toy": toy}) if row["loss"] == "binary"}
+    row = rows["toy", "duma"]
+    low, high = row["interval"]
+    assert row["difference"] > 0.1
+    assert low < 0 < high
+    assert row["difference_spread"] > 0.5
 
 
 @pytest.mark.real_data

@@ -233,8 +233,10 @@ def test_a_linear_head_goes_on_as_co_attention_in_training_alone(stacked):
     assert any("goes on as a duma head" in notice for notice in plan.notices)
     with pytest.raises(UserError, match="duma contradicts"):
         plan_run(model, [mcq], duma, training=False)
-    with pytest.raises(UserError, match="option_mean contradicts"):
-        plan_run(model, [mcq], {"mcq_head": "option_mean"}, training=True)
+    plan = plan_run(model, [mcq], {"mcq_head": "option_mean"}, training=True)
+    assert (plan.settings.head, plan.settings.duma) == ("option_mean", {})
+    with pytest.raises(UserError, match=r"no such one.*Did you mean duma"):
+        plan_run(model, [mcq], {"mcq_head": "dumaa"}, training=True)
     write_settings(McqSettings(layout="joint", num_options=5), mcq)
     with pytest.raises(UserError, match="duma contradicts"):
         plan_run(model, [mcq], duma, training=True)

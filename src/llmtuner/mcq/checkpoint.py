@@ -94,6 +94,9 @@ def completed(adapters: Sequence[str], head: torch.nn.Module) -> Iterator[list[s
 
     Yields:
         Their folders; one whose head has grown since is a copy, for the time being, with the fresh weights beside.
+
+    Raises:
+        UserError: an adapter's head stands in another file than its weights.
     """
     with ExitStack() as stack:
         folders = []
@@ -106,7 +109,10 @@ def completed(adapters: Sequence[str], head: torch.nn.Module) -> Iterator[list[s
             copy = Path(stack.enter_context(TemporaryDirectory()))
             shutil.copy(Path(adapter) / "adapter_config.json", copy)
             weights = load_file(Path(adapter) / "adapter_model.safetensors")
-            prefix = next(name for name in weights if f"{HEAD}." in name).split(f"{HEAD}.", 1)[0]
+            names = [name for name in weights if f"{HEAD}." in name]
+            if not names:
+                raise UserError(f"{adapter}: its head is not in adapter_model.safetensors; copy the folder again")
+            prefix = names[0].split(f"{HEAD}.", 1)[0]
             weights |= {f"{prefix}{HEAD}.{name}": tensor.detach().cpu() for name, tensor in fresh.items()}
             save_file(weights, copy / "adapter_model.safetensors", metadata={"format": "pt"})
             folders.append(str(copy))

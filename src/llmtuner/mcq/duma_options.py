@@ -17,7 +17,7 @@ _YES, _NO = {"true", "yes", "t", "y", "1"}, {"false", "no", "f", "n", "0"}  # as
 # What families call the width of their states and the number of their attention heads.
 _WIDTHS = ("hidden_size", "n_embd", "n_embed", "d_model", "dim")
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
-_DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout")
+_DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
 
 
 @dataclass(frozen=True, slots=True)

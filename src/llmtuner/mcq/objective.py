@@ -21,7 +21,7 @@ class Objective:
     Args:
         loss: names and weights, as in --mcq_loss.
         label_smoothing: of cross-entropy.
-        warmup_ratio: share of the steps, from the first on, that are trained with cross-entropy alone.
+        warmup_ratio: share of the steps, from the first on, whose loss is cross-entropy (and R-Drop, if there is any).
         rdrop_alpha: weight of R-Drop; 0 for none.
 
     Raises:

@@ -16,6 +16,8 @@ from llmtuner.mcq.duma_options import DUMA_HEADS, resolve_duma
 from llmtuner.mcq.loss_terms import loss_text, parse_loss
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, model_kind, read_settings, resolve, settle
 
+GROWN = ("option_mean", *DUMA_HEADS)  # heads that are the linear one and something that starts at zero
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -92,11 +94,11 @@ def plan_run(
 
 
 def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, Any]) -> McqSettings:
-    """STEP3 on STEP2's model: a co-attention head that starts from the trained linear one, which is a part of it."""
+    """STEP3 on STEP2's model: a head that starts from the trained linear one, which is a part of it."""
     head = given.get("mcq_head")
-    if stored.head != "linear" or stored.layout == "joint" or head not in DUMA_HEADS:
+    if stored.head != "linear" or stored.layout == "joint" or head not in GROWN:
         return stored
-    return stored.with_(head=head, duma=resolve_duma(given, config))
+    return stored.with_(head=head, duma=resolve_duma(given, config) if head in DUMA_HEADS else {})
 
 
 def _with_loss(settings: McqSettings, loss: str, source: str, *, training: bool) -> McqSettings:

@@ -125,14 +125,7 @@ def resolve(kind: Kind, given: Mapping[str, Any] | None = None, config: Mapping[
     given = given or {}
     head, layout = given.get("mcq_head") or "linear", given.get("mcq_layout")
     pooling, loss = given.get("mcq_pooling") or "auto", loss_text(parse_loss(given.get("mcq_loss") or "cross_entropy"))
-    for flag, name, known in (
-        ("mcq_head", head, tuple(HEAD_LAYOUTS)),
-        ("mcq_layout", layout, LAYOUT_NAMES),
-        ("mcq_pooling", pooling, POOLING_NAMES),
-    ):
-        if name is not None and name not in known:
-            suggestion = did_you_mean(name, known)
-            raise UserError(f"--{flag} {name}: there is no such one; known: {', '.join(known)}.{suggestion}")
+    check_names(given)
     duma = _resolve_duma(head, given, config or {})
     if kind == "encoder":
         _check_encoder(head, layout)
@@ -154,6 +147,20 @@ def resolve(kind: Kind, given: Mapping[str, Any] | None = None, config: Mapping[
             f"--mcq_pooling {pooling} does not go with --mcq_layout {layout}{reason}; it takes {', '.join(poolings)}"
         )
     return McqSettings(head, layout, pooling, loss, kind, duma=duma)
+
+
+def check_names(given: Mapping[str, Any]) -> None:
+    """Refuse names that are none of the known ones.
+
+    Raises:
+        UserError: with the known names, and the nearest one.
+    """
+    known_names = {"mcq_head": tuple(HEAD_LAYOUTS), "mcq_layout": LAYOUT_NAMES, "mcq_pooling": POOLING_NAMES}
+    for flag, known in known_names.items():
+        name = given.get(flag)
+        if name is not None and name not in known:
+            suggestion = did_you_mean(name, known)
+            raise UserError(f"--{flag} {name}: there is no such one; known: {', '.join(known)}.{suggestion}")
 
 
 def _resolve_duma(head: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,6 +247,7 @@ def settle(stored: McqSettings, given: Mapping[str, Any], where: str) -> McqSett
     Raises:
         UserError: a flag contradicts what is stored.
     """
+    check_names(given)
     for flag in ("head", "pooling"):
         value, kept = given.get(f"mcq_{flag}"), getattr(stored, flag)
         if value is not None and value not in (kept, "auto"):
@@ -254,8 +262,6 @@ def settle(stored: McqSettings, given: Mapping[str, Any], where: str) -> McqSett
     layout = given.get("mcq_layout")
     if layout is None or layout == stored.layout:
         return stored
-    if layout not in LAYOUT_NAMES:
-        raise UserError(f"--mcq_layout {layout}: there is no such one; known: {', '.join(LAYOUT_NAMES)}")
     if "joint" in (layout, stored.layout):
         raise UserError(
             f"--mcq_layout {layout} contradicts {Path(where) / CONFIG_NAME}, which says {stored.layout}: a joint "

@@ -24,8 +24,9 @@ class DumaHead(OptionHead):
     Means are over valid tokens. With w = 0 a training starts exactly where STEP2's does. In a causal model the
     passage's states have seen no option, so U is their only view of it.
 
-    Source: Zhu, Zhao and Li, "DUMA" (arXiv 2001.09415, IEEE/ACM TASLP 2022). The preset ``paper`` is the block of its
-    official code: D wide, the model's heads, one module for both directions, no W_d, W_o, residual or LN. Published
+    Source: Zhu, Zhao and Li, "DUMA" (arXiv 2001.09415, IEEE/ACM TASLP 2022). The preset ``paper`` has the attention
+    block of its official code: D wide, the model's heads, one module for both directions, no W_d, W_o, residual or LN;
+    the skip and w = 0 are ours, and its dropout before the last layer is left out. Published
     gains are over a mean of the tokens, on encoders; docs/results.md says what we measured.
 
     Args:
