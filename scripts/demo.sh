@@ -31,13 +31,13 @@ export DATASET=llmscience_demo_train
     run "STEP1: prediction, generated text and letter probabilities" "$OUT/predict.log" \
         env ADAPTER="$OUT/sft_checkpoint" OUTPUT_DIR="$OUT/sft_predict" BATCH_SIZE=16 \
         bash "$ROOT/scripts/step1_predict.sh" --max_new_tokens 2
-    run "STEP2: a classifier over the options, all weights trained (5 epochs)" "$OUT/mcq_train.log" \
-        env OUTPUT_DIR="$OUT/mcq_checkpoint" FINETUNING_TYPE=full LEARNING_RATE=1e-3 EPOCHS=5 BATCH_SIZE=8 ACCUMULATION=1 \
+    run "STEP2: a classifier over the options, all weights trained (3 epochs)" "$OUT/mcq_train.log" \
+        env OUTPUT_DIR="$OUT/mcq_checkpoint" FINETUNING_TYPE=full LEARNING_RATE=1e-3 EPOCHS=3 BATCH_SIZE=8 ACCUMULATION=1 \
         bash "$ROOT/scripts/step2_mcq.sh" --save_strategy no
     run "STEP2: prediction" "$OUT/mcq_predict.log" \
         env MODEL="$OUT/mcq_checkpoint" ADAPTER= OUTPUT_DIR="$OUT/mcq_predict" bash "$ROOT/scripts/step2_predict.sh"
-    run "STEP3: CDUMA and a loss for MAP@3, all weights trained (5 epochs)" "$OUT/cduma_train.log" \
-        env OUTPUT_DIR="$OUT/cduma_checkpoint" FINETUNING_TYPE=full LEARNING_RATE=1e-3 EPOCHS=5 BATCH_SIZE=8 ACCUMULATION=1 \
+    run "STEP3: CDUMA and a loss for MAP@3, all weights trained (3 epochs)" "$OUT/cduma_train.log" \
+        env OUTPUT_DIR="$OUT/cduma_checkpoint" FINETUNING_TYPE=full LEARNING_RATE=1e-3 EPOCHS=3 BATCH_SIZE=8 ACCUMULATION=1 \
         HEAD_LEARNING_RATE=1e-3 bash "$ROOT/scripts/step3_cduma.sh" --save_strategy no \
         --mcq_loss cross_entropy:0.5+expected_map3:0.5 --mcq_loss_warmup_ratio 0.3
     run "STEP3: prediction" "$OUT/cduma_predict.log" \
