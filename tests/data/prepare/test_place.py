@@ -96,6 +96,15 @@ def test_an_earlier_build_never_takes_the_place_of_something_else(raw, out):
     assert beside(out) == []
 
 
+@pytest.fixture
+def _listening():
+    """Ctrl-C reaches the process, which a shell lets none that it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_listening")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_request_to_stop_is_one_line_and_leaves_nothing(number, status, raw, out, monkeypatch, capsys):
     """Ctrl-C was a traceback, and SIGTERM left a folder beside the output for ever."""
