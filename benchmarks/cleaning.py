@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import platform
 import random
 import shutil
 import sys
@@ -25,11 +24,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-import torch  # noqa: E402
 from evidence.cells import claim  # noqa: E402
 from evidence.command_line import train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
-from provenance import commit  # noqa: E402
+from provenance import commit, machine  # noqa: E402
 
 from llmtuner.data.duplicates import exact_key  # noqa: E402
 from llmtuner.data.load import read_questions  # noqa: E402
@@ -128,8 +126,7 @@ def main() -> None:
             line += f", {found[arm]['difference']:+.3f} [{low:+.3f}, {high:+.3f}] to cleaned"
         print(line)
     command = f"python benchmarks/cleaning.py --raw KAGGLE --model MINILM --plant {args.plant}"
-    machine = {"processor": platform.machine(), "torch": torch.__version__, "threads": args.threads}
-    stored = {"command": command, "commit": commit(), "machine": machine, "seed": args.seed, **found}
+    stored = {"command": command, "commit": commit(), "machine": machine(args.threads), "seed": args.seed, **found}
     args.out.write_text(json.dumps(stored, indent=1) + "\n")
 
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 import time
 import zlib
@@ -43,6 +42,7 @@ import torch  # noqa: E402
 from evidence import report, whole  # noqa: E402
 from evidence.cells import BASELINE, Cell, Found, claim, load, load_all, save  # noqa: E402
 from evidence.exams import EXAMS, Exam  # noqa: E402
+from provenance import machine  # noqa: E402
 
 from llmtuner.mcq.heads import HEADS  # noqa: E402
 from llmtuner.mcq.loss_terms import LOSS_NAMES  # noqa: E402
@@ -177,7 +177,7 @@ def write_report(args: argparse.Namespace, exams: dict[str, Exam]) -> None:
     stored = {
         "command": _command(args),
         "commits": sorted({result.commit for result in found.values()}),
-        "machine": {"processor": platform.machine(), "torch": torch.__version__, "threads": args.threads},
+        "machine": machine(args.threads),
         "questions": {name: {"train": len(exam.train), "test": len(exam.test)} for name, exam in exams.items()},
         "chosen": [" + ".join(pair) for pair in best(found)],
         "floors": floors,

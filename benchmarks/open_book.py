@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,11 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 import numpy as np  # noqa: E402
-import torch  # noqa: E402
 from evidence.cells import claim  # noqa: E402
 from evidence.command_line import train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
-from provenance import commit  # noqa: E402
+from provenance import commit, machine  # noqa: E402
 
 from llmtuner.data.predictions import Prediction, read_predictions  # noqa: E402
 from llmtuner.metrics import floors, paired_interval  # noqa: E402
@@ -112,7 +110,7 @@ def main() -> None:
     stored = {
         "command": "python benchmarks/open_book.py --models SEED1_MODEL SEED2_MODEL SEED3_MODEL",
         "commit": commit(),
-        "machine": {"processor": platform.machine(), "torch": torch.__version__, "threads": args.threads},
+        "machine": machine(args.threads),
         "seeds": args.seeds,
         "flags": FLAGS.split(),
         "splits": summary,

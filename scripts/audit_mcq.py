@@ -43,9 +43,6 @@ def main(argv: list[str] | None = None) -> int:
         found = audit(args.files, near=not args.no_near, predictions=args.predictions)
         _write(args, found)
         hits = _hits(found, fail_on)
-    except BrokenPipeError:  # whoever read the summary has seen enough; the files are written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1 if any(found.checks[name] for name in fail_on) else 0
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -138,10 +135,13 @@ def _write(args: argparse.Namespace, found: Audit) -> None:
         written.append(_replace(Path(args.json), record + "\n"))
     if args.html is not None:
         written.append(_replace(args.html, render_page(found)))
-    print(record if args.json == STDOUT else "\n".join(summary(found)))
-    for path in written:
-        print(f"Wrote {file_name(path)}", file=sys.stderr if args.json == STDOUT else sys.stdout)
-    sys.stdout.flush()
+    try:
+        print(record if args.json == STDOUT else "\n".join(summary(found)))
+        for path in written:
+            print(f"Wrote {file_name(path)}", file=sys.stderr if args.json == STDOUT else sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the summary has seen enough; nothing may go there at the end, either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _replace(path: Path, text: str) -> Path:

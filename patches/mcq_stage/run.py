@@ -60,7 +60,7 @@ def _run(argv: list[str]) -> None:
         _check_best_metric(training_args, finetuning_args, [*questions.evaluate], each=data_args.eval_on_each_dataset)
     plan, config = make_plan(model_args, finetuning_args, training=training)
     objective = _objective(training_args, finetuning_args, plan.settings)
-    if training and not _may_drop(finetuning_args, config.to_dict()):
+    if training and objective.rdrop_alpha and not _may_drop(finetuning_args, config.to_dict()):
         raise UserError(_idle_rdrop(finetuning_args))
     new = plan.source is None
     plan = replace(plan, settings=with_options_counted(plan.settings, questions.everything, new=new))
@@ -77,10 +77,10 @@ def _run(argv: list[str]) -> None:
     settings = settle_layout(model, plan, reader, first, asked=asked)
     if new:
         settings = complete(settings, reader, config)
-    if training:
+    elif training:
         settings = renewed(settings, reader)
-        flags = {**vars(finetuning_args), "label_smoothing_factor": training_args.label_smoothing_factor}
-        settings = settings.with_(objective=objective_of(flags))
+    if training:
+        settings = _with_objective(settings, training_args, finetuning_args)
 
     eval_set = eval_sets if eval_sets and data_args.eval_on_each_dataset else _joined(eval_sets)
     trainer = McqTrainer(
@@ -156,17 +156,20 @@ def _objective(training_args: Any, finetuning_args: Any, settings: McqSettings) 
     )
 
 
-def _may_drop(finetuning_args: Any, config: dict[str, Any]) -> bool:
-    """Whether R-Drop, where it is asked for, may find some dropout, as far as can be told without the model.
+def _with_objective(settings: McqSettings, training_args: Any, finetuning_args: Any) -> McqSettings:
+    """Settings that say what this training minimises beside the loss."""
+    flags = {**vars(finetuning_args), "label_smoothing_factor": training_args.label_smoothing_factor}
+    return settings.with_(objective=objective_of(flags))
 
-    It compares two passes; without dropout both are the same, and the second one is for nothing.
-    """
+
+def _may_drop(finetuning_args: Any, config: dict[str, Any]) -> bool:
+    """Whether R-Drop, which compares two passes, may find some dropout, as far as can be told without the model."""
     text = config.get("text_config") or config
     of_model = [value for name, value in text.items() if "drop" in name and isinstance(value, int | float)]
     dropouts = of_model if finetuning_args.mcq_dropout is None else [finetuning_args.mcq_dropout]
     adapters = finetuning_args.finetuning_type == "lora" and finetuning_args.lora_dropout
     head = finetuning_args.mcq_duma_preset == "paper" and any(of_model)
-    return not finetuning_args.mcq_rdrop_alpha or bool(any(dropouts) or adapters or head)
+    return bool(any(dropouts) or adapters or head)
 
 
 def _idle_rdrop(finetuning_args: Any) -> str:

@@ -61,9 +61,13 @@ def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
     return list(groups.values())
 
 
-def same_questions(questions: Sequence[Question]) -> list[list[int]]:
-    """Groups of rows with the same text and option set, and the same context where all of them have one."""
-    groups = groups_of(map(exact_key, questions))
+def same_questions(questions: Sequence[Question], keys: Sequence[Hashable] | None = None) -> list[list[int]]:
+    """Groups of rows with the same text and option set, and the same context where all of them have one.
+
+    Args:
+        keys: the rows' `exact_key`, where it is known: finding it takes most of the time.
+    """
+    groups = groups_of(map(exact_key, questions) if keys is None else keys)
     return [part for rows in groups if len(rows) > 1 for part in _by_context(rows, questions)]
 
 
@@ -76,10 +80,15 @@ def _by_context(rows: list[int], questions: Sequence[Question]) -> list[list[int
     return [[rows[place] for place in places] for places in groups_of(contexts) if len(places) > 1]
 
 
-def conflicts(questions: Sequence[Question]) -> list[list[int]]:
-    """The groups of `same_questions` with rows that contradict each other."""
-    found = contradictions(questions)
-    return [rows for rows in same_questions(questions) if any(row in found for row in rows)]
+def conflicts(questions: Sequence[Question], same: Sequence[list[int]] | None = None) -> list[list[int]]:
+    """The groups of `same_questions` with rows that contradict each other.
+
+    Args:
+        same: those groups, where they are known.
+    """
+    same = same_questions(questions) if same is None else same
+    found = _contradictions(questions, same)
+    return [rows for rows in same if any(row in found for row in rows)]
 
 
 def contradictions(questions: Sequence[Question]) -> dict[int, int]:
@@ -88,8 +97,12 @@ def contradictions(questions: Sequence[Question]) -> dict[int, int]:
     Two rows contradict each other where text and option set are the same, both name an answer, and these differ, unless
     they ask about two different contexts. What is left without these rows has no `conflicts`.
     """
+    return _contradictions(questions, same_questions(questions))
+
+
+def _contradictions(questions: Sequence[Question], same: Iterable[list[int]]) -> dict[int, int]:
     found: dict[int, int] = {}
-    for rows in same_questions(questions):
+    for rows in same:
         said = [(row, plain(questions[row].context), answer_key(questions[row])) for row in rows]
         # The first row of each context and answer is enough to look at, however often it is there again.
         first = {(context, answer): row for row, context, answer in reversed(said) if answer is not None}

@@ -7,8 +7,9 @@ Educational and Psychological Measurement 25, 1965): length, overlap with the st
 from __future__ import annotations
 
 from llmtuner.data.audit.shortcuts import to_others, to_question
-from llmtuner.data.audit.wording import of_the_above, words
+from llmtuner.data.audit.wording import of_the_above
 from llmtuner.data.question import MAX_OPTIONS, Question
+from llmtuner.data.words import words
 
 _ABSOLUTE = {"all", "always", "completely", "entirely", "every", "exclusively", "must", "never", "no", "none", "only"}
 _CAUTIOUS = {"can", "could", "generally", "likely", "may", "might", "mostly", "often", "primarily", "some", "usually"}

@@ -127,10 +127,9 @@ def label_errors(questions: Sequence[Question], pairs: Sequence[Pair]) -> LabelE
     by_count: dict[int, list[Pair]] = defaultdict(list)
     for question, prediction in answered:
         by_count[len(question.options)].append((question, prediction))
-    suspects, too_few, looked_at = [], 0, []
+    suspects, looked_at = [], []
     for group in by_count.values():
         if len(group) < FEWEST:
-            too_few += len(group)
             continue
         looked_at += group
         labels_Q = np.array([question.answer for question, _ in group])
@@ -145,7 +144,7 @@ def label_errors(questions: Sequence[Question], pairs: Sequence[Pair]) -> LabelE
     return LabelErrors(
         looked_at=len(looked_at),
         without_prediction=known - len(answered),
-        too_few=too_few,
+        too_few=len(answered) - len(looked_at),
         accuracy=round(accuracy(rankings, answers), 6) if looked_at else None,
         chance=round(sum(1 / len(q.options) for q, _ in looked_at) / len(looked_at), 6) if looked_at else None,
         suspects=tuple(sorted(suspects, key=lambda its: its.given_probability - its.likely_probability)),

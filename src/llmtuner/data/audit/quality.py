@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llmtuner.data.audit.wording import body, has_letters, needs_passage, of_the_above, words
+from llmtuner.data.audit.wording import body, has_letters, needs_passage, of_the_above
 from llmtuner.data.duplicates import plain
 from llmtuner.data.question import Question
+from llmtuner.data.words import words
 
 SHORT_PROMPT = 3  # words; fewer ask nothing that could be answered
 LONG_PROMPT = 3_000  # characters; the longest of Kaggle's 6,500 has fewer than 1,000

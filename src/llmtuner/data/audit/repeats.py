@@ -95,7 +95,8 @@ def repeats(files: Sequence[Sequence[Question]], names: Sequence[str], *, near: 
         _leak((names[i], names[j]), (spans[i], spans[j]), texts, keys, groups)
         for i, j in combinations(range(len(files)), 2)
     ]
-    same, disagree = same_questions(questions), conflicts(questions)
+    same = same_questions(questions, keys)
+    disagree = conflicts(questions, same)
     leaked, near_leaked = _leaked(spans, texts, groups)
     return Repeats(listed(again(texts)), listed(same), near_rows, listed(disagree), tuple(leaks), leaked, near_leaked)
 

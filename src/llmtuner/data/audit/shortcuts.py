@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
 
-from llmtuner.data.audit.wording import of_the_above, words
+from llmtuner.data.audit.wording import of_the_above
 from llmtuner.data.question import Question
+from llmtuner.data.words import words
 
 Shortcut = Callable[[Question], list[float]]
 MARGIN = 0.05  # MAP@3 above chance, beyond doubt, from which a shortcut is worth a warning

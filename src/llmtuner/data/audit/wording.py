@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 from llmtuner.data.question import LETTERS
-from llmtuner.data.words import words as words
 
 _LABEL = re.compile(r"\s*(question|prompt|query|q)\b[\s\d]*[:.)\-]*\s*", re.IGNORECASE)
 _ONE = r"(?:options?|choices?|answers?)?\s*[(\[]?[a-j][)\]]?"
