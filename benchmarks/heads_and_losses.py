@@ -42,7 +42,6 @@ import torch  # noqa: E402
 from evidence import report, whole  # noqa: E402
 from evidence.cells import BASELINE, Cell, Found, claim, load, load_all, save  # noqa: E402
 from evidence.exams import EXAMS, Exam  # noqa: E402
-from provenance import machine  # noqa: E402
 
 from llmtuner.mcq.heads import HEADS  # noqa: E402
 from llmtuner.mcq.loss_terms import LOSS_NAMES  # noqa: E402
@@ -92,7 +91,7 @@ def run_frozen(args: argparse.Namespace, exams: dict[str, Exam], deadline: float
     if not missing:
         return
     tokenizer = AutoTokenizer.from_pretrained(args.encoder)
-    model = AutoModel.from_pretrained(args.encoder, use_safetensors=True).eval()
+    model = AutoModel.from_pretrained(args.encoder, use_safetensors=True).eval().to(args.device)
     ready: dict[str, Any] = {}
     for name, exam in exams.items():
         folder = args.work / "states" / name
@@ -177,7 +176,8 @@ def write_report(args: argparse.Namespace, exams: dict[str, Exam]) -> None:
     stored = {
         "command": _command(args),
         "commits": sorted({result.commit for result in found.values()}),
-        "machine": machine(args.threads),
+        "machines": sorted({result.machine for result in found.values()}),
+        "threads": args.threads,
         "questions": {name: {"train": len(exam.train), "test": len(exam.test)} for name, exam in exams.items()},
         "chosen": [" + ".join(pair) for pair in best(found)],
         "floors": floors,
@@ -203,6 +203,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "heads_and_losses")
     parser.add_argument("--out", type=Path, help="the results as JSON; in --work")
     parser.add_argument("--plot", type=Path, help="the differences as SVG; in --work")
+    parser.add_argument(
+        "--device", default="cpu", help="of the frozen stage; whole models take a GPU where there is one"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of a training")
     parser.add_argument("--parallel", type=int, default=1, help="trainings of whole models at a time")
     parser.add_argument("--part", type=int, default=0, help="of the frozen stage: this process's share ...")

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from pathlib import Path
 
 
 def commit() -> str:
-    """The short name of the commit that is measured, or "unknown" outside a repository."""
+    """The short name of the commit that is measured, or "unknown" outside a repository.
+
+    SOURCE_COMMIT names it where a copy of the tree is run without its repository.
+    """
+    named = os.environ.get("SOURCE_COMMIT")
+    if named:
+        return named
     git = ["git", "rev-parse", "--short", "HEAD"]
-    here = Path(__file__).parent
-    return subprocess.run(git, check=False, capture_output=True, text=True, cwd=here).stdout.strip() or "unknown"
+    try:
+        done = subprocess.run(git, check=False, capture_output=True, text=True, cwd=Path(__file__).parent)
+    except FileNotFoundError:  # no git here
+        return "unknown"
+    return done.stdout.strip() or "unknown"
 
 
 def machine(threads: int) -> dict[str, str | int]:
     """What the trainings of a comparison ran on."""
+    return {"hardware": hardware(), "threads": threads}
+
+
+def hardware(device: str | None = None) -> str:
+    """The device and its torch; without a name, the device that trainings here take by themselves."""
     import torch  # not above: a benchmark of memory wants none of it
 
-    return {"processor": platform.machine(), "torch": torch.__version__, "threads": threads}
+    cuda = torch.cuda.is_available() if device is None else device.startswith("cuda")
+    name = torch.cuda.get_device_name() if cuda else f"{platform.machine()} without a GPU"
+    return f"{name}, torch {torch.__version__}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provenance import commit
+from provenance import commit, hardware
 
 from llmtuner.mcq.loss_terms import parse_loss
 
@@ -51,9 +51,10 @@ class Found:
     Args:
         scores: of the options of each test question.
         seconds: of the training alone: of processor time, or of the clock where another process did the work.
-        commit: of the code that made it.
         parameters: of the head.
         more: settings that were chosen.
+        commit: of the code that made it.
+        machine: what it ran on.
     """
 
     scores: list[list[float]]
@@ -61,6 +62,7 @@ class Found:
     parameters: int
     more: dict[str, Any] = field(default_factory=dict)
     commit: str = field(default_factory=commit)
+    machine: str = field(default_factory=hardware)
 
 
 def warmup(loss: str) -> float:

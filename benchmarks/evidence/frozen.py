@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from provenance import hardware
 
 from evidence.cells import WIDTH, Cell, Found, warmup
 from evidence.exams import Exam
@@ -66,7 +67,7 @@ class FrozenExam:
         seconds = time.process_time() - start
         scores = self._score(head, self.test, range(len(self.exam.test)))
         more = {"learning_rate": rate, **({"tuned_map@3": tuned[rate]} if tuned else {})}
-        return Found(scores, seconds, head.count(), more)
+        return Found(scores, seconds, head.count(), more, machine=hardware(self.train.device))
 
     def _tune(self, cell: Cell, rate: float) -> float:
         """MAP@3 on the held-out part of the training questions."""
@@ -80,7 +81,7 @@ class FrozenExam:
         draw = np.random.default_rng(cell.seed)
         head, reads = self._make(cell), HEADS[cell.head].reads_tokens
         objective = Objective(cell.loss, warmup_ratio=warmup(cell.loss))
-        answers = torch.tensor([question.answer or 0 for question in self.exam.train])
+        answers = torch.tensor([question.answer or 0 for question in self.exam.train], device=self.train.device)
         optimizer = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
         steps = EPOCHS * -(-len(rows) // BATCH)
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -95,11 +96,14 @@ class FrozenExam:
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
+        if self.train.device != "cpu":
+            torch.cuda.synchronize()  # so that the time is that of the work
         return head.eval()
 
     def _make(self, cell: Cell) -> OptionHead:
         duma = resolve_duma({"mcq_duma_width": WIDTH}, self.config) if cell.head in DUMA_HEADS else {}
-        return HEADS[cell.head].make(self.config["hidden_size"], McqSettings(head=cell.head, duma=duma))
+        head = HEADS[cell.head].make(self.config["hidden_size"], McqSettings(head=cell.head, duma=duma))
+        return head.to(self.train.device)
 
     @torch.inference_mode()
     def _score(self, head: OptionHead, cached: Cached, rows: Sequence[int]) -> list[list[float]]:

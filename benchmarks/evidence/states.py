@@ -36,11 +36,17 @@ class Cached:
         tokens: of each question.
         states_TD: of all sequences, one behind the other.
         begins: where each option's sequence begins in them, of each question.
+        device: where batches of them are made.
     """
 
     tokens: Sequence[OptionTokens]
     states_TD: torch.Tensor
     begins: Sequence[Sequence[int]]
+    device: str = "cpu"
+
+    @cached_property
+    def _on_device(self) -> torch.Tensor:
+        return self.states_TD.to(self.device)
 
     @cached_property
     def lengths(self) -> list[int]:
@@ -66,7 +72,8 @@ class Cached:
             for option, one in enumerate(options):
                 place_QNS[question, option, : len(one)] = one
                 there_QNS[question, option, : len(one)] = True
-        return TokenStates(self.states_TD[torch.from_numpy(place_QNS)], torch.from_numpy(there_QNS))
+        place, there = (torch.from_numpy(array).to(self.device) for array in (place_QNS, there_QNS))
+        return TokenStates(self._on_device[place], there)
 
     def pooled(self, pooling: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Features [Q, N, D] of all questions, and which options there are [Q, N]."""
@@ -77,11 +84,11 @@ class Cached:
                 first, end = POOLINGS[pooling](tokens, option)
                 features_QND[question, option] = self.states_TD[begin + first : begin + end].float().mean(0)
                 there_QN[question, option] = True
-        return features_QND, there_QN
+        return features_QND.to(self.device), there_QN.to(self.device)
 
 
 def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], folder: Path, cutoff_len: int) -> Cached:
-    """Compute what is not there yet, and read it."""
+    """Compute what is not there yet, where the model is, and read it."""
     folder.mkdir(parents=True, exist_ok=True)
     encoded = PairEncoder(tokenizer, None, cutoff_len).encode(list(questions))
     chunks: list[torch.Tensor] = []
@@ -98,7 +105,8 @@ def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], fold
         assert len(chunks[-1]) == length, f"{path}: of other questions; delete the folder"
     (folder / "about.json").write_text(json.dumps({"questions": len(encoded), "cutoff_len": cutoff_len}))
     ends = iter(accumulate((len(sequence) for tokens in encoded for sequence in tokens.sequences), initial=0))
-    return Cached(encoded, torch.cat(chunks), [[next(ends) for _ in tokens.sequences] for tokens in encoded])
+    begins = [[next(ends) for _ in tokens.sequences] for tokens in encoded]
+    return Cached(encoded, torch.cat(chunks), begins, str(model.device))
 
 
 @torch.inference_mode()
@@ -108,12 +116,12 @@ def _compute(model: Any, chunk: Sequence[OptionTokens]) -> np.ndarray:
     for rows in by_length([row_shape("per_option", tokens) for tokens in chunk], batch_size=1, tokens_per_batch=TOKENS):
         batch = collator([Example(chunk[row], 0, row) for row in rows])
         reads = ("input_ids", "position_ids", "attention_mask", "token_type_ids")
-        hidden_BTD = hidden_states(model, **{name: batch[name] for name in reads if name in batch})
-        place = 0
+        hidden_BTD = hidden_states(model, **{name: batch[name].to(model.device) for name in reads if name in batch})
+        hidden_BTD, place = hidden_BTD.half().cpu(), 0
         for row in rows:
             sequences = chunk[row].sequences
             found[row] = [
-                hidden_BTD[place + option, : len(sequence)].half().numpy() for option, sequence in enumerate(sequences)
+                hidden_BTD[place + option, : len(sequence)].numpy() for option, sequence in enumerate(sequences)
             ]
             place += len(sequences)
     return np.concatenate([states for row in range(len(chunk)) for states in found[row]])
