@@ -27,7 +27,7 @@ COMMON = """
 STAGES = {
     # Steps of 16 questions; in batches of 4, which are put together by length, less of them is padding.
     "encoder": f"""{COMMON} --learning_rate 1e-4 --per_device_train_batch_size 4 --gradient_accumulation_steps 4
-        --cutoff_len 128 --mcq_dropout 0""",
+        --cutoff_len 256 --mcq_dropout 0""",
     "causal": f"""{COMMON} --learning_rate 5e-4 --mcq_tokens_per_batch 4096 --cutoff_len 768 --template default
         --disable_gradient_checkpointing true""",
     "llm": """--finetuning_type lora --lora_target all --lora_rank 8 --num_train_epochs 1 --warmup_steps 50
