@@ -25,9 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from evidence.cells import claim  # noqa: E402
-from evidence.command_line import train_and_score  # noqa: E402
+from evidence.command_line import made_by, train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
-from provenance import commit, machine  # noqa: E402
 
 from llmtuner.data.duplicates import exact_key  # noqa: E402
 from llmtuner.data.load import read_questions  # noqa: E402
@@ -126,7 +125,8 @@ def main() -> None:
             line += f", {found[arm]['difference']:+.3f} [{low:+.3f}, {high:+.3f}] to cleaned"
         print(line)
     command = f"python benchmarks/cleaning.py --raw KAGGLE --model MINILM --plant {args.plant}"
-    stored = {"command": command, "commit": commit(), "machine": machine(args.threads), "seed": args.seed, **found}
+    origin = made_by(args.work / "runs" / arm for arm in ARMS)
+    stored = {"command": command, **origin, "threads": args.threads, "seed": args.seed, **found}
     args.out.write_text(json.dumps(stored, indent=1) + "\n")
 
 

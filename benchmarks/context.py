@@ -4,11 +4,11 @@
     python benchmarks/context.py --data DATA --model MINILM [--parallel 2] [--minutes 60] [-- --tf32 true]
 
 The first 4,000 training questions, scored on the first 1,000 validation questions, through the project's own command
-line: a training for each book (with context, without), pooling, number of epochs and seed. Differences between the
-books come with their 95 % interval: seeds and questions are drawn again. They are reported of all questions and of
-those that have a hint, which is about the question; a lecture is about its subject. Flags behind -- go to every
-training. What is in --work is not computed again; after --minutes no training is started, and what is there is
-reported.
+line: a training for each book (closed: no context; hint; open: hint and lecture), pooling, number of epochs and seed.
+Differences to the closed book come with their 95 % interval: seeds and questions are drawn again. They are reported of
+all questions, of those that have a hint, which is about the question, and of those that have a lecture only, which is
+about its subject. Flags behind -- go to every training. What is in --work is not computed again; after --minutes no
+training is started, and what is there is reported.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 import numpy as np  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from evidence.cells import claim  # noqa: E402
-from evidence.command_line import train_and_score  # noqa: E402
+from evidence.command_line import made_by, train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
-from provenance import commit, machine  # noqa: E402
 
 from llmtuner.data.load import read_questions  # noqa: E402
 from llmtuner.data.predictions import read_predictions  # noqa: E402
 from llmtuner.metrics import accuracy, floors, paired_interval  # noqa: E402
 
-BOOKS = ("closed", "open")
+CLOSED = "closed"
+BOOKS = {CLOSED: ["hint", "lecture"], "hint": ["lecture"], "open": []}  # the columns that each is without
 POOLINGS = ("mean", "option", "first")
 TRAIN, TEST = 4000, 1000  # the first so many questions of ScienceQA's training and validation files
 FLAGS = """--finetuning_type full --learning_rate 1e-4 --head_learning_rate 1e-3 --warmup_steps 50 --weight_decay 0.01
@@ -58,22 +58,22 @@ class Run(NamedTuple):
 
 
 def runs(args: argparse.Namespace) -> Iterator[Run]:
-    """Cheap ones first; both books side by side."""
+    """Cheap ones first; all books side by side."""
     for epochs in args.epochs:
         for seed in args.seeds:
             for pooling in args.poolings:
-                for book in BOOKS:
+                for book in args.books:
                     yield Run(epochs, seed, pooling, book)
 
 
 def write_books(data: Path, work: Path) -> None:
-    """Both files with their context and without."""
+    """Both files as each book has them."""
     for name, rows in (("train", TRAIN), ("validation", TEST)):
         table = pq.read_table(data / "scienceqa" / f"{name}.parquet").slice(0, rows)
-        for book in BOOKS:
+        for book, without in BOOKS.items():
             path = work / book / f"{name}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(table if book == "open" else table.drop_columns(["hint", "lecture"]), path)
+            pq.write_table(table.drop_columns(without), path)
 
 
 def train_all(args: argparse.Namespace) -> None:
@@ -92,46 +92,49 @@ def train_all(args: argparse.Namespace) -> None:
         list(pool.map(one, runs(args)))
 
 
-def summarise(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each pooling and number of epochs, of the seeds that both books have."""
-    questions = read_questions(args.work / "open" / "validation.parquet", purpose="train").questions
-    hinted = pq.read_table(args.work / "open" / "validation.parquet", columns=["hint"])["hint"].to_pylist()
-    with_hint = np.array([bool(hint) for hint in hinted])
-    answers = [question.answer or 0 for question in questions]
-    rows = []
-    for epochs in args.epochs:
-        for pooling in args.poolings:
-            places = [[Run(epochs, seed, pooling, book).place(args.work) for book in BOOKS] for seed in args.seeds]
-            done = [
-                pair
-                for pair in places
-                if all((place / "validation" / "predict_results.json").is_file() for place in pair)
-            ]
-            if done:
-                rows.append(
-                    {"pooling": pooling, "epochs": epochs, "seeds": len(done), **_figures(done, answers, with_hint)}
-                )
-    lengths = [[len(option) for option in question.options] for question in questions]
-    return [*rows, {"pooling": "floors", **floors(lengths, answers)}]
-
-
-def _figures(pairs: Sequence[Sequence[Path]], answers: Sequence[int], with_hint: np.ndarray) -> dict[str, Any]:
-    scores = [
-        [[p.scores for p in read_predictions(place / "validation" / "predictions.jsonl")] for place in pair]
-        for pair in pairs
-    ]
-    values_SBQ = np.array([[per_question(of_book, answers) for of_book in seed] for seed in scores])
-    difference_SQ = values_SBQ[:, 1] - values_SBQ[:, 0]
-    found: dict[str, Any] = {}
-    for number, book in enumerate(BOOKS):
-        found[f"{book}_map@3"] = values_SBQ[:, number].mean(1).tolist()
-        found[f"{book}_accuracy"] = [accuracy(seed[number], answers) for seed in scores]
-    for name, kept in (("", np.ones(len(answers), bool)), ("_with_hint", with_hint)):
-        found[f"closed{name}"] = float(values_SBQ[:, 0, kept].mean())
-        found[f"open{name}"] = float(values_SBQ[:, 1, kept].mean())
-        found[f"difference{name}"] = float(difference_SQ[:, kept].mean())
-        found[f"interval{name}"] = paired_interval(difference_SQ[:, kept])
+def done(args: argparse.Namespace) -> dict[tuple[str, int, str], list[tuple[Path, Path]]]:
+    """For each book, number of epochs and pooling, the runs with it and the closed one, of the seeds that have both."""
+    found: dict[tuple[str, int, str], list[tuple[Path, Path]]] = {}
+    for run in runs(args):
+        pair = run.place(args.work), run._replace(book=CLOSED).place(args.work)
+        if run.book != CLOSED and all((place / "validation" / "predict_results.json").is_file() for place in pair):
+            found.setdefault((run.book, run.epochs, run.pooling), []).append(pair)
     return found
+
+
+def summarise(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for each book, number of epochs and pooling; differences are to no context."""
+    everything = args.work / "open" / "validation.parquet"
+    questions = read_questions(everything, purpose="train").questions
+    columns = pq.read_table(everything, columns=["hint", "lecture"]).to_pydict()
+    hint, lecture = (np.array([bool(text) for text in columns[name]]) for name in ("hint", "lecture"))
+    parts = {"all": np.ones(len(hint), bool), "with a hint": hint, "lecture only": lecture & ~hint}
+    answers = [question.answer or 0 for question in questions]
+    rows: list[dict[str, Any]] = []
+    for (book, epochs, pooling), pairs in done(args).items():
+        scores = [[_scores(place) for place in pair] for pair in pairs]
+        values_SBQ = np.array([[per_question(run, answers) for run in pair] for pair in scores])
+        row = {"book": book, "epochs": epochs, "pooling": pooling, "seeds": len(pairs)}
+        for number, name in enumerate((book, CLOSED)):
+            row[f"{name}_map@3"] = values_SBQ[:, number].mean(1).tolist()
+            row[f"{name}_accuracy"] = [accuracy(pair[number], answers) for pair in scores]
+        rows.append(row | {"parts": {name: _difference(values_SBQ[..., part]) for name, part in parts.items()}})
+    lengths = [[len(option) for option in question.options] for question in questions]
+    return [*rows, floors(lengths, answers)]
+
+
+def _scores(place: Path) -> list[Sequence[float]]:
+    return [one.scores for one in read_predictions(place / "validation" / "predictions.jsonl")]
+
+
+def _difference(values_SBQ: np.ndarray) -> dict[str, Any]:
+    difference_SQ = values_SBQ[:, 0] - values_SBQ[:, 1]
+    return {
+        "questions": difference_SQ.shape[1],
+        CLOSED: float(values_SBQ[:, 1].mean()),
+        "difference": float(difference_SQ.mean()),
+        "interval": paired_interval(difference_SQ),
+    }
 
 
 def main() -> None:
@@ -140,6 +143,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with scienceqa/")
     parser.add_argument("--model", required=True, help="folder of an encoder")
     parser.add_argument("--poolings", nargs="+", choices=POOLINGS, default=list(POOLINGS))
+    parser.add_argument("--books", nargs="+", choices=BOOKS, default=[CLOSED, "open"])
     parser.add_argument("--epochs", nargs="+", type=int, default=[1, 3])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no training after so long")
@@ -155,22 +159,16 @@ def main() -> None:
     write_books(args.data, args.work)
     train_all(args)
     rows = summarise(args)
-    stored = {
-        "command": " ".join(
-            ["python benchmarks/context.py --data DATA --model MINILM", *(["--", *args.flags] if args.flags else [])]
-        ),
-        "commit": commit(),
-        "machine": machine(args.threads),
-        "rows": rows,
-    }
+    words = ["python benchmarks/context.py --data DATA --model MINILM", *(["--", *args.flags] if args.flags else [])]
+    places = {place for pairs in done(args).values() for pair in pairs for place in pair}
+    stored = {"command": " ".join(words), **made_by(places), "threads": args.threads, "rows": rows}
     (args.out or args.work / "context.json").write_text(json.dumps(stored, indent=1) + "\n")
     for row in rows[:-1]:
-        line = f"{row['pooling']}, {row['epochs']} epochs, {row['seeds']} seeds:"
-        for name in ("", "_with_hint"):
-            low, high = row[f"interval{name}"]
-            line += f" {name[1:].replace('_', ' ')} closed {row[f'closed{name}']:.3f}, open {row[f'open{name}']:.3f}"
-            line += f", difference {row[f'difference{name}']:+.3f} [{low:+.3f}, {high:+.3f}];"
-        print(line.rstrip(";"))
+        print(f"{row['book']}, {row['pooling']}, {row['epochs']} epochs, {row['seeds']} seeds:", end="")
+        for name, part in row["parts"].items():
+            low, high = part["interval"]
+            print(f" {name} {part[CLOSED]:.3f} {part['difference']:+.3f} [{low:+.3f}, {high:+.3f}]", end=";")
+        print()
 
 
 if __name__ == "__main__":

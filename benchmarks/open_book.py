@@ -6,9 +6,9 @@
 
 Each model (or the one model, with each seed) is trained on the exam's training split twice, with the passage as context
 and without, through the project's own command line, and scores all three splits. Reported are MAP@3 of both books, and
-the difference with its 95 % interval: seeds and questions are drawn again, those on
-one passage together. The training split has been seen by both; it is reported because it says how much was learnt by
-heart. What is in --work is not computed again.
+the difference with its 95 % interval: seeds and questions are drawn again, those on one passage together. The training
+split has been seen by both; it is reported because it says how much was learnt by heart. What is in --work is not
+computed again.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 import numpy as np  # noqa: E402
 from evidence.cells import claim  # noqa: E402
-from evidence.command_line import train_and_score  # noqa: E402
+from evidence.command_line import made_by, train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
-from provenance import commit, machine  # noqa: E402
 
 from llmtuner.data.predictions import Prediction, read_predictions  # noqa: E402
 from llmtuner.metrics import floors, paired_interval  # noqa: E402
@@ -109,8 +108,8 @@ def main() -> None:
         print(f"{split}: {line}, difference {summary[split]['difference']:+.3f} [{low:+.3f}, {high:+.3f}]")
     stored = {
         "command": "python benchmarks/open_book.py --models SEED1_MODEL SEED2_MODEL SEED3_MODEL",
-        "commit": commit(),
-        "machine": machine(args.threads),
+        **made_by(args.work / book / f"seed-{seed}" for book in BOOKS for seed in args.seeds),
+        "threads": args.threads,
         "seeds": args.seeds,
         "flags": FLAGS.split(),
         "splits": summary,

@@ -24,11 +24,6 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def machine(threads: int) -> dict[str, str | int]:
-    """What the trainings of a comparison ran on."""
-    return {"hardware": hardware(), "threads": threads}
-
-
 def hardware(device: str | None = None) -> str:
     """The device and its torch; without a name, the device that trainings here take by themselves."""
     import torch  # not above: a benchmark of memory wants none of it

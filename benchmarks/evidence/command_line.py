@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from provenance import commit, hardware
+
 ROOT = Path(__file__).resolve().parents[2]
+MADE_BY = "made_by.json"
 
 
 def train_and_score(
@@ -19,7 +23,7 @@ def train_and_score(
     Args:
         flags: of the training, but for those below.
         tests: by the name of the folder in `out` that a file's predictions go to.
-        out: keeps the predictions; the weights are deleted.
+        out: keeps the predictions, and what made them; the weights are deleted.
     """
     missing = [name for name in tests if not (out / name / "predict_results.json").is_file()]
     if not missing:
@@ -32,7 +36,14 @@ def train_and_score(
         train_bash(given, out.with_suffix(f".{name}.log"), threads)
     for weights in out.glob("*.safetensors"):
         weights.unlink()
+    (out / MADE_BY).write_text(json.dumps({"commit": commit(), "hardware": hardware()}))
     print(f"{out.parent.name} {out.name}", flush=True)
+
+
+def made_by(outs: Iterable[Path]) -> dict[str, list[str]]:
+    """The commits and the hardware of trainings."""
+    kept = [json.loads((out / MADE_BY).read_text()) for out in outs]
+    return {name: sorted({one[name] for one in kept}) for name in ("commit", "hardware")}
 
 
 def train_bash(flags: Sequence[str], log: Path, threads: int) -> str:

@@ -1,4 +1,4 @@
-"""The comparisons of data: open book against closed, cleaned against raw."""
+"""The comparisons of data: open book against closed, with context and without, cleaned against raw."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import random
 from argparse import Namespace
 
 import cleaning
+import context
 import open_book
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from llmtuner.data.duplicates import exact_key
 from llmtuner.data.load import read_questions
-from llmtuner.data.predictions import Prediction
+from llmtuner.data.predictions import Prediction, write_predictions
 
 
 def test_an_open_books_gain_is_paired_and_by_passage():
@@ -61,3 +64,47 @@ def test_what_is_scored_is_in_no_training_set_and_what_was_planted_only_in_the_r
     assert len(keys["uncleaned"]) - len(set(keys["uncleaned"])) == 20
     assert len(keys["uncleaned"]) + len(keys["valid"]) == 100
     assert len(keys["cleaned"]) + len(keys["valid"]) == 60, "both copies of a contradiction leave"
+
+
+def test_a_context_is_told_apart_by_what_it_is_and_only_where_both_books_have_run(tmp_path):
+    rows = [
+        {
+            "question": f"Which is number {n}?",
+            "choices": ["this", "that"],
+            "answer": 0,
+            "hint": hint,
+            "lecture": lecture,
+        }
+        for n, (hint, lecture) in enumerate([("clue", "theory"), ("clue", "theory"), ("", "theory"), ("", "")])
+    ]
+    (tmp_path / "data" / "scienceqa").mkdir(parents=True)
+    for name in ("train", "validation"):
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data" / "scienceqa" / f"{name}.parquet")
+    work = tmp_path / "work"
+    context.write_books(tmp_path / "data", work)
+    texts = {
+        book: [q.context for q in read_questions(work / book / "train.parquet", purpose="train").questions]
+        for book in context.BOOKS
+    }
+    assert texts["closed"] == [""] * 4
+    assert texts["hint"] == ["clue", "clue", "", ""]
+    assert ["theory" in text for text in texts["open"]] == [True, True, True, False]
+
+    args = Namespace(work=work, books=["closed", "open"], epochs=[1], poolings=["mean"], seeds=[1, 2, 3])
+    right, wrong = (2.0, 1.0), (1.0, 2.0)
+    scores = {
+        ("open", 1): [right] * 4,
+        ("closed", 1): [right, wrong, right, right],
+        ("open", 2): [right, right, wrong, right],
+    }
+    scores |= {("closed", 2): [right] * 4, ("open", 3): [wrong] * 4}  # seed 3 has one book only
+    for (book, seed), of_run in scores.items():
+        place = context.Run(1, seed, "mean", book).place(work) / "validation"
+        place.mkdir(parents=True)
+        write_predictions([Prediction(str(n), found) for n, found in enumerate(of_run)], place)
+        (place / "predict_results.json").write_text("{}")
+    row, floors = context.summarise(args)
+    assert (row["seeds"], row["open_accuracy"], row["closed_accuracy"]) == (2, [1.0, 0.75], [0.75, 1.0])
+    parts = {name: (part["questions"], part["difference"]) for name, part in row["parts"].items()}
+    assert parts == {"all": (4, 0.0), "with a hint": (2, 0.125), "lecture only": (1, -0.25)}
+    assert floors["floor_random_accuracy"] == 0.5
