@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 import torch  # noqa: E402
-from evidence import report, whole  # noqa: E402
+from evidence import report, tables, whole  # noqa: E402
 from evidence.cells import BASELINE, Cell, Found, claim, load, load_all, save  # noqa: E402
 from evidence.exams import EXAMS, Exam  # noqa: E402
 
@@ -185,7 +185,9 @@ def write_report(args: argparse.Namespace, exams: dict[str, Exam]) -> None:
     }
     (args.out or args.work / "heads_and_losses.json").write_text(json.dumps(stored, indent=1) + "\n")
     report.plot(rows, args.plot or args.work / "heads_and_losses.svg")
-    print(report.markdown(rows, floors))
+    text = tables.markdown(rows, floors)
+    (args.work / "heads_and_losses.md").write_text(text + "\n")
+    print(text)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Tables and a plot of what was found: differences to STEP2 with their uncertainty, never a bare mean."""
+"""What was found, and a plot of it: differences to STEP2 with their uncertainty, never a bare mean."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from evidence.exams import Exam
 from llmtuner.data.split import question_key
 from llmtuner.metrics import accuracy, floors, map_at_k, nll, paired_interval
 
-Rows = list[dict[str, Any]]
+Row = dict[str, Any]
+Rows = list[Row]
 
 
 def per_question(scores: Sequence[Sequence[float]], answers: Sequence[int]) -> np.ndarray:
@@ -107,47 +108,6 @@ def floors_of(exams: dict[str, Exam]) -> dict[str, dict[str, float]]:
         view.name: floors([[len(o) for o in view.exam.test[row].options] for row in view.rows], view.answers)
         for view in views(exams)
     }
-
-
-def markdown(rows: Rows, exam_floors: dict[str, dict[str, float]]) -> str:
-    """One table a stage and view."""
-    compared = sum("difference" in row for row in rows)
-    parts = [
-        f"{compared} differences, each with its 95 % interval over seeds and questions: up to {compared / 20:.0f} of "
-        "them exclude 0 by chance alone.",
-        "",
-    ]
-    for stage, exam in dict.fromkeys((row["stage"], row["exam"]) for row in rows):
-        time = "processor seconds" if stage == "frozen" else "seconds"
-        parts += [f"### {stage}, {exam}", "", "| head + loss | seeds | MAP@3 | spread | difference to STEP2 [95 %] |"]
-        parts[-1] += f" its spread | accuracy | NLL | parameters | {time} |"
-        parts.append("|---|---|---|---|---|---|---|---|---|---|")
-        for row in rows:
-            if (row["stage"], row["exam"]) == (stage, exam):
-                parts.append(_line(row))
-        floor = exam_floors[exam]
-        for name in ("longest", "random"):
-            score, right = floor[f"floor_{name}_map@3"], floor[f"floor_{name}_accuracy"]
-            parts.append(f"| *{name} option* | | {score:.4f} | | | | {right:.4f} | | | |")
-        parts.append("")
-    return "\n".join(parts)
-
-
-def _line(row: dict[str, Any]) -> str:
-    difference = "STEP2"
-    if "difference" in row:
-        low, high = row["interval"]
-        difference = f"{row['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
-    elif (row["head"], row["loss"]) != BASELINE:
-        difference = ""
-    spread, its_spread, seconds = (
-        "" if row.get(name) is None else f"{row[name]:.{digits}f}"
-        for name, digits in (("spread", 4), ("difference_spread", 4), ("seconds", 0))
-    )
-    return (
-        f"| {row['head']} + {row['loss']} | {row['seeds']} | {row['map@3']:.4f} | {spread} | {difference} | "
-        f"{its_spread} | {row['accuracy']:.4f} | {row['nll']:.3f} | {row['parameters']:,} | {seconds} |"
-    )
 
 
 def plot(rows: Rows, path: Path) -> None:

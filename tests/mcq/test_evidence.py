@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from evidence import report, whole
+from evidence import report, tables, whole
 from evidence.cells import BASELINE, Cell, Found, claim, load_all, save, warmup
 from evidence.exams import EXAMS, Exam
-from evidence.frozen import BATCH, FrozenExam, _drawn
+from evidence.frozen import BATCH, RATES, FrozenExam, _drawn
 from evidence.states import cache_states
 from models import build
 from safetensors.torch import load_file
@@ -141,9 +141,31 @@ def test_rows_and_intervals_are_of_paired_differences():
     low, high = better["interval"]
     assert 0 <= low < better["difference"] < high
     assert "difference" not in rows["cduma", "binary"], "no seed in common with the baseline"
-    text = report.markdown(list(rows.values()), report.floors_of({"toy": toy}))
-    assert text.count("\n| ") >= 6
-    assert "STEP2 |" in text
+    text = tables.markdown(list(rows.values()), report.floors_of({"toy": toy}))
+    glance, figures = text.split("<details>")
+    assert "| loss | linear | duma | cduma |" in glance
+    assert f"| cross_entropy | STEP2, {rows[BASELINE]['map@3']:.4f} |  |  |" in glance
+    assert f"| binary |  | {better['difference']:+.4f} [{low:+.4f}, {high:+.4f}] |  |" in glance
+    assert f"| duma + binary | 3 | 1.0000 | 0.0000 | {better['difference']:+.4f} [" in figures
+    assert "| *longest option* | |" in figures
+
+
+def test_times_of_another_machine_are_not_mixed_in():
+    toy = exam()
+    scores = [[0.0] * len(q.options) for q in toy.test]
+    found = {
+        Cell("encoder", "toy", *BASELINE, seed): Found(scores, time, 33, machine=machine)
+        for seed, (time, machine) in enumerate([(10.0, "card"), (12.0, "card"), (700.0, "no card")])
+    }
+    found[Cell("encoder", "toy", "duma", "binary", 0)] = Found(scores, 800.0, 99, machine="no card")
+    rows = {row["head"]: row for row in report.summarise(found, {"toy": toy}) if row["exam"] == "toy"}
+    assert rows["linear"]["seconds"] == 11.0
+    assert rows["duma"]["seconds"] is None
+    assert "| 99 |  |" in tables.markdown(list(rows.values()), report.floors_of({"toy": toy}))
+
+
+def test_every_head_has_learning_rates_to_choose_from():
+    assert RATES.keys() == HEADS.keys()
 
 
 def test_the_plot_shows_every_difference(tmp_path):
