@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 import numpy as np  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from evidence.cells import claim  # noqa: E402
-from evidence.command_line import made_by, train_and_score  # noqa: E402
+from evidence.command_line import is_done, made_by, train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
 
 from llmtuner.data.load import read_questions  # noqa: E402
@@ -97,7 +97,7 @@ def done(args: argparse.Namespace) -> dict[tuple[str, int, str], list[tuple[Path
     found: dict[tuple[str, int, str], list[tuple[Path, Path]]] = {}
     for run in runs(args):
         pair = run.place(args.work), run._replace(book=CLOSED).place(args.work)
-        if run.book != CLOSED and all((place / "validation" / "predict_results.json").is_file() for place in pair):
+        if run.book != CLOSED and all(map(is_done, pair)):
             found.setdefault((run.book, run.epochs, run.pooling), []).append(pair)
     return found
 
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with scienceqa/")
     parser.add_argument("--model", required=True, help="folder of an encoder")
     parser.add_argument("--poolings", nargs="+", choices=POOLINGS, default=list(POOLINGS))
-    parser.add_argument("--books", nargs="+", choices=BOOKS, default=[CLOSED, "open"])
+    parser.add_argument("--books", nargs="+", choices=BOOKS, default=["open"], help="to be compared with closed")
     parser.add_argument("--epochs", nargs="+", type=int, default=[1, 3])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no training after so long")
@@ -155,11 +155,17 @@ def main() -> None:
     split = words.index("--") if "--" in words else len(words)
     args = parser.parse_args(words[:split])
     args.flags = words[split + 1 :]
-    claim(args.work, {"model": args.model, "flags": [*FLAGS.split(), *args.flags]})
+    compared = [book for book in args.books if book != CLOSED]
+    args.books = [CLOSED, *compared]
+    claim(args.work, {"model": args.model, "data": str(args.data), "flags": [*FLAGS.split(), *args.flags]})
     write_books(args.data, args.work)
     train_all(args)
     rows = summarise(args)
-    words = ["python benchmarks/context.py --data DATA --model MINILM", *(["--", *args.flags] if args.flags else [])]
+    words = ["python benchmarks/context.py --data DATA --model MINILM"]
+    asked = {"books": compared, "poolings": args.poolings, "epochs": args.epochs, "seeds": args.seeds}
+    for name, values in asked.items():
+        words += [] if values == parser.get_default(name) else [f"--{name}", *map(str, values)]
+    words += ["--", *args.flags] if args.flags else []
     places = {place for pairs in done(args).values() for pair in pairs for place in pair}
     stored = {"command": " ".join(words), **made_by(places), "threads": args.threads, "rows": rows}
     (args.out or args.work / "context.json").write_text(json.dumps(stored, indent=1) + "\n")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Training steps of a 7B model on one GPU: one row an option against packed rows with three kinds of attention.
 
-    python benchmarks/gpu.py --out benchmarks/results/gpu.json            # about 20 minutes; --minutes stops it earlier
-    python benchmarks/gpu.py --tiny --device cpu --out /tmp/gpu.json      # every line of it, on any machine
+    python benchmarks/gpu.py         # into benchmarks/results, in about 20 minutes; --minutes stops it earlier
+    python benchmarks/gpu.py --tiny --device cpu --out /tmp/gpu.json  # every line of it, on any machine
 
 It needs torch, transformers and peft, no upstream and no network. Llama-2-7b's shape with random weights, bf16, LoRA of
 rank 8 on all linear layers (fp32 adapters under autocast, as training has them), questions of random tokens.
@@ -335,7 +335,8 @@ def setting(args: argparse.Namespace, device: torch.device, shape: dict[str, int
     cuda = device.type == "cuda"
     return {
         "command": f"python benchmarks/gpu.py{' --tiny' if args.tiny else ''} --device {device.type} "
-        f"--prefix {' '.join(map(str, args.prefix))} --seconds {args.seconds} --max-tokens {args.max_tokens}",
+        f"--prefix {' '.join(map(str, args.prefix))} --mode {' '.join(args.mode)} --seconds {args.seconds} "
+        f"--max-tokens {args.max_tokens}{'' if math.isinf(args.minutes) else f' --minutes {args.minutes}'}",
         "commit": commit(),
         "hardware": torch.cuda.get_device_name() if cuda else f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
         "memory_gigabytes": round(torch.cuda.get_device_properties(0).total_memory / 1e9, 1) if cuda else None,
@@ -360,6 +361,7 @@ def measure_all(bench: Bench, shape: dict[str, int], args: argparse.Namespace, s
     peak = next((flops for part, flops in PEAKS.items() if part in name), None)
     deadline = time.monotonic() + 60 * args.minutes
     cells: list[dict[str, Any]] = []
+    whole = 0  # cells of lengths and modes that every way has been measured at
     agreement = [compare_ways(bench, prefix) for prefix in args.prefix]
     save(agreement=agreement, peak_flops=peak, parameters=bench.parameters)
     for mode in args.mode:
@@ -370,11 +372,14 @@ def measure_all(bench: Bench, shape: dict[str, int], args: argparse.Namespace, s
                     continue
                 for cell in cells_of(bench, way, mode, prefix, args):
                     cells.append(with_rates(cell, shape, bench, peak))
-                    save(cells=cells, summary=summary(cells))
+                    save(cells=cells, summary=summary(cells[:whole]))
                     print(json.dumps(cells[-1]), flush=True)
                     if time.monotonic() > deadline:
                         print(f"stopped after {args.minutes} minutes", file=sys.stderr)
+                        save(stopped_after_minutes=args.minutes)
                         return
+            whole = len(cells)
+    save(summary=summary(cells))
 
 
 def main() -> int:
@@ -387,8 +392,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="of each cell; default 2, or 0 with --tiny")
     parser.add_argument("--max-tokens", type=int, help="a batch; default 32768, or 500 with --tiny")
     parser.add_argument("--minutes", type=float, default=math.inf, help="start no cell after so many")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/gpu.json; with --tiny it must be given")
     args = parser.parse_args()
+    if args.out is None and args.tiny:
+        parser.error("--tiny measures nothing that is worth keeping: name a file with --out")
+    args.out = args.out or ROOT / "benchmarks" / "results" / "gpu.json"
     if args.device == "cuda" and not torch.cuda.is_available():
         print("no CUDA device here; to try the script without one: --tiny --device cpu", file=sys.stderr)
         return 2

@@ -11,12 +11,13 @@ from pathlib import Path
 def commit() -> str:
     """The short name of the commit that is measured, or "unknown" outside a repository.
 
+    "-dirty" behind it says that some file was not as committed.
     SOURCE_COMMIT names it where a copy of the tree is run without its repository.
     """
     named = os.environ.get("SOURCE_COMMIT")
     if named:
         return named
-    git = ["git", "rev-parse", "--short", "HEAD"]
+    git = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     try:
         done = subprocess.run(git, check=False, capture_output=True, text=True, cwd=Path(__file__).parent)
     except FileNotFoundError:  # no git here

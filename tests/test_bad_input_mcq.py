@@ -42,6 +42,8 @@ def run(tiny_llama, tmp_path, capsys, monkeypatch):
         (("--mcq_layout", "packed"), "known: shared_prefix, per_option, joint"),
         (("--mcq_pooling", "first"), "whose first token has seen no option"),
         (("--early_stopping_steps", "2"), "--early_stopping_steps needs"),
+        (("--load_best_model_at_end", "true"), "add --eval_strategy steps"),
+        (("--use_unsloth",), "--use_unsloth replaces the attention"),
         (("--auto_find_batch_size",), "--auto_find_batch_size does not go with"),
         (("--dataloader_drop_last",), "--dataloader_drop_last does not go with"),
         (("--mcq_pooling", "max"), "known: auto, last, first, mean, option"),
@@ -101,6 +103,12 @@ def test_another_stage_does_not_pass_over_our_flags(run):
 )
 def test_questions_that_cannot_be_used(rows, more, said, run):
     assert said in run(*more, rows=rows)
+
+
+def test_a_prediction_needs_questions(tiny_llama, tmp_path, capsys):
+    words = ["--stage", "mcq", "--model_name_or_path", str(tiny_llama), "--do_predict"]
+    assert main([*words, "--mcq_head", "letter", "--output_dir", str(tmp_path / "out")]) == 2
+    assert "name them with --eval_dataset" in capsys.readouterr().err
 
 
 def test_a_joint_head_knows_its_number_of_options(tiny_llama, run, tmp_path):

@@ -187,6 +187,18 @@ def test_a_head_that_is_missing_or_of_another_shape_is_no_fresh_one(tiny_llama, 
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_a_head_that_nothing_is_said_of_is_not_replaced_by_a_fresh_one(tuning, tiny_llama, tmp_path, capsys):
+    trained = tmp_path / "trained"
+    assert main(train_command(tiny_llama, trained, *QUICK, "--finetuning_type", tuning)) == 0
+    assert "parameters, fresh" in capsys.readouterr().err
+    (trained / "mcq_config.json").unlink()
+    model = trained if tuning == "full" else tiny_llama
+    more = ["--adapter_name_or_path", str(trained)] if tuning == "lora" else []
+    assert main(train_command(model, tmp_path / "again", *QUICK, "--finetuning_type", tuning, *more)) == 2
+    assert "have a trained head, and mcq_config.json" in capsys.readouterr().err
+
+
 def test_an_adapter_of_another_base_model_is_refused(adapter, tmp_path, capsys):
     from support import DEMO, load_script
 

@@ -18,26 +18,31 @@ MADE_BY = "made_by.json"
 def train_and_score(
     flags: Sequence[str], model: str, train: Path, tests: Mapping[str, Path], out: Path, *, seed: int, threads: int
 ) -> None:
-    """Train a whole model and score some files, but for what is there already.
+    """Train a whole model and score some files, unless that has been done.
 
     Args:
         flags: of the training, but for those below.
-        tests: by the name of the folder in `out` that a file's predictions go to.
+        tests: by the name of the folder in `out` that a file's predictions go to; the same ones in every call.
         out: keeps the predictions, and what made them; the weights are deleted.
     """
-    missing = [name for name in tests if not (out / name / "predict_results.json").is_file()]
-    if not missing:
+    if is_done(out):
         return
+    origin = {"commit": commit(), "hardware": hardware()}  # now: somebody may commit meanwhile
     given = [*flags, "--seed", str(seed), "--model_name_or_path", model, "--do_train", "--dataset", str(train)]
     train_bash([*given, "--output_dir", str(out), "--overwrite_output_dir"], out.with_suffix(".train.log"), threads)
-    for name in missing:
+    for name in tests:
         given = ["--model_name_or_path", str(out), "--do_predict", "--eval_dataset", str(tests[name])]
         given += ["--output_dir", str(out / name), "--mcq_tokens_per_batch", "8192"]
         train_bash(given, out.with_suffix(f".{name}.log"), threads)
     for weights in out.glob("*.safetensors"):
         weights.unlink()
-    (out / MADE_BY).write_text(json.dumps({"commit": commit(), "hardware": hardware()}))
+    (out / MADE_BY).write_text(json.dumps(origin))
     print(f"{out.parent.name} {out.name}", flush=True)
+
+
+def is_done(out: Path) -> bool:
+    """Whether everything of a training is there: what made it is written last."""
+    return (out / MADE_BY).is_file()
 
 
 def made_by(outs: Iterable[Path]) -> dict[str, list[str]]:

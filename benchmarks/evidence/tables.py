@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from evidence.cells import BASELINE
 from evidence.report import Row, Rows
-
 from llmtuner.mcq.heads import HEADS
 
 HEADER = [

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.data.collect import collect, require_answers
-from llmtuner.data.fit import FitReport
+from llmtuner.data.fit import LISTED, FitReport
+from llmtuner.data.option import OptionTokens
 from llmtuner.data.prompt_form import Encoder
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key, split_by_key
@@ -127,6 +128,22 @@ def encode_set(
         if not kept:
             raise DataError(f"--mcq_drop_long leaves no question of {len(questions)}; raise --cutoff_len")
         encoded = QuestionSet(kept, encoder, shuffle_seed=shuffle_seed)
-    for line in report.lines(training=training) if speaks else ():
+    for line in (*report.lines(training=training), *_unread_options(encoded)) if speaks else ():
         logger.warning("%s: %s", name, line)
     return encoded
+
+
+def _unread_options(encoded: QuestionSet) -> list[str]:
+    """Options that are not blank and give no token all the same, such as signs that the tokenizer throws away."""
+    found = [
+        f"{question.where}: id {question.id}: option {chr(ord('A') + place)}"
+        for question, tokens in zip(encoded.questions, encoded.tokens, strict=True)
+        if isinstance(tokens, OptionTokens)
+        for place, ((begin, end), text) in enumerate(zip(tokens.options, question.options, strict=True))
+        if begin == end and text.strip()
+    ]
+    if not found:
+        return []
+    more = [f"  and {len(found) - LISTED} more"] if len(found) > LISTED else []
+    lines = [f"{len(found)} options give no tokens, so that the model sees nothing of them:"]
+    return [*lines, *(f"  {line}" for line in found[:LISTED]), *more]

@@ -14,7 +14,7 @@ from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS
 from llmtuner.errors import UserError
 from llmtuner.mcq.plan import Plan, plan_run
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.mcq.settings import FLAGS, McqSettings
+from llmtuner.mcq.settings import CONFIG_NAME, FLAGS, McqSettings
 from patches.option_head import WANTED
 
 logger = logging.getLogger("llmtuner.mcq")
@@ -133,6 +133,8 @@ def load(plan: Plan, reader: Reader, config: Any, model_args: Any, finetuning_ar
     from patches.mcq_stage.encoder import load_encoder
 
     check_base(plan.settings, config, plan.source or "")
+    if plan.source is None:
+        _refuse_forgotten_head(model_args.model_name_or_path, *plan.adapters)
     setattr(finetuning_args, WANTED, plan.settings)
     try:
         if plan.settings.kind == "encoder":
@@ -152,6 +154,18 @@ def load(plan: Plan, reader: Reader, config: Any, model_args: Any, finetuning_ar
     return model
 
 
+def _refuse_forgotten_head(*folders: str) -> None:
+    """Refuse weights with a head that nothing is said of: a fresh one would take its place in silence."""
+    from llmtuner.mcq.checkpoint import head_tensors
+
+    for folder in folders:
+        if Path(folder).is_dir() and head_tensors(folder):
+            raise UserError(
+                f"{folder}: its weights have a trained head, and {CONFIG_NAME}, which says what it is, is missing; "
+                "copy that file beside them"
+            )
+
+
 def _check_vocabulary(model: Any, reader: Reader) -> None:
     """Refuse a template whose tokens the model has no embeddings for."""
     from llmtuner.mcq.model import unwrap
@@ -168,11 +182,12 @@ def _check_vocabulary(model: Any, reader: Reader) -> None:
         )
 
 
-def announce_head(model: Any, settings: McqSettings) -> None:
-    """Say what is trained in full beside the backbone, and how large it is."""
+def announce_head(model: Any, plan: Plan) -> None:
+    """Say what is trained in full beside the backbone, how large it is, and where it is from."""
     head = _head_of(model)
     if head is not None:
-        logger.info("head: %s, %s parameters", settings.head, f"{head.count():,}")
+        origin = "fresh" if plan.source is None else f"from {plan.source}"
+        logger.info("head: %s, %s parameters, %s", plan.settings.head, f"{head.count():,}", origin)
 
 
 def _head_of(model: Any) -> Any:
@@ -204,6 +219,15 @@ def settle_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionSet
     Raises:
         UserError: it was named, and the model cannot.
     """
+    from llmtuner.mcq.attention import keep_gradients_finite
+    from llmtuner.mcq.model import unwrap
+
+    settings = _settled_layout(model, plan, reader, questions, asked=asked)
+    keep_gradients_finite(unwrap(model))
+    return settings
+
+
+def _settled_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionSet, *, asked: bool) -> McqSettings:
     from llmtuner.mcq.attention import choose_attention, keep_soft_cap
     from llmtuner.mcq.check import CHECKED, packing_defect
     from llmtuner.mcq.model import unwrap

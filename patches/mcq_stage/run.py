@@ -14,6 +14,7 @@ from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.finite import FiniteGuard
 from llmtuner.mcq.objective import Objective
+from llmtuner.mcq.plan import Plan
 from llmtuner.mcq.predict import figures, floors_of
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.settings import McqSettings, objective_of
@@ -51,7 +52,7 @@ def _run(argv: list[str]) -> None:
     from llamafactory.train import tuner
 
     model_args, data_args, training_args, finetuning_args, generating_args = tuner.get_train_args(argv)
-    _refuse_unusable(model_args, training_args, finetuning_args)
+    _refuse_unusable(training_args, finetuning_args)
     if (training_args.metric_for_best_model or "").endswith(("nll", "ece")) and not _given("greater_is_better", argv):
         training_args.greater_is_better = False  # transformers knows of "loss" only that less is better
     speaks, training = training_args.should_log, training_args.do_train
@@ -71,7 +72,7 @@ def _run(argv: list[str]) -> None:
     train_set, eval_sets = _encode(questions, reader.encoder, data_args, training_args, finetuning_args)
     model = load(plan, reader, config, model_args, finetuning_args, training=training)
     if training:
-        _before_training(model, plan.settings, training_args, finetuning_args, speaks=speaks)
+        _before_training(model, plan, training_args, finetuning_args, speaks=speaks)
     first = train_set or next(iter(eval_sets.values()))
     asked = finetuning_args.mcq_layout == "shared_prefix"
     settings = settle_layout(model, plan, reader, first, asked=asked)
@@ -109,15 +110,13 @@ def _run(argv: list[str]) -> None:
         _write_card(trainer, model_args, data_args, training_args, finetuning_args)
 
 
-def _before_training(
-    model: Any, settings: McqSettings, training_args: Any, finetuning_args: Any, *, speaks: bool
-) -> None:
+def _before_training(model: Any, plan: Plan, training_args: Any, finetuning_args: Any, *, speaks: bool) -> None:
     if finetuning_args.mcq_dropout is not None and not set_dropout(model, finetuning_args.mcq_dropout):
         raise UserError("--mcq_dropout: this model has no dropout that could be set; leave the flag out")
     if finetuning_args.mcq_rdrop_alpha and not has_dropout(model):  # a configuration names dropout of other heads, too
         raise UserError(_idle_rdrop(finetuning_args))
     if speaks:
-        announce_head(model, settings)
+        announce_head(model, plan)
     if training_args.resume_from_checkpoint:
         check_resumed_head(model, training_args.resume_from_checkpoint)
 
@@ -126,9 +125,7 @@ def _given(flag: str, argv: list[str]) -> bool:
     return any(word.split("=")[0] == f"--{flag}" for word in argv)
 
 
-def _refuse_unusable(model_args: Any, training_args: Any, finetuning_args: Any) -> None:
-    if model_args.use_unsloth:
-        raise UserError("--use_unsloth replaces the attention that --stage mcq needs; leave the flag out")
+def _refuse_unusable(training_args: Any, finetuning_args: Any) -> None:
     if finetuning_args.mcq_tokens_per_batch is not None and finetuning_args.mcq_tokens_per_batch < 1:
         raise UserError(f"--mcq_tokens_per_batch {finetuning_args.mcq_tokens_per_batch}: a number of tokens is needed")
     if finetuning_args.mcq_dropout is not None and not 0 <= finetuning_args.mcq_dropout < 1:
@@ -281,10 +278,11 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
     if values:
         results |= floors_of(questions.questions)
     results |= {"mcq_layout": trainer.settings.layout, "mcq_head": trainer.settings.head}
+    if trainer.is_world_process_zero():  # before the results, which say that all is there
+        write_predictions(predictions, trainer.args.output_dir)
     trainer.log_metrics("predict", results)
     trainer.save_metrics("predict", results)
     if trainer.is_world_process_zero():
-        write_predictions(predictions, trainer.args.output_dir)
         print_scores(results, trainer.args.output_dir)
 
 

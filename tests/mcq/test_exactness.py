@@ -8,7 +8,7 @@ from models import ANSWERS, MODELS, build, hard_questions, question
 from peft import LoraConfig, get_peft_model
 
 from llmtuner.data.option import OptionTokens
-from llmtuner.mcq.attention import SPLIT, choose_attention, keep_soft_cap
+from llmtuner.mcq.attention import SPLIT, choose_attention, keep_gradients_finite, keep_soft_cap
 from llmtuner.mcq.check import packing_defect
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.losses import LOSSES
@@ -228,3 +228,17 @@ def test_a_row_with_one_token_behind_the_common_part_is_masked_as_any_other():
     one, _ = score(model, [alone], "shared_prefix")
     other, _ = score(model, [alone], "per_option")
     torch.testing.assert_close(one.scores, other.scores, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("attention", "kept"), [(SPLIT, True), ("sdpa", False)])
+def test_cudnn_is_left_out_where_it_could_meet_a_mask(attention, kept):
+    """Its gradients are NaN for some lengths (pytorch issue 196678); packed rows choose kernels by themselves."""
+    model = build("llama")
+    model.set_attn_implementation(attention)
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        torch.backends.cuda.enable_cudnn_sdp(True)
+        keep_gradients_finite(model)
+        assert torch.backends.cuda.cudnn_sdp_enabled() == kept
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from argparse import Namespace
 from dataclasses import replace
 
 import pytest
@@ -9,9 +11,11 @@ import torch
 from transformers import AutoTokenizer
 
 from llmtuner.data.joint import JointEncoder
+from llmtuner.data.option import OptionTokens
 from llmtuner.data.question import Question
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.questions import NOT_COUNTED, Pick, QuestionSet, permuted
+from patches.mcq_stage.data import encode_set
 
 ASKED = Question("7", "Which?", ("one", "two words", "three", "four", "five"), answer=1, dataset="d")
 
@@ -82,3 +86,35 @@ def test_sets_are_joined_in_order(encoder):
     joined = QuestionSet([ASKED], encoder).joined([QuestionSet([other, ASKED], encoder)])
     assert [question.id for question in joined.questions] == ["7", "8", "7"]
     assert len(joined.tokens) == len(joined) == 3
+
+
+class Silent:
+    """An encoder whose tokenizer knows no other option than "seen"."""
+
+    cutoff_len = 64
+
+    def encode(self, questions):
+        return [
+            OptionTokens(
+                [[1, 2, 3] if text == "seen" else [1, 2] for text in q.options],
+                (0, 0),
+                (0, 2),
+                [(2, 3) if text == "seen" else (2, 2) for text in q.options],
+                cut=0,
+                over=0,
+            )
+            for q in questions
+        ]
+
+
+def test_options_that_give_no_tokens_are_named_by_place(caplog):
+    """Signs that a tokenizer throws away were scored like an empty option, without a word."""
+    questions = [
+        Question("1", "Which?", ("seen", "\u200b", " "), answer=0, file="a.csv", line=2),
+        Question("2", "Which?", ("seen", "seen"), answer=0, file="a.csv", line=3),
+    ]
+    with caplog.at_level(logging.WARNING):
+        encode_set(questions, "training", Silent(), Namespace(mcq_drop_long=False), training=True, speaks=True)
+    assert "1 options give no tokens" in caplog.text
+    assert "a.csv:2: id 1: option B" in caplog.text
+    assert "option C" not in caplog.text, "a blank option, of which the reader has warned"

@@ -197,10 +197,10 @@ def model_folder(folder, **config):
 
 def test_the_last_adapter_with_settings_decides(tmp_path):
     model = model_folder(tmp_path / "model")
-    for name, pooling in (("one", "mean"), ("two", "option")):
-        (tmp_path / name).mkdir()
-        write_settings(McqSettings(pooling=pooling), tmp_path / name)
     adapters = [str(tmp_path / "one"), str(tmp_path / "two")]
+    for name, pooling, below in (("one", "mean", ()), ("two", "option", (adapters[0],))):
+        (tmp_path / name).mkdir()
+        write_settings(McqSettings(pooling=pooling, merged_adapters=below), tmp_path / name)
     plan = plan_run(model, adapters, {}, training=False)
     assert (plan.settings.pooling, plan.source, plan.adapters) == ("option", adapters[1], tuple(adapters))
 
@@ -256,6 +256,27 @@ def test_moved_folders_can_be_named_where_they_are(stacked):
     with pytest.raises(UserError, match="wherever they are now"):
         plan_run(model, [mcq], {}, training=False)
     assert plan_run(model, [str(moved), mcq], {}, training=False).adapters == (str(moved), mcq)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_adapters_that_do_not_belong_together_are_refused(stacked, training):
+    """They were merged all the same, and gave other scores; and a training behind a head never saved that head."""
+    model, sft, mcq = stacked
+    alone = Path(mcq).parent / "alone"
+    alone.mkdir()
+    write_settings(McqSettings(), alone)
+    for given, said in (
+        ([mcq, sft], f"{sft} has no mcq_config.json"),
+        ([sft, str(alone)], "was trained on the base model alone"),
+        ([str(alone), mcq], f"was trained on top of {sft}"),
+        ([sft, sft, mcq], f"was trained on top of {sft}"),
+        ([mcq, mcq], f"was trained on top of {sft}"),
+    ):
+        with pytest.raises(UserError, match=said):
+            plan_run(model, given, {}, training=training)
+    write_settings(McqSettings(), model)  # of full tuning
+    with pytest.raises(UserError, match=f"not trained with the head of {model}"):
+        plan_run(model, [sft], {}, training=training)
 
 
 @pytest.mark.parametrize(

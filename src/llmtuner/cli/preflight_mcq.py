@@ -32,6 +32,7 @@ def check_mcq(flags: Flags, adapters: list[str]) -> None:
         if given:
             raise UserError(f"--{given[0]} is for --stage mcq; leave it out, or change the stage")
         return
+    _check_run(flags)
     model = flags.get("model_name_or_path") or ""
     if not Path(model).is_dir():
         return  # a name on the hub: the stage asks the same once its configuration is here
@@ -45,6 +46,20 @@ def check_mcq(flags: Flags, adapters: list[str]) -> None:
     if flags.is_true("do_train") and checkpoint is not None:
         now = plan.settings.with_(objective=objective_of({name: flags.get(name) for name in OBJECTIVE_FLAGS}))
         _check_checkpoint(checkpoint, now, flags.get("template"))
+
+
+def _check_run(flags: Flags) -> None:
+    """What upstream or transformers would refuse with a message that does not help here."""
+    if flags.is_true("use_unsloth"):
+        raise UserError("--use_unsloth replaces the attention that --stage mcq needs; leave the flag out")
+    if flags.is_true("do_predict") and not flags.is_true("do_train") and flags.get("eval_dataset") is None:
+        raise UserError("--do_predict needs questions: name them with --eval_dataset")
+    best = flags.is_true("do_train") and flags.is_true("load_best_model_at_end")
+    if best and flags.get("eval_strategy") in (None, "no") and not flags.is_true("do_eval"):
+        raise UserError(
+            "--load_best_model_at_end needs evaluations to choose by: add --eval_strategy steps, and --val_size 0.1 or "
+            "--eval_dataset"
+        )
 
 
 def _settle_template(flags: Flags, plan: Plan) -> None:

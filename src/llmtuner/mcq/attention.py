@@ -26,7 +26,8 @@ from transformers.masking_utils import sdpa_mask
 from llmtuner.mcq.layout import PADDING, PREFIX
 
 SPLIT = "mcq_split"
-# cuDNN's kernel gives NaN gradients for some masked lengths on Hopper (pytorch issue 196678).
+# cuDNN's kernel gives NaN gradients for some masked lengths on Hopper (pytorch issue 196678; seen on an H100:
+# benchmarks/results/gpu.json).
 _MASKED_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
@@ -137,6 +138,15 @@ def keep_soft_cap(model: Any) -> str:
         return ""
     model.set_attn_implementation("eager")
     return "attention: eager, since sdpa would leave out this model's soft-capping"
+
+
+def keep_gradients_finite(model: Any) -> None:
+    """Leave cuDNN's kernel out for this process where the model's own attention is called, masks and all.
+
+    `SPLIT` chooses its kernels call by call, and keeps cuDNN's for what needs no mask.
+    """
+    if model.config._attn_implementation != SPLIT:
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def choose_attention(model: Any) -> str:

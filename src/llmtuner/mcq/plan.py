@@ -152,10 +152,24 @@ def _with_those_below(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The given adapters, behind those that have to be merged first because this one was trained on top of them.
 
-    Where something stands in front of it already, the list is taken as complete, whatever the folders are called now.
+    Where as many stand in front of it already, the list is taken as complete: folders may have moved.
+
+    Raises:
+        UserError: other adapters than those that it was trained on top of, or behind it one without a head.
     """
     below = settings.merged_adapters
-    if not below or not adapters or adapters[0] != source:
+    if not adapters:
+        return (), ()
+    if adapters[-1] != source:
+        raise UserError(
+            f"--adapter_name_or_path {','.join(adapters)}: {adapters[-1]} has no {CONFIG_NAME}, so it was not trained "
+            f"with the head of {source}, and no score would be meant; leave it out"
+        )
+    *front, _ = adapters
+    if front:
+        _check_front(front, below, source)
+        return tuple(adapters), ()
+    if not below:
         return tuple(adapters), ()
     absent = [adapter for adapter in below if not Path(adapter).is_dir()]
     if absent:
@@ -164,3 +178,18 @@ def _with_those_below(
             f"them in this order, wherever they are now: --adapter_name_or_path {','.join([*below, *adapters])}"
         )
     return (*below, *adapters), (f"{', '.join(below)} merged first: {source} was trained on top",)
+
+
+def _check_front(front: Sequence[str], below: Sequence[str], source: str) -> None:
+    """Refuse adapters that others would be merged under than those that it was trained on top of."""
+    moved = [
+        not Path(old).is_dir() or Path(old).resolve() == Path(new).resolve()
+        for old, new in zip(below, front, strict=False)
+    ]
+    if len(front) == len(below) and all(moved):
+        return
+    trained = f"on top of {', '.join(below)}" if below else "on the base model alone"
+    raise UserError(
+        f"--adapter_name_or_path {','.join([*front, source])}: {source} was trained {trained}, and other adapters in "
+        f"front of it change every score; pass {source} alone, which brings what it needs"
+    )

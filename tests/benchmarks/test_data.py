@@ -6,6 +6,7 @@ import csv
 import json
 import random
 from argparse import Namespace
+from pathlib import Path
 
 import cleaning
 import context
@@ -13,6 +14,7 @@ import open_book
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from evidence import command_line
 
 from llmtuner.data.duplicates import exact_key
 from llmtuner.data.load import read_questions
@@ -102,9 +104,36 @@ def test_a_context_is_told_apart_by_what_it_is_and_only_where_both_books_have_ru
         place = context.Run(1, seed, "mean", book).place(work) / "validation"
         place.mkdir(parents=True)
         write_predictions([Prediction(str(n), found) for n, found in enumerate(of_run)], place)
-        (place / "predict_results.json").write_text("{}")
+        (place.parent / command_line.MADE_BY).write_text("{}")
     row, floors = context.summarise(args)
     assert (row["seeds"], row["open_accuracy"], row["closed_accuracy"]) == (2, [1.0, 0.75], [0.75, 1.0])
     parts = {name: (part["questions"], part["difference"]) for name, part in row["parts"].items()}
     assert parts == {"all": (4, 0.0), "with a hint": (2, 0.125), "lecture only": (1, -0.25)}
     assert floors["floor_random_accuracy"] == 0.5
+
+
+def test_a_run_that_was_killed_is_done_again_and_a_whole_one_is_not(tmp_path, monkeypatch):
+    """Results were taken for the end of a run, which was killed before its predictions were there."""
+    started: list[str] = []
+
+    def run(flags, log, threads):
+        started.append("train" if "--do_train" in flags else "predict")
+        place = Path(flags[flags.index("--output_dir") + 1])
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "model.safetensors").write_bytes(b"")
+        if len(started) == 2:
+            (place / "predict_results.json").write_text("{}")
+            raise KeyboardInterrupt
+        return ""
+
+    monkeypatch.setattr(command_line, "train_bash", run)
+    monkeypatch.setattr(command_line, "commit", lambda: f"commit {len(started)}")
+    given = ["--a", "1"], "model", tmp_path / "train", {"valid": tmp_path / "valid"}, tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        command_line.train_and_score(*given, seed=1, threads=1)
+    assert not command_line.is_done(tmp_path / "out")
+    for _ in range(2):
+        command_line.train_and_score(*given, seed=1, threads=1)
+    assert started == ["train", "predict"] * 2
+    assert command_line.made_by([tmp_path / "out"])["commit"] == ["commit 2"], "the one that was there at the start"
+    assert not list((tmp_path / "out").glob("*.safetensors"))
