@@ -231,6 +231,17 @@ def test_evaluation_ranks_and_the_best_model_comes_back(tiny_llama, tmp_path):
     assert all(torch.equal(saved[name], best_weights[name]) for name in saved)
 
 
+def test_a_training_that_gains_nothing_stops_early(tiny_llama, tmp_path):
+    out = tmp_path / "stopped"
+    evaluation = ("--val_size", "6", "--eval_strategy", "steps", "--eval_steps", "1", "--save_steps", "1")
+    best = ("--load_best_model_at_end", "true", "--metric_for_best_model", "map@3", "--early_stopping_steps", "2")
+    still = ("--learning_rate", "1e-12", "--head_learning_rate", "1e-12", "--num_train_epochs", "4")
+    assert main(train_command(tiny_llama, out, *QUICK, *evaluation, *best, *still)) == 0
+    state = json.loads((out / "trainer_state.json").read_text())
+    assert (state["global_step"], state["best_global_step"]) == (3, 1)
+    assert state["max_steps"] > 3
+
+
 def test_a_lower_nll_is_the_better_one(tiny_llama, tmp_path):
     """transformers takes every metric that is not called loss for one that should grow."""
     out = tmp_path / "best"
