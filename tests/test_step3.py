@@ -61,9 +61,15 @@ def test_a_whole_model_keeps_its_head(head, tuning, tiny_llama, tmp_path):
     model, found = tmp_path / "model", tmp_path / "predict"
     given = ("--mcq_head", head, "--finetuning_type", tuning, "--mcq_duma_width", "32", "--mcq_duma_layers", "2")
     more = ("--freeze_trainable_layers", "1") if tuning == "freeze" else ()
-    assert main(train_command(tiny_llama, model, *FAST, *given, *more)) == 0
+    often = (*QUICK, "--save_steps", "3")
+    assert main(train_command(tiny_llama, model, *often, *given, *more)) == 0
     assert config(model)["duma"]["width"] == 32
-    names = [name for name in load_file(model / "model.safetensors") if name.startswith("mcq_head.")]
+    weights = load_file(model / "model.safetensors")
+    goes_on = ("--resume_from_checkpoint", str(model / "checkpoint-3"))
+    assert main(train_command(tiny_llama, tmp_path / "resumed", *often, *given, *more, *goes_on)) == 0
+    again = load_file(tmp_path / "resumed" / "model.safetensors")
+    assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items()), "resumed is uninterrupted"
+    names = [name for name in weights if name.startswith("mcq_head.")]
     assert "mcq_head.mcq_attend.1.mcq_query.weight" in names
     assert not any("lora_" in name for name in names)
     assert main(predict_command(model, found)) == 0
@@ -212,10 +218,12 @@ def test_with_rdrop_a_budget_of_tokens_bounds_both_copies(tiny_llama, tmp_path, 
     assert 600 < max(seen) <= 1200
 
 
-def test_no_flag_puts_an_adapter_into_the_head(tiny_llama, tmp_path):
+@pytest.mark.parametrize("tuning", ["lora", "oft"])
+def test_no_flag_puts_an_adapter_into_the_head(tuning, tiny_llama, tmp_path):
     out = tmp_path / "out"
-    given = ("--mcq_head", "cduma", "--lora_target", "q_proj,mcq_query", "--max_samples", "4")
-    assert main(train_command(tiny_llama, out, *FAST, *given)) == 0
-    adapted = [name for name in load_file(out / "adapter_model.safetensors") if "lora_" in name]
+    given = ("--mcq_head", "cduma", "--finetuning_type", tuning, f"--{tuning}_target", "q_proj,mcq_query")
+    given += ("--oft_rank", "8", "--oft_block_size", "0") if tuning == "oft" else ()
+    assert main(train_command(tiny_llama, out, *FAST, *given, "--max_samples", "4")) == 0
+    adapted = [name for name in load_file(out / "adapter_model.safetensors") if f"{tuning}_" in name]
     assert any("q_proj" in name for name in adapted)
     assert not any("mcq_" in name for name in adapted)

@@ -200,6 +200,24 @@ def test_topk_ce_is_the_packages_own_loss(size):
         torch.testing.assert_close(mine, other)
 
 
+def test_topk_ce_with_as_many_places_as_options():
+    """The package has no top 3 of three: with as many places as options, everything is among the last of them."""
+    from difftopk import DiffTopkNet
+
+    scores = random_scores()[:, :3]
+    for size in (2, 3):
+        few, answers = scores[:, :size], ANSWERS % size
+        mass = few.softmax(-1) / 2
+        if size == 2:
+            mass = mass + 1 / 2
+        else:
+            network = DiffTopkNet("odd_even", 3, 2, steepness=10.0, distribution="cauchy")
+            mass = mass + network(few)[1].sum(-1) / 6 + 1 / 3
+        wanted = -mass.gather(1, answers[:, None]).squeeze(1).log()
+        found = LOSSES["topk_ce"](few, answers, torch.ones(6, size, dtype=torch.bool))
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+
+
 def test_without_its_package_topk_ce_says_what_to_install_before_anything_else(monkeypatch):
     monkeypatch.setattr(sys.modules["llmtuner.mcq.losses.topk_ce"], "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install difftopk"):
