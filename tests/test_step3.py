@@ -76,6 +76,18 @@ def test_a_whole_model_keeps_its_head(head, tuning, tiny_llama, tmp_path):
     assert results(found)["predict_ece"] >= 0
 
 
+def test_a_head_can_be_trained_alone(tiny_llama, tmp_path):
+    """Where co-attention helps: on a model that does not learn."""
+    model, found = tmp_path / "model", tmp_path / "predict"
+    alone = ("--finetuning_type", "freeze", "--freeze_trainable_layers", "0", "--mcq_head", "duma")
+    assert main(train_command(tiny_llama, model, *FAST, *alone, "--max_samples", "8")) == 0
+    before, after = (load_file(folder / "model.safetensors") for folder in (tiny_llama, model))
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert after["mcq_head.mcq_fuse.weight"].abs().max() > 0
+    assert main(predict_command(model, found)) == 0
+    assert results(found)["mcq_head"] == "duma"
+
+
 @pytest.mark.parametrize(
     ("way", "head"),
     [
