@@ -55,7 +55,7 @@ def _check_run(flags: Flags) -> None:
     if flags.is_true("do_predict") and not flags.is_true("do_train") and flags.get("eval_dataset") is None:
         raise UserError("--do_predict needs questions: name them with --eval_dataset")
     best = flags.is_true("do_train") and flags.is_true("load_best_model_at_end")
-    if best and flags.get("eval_strategy") in (None, "no") and not flags.is_true("do_eval"):
+    if best and flags.get("eval_strategy") in (None, "no"):
         raise UserError(
             "--load_best_model_at_end needs evaluations to choose by: add --eval_strategy steps, and --val_size 0.1 or "
             "--eval_dataset"
