@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,21 @@ def test_families_train_and_predict_alike_in_both_layouts_and_in_python(name, fa
     torch.testing.assert_close(torch.tensor([p.probabilities for p in found]).float(), packed, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("layout", ["shared_prefix", "per_option"])
+def test_the_side_on_which_a_tokenizer_pads_changes_nothing(layout, tiny_llama, adapter, tmp_path):
+    from transformers import AutoTokenizer
+
+    found = {}
+    for side in ("left", "right"):
+        model = shutil.copytree(tiny_llama, tmp_path / side)
+        AutoTokenizer.from_pretrained(model, padding_side=side).save_pretrained(model)
+        assert json.loads((model / "tokenizer_config.json").read_text())["padding_side"] == side
+        more = ("--mcq_layout", layout, "--per_device_eval_batch_size", "4")
+        assert main(predict_command(model, tmp_path / f"{side} out", *more, adapter=adapter)) == 0
+        found[side] = probabilities(tmp_path / f"{side} out")
+    assert torch.equal(found["left"], found["right"])
+
+
 # ---- models and heads that do not fit
 
 
@@ -170,7 +187,6 @@ def test_a_model_that_cannot_share_a_prefix_says_so_and_goes_on(family, tmp_path
 
 
 def test_a_head_that_is_missing_or_of_another_shape_is_no_fresh_one(tiny_llama, adapter, tmp_path, capsys):
-    import shutil
 
     from safetensors.torch import save_file
 
