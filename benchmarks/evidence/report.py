@@ -15,6 +15,9 @@ from evidence.exams import Exam
 from llmtuner.data.split import question_key
 from llmtuner.metrics import accuracy, floors, map_at_k, nll, paired_interval
 
+UNSEEN = ", unseen texts"  # behind the name of an exam
+# Of the heads; told apart by those who see colours differently, too (Okabe and Ito).
+COLOURS = {"linear": "#777777", "option_mean": "#e69f00", "duma": "#0072b2", "cduma": "#009e73"}
 Row = dict[str, Any]
 Rows = list[Row]
 
@@ -54,7 +57,7 @@ def views(exams: dict[str, Exam]) -> list[View]:
         found.append(View(name, exam, tuple(range(len(exam.test)))))
         unseen = tuple(row for row, seen in enumerate(exam.seen) if not seen)
         if 0 < len(unseen) < len(exam.test):
-            found.append(View(f"{name}, unseen texts", exam, unseen))
+            found.append(View(f"{name}{UNSEEN}", exam, unseen))
     return found
 
 
@@ -111,29 +114,39 @@ def floors_of(exams: dict[str, Exam]) -> dict[str, dict[str, float]]:
 
 
 def plot(rows: Rows, path: Path) -> None:
-    """Differences to STEP2 with their intervals, a panel a stage and exam."""
+    """Differences to STEP2 with their intervals: a panel a stage and exam, a colour a head, one scale for all."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    if not any("difference" in row for row in rows):
+    shown = [row for row in rows if "difference" in row and not row["exam"].endswith(UNSEEN)]
+    if not shown:
         return
-    panels = list(dict.fromkeys((row["stage"], row["exam"]) for row in rows if "difference" in row))
-    heights = [sum("difference" in row and (row["stage"], row["exam"]) == panel for row in rows) for panel in panels]
-    figure, axes = pyplot.subplots(
-        len(panels), 1, figsize=(8, 1.2 * len(panels) + 0.21 * sum(heights)), squeeze=False, height_ratios=heights
-    )
+    panels = sorted({(row["stage"], row["exam"]) for row in shown}, key=lambda panel: (panel[0] != "frozen", panel))
+    losses = {
+        panel: list(dict.fromkeys(r["loss"] for r in shown if (r["stage"], r["exam"]) == panel)) for panel in panels
+    }
+    heights = [len(losses[panel]) + 0.8 for panel in panels]
+    size = (8, 0.36 * sum(heights) + 0.3 * len(panels) + 0.8)
+    figure, axes = pyplot.subplots(len(panels), 1, figsize=size, squeeze=False, height_ratios=heights, sharex=True)
     for axis, panel in zip(axes[:, 0], panels, strict=True):
-        shown = [row for row in rows if "difference" in row and (row["stage"], row["exam"]) == panel][::-1]
-        middle = [row["difference"] for row in shown]
-        low, high = zip(*(row["interval"] for row in shown), strict=True)
-        errors = [np.array(middle) - low, np.array(high) - middle]
-        axis.errorbar(middle, range(len(shown)), xerr=errors, fmt="o", markersize=3, linewidth=1, color="#1f4e79")
+        for row in (row for row in shown if (row["stage"], row["exam"]) == panel):
+            place, (low, high) = (
+                losses[panel].index(row["loss"]) + 0.2 * (list(COLOURS).index(row["head"]) - 1.5),
+                row["interval"],
+            )
+            axis.plot([low, high], [place, place], linewidth=1.2, color=COLOURS[row["head"]])
+            axis.plot(row["difference"], place, "o", markersize=3.5, color=COLOURS[row["head"]])
         axis.axvline(0, color="#888888", linewidth=0.8)
-        axis.set_yticks(range(len(shown)), [f"{row['head']} + {row['loss']}" for row in shown], fontsize=7)
-        axis.set_title(f"{panel[0]}, {panel[1]}: MAP@3 against STEP2 (linear + cross_entropy), 95 %", fontsize=9)
-        axis.tick_params(axis="x", labelsize=7)
+        axis.set_yticks(range(len(losses[panel])), losses[panel], fontsize=8)
+        axis.set_ylim(len(losses[panel]) - 0.4, -0.6)
+        axis.set_title(f"{panel[0]}, {panel[1]}", fontsize=9, loc="left")
+        axis.tick_params(axis="x", labelsize=8)
+        axis.grid(axis="x", color="#eeeeee")
+    axes[-1, 0].set_xlabel("MAP@3 less that of STEP2 (linear + cross_entropy), with 95 % intervals", fontsize=8)
+    handles = [pyplot.Line2D([], [], color=colour, marker="o", markersize=3.5) for colour in COLOURS.values()]
+    figure.legend(handles, COLOURS, loc="upper right", ncols=len(COLOURS), fontsize=8, frameon=False)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
