@@ -11,7 +11,7 @@ Three stages, each in pieces that are kept in --work and never computed twice, s
 - causal: the same combinations on a small causal model that STEP2 trained from scratch, through packed rows; ScienceQA.
 
 Results go to --work, unless --out and --plot say otherwise. The best three are those with the highest MAP@3 on the
-held-out part of the training questions in the frozen stage. DATA holds the folders kaggle and scienceqa with their
+training questions that the frozen stage is tuned by. DATA holds the folders kaggle and scienceqa with their
 files; no test question takes part in any choice.
 
 With a GPU, LoRA on a large model, flags behind -- going to every training:
@@ -41,7 +41,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 import torch  # noqa: E402
 from evidence import report, tables, whole  # noqa: E402
 from evidence.cells import BASELINE, Cell, Found, claim, load, load_all, save  # noqa: E402
-from evidence.exams import EXAMS, Exam  # noqa: E402
+from evidence.exams import EXAMS, TUNED_ON, Exam  # noqa: E402
 
 from llmtuner.mcq.heads import HEADS  # noqa: E402
 from llmtuner.mcq.loss_terms import LOSS_NAMES  # noqa: E402
@@ -73,7 +73,7 @@ def whole_cells(chosen: list[tuple[str, str]], stages: dict[str, tuple[str, ...]
 
 
 def best(found: dict[Cell, Found]) -> list[tuple[str, str]]:
-    """The combinations with the highest MAP@3 on held-out training questions, the mean over the exams."""
+    """The combinations with the highest MAP@3 on what is tuned by, the mean over exams and seeds."""
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     for cell, result in found.items():
         if "tuned_map@3" in result.more and (cell.head, cell.loss) != BASELINE:
@@ -156,7 +156,8 @@ def recipe() -> dict[str, Any]:
 
     names = ("BATCH", "POOL", "EPOCHS", "WEIGHT_DECAY", "WARMUP", "PASSAGE", "RATES", "WIDTH")
     stages = {name: flags.split() for name, flags in whole.STAGES.items()}
-    kept = {name: getattr(frozen, name) for name in names} | {"TRAINED_ON": whole.TRAINED_ON, "STAGES": stages}
+    kept = {name: getattr(frozen, name) for name in names}
+    kept |= {"TRAINED_ON": whole.TRAINED_ON, "STAGES": stages, "TUNED_ON": TUNED_ON}
     return json.loads(json.dumps(kept))
 
 

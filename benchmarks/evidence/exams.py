@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key, split_by_key
 
-TUNED_ON = 0.15  # of the training questions, for choosing a learning rate
+# Training questions that learning rates are chosen by, and that no head on frozen states is trained on. With 300 of
+# them chance chose rates that were 0.03 MAP@3 apart.
+TUNED_ON = {"kaggle": 1000, "scienceqa": 1500}
 SEED = 0  # of every split
 
 
@@ -19,8 +21,8 @@ class Exam:
     """One set of questions, split by their normalised text.
 
     Args:
-        train: what heads are trained on.
-        tune: row numbers of `train` that are held out while a learning rate is chosen.
+        train: what is trained on.
+        tune: row numbers of `train` that heads on frozen states are not trained on, but tuned.
         test: what is scored.
         seen: for each of `test`, whether its question text also stands in the file that `train` comes from.
     """
@@ -37,13 +39,21 @@ def kaggle(folder: Path) -> Exam:
     rows = _read(folder / "kaggle" / "6000_train_examples.csv")
     training, rest = split_by_key([question_key(q.question) for q in rows], 1100, SEED)
     more = _read(folder / "kaggle" / "extra_train_set.csv")
-    return _exam("kaggle", [rows[i] for i in training], [*(rows[i] for i in rest), *more])
+    train = [rows[i] for i in training]
+    _, tune = split_by_key([question_key(q.question) for q in train], TUNED_ON["kaggle"], SEED)
+    return _exam("kaggle", train, tune, [*(rows[i] for i in rest), *more], source=train)
 
 
 def scienceqa(folder: Path) -> Exam:
-    """ScienceQA with hint and lecture as context: the first 2,000 to train, its whole validation file to test."""
+    """ScienceQA with hint and lecture as context: the first 2,000 to train, the next ones of other texts to tune by.
+
+    Its whole validation file is the test.
+    """
     rows = _read(folder / "scienceqa" / "train.parquet")
-    return _exam("scienceqa", rows[:2000], _read(folder / "scienceqa" / "validation.parquet"), source=rows)
+    train, keys = rows[:2000], {question_key(q.question) for q in rows[:2000]}
+    train += [q for q in rows[2000:] if question_key(q.question) not in keys][: TUNED_ON["scienceqa"]]
+    test = _read(folder / "scienceqa" / "validation.parquet")
+    return _exam("scienceqa", train, range(2000, len(train)), test, source=rows)
 
 
 EXAMS: dict[str, Callable[[Path], Exam]] = {"kaggle": kaggle, "scienceqa": scienceqa}
@@ -53,8 +63,8 @@ def _read(path: Path) -> list[Question]:
     return list(read_questions(path, purpose="train").questions)
 
 
-def _exam(name: str, train: list[Question], test: list[Question], source: Sequence[Question] | None = None) -> Exam:
-    keys = [question_key(question.question) for question in train]
-    _, tune = split_by_key(keys, TUNED_ON, SEED)
-    known = {question_key(question.question) for question in source or train}
+def _exam(
+    name: str, train: list[Question], tune: Iterable[int], test: list[Question], source: Sequence[Question]
+) -> Exam:
+    known = {question_key(question.question) for question in source}
     return Exam(name, train, frozenset(tune), test, [question_key(q.question) in known for q in test])

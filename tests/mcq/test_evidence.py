@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +119,20 @@ def test_a_cell_is_the_same_each_time_and_its_files_come_back(head, loss, frozen
     assert [len(row) for row in found.scores] == [len(question.options) for question in frozen.exam.test]
     save(found, cell, tmp_path)
     assert load_all(tmp_path) == {cell: found}
+
+
+def test_what_is_tuned_by_is_not_trained_on(frozen):
+    cell = Cell("frozen", "toy", *BASELINE, 0)
+    wrong = [
+        replace(q, answer=(q.answer + 1) % len(q.options)) if row == min(frozen.exam.tune) else q
+        for row, q in enumerate(frozen.exam.train)
+    ]
+    other = replace(frozen, exam=replace(frozen.exam, train=wrong), _kept={})
+    found, changed = frozen.run(cell, 0.1), other.run(cell, 0.1)
+    assert found.scores == changed.scores
+    assert found.more["tuned_map@3"] != changed.more["tuned_map@3"]
+    chosen = frozen.run(cell).more
+    assert chosen["tuned_map@3"] == max(chosen["tried"].values()) == chosen["tried"][str(chosen["learning_rate"])]
 
 
 def test_rows_and_intervals_are_of_paired_differences():
@@ -245,6 +260,9 @@ def test_the_splits_of_the_real_exams(real_data):
         tuned = {question_key(found.train[row].question) for row in found.tune}
         kept = {question_key(q.question) for row, q in enumerate(found.train) if row not in found.tune}
         assert not tuned & kept
+        assert len(found.tune) >= 1000
+        trained = {"kaggle": range(3800, 3901), "scienceqa": [2000]}
+        assert len(found.train) - len(found.tune) in trained[name]
     assert sum(EXAMS["scienceqa"](real_data).seen) > 286, "rows of the 286 texts that are in the train file"
 
 
