@@ -29,15 +29,20 @@ def train_and_score(
         return
     origin = {"commit": commit(), "hardware": hardware()}  # now: somebody may commit meanwhile
     given = [*flags, "--seed", str(seed), "--model_name_or_path", model, "--do_train", "--dataset", str(train)]
-    train_bash([*given, "--output_dir", str(out), "--overwrite_output_dir"], out.with_suffix(".train.log"), threads)
+    train_bash([*given, "--output_dir", str(out), "--overwrite_output_dir"], log_of(out, "train"), threads)
     for name in tests:
         given = ["--model_name_or_path", str(out), "--do_predict", "--eval_dataset", str(tests[name])]
         given += ["--output_dir", str(out / name), "--mcq_tokens_per_batch", "8192"]
-        train_bash(given, out.with_suffix(f".{name}.log"), threads)
+        train_bash(given, log_of(out, name), threads)
     for weights in out.glob("*.safetensors"):
         weights.unlink()
     (out / MADE_BY).write_text(json.dumps(origin))
     print(f"{out.parent.name} {out.name}", flush=True)
+
+
+def log_of(out: Path, step: str) -> Path:
+    """Where what a run said is kept, beside its folder, whose name may have dots."""
+    return out.with_name(f"{out.name}.{step}.log")
 
 
 def is_done(out: Path) -> bool:

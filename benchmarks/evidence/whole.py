@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from safetensors.torch import load_file, save_file
 
 from evidence.cells import Cell, Found, warmup
-from evidence.command_line import train_bash
+from evidence.command_line import log_of, train_bash
 from evidence.exams import Exam
 from llmtuner.data.load import read_questions
 from llmtuner.data.predictions import read_predictions
@@ -96,13 +96,13 @@ def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Se
     if warmup(cell.loss):
         flags += ["--mcq_loss_warmup_ratio", str(warmup(cell.loss))]
     flags += [*more, "--model_name_or_path", model, "--do_train", "--dataset", str(train), "--output_dir", str(out)]
-    log = train_bash(flags, out.with_suffix(".train.log"), threads)
+    log = train_bash(flags, log_of(out, "train"), threads)
     seconds = json.loads((out / "train_results.json").read_text())["train_runtime"]
     adapter = (out / "adapter_config.json").is_file()
     flags = ["--model_name_or_path", model, "--adapter_name_or_path"] if adapter else ["--model_name_or_path"]
     flags += [str(out), *more, "--do_predict", "--eval_dataset", str(test)]
     flags += ["--output_dir", str(out / "predict"), "--mcq_tokens_per_batch", "8192"]
-    train_bash(flags, out.with_suffix(".predict.log"), threads)
+    train_bash(flags, log_of(out, "predict"), threads)
     scores = [list(found.scores) for found in read_predictions(out / "predict" / "predictions.jsonl")]
     parameters = next(line for line in log.splitlines() if f"head: {cell.head}, " in line).split(", ", 1)[1]
     for weights in out.glob("*.safetensors"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 
 from llmtuner.data.load import read_questions
 from llmtuner.data.pair import PairEncoder
+from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 from llmtuner.mcq.collate import Collator
@@ -213,6 +215,27 @@ def test_a_trained_model_starts_again_without_its_head(tmp_path):
     weights, kept = load_file(tmp_path / "step2" / "model.safetensors"), load_file(bare / "model.safetensors")
     assert weights.keys() - kept.keys() == {"mcq_head.mcq_score.weight", "mcq_head.mcq_score.bias"}
     assert whole.without_head(bare, tmp_path) == bare
+
+
+def test_trainings_side_by_side_keep_logs_of_their_own(tmp_path, monkeypatch):
+    """With a mixture's weights in their names, seeds and stages shared one, and a head had another one's size."""
+    toy, logs = exam(), []
+
+    def run(flags, log, threads):
+        logs.append(log)
+        out = Path(flags[flags.index("--output_dir") + 1])
+        out.mkdir(parents=True)
+        (out / "train_results.json").write_text('{"train_runtime": 1.0}')
+        write_predictions([Prediction("0", (1.0, 2.0))], out)
+        return "INFO: head: duma, 1,234 parameters, fresh"
+
+    monkeypatch.setattr(whole, "train_bash", run)
+    mixture = "cross_entropy:0.5+expected_map3:0.5"
+    for stage in ("encoder", "causal"):
+        for seed in range(2):
+            found = whole.run(Cell(stage, "toy", "duma", mixture, seed), toy, "model", tmp_path, 1)
+            assert (found.parameters, found.scores) == (1234, [[1.0, 2.0]])
+    assert len(set(logs)) == len(logs) == 8
 
 
 def test_results_of_other_models_are_not_mixed(tmp_path):
