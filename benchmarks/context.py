@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 import numpy as np  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from evidence.cells import claim  # noqa: E402
-from evidence.command_line import is_done, made_by, train_and_score  # noqa: E402
+from evidence.command_line import is_done, made_by, own_and_passed_on, train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
 
 from llmtuner.data.load import read_questions  # noqa: E402
@@ -151,10 +151,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of a training")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "context")
     parser.add_argument("--out", type=Path, help="the results as JSON; in --work")
-    words = sys.argv[1:]
-    split = words.index("--") if "--" in words else len(words)
-    args = parser.parse_args(words[:split])
-    args.flags = words[split + 1 :]
+    own, flags = own_and_passed_on(sys.argv[1:])
+    args = parser.parse_args(own, argparse.Namespace(flags=flags))
     compared = [book for book in args.books if book != CLOSED]
     args.books = [CLOSED, *compared]
     claim(args.work, {"model": args.model, "data": str(args.data), "flags": [*FLAGS.split(), *args.flags]})

@@ -41,6 +41,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 import torch  # noqa: E402
 from evidence import report, tables, whole  # noqa: E402
 from evidence.cells import BASELINE, Cell, Found, claim, load, load_all, save  # noqa: E402
+from evidence.command_line import own_and_passed_on  # noqa: E402
 from evidence.exams import EXAMS, TUNED_ON, Exam  # noqa: E402
 
 from llmtuner.mcq.heads import HEADS  # noqa: E402
@@ -214,10 +215,8 @@ def main() -> None:
     parser.add_argument("--part", type=int, default=0, help="of the frozen stage: this process's share ...")
     parser.add_argument("--parts", type=int, default=1, help="... of so many")
     parser.add_argument("--cutoff_len", type=int, default=256)
-    words = sys.argv[1:]
-    split = words.index("--") if "--" in words else len(words)
-    args = parser.parse_args(words[:split])
-    args.flags = words[split + 1 :]
+    own, flags = own_and_passed_on(sys.argv[1:])
+    args = parser.parse_args(own, argparse.Namespace(flags=flags))
     if not args.report and "frozen" in args.stages and args.encoder is None:
         parser.error("the frozen stage needs --encoder; or pass --stages whole with --combinations")
     torch.set_num_threads(args.threads)

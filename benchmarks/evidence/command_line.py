@@ -40,6 +40,12 @@ def train_and_score(
     print(f"{out.parent.name} {out.name}", flush=True)
 
 
+def own_and_passed_on(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A benchmark's own flags, and those behind --, which go to every training."""
+    end = words.index("--") if "--" in words else len(words)
+    return list(words[:end]), list(words[end + 1 :])
+
+
 def log_of(out: Path, step: str) -> Path:
     """Where what a run said is kept, beside its folder, whose name may have dots."""
     return out.with_name(f"{out.name}.{step}.log")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.data.collect import collect, require_answers
-from llmtuner.data.fit import LISTED, FitReport
+from llmtuner.data.fit import FitReport, listed
 from llmtuner.data.option import OptionTokens
 from llmtuner.data.prompt_form import Encoder
 from llmtuner.data.question import Question
@@ -136,7 +136,7 @@ def encode_set(
 def _unread_options(encoded: QuestionSet) -> list[str]:
     """Options that are not blank and give no token all the same, such as signs that the tokenizer throws away."""
     found = [
-        f"{question.where}: id {question.id}: option {chr(ord('A') + place)}"
+        f"{question.where}: id {question.id}: option {question.letters[place]}"
         for question, tokens in zip(encoded.questions, encoded.tokens, strict=True)
         if isinstance(tokens, OptionTokens)
         for place, ((begin, end), text) in enumerate(zip(tokens.options, question.options, strict=True))
@@ -144,6 +144,4 @@ def _unread_options(encoded: QuestionSet) -> list[str]:
     ]
     if not found:
         return []
-    more = [f"  and {len(found) - LISTED} more"] if len(found) > LISTED else []
-    lines = [f"{len(found)} options give no tokens, so that the model sees nothing of them:"]
-    return [*lines, *(f"  {line}" for line in found[:LISTED]), *more]
+    return [f"{len(found)} options give no tokens, so that the model sees nothing of them:", *listed(found)]

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 LISTED = 20
 
 
+def listed(lines: Sequence[str]) -> list[str]:
+    """The first lines, indented below what they are an example of, and how many more there are."""
+    rest = len(lines) - LISTED
+    return [*(f"  {line}" for line in lines[:LISTED]), *([f"  and {rest} more"] if rest > 0 else [])]
+
+
 @dataclass(frozen=True, slots=True)
 class Length:
     """How one question met the limit: `cut` tokens off its context, `over` tokens too long even without one."""
@@ -60,9 +66,6 @@ class FitReport:
         return "\n".join([head, *self._listed()])
 
     def _listed(self) -> list[str]:
-        lines = [
-            f"  {length.where}: id {length.id}: {self.cutoff_len + length.over} tokens"
-            for length in self.too_long[:LISTED]
-        ]
-        rest = len(self.too_long) - LISTED
-        return [*lines, f"  and {rest} more"] if rest > 0 else lines
+        return listed(
+            [f"{found.where}: id {found.id}: {self.cutoff_len + found.over} tokens" for found in self.too_long]
+        )

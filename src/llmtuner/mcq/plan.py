@@ -168,8 +168,7 @@ def _with_those_below(
     *front, _ = adapters
     if front:
         _check_front(front, below, source)
-        return tuple(adapters), ()
-    if not below:
+    if front or not below:
         return tuple(adapters), ()
     absent = [adapter for adapter in below if not Path(adapter).is_dir()]
     if absent:
