@@ -212,6 +212,26 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(tuning, tiny_llama,
         assert all(torch.equal(found[key], wanted[key]) for key in wanted), f"from step {step}"
 
 
+def test_a_run_that_goes_on_says_where_its_epoch_is_dealt_otherwise(tiny_llama, tmp_path, capfd):
+    """Batches behind those that are done would be others: some questions twice, some not at all, without a word."""
+
+    def train(out, budget, *more):
+        command = train_command(tiny_llama, out, *QUICK, "--save_steps", "1", "--gradient_accumulation_steps", "1")
+        assert main([*command, "--mcq_tokens_per_batch", str(budget), *more]) == 0
+        return capfd.readouterr().err
+
+    assert "dealt otherwise" not in train(tmp_path / "whole", 400)
+    epochs = {
+        json.loads(path.read_text())["epoch"]: path.parent
+        for path in (tmp_path / "whole").glob("checkpoint-*/trainer_state.json")
+    }
+    within, between = str(epochs[min(epochs)]), str(epochs[1.0])
+    assert "dealt otherwise" not in train(tmp_path / "same", 400, "--resume_from_checkpoint", within)
+    assert "dealt otherwise" not in train(tmp_path / "next", 200, "--resume_from_checkpoint", between)
+    said = train(tmp_path / "other", 200, "--resume_from_checkpoint", within)
+    assert "within epoch 1, which was dealt otherwise (tokens a batch 400 then, 200 now)" in said
+
+
 def test_evaluation_ranks_and_the_best_model_comes_back(tiny_llama, tmp_path):
     out = tmp_path / "best"
     evaluation = ("--val_size", "6", "--eval_strategy", "steps", "--eval_steps", "1", "--save_steps", "1")

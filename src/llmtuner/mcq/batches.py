@@ -66,6 +66,14 @@ class QuestionBatches(Sampler[list[Pick]]):
             rows = batches[place] if place < len(batches) else []
             yield [Pick(int(row), epoch=self.epoch) for row in rows] or filler
 
+    def dealt_by(self) -> dict[str, int]:
+        """Everything that decides which questions come in which optimizer step of an epoch."""
+        if self.tokens_per_batch is None:
+            size = {"questions a step": self._step_size()}
+        else:
+            size = {"tokens a batch": self.tokens_per_batch, "batches a step": self.accumulation * self.world}
+        return {**size, "questions": len(self.shapes), "seed": self.seed}
+
     def _step_size(self) -> int:
         return self.batch_size * self.accumulation * self.world
 

@@ -13,12 +13,13 @@ from accelerate.utils import gather_object
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 
 from llmtuner.data.predictions import Prediction
 from llmtuner.errors import RunError, UserError
 from llmtuner.mcq.batches import QuestionBatches, by_length
 from llmtuner.mcq.collate import Batch, Collator, Twice
+from llmtuner.mcq.deal import Dealer
 from llmtuner.mcq.layout import PADDING
 from llmtuner.mcq.model import HEAD
 from llmtuner.mcq.objective import Objective
@@ -85,7 +86,7 @@ class McqTrainer(Trainer):
             world=self.args.world_size,
             seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
         )
-        self.add_callback(_SetEpoch(batches))
+        self.add_callback(Dealer(batches))
         workers = self.args.dataloader_num_workers
         return DataLoader(
             questions,
@@ -254,18 +255,6 @@ class McqTrainer(Trainer):
             self.model_wrapped = self.model
             self.accelerator._models.clear()
             gc.collect()
-
-
-class _SetEpoch(TrainerCallback):
-    """Tells the batches which epoch begins. (Resuming wraps the data loader, so that its own `set_epoch` is lost.)"""
-
-    def __init__(self, batches: QuestionBatches) -> None:
-        self._batches = batches
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The state's epoch is whole at a beginning, or where a run goes on within it."""
-        # state.epoch is (step + 1) / steps of an epoch: a hair below a whole number must not be the epoch before.
-        self._batches.epoch = int((state.epoch or 0) + 1e-6)
 
 
 class _Pace:

@@ -1,0 +1,49 @@
+"""Keeps the batches in step with the training: which epoch begins, and how a checkpoint's epoch was dealt."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
+
+from llmtuner.mcq.batches import QuestionBatches
+
+logger = logging.getLogger("llmtuner.mcq")
+
+
+class Dealer(TrainerCallback, ExportableState):
+    """Tells the batches which epoch begins. (Resuming wraps the data loader, so that its own `set_epoch` is lost.)
+
+    What the deal depends on is saved with each checkpoint. A run that goes on within an epoch takes the batches behind
+    those that are done; dealt otherwise, they are others, which nobody would notice.
+    """
+
+    def __init__(self, batches: QuestionBatches) -> None:
+        self._batches = batches
+
+    def state(self) -> dict[str, Any]:
+        """What is saved; transformers reads it back itself only for callbacks that it makes."""
+        return {"args": {}, "attributes": self._batches.dealt_by()}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Say where a checkpoint's epoch goes on with another deal."""
+        stored = (state.stateful_callbacks or {}).get(type(self).__name__)
+        before = stored.get("attributes") if isinstance(stored, Mapping) else None
+        now, within = self._batches.dealt_by(), (state.epoch or 0) % 1
+        if before and before != now and 1e-6 < within < 1 - 1e-6 and args.should_log and not args.ignore_data_skip:
+            changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+            then = ", ".join(f"{name} {before.get(name)} then, {now.get(name)} now" for name in changed)
+            logger.warning(
+                "going on within epoch %d, which was dealt otherwise (%s): what is left of it has some questions for a "
+                "second time and leaves others out; later epochs have every question once",
+                int(state.epoch) + 1,
+                then,
+            )
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The state's epoch is whole at a beginning, or where a run goes on within it."""
+        # state.epoch is (step + 1) / steps of an epoch: a hair below a whole number must not be the epoch before.
+        self._batches.epoch = int((state.epoch or 0) + 1e-6)
