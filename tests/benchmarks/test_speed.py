@@ -6,8 +6,16 @@ import json
 import sys
 
 import gpu
+import peers
 import provenance
 import pytest
+import shared_prefix
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from llmtuner.mcq.model import attach_head
+from llmtuner.mcq.settings import resolve
+from tests.support import ROOT
 
 
 def run_gpu(monkeypatch, out, *more: str) -> dict:
@@ -46,3 +54,37 @@ def test_a_copy_without_its_repository_says_where_it_is_from(monkeypatch):
     monkeypatch.delenv("SOURCE_COMMIT")
     monkeypatch.setenv("PATH", "")
     assert provenance.commit() == "unknown", "no git here"
+
+
+def test_the_peers_score_the_same_questions_alike(monkeypatch, tmp_path):
+    """A rival that reads other tokens or weights would be compared with something else."""
+    monkeypatch.setattr(peers, "SIZE", {"hidden_size": 32, "num_layers": 2, "vocab_size": 400, "seed": 0})
+    out, exam = tmp_path / "peers.json", ROOT / "data" / "exam" / "test.jsonl"
+    words = ["peers.py", "--questions", str(exam), "--limit", "5", "--rounds", "1", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", words)
+    assert peers.main() == 0
+    found = json.loads(out.read_text())
+    assert {"sequence_classification", "per_option", "shared_prefix"} <= found["rows"].keys()
+    assert max(found["largest_difference_from_shared_prefix"].values()) < 1e-5
+    rows = found["rows"]
+    assert rows["sequence_classification"]["tokens"] == rows["per_option"]["tokens"] > rows["shared_prefix"]["tokens"]
+    assert found["token_ratio"] == pytest.approx(rows["per_option"]["tokens"] / rows["shared_prefix"]["tokens"], 1e-3)
+
+
+def test_the_ways_of_the_shared_prefix_benchmark_have_the_same_gradients(monkeypatch):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 2000, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    config = LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=4)
+    model = attach_head(LlamaForCausalLM(config), resolve("causal"))
+    monkeypatch.setattr(model, "zero_grad", lambda **_: None)
+    gradients = {}
+    for name, way in shared_prefix.WAYS.items():
+        for parameter in model.parameters():
+            parameter.grad = None
+        model.set_attn_implementation(way.attention)
+        shared_prefix.step(model, way, [shared_prefix.question(40)] * way.questions, backward=True)
+        gradients[name] = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    wanted = gradients.pop("shared_prefix")
+    assert wanted.norm() > 0
+    for name, found in gradients.items():
+        assert (found - wanted).norm() < 1e-4 * wanted.norm(), name
