@@ -155,7 +155,7 @@ def recipe() -> dict[str, Any]:
     """What must be the same in all pieces of one comparison."""
     from evidence import frozen
 
-    names = ("BATCH", "POOL", "EPOCHS", "WEIGHT_DECAY", "WARMUP", "PASSAGE", "RATES", "WIDTH")
+    names = ("BATCH", "POOL", "EPOCHS", "WEIGHT_DECAY", "WARMUP", "PASSAGE", "RATES", "MOST_RATES", "WIDTH")
     stages = {name: flags.split() for name, flags in whole.STAGES.items()}
     kept = {name: getattr(frozen, name) for name in names}
     kept |= {"TRAINED_ON": whole.TRAINED_ON, "STAGES": stages, "TUNED_ON": TUNED_ON}

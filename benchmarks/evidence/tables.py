@@ -17,7 +17,7 @@ def markdown(rows: Rows, exam_floors: dict[str, dict[str, float]]) -> str:
     """A section a stage and view; where every head met every loss, their differences at a glance before all figures."""
     compared = sum("difference" in row for row in rows)
     parts = [
-        f"{compared} differences, each with its 95 % interval over seeds and questions: up to {compared / 20:.0f} of "
+        f"{compared} differences, each with its 95 % interval over seeds and questions: about {compared / 20:.0f} of "
         "them exclude 0 by chance alone.",
         "",
     ]

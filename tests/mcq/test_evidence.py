@@ -12,7 +12,7 @@ import torch
 from evidence import report, tables, whole
 from evidence.cells import BASELINE, Cell, Found, claim, load_all, save, warmup
 from evidence.exams import EXAMS, Exam
-from evidence.frozen import BATCH, RATES, FrozenExam, _drawn
+from evidence.frozen import BATCH, MOST_RATES, RATES, FrozenExam, _drawn, further_rates
 from evidence.states import cache_states
 from models import build
 from safetensors.torch import load_file
@@ -179,6 +179,22 @@ def test_times_of_another_machine_are_not_mixed_in():
     assert rows["linear"]["seconds"] == 11.0
     assert rows["duma"]["seconds"] is None
     assert "| 99 |  |" in tables.markdown(list(rows.values()), report.floors_of({"toy": toy}))
+
+
+@pytest.mark.parametrize(
+    ("tuned", "wanted"),
+    [
+        ({0.1: 0.5, 0.3: 0.6}, [1.0]),
+        ({0.1: 0.5, 0.3: 0.6, 1.0: 0.6}, []),
+        ({0.003: 0.5, 0.01: 0.6}, [0.03]),
+        ({3e-4: 0.6, 1e-3: 0.5}, [1e-4]),
+        ({1e-4: 0.6, 3e-4: 0.5}, [3e-5]),
+        ({10.0**-n: float(n) for n in range(MOST_RATES)}, []),
+    ],
+)
+def test_a_best_rate_at_the_end_of_those_tried_is_not_the_last_word(tuned, wanted):
+    """STEP2's own linear head was best at the largest rate it was offered: everything beside it looked better."""
+    assert further_rates(tuned) == wanted
 
 
 def test_every_head_has_learning_rates_to_choose_from():
