@@ -21,7 +21,6 @@ SEAM = Seam(
     ("config", "model", "model_args", "finetuning_args", "is_trainable"),
 )
 WANTED = "mcq_settings"  # an attribute of the finetuning arguments, set by the stage
-ADAPTERS = ("lora", "oft")
 
 
 def apply() -> None:
@@ -55,7 +54,7 @@ def prepare(model: Any, model_args: Any, finetuning_args: Any, settings: McqSett
     from llmtuner.mcq.model import HEAD, attach_head
     from llmtuner.mcq.settings import read_settings
 
-    if finetuning_args.finetuning_type in ADAPTERS and finetuning_args.lora_target == ["all"]:
+    if finetuning_args.finetuning_type == "lora" and finetuning_args.lora_target == ["all"]:
         # Named before the head is there: no layer of it may get an adapter. Nor may the language-model head, which
         # upstream knows by one name only.
         found = set(find_all_linear_modules(model, finetuning_args.freeze_vision_tower))
@@ -74,7 +73,7 @@ def prepare(model: Any, model_args: Any, finetuning_args: Any, settings: McqSett
         below = read_settings(adapter)
         if below is not None:
             check_head(adapter, getattr(model, HEAD), grown=below.head != settings.head)
-    if finetuning_args.finetuning_type in ADAPTERS:
+    if finetuning_args.finetuning_type == "lora":
         given = finetuning_args.additional_target
         if given is None and model_args.resize_vocab:
             given = [_name_of(model, model.get_input_embeddings())]  # what upstream adds where nothing is given
@@ -111,7 +110,7 @@ def finish(model: Any, is_trainable: bool) -> None:
     for name, parameter in model.named_parameters():
         if f"{HEAD}." not in name or "original_module" in name:
             continue
-        if "lora_" in name or "oft_" in name:
+        if "lora_" in name:
             raise UserError(f"an adapter was put into the head ({name}); name other modules in --lora_target")
         parameter.requires_grad_(is_trainable)
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # STEP2, prediction: scores a labelled set, then writes the submission for Kaggle's test questions where they are there.
 #   MODEL=/models/Llama-2-7b-hf ADAPTER=mcq_checkpoint EVAL_DATASET=llmscience_official bash scripts/step2_predict.sh
-# Head, pooling and template come with the adapter.
+# Head, pooling and template come with the adapter. Results of duma_checkpoint go to duma_predict, unless OUTPUT_DIR says.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 need MODEL "the folder of the base model" /models/Llama-2-7b-hf
 [ -z "${PRECISION-x}" ] || PRECISION=${PRECISION:-fp16}
-OUTPUT_DIR=${OUTPUT_DIR:-mcq_predict}
 ADAPTER=${ADAPTER-mcq_checkpoint} # ADAPTER= (empty) for a model that was trained in full
+trained=${ADAPTER:-mcq_checkpoint} && trained=${trained%/}
+OUTPUT_DIR=${OUTPUT_DIR:-${trained%_checkpoint}_predict}
 
 predict() { # predict DATASET OUTPUT_DIR
     local dataset=$1 output_dir=$2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -208,6 +209,54 @@ def test_what_is_minimised_cannot_change_within_a_training_nor_at_a_prediction(t
     assert "--mcq_loss binary contradicts" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_a_head_with_more_weights_than_its_settings_say_is_refused(tuning, tiny_llama, tmp_path, capsys):
+    """A cduma head was read as a duma head: its comparison was dropped, and every score was another one."""
+    out = tmp_path / "out"
+    few = ("--max_samples", "4", "--finetuning_type", tuning, "--mcq_head", "cduma")
+    assert main(train_command(tiny_llama, out, *FAST, *few)) == 0
+    path = out / "mcq_config.json"
+    path.write_text(path.read_text().replace('"cduma"', '"duma"'))
+    capsys.readouterr()
+    places = (out, None) if tuning == "full" else (tiny_llama, out)
+    assert main(predict_command(places[0], tmp_path / "p", adapter=places[1])) == 2
+    assert "it was made by another head than mcq_config.json says" in capsys.readouterr().err
+
+
+def test_a_model_whose_file_leaves_defaults_out_goes_on(tiny_bert, tmp_path):
+    """The checks before a run saw no dropout, the training its family's, and no flag could make them agree."""
+    model = shutil.copytree(tiny_bert, tmp_path / "model")
+    kept = json.loads((model / "config.json").read_text())
+    assert kept.pop("attention_probs_dropout_prob") == 0.1
+    (model / "config.json").write_text(json.dumps(kept))
+    flags = (*QUICK, "--save_steps", "3", "--mcq_head", "duma", "--mcq_duma_preset", "paper")
+    assert main(train_command(model, tmp_path / "out", *flags)) == 0
+    assert config(tmp_path / "out")["duma"]["dropout"] == 0.1
+    again = ("--resume_from_checkpoint", str(tmp_path / "out" / "checkpoint-3"))
+    assert main(train_command(model, tmp_path / "again", *flags, *again)) == 0
+
+
+def test_rdrop_knows_the_dropout_of_a_stored_head(tiny_bert, tmp_path):
+    """It looked at the flag, which going on does not need."""
+    paper, rdrop = (
+        ("--mcq_head", "duma", "--mcq_duma_preset", "paper"),
+        ("--mcq_dropout", "0", "--mcq_rdrop_alpha", "1"),
+    )
+    full = (*FAST, "--finetuning_type", "full", "--max_samples", "4")
+    assert main(train_command(tiny_bert, tmp_path / "first", *full, *paper)) == 0
+    assert main(train_command(tmp_path / "first", tmp_path / "second", *full, *rdrop)) == 0
+
+
+def test_label_smoothing_goes_with_a_warm_up(tiny_llama, tmp_path):
+    """It is cross-entropy's there, whatever the loss behind it."""
+    flags = ("--mcq_loss", "expected_map3", "--mcq_loss_warmup_ratio", "0.5")
+    smoothed = ("--label_smoothing_factor", "0.3")
+    assert main(train_command(tiny_llama, tmp_path / "plain", *FAST, *flags)) == 0
+    assert main(train_command(tiny_llama, tmp_path / "smooth", *FAST, *flags, *smoothed)) == 0
+    plain, smooth = history(tmp_path / "plain"), history(tmp_path / "smooth")
+    assert all(a != b for a, b in zip(plain[:3], smooth[:3], strict=True)), "three of six steps are warm-up"
+
+
 def test_a_model_trained_with_an_optional_loss_predicts_without_its_package(tiny_llama, tmp_path, monkeypatch):
     out = tmp_path / "out"
     assert main(train_command(tiny_llama, out, *FAST, "--mcq_loss", "topk_ce", "--max_samples", "4")) == 0
@@ -230,12 +279,10 @@ def test_with_rdrop_a_budget_of_tokens_bounds_both_copies(tiny_llama, tmp_path, 
     assert 600 < max(seen) <= 1200
 
 
-@pytest.mark.parametrize("tuning", ["lora", "oft"])
-def test_no_flag_puts_an_adapter_into_the_head(tuning, tiny_llama, tmp_path):
+def test_no_flag_puts_an_adapter_into_the_head(tiny_llama, tmp_path):
     out = tmp_path / "out"
-    given = ("--mcq_head", "cduma", "--finetuning_type", tuning, f"--{tuning}_target", "q_proj,mcq_query")
-    given += ("--oft_rank", "8", "--oft_block_size", "0") if tuning == "oft" else ()
+    given = ("--mcq_head", "cduma", "--lora_target", "q_proj,mcq_query")
     assert main(train_command(tiny_llama, out, *FAST, *given, "--max_samples", "4")) == 0
-    adapted = [name for name in load_file(out / "adapter_model.safetensors") if f"{tuning}_" in name]
+    adapted = [name for name in load_file(out / "adapter_model.safetensors") if "lora_" in name]
     assert any("q_proj" in name for name in adapted)
     assert not any("mcq_" in name for name in adapted)

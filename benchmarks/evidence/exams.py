@@ -24,7 +24,8 @@ class Exam:
         train: what is trained on.
         tune: row numbers of `train` that heads on frozen states are not trained on, but tuned.
         test: what is scored.
-        seen: for each of `test`, whether its question text also stands in the file that `train` comes from.
+        seen: for each of `test`, whether its question text is known: from ScienceQA's whole train file, from Kaggle's
+            training part.
     """
 
     name: str

@@ -11,7 +11,7 @@ from typing import Any
 
 from llmtuner.errors import UserError
 from llmtuner.mcq.settings import McqSettings
-from patches.option_head import ADAPTERS, SEAM, completed_adapters, finish, prepare
+from patches.option_head import SEAM, completed_adapters, finish, prepare
 
 POOLER = "pooler"  # a layer behind the last states that BERT's pre-training had; no score depends on it
 
@@ -37,7 +37,7 @@ def load_encoder(model_args: Any, finetuning_args: Any, settings: McqSettings, i
         use_safetensors=True,
     ).to(next(iter(model_args.device_map.values())))
     prepare(model, model_args, finetuning_args, settings)
-    if finetuning_args.finetuning_type in ADAPTERS:
+    if finetuning_args.finetuning_type == "lora":
         with completed_adapters(model, model_args, settings):
             model = _with_adapter(model, model_args, finetuning_args, is_trainable)
     else:

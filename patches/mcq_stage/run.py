@@ -61,7 +61,7 @@ def _run(argv: list[str]) -> None:
         _check_best_metric(training_args, finetuning_args, [*questions.evaluate], each=data_args.eval_on_each_dataset)
     plan, config = make_plan(model_args, finetuning_args, training=training)
     objective = _objective(training_args, finetuning_args, plan.settings)
-    if training and objective.rdrop_alpha and not _may_drop(finetuning_args, config.to_dict()):
+    if training and objective.rdrop_alpha and not _may_drop(finetuning_args, config.to_dict(), plan.settings):
         raise UserError(_idle_rdrop(finetuning_args))
     new = plan.source is None
     plan = replace(plan, settings=with_options_counted(plan.settings, questions.everything, new=new))
@@ -159,14 +159,13 @@ def _with_objective(settings: McqSettings, training_args: Any, finetuning_args: 
     return settings.with_(objective=objective_of(flags))
 
 
-def _may_drop(finetuning_args: Any, config: dict[str, Any]) -> bool:
+def _may_drop(finetuning_args: Any, config: dict[str, Any], settings: McqSettings) -> bool:
     """Whether R-Drop, which compares two passes, may find some dropout, as far as can be told without the model."""
     text = config.get("text_config") or config
     of_model = [value for name, value in text.items() if "drop" in name and isinstance(value, int | float)]
     dropouts = of_model if finetuning_args.mcq_dropout is None else [finetuning_args.mcq_dropout]
     adapters = finetuning_args.finetuning_type == "lora" and finetuning_args.lora_dropout
-    head = finetuning_args.mcq_duma_preset == "paper" and any(of_model)
-    return bool(any(dropouts) or adapters or head)
+    return bool(any(dropouts) or adapters or settings.duma.get("dropout"))
 
 
 def _idle_rdrop(finetuning_args: Any) -> str:

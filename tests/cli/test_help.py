@@ -11,7 +11,10 @@ import pytest
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import RULES
 from llmtuner.cli.help import GROUPS, help_text
+from llmtuner.cli.preflight_mcq import OWN
 from llmtuner.cli.run import _parser
+from llmtuner.mcq.loss_terms import LOSS_NAMES
+from llmtuner.mcq.settings import HEAD_LAYOUTS
 
 ROOT = Path(__file__).resolve().parents[2]
 UPSTREAMS = [flag for group in GROUPS if not group.ours for flag in group.flags]
@@ -70,6 +73,16 @@ def test_every_flag_stands_in_the_page_with_its_meaning_and_default():
         assert ("(default: " in line) == (flag.default is not None)
 
 
+def test_every_head_and_loss_stands_in_the_page():
+    """It knew of STEP2's alone."""
+    heads, losses = (
+        re.search(rf"^{title}: ((?:.|\n )+)", help_text(), re.MULTILINE)[1] for title in ("Heads", "Losses")
+    )
+    assert re.findall(r"\w+", heads) == [*HEAD_LAYOUTS]
+    assert re.findall(r"\w+", losses) == [*LOSS_NAMES]
+    assert {flag for flag in OWN if "shuffle" not in flag} <= {flag.name for flag in EVERY}
+
+
 def test_the_page_fits_a_terminal():
     assert max(map(len, help_text().splitlines())) <= 120
 
@@ -97,6 +110,9 @@ def test_help_and_reading_a_config_import_nothing_heavy(tmp_path):
     config.write_text("stage: sft\n")
     code = """
 import sys
+from llmtuner.cli.preflight_mcq import OWN
+from llmtuner.mcq.loss_terms import LOSS_NAMES
+from llmtuner.mcq.settings import HEAD_LAYOUTS
 from llmtuner.cli.help import help_text
 from llmtuner import suggest
 from llmtuner.cli import config_file, flags_2023, profile_2023

@@ -66,6 +66,17 @@ def recorded(tmp_path):
 
 
 @pytest.mark.subprocess
+@pytest.mark.parametrize(
+    ("adapter", "folder"), [(None, "mcq_predict"), ("runs/duma_checkpoint/", "runs/duma_predict"), ("", "mcq_predict")]
+)
+def test_a_prediction_does_not_replace_that_of_another_step(adapter, folder, recorded):
+    """STEP3's went to STEP2's folder, and the two were to be compared."""
+    given = {} if adapter is None else {"ADAPTER": adapter}
+    words = recorded("step2_predict.sh", OUTPUT_DIR="", **given)[0]
+    assert check(words[1:]).get("output_dir") == folder
+
+
+@pytest.mark.subprocess
 @pytest.mark.parametrize("script", STEP_SCRIPTS)
 def test_scripts_parse_and_take_their_values_from_the_environment(script, recorded):
     seed = ("--seed", "7")

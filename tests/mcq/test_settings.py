@@ -112,12 +112,20 @@ def test_names_that_do_not_go_together_are_refused(kind, given, said):
         ({"preset": "paper"}, MINILM, {"width": 384, "heads": 12, "share": True, "dropout": 0.1}),
         ({"preset": "paper", "passage": "context_question"}, MINILM, {"passage": "context_question"}),
         ({"preset": "paper"}, {"n_embd": 768, "n_head": 12}, {"width": 768, "heads": 12}),
+        ({"preset": "paper"}, {"emb_dim": 64, "n_heads": 4}, {"width": 64, "heads": 4}),
     ],
 )
 def test_the_measures_of_co_attention_follow_preset_and_model(given, config, wanted):
     flags = {f"mcq_duma_{name}": value for name, value in given.items()}
     found = resolve("causal", {"mcq_head": "duma", **flags}, config).duma
     assert found == found | wanted
+
+
+def test_a_paper_head_names_a_number_of_attention_heads_that_divides_the_width():
+    """The message blamed a flag that nobody had given."""
+    config = {"hidden_size": 4096, "num_attention_heads": 80}
+    with pytest.raises(UserError, match=r"80 attention heads do not divide its width 4096; add --mcq_duma_heads 64"):
+        resolve("causal", {"mcq_head": "duma", "mcq_duma_preset": "paper"}, config)
 
 
 def test_another_preset_or_width_than_the_stored_one_is_refused_with_both_shapes():
@@ -165,6 +173,20 @@ def test_a_damaged_file_is_said_to_be_one(change, said, tmp_path):
     path = write_settings(McqSettings(), tmp_path)
     path.write_text(change(path.read_text()))
     with pytest.raises(UserError, match=said):
+        read_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"width": "64"}, {"heads": 3}, {"layers": 0}, {"passage": "x"}, {"preset": "foo"}, {"share": 1}, {"dropout": 1.0}],
+)
+def test_measures_that_no_head_can_have_are_damage(change, tmp_path):
+    """They ended in tracebacks while the model was built, or made another head."""
+    kept = resolve("causal", {"mcq_head": "duma"}, {"hidden_size": 64})
+    write_settings(kept, tmp_path)
+    assert read_settings(tmp_path) == kept
+    write_settings(kept.with_(duma={**kept.duma, **change}), tmp_path)
+    with pytest.raises(UserError, match="damaged: duma: "):
         read_settings(tmp_path)
 
 
@@ -238,7 +260,7 @@ def test_a_linear_head_goes_on_as_co_attention_in_training_alone(stacked):
     with pytest.raises(UserError, match=r"no such one.*Did you mean duma"):
         plan_run(model, [mcq], {"mcq_head": "dumaa"}, training=True)
     write_settings(McqSettings(layout="joint", num_options=5), mcq)
-    with pytest.raises(UserError, match="duma contradicts"):
+    with pytest.raises(UserError, match=r"has a linear head over joint prompts, and only STEP2's linear head"):
         plan_run(model, [mcq], duma, training=True)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
+from llmtuner.mcq.loss_terms import LOSS_NAMES
+from llmtuner.mcq.settings import HEAD_LAYOUTS
+
 _WIDTH = 110
 _INDENT = 35
 
@@ -33,10 +36,19 @@ GROUPS = (
         "This project's own",
         (
             Flag("profile", "defaults of that summer for whatever is not given", value="2023"),
-            Flag("mcq_head", "stage mcq: linear (default), or letter to rank by letters", value="NAME"),
+            Flag("mcq_head", "of stage mcq: what scores an option; names are below", "linear", "NAME"),
             Flag("mcq_layout", "shared_prefix, per_option or joint; by the kind of model", value="NAME"),
             Flag("mcq_pooling", "auto, last, first, mean or option: which states are scored", value="NAME"),
-            Flag("mcq_loss", "cross_entropy", value="NAME"),
+            Flag("mcq_loss", "NAME or NAME:WEIGHT+NAME:WEIGHT; names are below", "cross_entropy", "LOSS"),
+            Flag("mcq_loss_warmup_ratio", "share of the steps that begin with cross_entropy", value="X"),
+            Flag("mcq_rdrop_alpha", "weight of R-Drop: two passes under dropout should agree", value="X"),
+            Flag("mcq_dropout", "of the whole model in training; its own unless given", value="X"),
+            Flag("mcq_duma_preset", "of duma and cduma: bottleneck (default), or paper", value="NAME"),
+            Flag("mcq_duma_width", "of the bottleneck; 512 at most unless given", value="N"),
+            Flag("mcq_duma_heads", "of their attention", value="N"),
+            Flag("mcq_duma_layers", "how often both directions are run; 1 unless given", value="N"),
+            Flag("mcq_duma_share", "the same attention weights for both directions; true unless given", value="BOOL"),
+            Flag("mcq_duma_passage", "what an option is read against: context_question or context", value="NAME"),
             Flag("head_learning_rate", "of the head; learning_rate unless given", value="X"),
             Flag("mcq_tokens_per_batch", "batches by padded tokens, in place of a batch size", value="N"),
             Flag("mcq_shuffle_options", "permute the options of joint prompts in training"),
@@ -129,12 +141,19 @@ usage: python src/train_bash.py --flag value ...
 
 Fine-tunes a language model on multiple-choice questions and ranks their options."""
 
+_NAMES = "\n".join(
+    textwrap.fill(f"{title}: {', '.join(names)}", _WIDTH, subsequent_indent=" " * 8)
+    for title, names in (("Heads", (*HEAD_LAYOUTS,)), ("Losses", LOSS_NAMES))
+)
+
 _EXAMPLES = """\
 Scripts (the .sh ones take every value from the environment: MODEL=DIR bash scripts/step1_sft.sh):
   scripts/step1_sft.sh        train on the questions
   scripts/step1_predict.sh    predict, score, write the submission
   scripts/step2_mcq.sh        train a classifier over the options (--stage mcq)
   scripts/step2_predict.sh    the same with it
+  scripts/step3_duma.sh       the classifier with co-attention (step3_cduma.sh: and options compared)
+  scripts/step3_losses.sh     the classifier with a loss that follows MAP@3
   scripts/make_tiny_llama.py  a small random model, to try everything on a CPU
 
 Examples:
@@ -157,7 +176,7 @@ Flags of 2023 (--checkpoint_dir, --max_source_length, ...) are translated, with 
 
 def help_text() -> str:
     """The page that `--help` prints."""
-    return "\n\n".join([_USAGE, *(_group(group) for group in GROUPS), _EXAMPLES])
+    return "\n\n".join([_USAGE, *(_group(group) for group in GROUPS), _NAMES, _EXAMPLES])
 
 
 def _group(group: Group) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.process import say
 from llmtuner.errors import UserError
+from llmtuner.mcq.duma_options import DUMA_HEADS
 from llmtuner.mcq.plan import Plan, plan_run
 from llmtuner.mcq.settings import CONFIG_NAME, FLAGS, OBJECTIVE_FLAGS, McqSettings, objective_of, read_settings
 
@@ -38,20 +40,42 @@ def check_mcq(flags: Flags, adapters: list[str]) -> None:
         return  # a name on the hub: the stage asks the same once its configuration is here
     given_settings = {name: value for name in FLAGS if (value := flags.get(name)) is not None}
     new_adapter = flags.is_true("create_new_adapter")
-    plan = plan_run(model, adapters, given_settings, training=flags.is_true("do_train"), new_adapter=new_adapter)
+    training = flags.is_true("do_train")
+    config = _whole_config(model) if training and flags.get("mcq_head") in DUMA_HEADS else None
+    plan = plan_run(model, adapters, given_settings, training=training, new_adapter=new_adapter, config=config)
     _settle_template(flags, plan)
+    if not training:
+        _refuse_other_objective(flags, plan)
     if plan.settings.cutoff_len is not None and "cutoff_len" not in flags:
         flags.set("cutoff_len", str(plan.settings.cutoff_len))
     checkpoint = flags.get("resume_from_checkpoint")
-    if flags.is_true("do_train") and checkpoint is not None:
+    if training and checkpoint is not None:
         now = plan.settings.with_(objective=objective_of({name: flags.get(name) for name in OBJECTIVE_FLAGS}))
         _check_checkpoint(checkpoint, now, flags.get("template"))
+
+
+def _whole_config(model: str) -> dict[str, Any] | None:
+    """The configuration with what config.json leaves to the family's defaults, which a head's measures follow, too.
+
+    None where transformers does not know the model without its own code; the stage asks again.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(model).to_dict()
+    except (OSError, ValueError):
+        return None
 
 
 def _check_run(flags: Flags) -> None:
     """What upstream or transformers would refuse with a message that does not help here."""
     if flags.is_true("use_unsloth"):
         raise UserError("--use_unsloth replaces the attention that --stage mcq needs; leave the flag out")
+    if flags.get("finetuning_type") == "oft":
+        raise UserError(
+            "--finetuning_type oft: peft cannot merge its adapters beside a head, so that nothing could be predicted "
+            "with them; use lora, freeze or full"
+        )
     if flags.is_true("do_predict") and not flags.is_true("do_train") and flags.get("eval_dataset") is None:
         raise UserError("--do_predict needs questions: name them with --eval_dataset")
     best = flags.is_true("do_train") and flags.is_true("load_best_model_at_end")
@@ -60,6 +84,15 @@ def _check_run(flags: Flags) -> None:
             "--load_best_model_at_end needs evaluations to choose by: add --eval_strategy steps, and --val_size 0.1 or "
             "--eval_dataset"
         )
+
+
+def _refuse_other_objective(flags: Flags, plan: Plan) -> None:
+    """What was minimised is stored with the model; a prediction minimises nothing."""
+    for name, asked in objective_of({name: flags.get(name) for name in OBJECTIVE_FLAGS}).items():
+        stored = plan.settings.objective.get(name)
+        if asked != stored:
+            where = f"{Path(plan.source) / CONFIG_NAME}, which says {stored or 0:g}" if plan.source else "no training"
+            raise UserError(f"--{name} {flags.get(name)} contradicts {where}; it is for --do_train: leave the flag out")
 
 
 def _settle_template(flags: Flags, plan: Plan) -> None:

@@ -60,6 +60,9 @@ def check_head(folder: str | Path, head: torch.nn.Module, *, grown: bool = False
                 f"{folder}: the head's {name} has shape {tuple(stored[name].shape)}, and this model needs "
                 f"{tuple(tensor.shape)}: is it the head of another base model?"
             )
+    surplus = sorted(stored.keys() - wanted.keys())
+    if surplus:
+        raise UserError(f"{folder}: the head has {surplus[0]}: it was made by another head than mcq_config.json says")
     return stored
 
 

@@ -15,7 +15,7 @@ PASSAGES = ("context_question", "context")
 WIDTH, HEAD_WIDTH = 512, 64  # of the bottleneck, and of one of its attention heads
 _YES, _NO = {"true", "yes", "t", "y", "1"}, {"false", "no", "f", "n", "0"}  # as the argument parser takes them
 # What families call the width of their states and the number of their attention heads.
-_WIDTHS = ("hidden_size", "n_embd", "n_embed", "d_model", "dim")
+_WIDTHS = ("hidden_size", "n_embd", "n_embed", "d_model", "dim", "emb_dim")
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 _DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
 
@@ -29,10 +29,13 @@ class DumaOptions:
         width: of queries, keys and values.
         heads: of attention; divides the width.
         layers: how often both directions are run.
-        share: whether both directions have the same weights.
+        share: whether both directions have the same attention weights; the narrowing layer and the norms always do.
         passage: what the answer is read against: "context_question" against the option's tokens, or the "context"
             alone against question and option together (of a question without context: the question against the option).
         dropout: of the attention weights.
+
+    Raises:
+        ValueError: a value that no head can have.
     """
 
     preset: str
@@ -42,6 +45,15 @@ class DumaOptions:
     share: bool
     passage: str
     dropout: float
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS or self.passage not in PASSAGES:
+            raise ValueError(f"duma: preset {self.preset!r} with passage {self.passage!r}")
+        counts = (self.width, self.heads, self.layers)
+        if any(type(count) is not int or count < 1 for count in counts) or self.width % self.heads:
+            raise ValueError(f"duma: width {self.width!r}, heads {self.heads!r}, layers {self.layers!r}")
+        if type(self.share) is not bool or not 0 <= self.dropout < 1:
+            raise ValueError(f"duma: share {self.share!r}, dropout {self.dropout!r}")
 
 
 FLAGS = tuple(f"mcq_duma_{name}" for name in ("preset", "width", "heads", "layers", "share", "passage"))
@@ -69,6 +81,11 @@ def resolve_duma(given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[st
                 )
     width = hidden if paper else _number("width", given, min(WIDTH, hidden))
     heads = _number("heads", given, _of_model(text, _HEADS) if paper else _fitting_heads(width))
+    if width % heads and paper and given.get("mcq_duma_heads") is None:
+        raise UserError(
+            f"--mcq_duma_preset paper: the model's {heads} attention heads do not divide its width {width}; add "
+            f"--mcq_duma_heads {_fitting_heads(width)}"
+        )
     if width % heads:
         raise UserError(f"--mcq_duma_heads {heads} does not divide the width {width}; {_fitting_heads(width)} does")
     passage = _one_of("passage", given, PASSAGES, "context" if paper else "context_question")

@@ -20,7 +20,7 @@ class Objective:
 
     Args:
         loss: names and weights, as in --mcq_loss.
-        label_smoothing: of cross-entropy.
+        label_smoothing: of the losses that take it, and of the cross-entropy that a warm-up begins with.
         warmup_ratio: share of the steps, from the first on, whose loss is cross-entropy (and R-Drop, if there is any).
         rdrop_alpha: weight of R-Drop; 0 for none.
 
@@ -35,7 +35,8 @@ class Objective:
 
     def __post_init__(self) -> None:
         terms = parse_loss(self.loss)
-        check_smoothing(terms, self.label_smoothing)
+        if not self.warmup_ratio:  # which begins with cross-entropy, and that takes smoothing
+            check_smoothing(terms, self.label_smoothing)
         if any(term.name == "topk_ce" for term in terms):
             require_package()
         if not 0 <= self.label_smoothing < 1:

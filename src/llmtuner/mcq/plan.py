@@ -71,9 +71,9 @@ def plan_run(
     else:
         if stored.kind != kind:
             raise UserError(f"{source}: made for a model of kind {stored.kind}, and {model} is a model of kind {kind}")
-        grown = _grown(stored, given, config) if training else stored
+        grown = _grown(stored, given, config, source) if training else stored
         settings = settle(grown, given, source)
-        if given.get("mcq_loss"):
+        if given.get("mcq_loss") is not None:
             settings = _with_loss(settings, loss_text(parse_loss(given["mcq_loss"])), source, training=training)
         complete, notices = _with_those_below(settings, adapters, source)
         if grown is not stored:
@@ -93,11 +93,21 @@ def plan_run(
     return Plan(settings, source or None, complete, merge_all, notices)
 
 
-def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, Any]) -> McqSettings:
-    """STEP3 on STEP2's model: a head that starts from the trained linear one, which is a part of it."""
+def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, Any], source: str) -> McqSettings:
+    """STEP3 on STEP2's model: a head that starts from the trained linear one, which is a part of it.
+
+    Raises:
+        UserError: the stored head is no such one.
+    """
     head = given.get("mcq_head")
-    if stored.head != "linear" or stored.layout == "joint" or head not in GROWN:
+    if head not in GROWN or head == stored.head:
         return stored
+    if stored.head != "linear" or stored.layout == "joint":
+        found = f"{stored.head} head" + (" over joint prompts" if stored.layout == "joint" else "")
+        raise UserError(
+            f"--mcq_head {head}: {source} has a {found}, and only STEP2's linear head, one score an option, goes on as "
+            "another one; start from a model with that, or from the base model"
+        )
     return stored.with_(head=head, duma=resolve_duma(given, config) if head in DUMA_HEADS else {})
 
 

@@ -124,7 +124,8 @@ def resolve(kind: Kind, given: Mapping[str, Any] | None = None, config: Mapping[
     """
     given = given or {}
     head, layout = given.get("mcq_head") or "linear", given.get("mcq_layout")
-    pooling, loss = given.get("mcq_pooling") or "auto", loss_text(parse_loss(given.get("mcq_loss") or "cross_entropy"))
+    pooling, loss = given.get("mcq_pooling") or "auto", given.get("mcq_loss")
+    loss = loss_text(parse_loss("cross_entropy" if loss is None else loss))
     check_names(given)
     duma = _resolve_duma(head, given, config or {})
     if kind == "encoder":
