@@ -18,6 +18,7 @@ from llmtuner.metrics import accuracy, floors, map_at_k, nll, paired_interval
 UNSEEN = ", unseen texts"  # behind the name of an exam
 # Of the heads; told apart by those who see colours differently, too (Okabe and Ito).
 COLOURS = {"linear": "#777777", "option_mean": "#e69f00", "duma": "#0072b2", "cduma": "#009e73"}
+STAGES = ("frozen", "encoder", "causal", "llm")  # from the least that learns to the most
 Row = dict[str, Any]
 Rows = list[Row]
 
@@ -81,7 +82,7 @@ def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
                 row |= _figures(view, by_seed, groups.get((stage, exam_name, *BASELINE), {}))
                 times = [result.seconds for result in by_seed.values() if result.machine == usual[0][0]]
                 rows.append(row | {"seconds": float(np.mean(times)) if times else None})
-    return sorted(rows, key=lambda row: (row["stage"], row["exam"], -row["map@3"]))
+    return sorted(rows, key=lambda row: (STAGES.index(row["stage"]), row["exam"], -row["map@3"]))
 
 
 def _figures(view: View, by_seed: dict[int, Found], baseline: dict[int, Found]) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def plot(rows: Rows, path: Path) -> None:
     shown = [row for row in rows if "difference" in row and not row["exam"].endswith(UNSEEN)]
     if not shown:
         return
-    panels = sorted({(row["stage"], row["exam"]) for row in shown}, key=lambda panel: (panel[0] != "frozen", panel))
+    panels = list(dict.fromkeys((row["stage"], row["exam"]) for row in shown))
     losses = {
         panel: list(dict.fromkeys(r["loss"] for r in shown if (r["stage"], r["exam"]) == panel)) for panel in panels
     }
