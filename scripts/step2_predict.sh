@@ -7,7 +7,7 @@ source "$(dirname "$0")/common.sh"
 need MODEL "the folder of the base model" /models/Llama-2-7b-hf
 [ -z "${PRECISION-x}" ] || PRECISION=${PRECISION:-fp16}
 ADAPTER=${ADAPTER-mcq_checkpoint} # ADAPTER= (empty) for a model that was trained in full
-trained=${ADAPTER:-mcq_checkpoint} && trained=${trained%/}
+trained=${ADAPTER:-mcq_checkpoint} && trained=${trained##*,} && trained=${trained%/} # of several, the last
 OUTPUT_DIR=${OUTPUT_DIR:-${trained%_checkpoint}_predict}
 
 predict() { # predict DATASET OUTPUT_DIR

@@ -228,7 +228,8 @@ def test_a_run_that_goes_on_says_where_its_epoch_is_dealt_otherwise(tiny_llama, 
     within, between = str(epochs[min(epochs)]), str(epochs[1.0])
     assert "dealt otherwise" not in train(tmp_path / "same", 400, "--resume_from_checkpoint", within)
     assert "dealt otherwise" not in train(tmp_path / "next", 200, "--resume_from_checkpoint", between)
-    said = train(tmp_path / "other", 200, "--resume_from_checkpoint", within)
+    restored = ("--restore_callback_states_from_checkpoint", "true")
+    said = train(tmp_path / "other", 200, "--resume_from_checkpoint", within, *restored)
     assert "within epoch 1, which was dealt otherwise (tokens a batch 400 then, 200 now)" in said
 
 

@@ -67,7 +67,8 @@ def recorded(tmp_path):
 
 @pytest.mark.subprocess
 @pytest.mark.parametrize(
-    ("adapter", "folder"), [(None, "mcq_predict"), ("runs/duma_checkpoint/", "runs/duma_predict"), ("", "mcq_predict")]
+    ("adapter", "folder"),
+    [(None, "mcq_predict"), ("sft_checkpoint,runs/duma_checkpoint/", "runs/duma_predict"), ("", "mcq_predict")],
 )
 def test_a_prediction_does_not_replace_that_of_another_step(adapter, folder, recorded):
     """STEP3's went to STEP2's folder, and the two were to be compared."""

@@ -62,7 +62,7 @@ def _whole_config(model: str) -> dict[str, Any] | None:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(model).to_dict()
+        return AutoConfig.from_pretrained(model, trust_remote_code=False).to_dict()  # nor asks for it
     except (OSError, ValueError):
         return None
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from transformers import TrainerCallback
-from transformers.trainer_callback import ExportableState
 
 from llmtuner.mcq.batches import QuestionBatches
 
 logger = logging.getLogger("llmtuner.mcq")
+KEPT_AS = "mcq_dealt_by"  # in trainer_state.json, among what callbacks keep; no callback is made from it
 
 
-class Dealer(TrainerCallback, ExportableState):
+class Dealer(TrainerCallback):
     """Tells the batches which epoch begins. (Resuming wraps the data loader, so that its own `set_epoch` is lost.)
 
     What the deal depends on is saved with each checkpoint. A run that goes on within an epoch takes the batches behind
@@ -24,15 +23,11 @@ class Dealer(TrainerCallback, ExportableState):
     def __init__(self, batches: QuestionBatches) -> None:
         self._batches = batches
 
-    def state(self) -> dict[str, Any]:
-        """What is saved; transformers reads it back itself only for callbacks that it makes."""
-        return {"args": {}, "attributes": self._batches.dealt_by()}
-
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Say where a checkpoint's epoch goes on with another deal."""
-        stored = (state.stateful_callbacks or {}).get(type(self).__name__)
-        before = stored.get("attributes") if isinstance(stored, Mapping) else None
-        now, within = self._batches.dealt_by(), (state.epoch or 0) % 1
+        """Say where a checkpoint's epoch goes on with another deal; the next checkpoint keeps this one."""
+        before, now = state.stateful_callbacks.get(KEPT_AS), self._batches.dealt_by()
+        state.stateful_callbacks[KEPT_AS] = now
+        within = (state.epoch or 0) % 1
         if before and before != now and 1e-6 < within < 1 - 1e-6 and args.should_log and not args.ignore_data_skip:
             changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
             then = ", ".join(f"{name} {before.get(name)} then, {now.get(name)} now" for name in changed)
