@@ -65,7 +65,8 @@ class FrozenExam:
         Args:
             rate: None for the one that is best on the questions that are tuned by.
         """
-        answers = [self.exam.train[row].answer or 0 for row in sorted(self.exam.tune)]
+        tune = sorted(self.exam.tune)
+        answers = [self.exam.train[row].answer or 0 for row in tune]
         trained, tuned = {}, {}
         untried = list(RATES[cell.head]) if rate is None else [rate]
         while untried:
@@ -73,7 +74,7 @@ class FrozenExam:
                 start = time.process_time()
                 head = self._train(cell, tried)
                 trained[tried] = head, time.process_time() - start
-                tuned[tried] = map_at_k(self._score(head, self.train, sorted(self.exam.tune)), answers)
+                tuned[tried] = map_at_k(self._score(head, self.train, tune), answers)
             untried = further_rates(tuned) if rate is None else []
         rate = max(tuned, key=lambda tried: tuned[tried])
         head, seconds = trained[rate]

@@ -18,7 +18,7 @@ from llmtuner.metrics import accuracy, floors, map_at_k, nll, paired_interval
 UNSEEN = ", unseen texts"  # behind the name of an exam
 # Of the heads; told apart by those who see colours differently, too (Okabe and Ito).
 COLOURS = {"linear": "#777777", "option_mean": "#e69f00", "duma": "#0072b2", "cduma": "#009e73"}
-STAGES = ("frozen", "encoder", "causal", "llm")  # from the least that learns to the most
+ORDER = ("frozen", "encoder", "causal", "llm")  # from the least that learns to the most
 Row = dict[str, Any]
 Rows = list[Row]
 
@@ -82,7 +82,7 @@ def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
                 row |= _figures(view, by_seed, groups.get((stage, exam_name, *BASELINE), {}))
                 times = [result.seconds for result in by_seed.values() if result.machine == usual[0][0]]
                 rows.append(row | {"seconds": float(np.mean(times)) if times else None})
-    return sorted(rows, key=lambda row: (STAGES.index(row["stage"]), row["exam"], -row["map@3"]))
+    return sorted(rows, key=lambda row: (ORDER.index(row["stage"]), row["exam"], -row["map@3"]))
 
 
 def _figures(view: View, by_seed: dict[int, Found], baseline: dict[int, Found]) -> dict[str, Any]:
@@ -133,11 +133,8 @@ def plot(rows: Rows, path: Path) -> None:
     figure, axes = pyplot.subplots(len(panels), 1, figsize=size, squeeze=False, height_ratios=heights, sharex=True)
     for axis, panel in zip(axes[:, 0], panels, strict=True):
         for row in (row for row in shown if (row["stage"], row["exam"]) == panel):
-            place, (low, high) = (
-                losses[panel].index(row["loss"]) + 0.2 * (list(COLOURS).index(row["head"]) - 1.5),
-                row["interval"],
-            )
-            axis.plot([low, high], [place, place], linewidth=1.2, color=COLOURS[row["head"]])
+            place = losses[panel].index(row["loss"]) + 0.2 * (list(COLOURS).index(row["head"]) - 1.5)
+            axis.plot(row["interval"], [place, place], linewidth=1.2, color=COLOURS[row["head"]])
             axis.plot(row["difference"], place, "o", markersize=3.5, color=COLOURS[row["head"]])
         axis.axvline(0, color="#888888", linewidth=0.8)
         axis.set_yticks(range(len(losses[panel])), losses[panel], fontsize=8)

@@ -11,11 +11,11 @@ import provenance
 import pytest
 import shared_prefix
 import torch
+from support import ROOT
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from llmtuner.mcq.model import attach_head
 from llmtuner.mcq.settings import resolve
-from tests.support import ROOT
 
 
 def run_gpu(monkeypatch, out, *more: str) -> dict:

@@ -48,13 +48,14 @@ def check_head(folder: str | Path, head: torch.nn.Module, *, grown: bool = False
         UserError: it is missing, or another one; a fresh head in its place would give chance scores in silence.
     """
     stored, wanted = head_tensors(folder), head.state_dict()
+    other = "it was made by another head than mcq_config.json says"
     if not stored:
         raise UserError(f"{folder}: its weights have no head, although mcq_config.json says so; copy the folder again")
     for name, tensor in wanted.items():
         if name not in stored:
             if grown and not name.startswith("mcq_score."):
                 continue
-            raise UserError(f"{folder}: the head has no {name}: it was made by another head than mcq_config.json says")
+            raise UserError(f"{folder}: the head has no {name}: {other}")
         if stored[name].shape != tensor.shape:
             raise UserError(
                 f"{folder}: the head's {name} has shape {tuple(stored[name].shape)}, and this model needs "
@@ -62,7 +63,7 @@ def check_head(folder: str | Path, head: torch.nn.Module, *, grown: bool = False
             )
     surplus = sorted(stored.keys() - wanted.keys())
     if surplus:
-        raise UserError(f"{folder}: the head has {surplus[0]}: it was made by another head than mcq_config.json says")
+        raise UserError(f"{folder}: the head has {surplus[0]}: {other}")
     return stored
 
 
