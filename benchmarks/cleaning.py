@@ -3,11 +3,12 @@
 
     python benchmarks/cleaning.py --raw KAGGLE --model MINILM [--plant 0.2] [--work DIR]
 
-`scripts/prepare_llmscience.py` builds the sets from --raw. Three trainings, scored on llmscience_valid, which none of
-them has seen a row of: on llmscience, on all raw rows but those of llmscience_valid (what the cleaning takes out stays
-in: copies, contradictions, near duplicates of the questions that are scored), and on llmscience_hq. With --plant, that
-share of the 6,000 is repeated first with another answer, as a further raw file, since --raw may hold little to clean.
-What is in --work is not computed again.
+`scripts/prepare_llmscience.py` builds the sets from --raw. Three trainings a seed are scored on llmscience_valid, which
+none of them has seen a row of: on llmscience, on all raw rows but those of llmscience_valid (what the cleaning takes
+out stays in: copies, contradictions, near duplicates of the questions that are scored), and on llmscience_hq. With
+--plant, that share of the 6,000 is repeated first with another answer, as a further raw file, since --raw may hold
+little to clean. Differences have a 95 % interval: seeds and questions are drawn again. What is in --work is not
+computed again.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import json
 import random
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
+import numpy as np  # noqa: E402
 from evidence.cells import claim  # noqa: E402
 from evidence.command_line import made_by, train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
@@ -32,7 +35,8 @@ from llmtuner.data.duplicates import exact_key  # noqa: E402
 from llmtuner.data.load import read_questions  # noqa: E402
 from llmtuner.data.predictions import read_predictions  # noqa: E402
 from llmtuner.data.prepare import Settings, prepare  # noqa: E402
-from llmtuner.metrics import accuracy, floors, map_at_k, paired_interval  # noqa: E402
+from llmtuner.data.split import question_key  # noqa: E402
+from llmtuner.metrics import accuracy, floors, paired_interval  # noqa: E402
 
 FLAGS = """--finetuning_type full --num_train_epochs 1 --learning_rate 6e-5 --head_learning_rate 1e-3 --warmup_steps 50
     --weight_decay 0.01 --cutoff_len 256 --mcq_dropout 0 --per_device_train_batch_size 4 --gradient_accumulation_steps 4
@@ -76,22 +80,29 @@ def sets(args: argparse.Namespace) -> dict[str, Path]:
     return files
 
 
+def place(args: argparse.Namespace, arm: str, seed: int) -> Path:
+    """What a training leaves is there."""
+    return args.work / "runs" / arm / f"seed-{seed}"
+
+
 def summarise(files: dict[str, Path], args: argparse.Namespace) -> dict[str, Any]:
     """What each arm scores, and its difference to the cleaned set."""
     questions = read_questions(files["valid"], purpose="train").questions
     answers = [question.answer or 0 for question in questions]
     values, found = {}, {}
     for arm in ARMS:
-        scores = [one.scores for one in read_predictions(args.work / "runs" / arm / "valid" / "predictions.jsonl")]
-        values[arm] = per_question(scores, answers)
+        places = [place(args, arm, seed) / "valid" / "predictions.jsonl" for seed in args.seeds]
+        scores = [[one.scores for one in read_predictions(path)] for path in places]
+        values[arm] = np.array([per_question(of_seed, answers) for of_seed in scores])
         found[arm] = {
             "rows": len(read_questions(files[arm], purpose="train").questions),
-            "map@3": map_at_k(scores, answers),
-            "accuracy": accuracy(scores, answers),
+            "map@3": values[arm].mean(1).tolist(),
+            "accuracy": [accuracy(of_seed, answers) for of_seed in scores],
         }
     for arm in ARMS[1:]:
         difference = values[arm] - values[ARMS[0]]
-        found[arm] |= {"difference": float(difference.mean()), "interval": paired_interval(difference)}
+        groups = [question_key(question.question) for question in questions]
+        found[arm] |= {"difference": float(difference.mean()), "interval": paired_interval(difference, groups)}
     found["floors"] = floors([[len(option) for option in q.options] for q in questions], answers)
     return found | {"questions": len(questions)}
 
@@ -102,31 +113,32 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, required=True, help="folder with the Kaggle files")
     parser.add_argument("--model", required=True, help="folder of an encoder")
     parser.add_argument("--plant", type=float, default=0.0, help="share of the 6,000 that is repeated wrongly")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="to be trained in this call")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "cleaning")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "cleaning.json")
     parser.add_argument("--threads", type=int, default=1, help="of a training")
+    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
     args = parser.parse_args()
-    about = {"raw": str(args.raw), "model": args.model, "plant": args.plant, "seed": args.seed, "flags": FLAGS.split()}
-    claim(args.work, about)
+    claim(args.work, {"raw": str(args.raw), "model": args.model, "plant": args.plant, "flags": FLAGS.split()})
     files = sets(args)
-    for arm in args.arms:
-        out = args.work / "runs" / arm
-        given = FLAGS.split(), args.model, files[arm], {"valid": files["valid"]}, out
-        train_and_score(*given, seed=args.seed, threads=args.threads)
-    if not all((args.work / "runs" / arm / "valid" / "predictions.jsonl").is_file() for arm in ARMS):
-        return
+
+    def one(seed: int, arm: str) -> None:
+        given = FLAGS.split(), args.model, files[arm], {"valid": files["valid"]}, place(args, arm, seed)
+        train_and_score(*given, seed=seed, threads=args.threads)
+
+    runs = [(seed, arm) for seed in args.seeds for arm in ARMS]
+    with ThreadPoolExecutor(args.parallel) as pool:
+        list(pool.map(one, *zip(*runs, strict=True)))
     found = summarise(files, args)
     for arm in ARMS:
-        line = f"{arm}: {found[arm]['rows']:,} rows, MAP@3 {found[arm]['map@3']:.3f}"
+        line = f"{arm}: {found[arm]['rows']:,} rows, MAP@3 {np.mean(found[arm]['map@3']):.3f}"
         if "interval" in found[arm]:
             low, high = found[arm]["interval"]
             line += f", {found[arm]['difference']:+.3f} [{low:+.3f}, {high:+.3f}] to cleaned"
         print(line)
     command = f"python benchmarks/cleaning.py --raw KAGGLE --model MINILM --plant {args.plant}"
-    origin = made_by(args.work / "runs" / arm for arm in ARMS)
-    stored = {"command": command, **origin, "threads": args.threads, "seed": args.seed, **found}
+    origin = made_by(place(args, arm, seed) for seed, arm in runs)
+    stored = {"command": command, **origin, "threads": args.threads, "seeds": args.seeds, **found}
     args.out.write_text(json.dumps(stored, indent=1) + "\n")
 
 

@@ -7,7 +7,7 @@
 Three stages, each in pieces that are kept in --work and never computed twice, so that it may be stopped at any time:
 
 - frozen: token states of the encoder, computed once; every head with every loss on them, 5 seeds;
-- encoder: the whole encoder, 2,000 training questions, the best three combinations and STEP2's, 3 seeds;
+- encoder: the whole encoder, 2,000 training questions, the best three combinations and STEP2's, 3 seeds or --seeds;
 - causal: the same combinations on a small causal model that STEP2 trained from scratch, through packed rows; ScienceQA.
 
 Results go to --work, unless --out and --plot say otherwise. The best three are those with the highest MAP@3 on the
@@ -49,7 +49,7 @@ from llmtuner.mcq.loss_terms import LOSS_NAMES  # noqa: E402
 
 MIXTURE = "cross_entropy:0.5+expected_map3:0.5"
 LOSSES = (*LOSS_NAMES, MIXTURE)
-FROZEN_SEEDS, WHOLE_SEEDS = range(5), range(3)
+FROZEN_SEEDS, WHOLE_SEEDS = range(5), 3
 BEST = 3
 MODELS = ("encoder", "causal", "model_name_or_path")
 
@@ -63,10 +63,10 @@ def frozen_cells() -> Iterator[Cell]:
                     yield Cell("frozen", exam, head, loss, seed)
 
 
-def whole_cells(chosen: list[tuple[str, str]], stages: dict[str, tuple[str, ...]]) -> Iterator[Cell]:
+def whole_cells(chosen: list[tuple[str, str]], stages: dict[str, tuple[str, ...]], seeds: int) -> Iterator[Cell]:
     """The chosen combinations and STEP2's, for each stage with its exams."""
     chosen = [BASELINE, *(pair for pair in chosen if pair != BASELINE)]
-    for seed in WHOLE_SEEDS:
+    for seed in range(seeds):
         for stage, exams in stages.items():
             for exam in exams:
                 for head, loss in chosen:
@@ -130,7 +130,7 @@ def run_whole(args: argparse.Namespace, exams: dict[str, Exam], deadline: float)
         whole.write_exam(exam, args.work)
     if args.causal is not None:
         models["causal"] = whole.without_head(args.causal, args.work)
-    cells, failed = list(whole_cells(chosen, stages)), Event()
+    cells, failed = list(whole_cells(chosen, stages, args.seeds)), Event()
 
     def one(cell: Cell) -> None:
         if failed.is_set() or time.monotonic() > deadline or cell.path(args.work / "cells").is_file():
@@ -167,6 +167,7 @@ def _command(args: argparse.Namespace) -> str:
     words = ["python benchmarks/heads_and_losses.py --data DATA"]
     words += [f"--{name} {name.upper()}" for name in MODELS if getattr(args, name) is not None]
     words += [f"--combinations {' '.join(args.combinations)}"] if args.combinations else []
+    words += [f"--seeds {args.seeds}"] if args.seeds != WHOLE_SEEDS else []
     words += [f"--exams {' '.join(args.exams)}"] if list(args.exams) != list(EXAMS) else []
     return " ".join([*words, *(["--", *args.flags] if args.flags else [])])
 
@@ -200,6 +201,7 @@ def main() -> None:
     parser.add_argument("--causal", type=Path, help="folder of a causal model")
     parser.add_argument("--model_name_or_path", help="a large model, trained with LoRA")
     parser.add_argument("--combinations", nargs="+", default=[], help="HEAD/LOSS, in place of the best three")
+    parser.add_argument("--seeds", type=int, default=WHOLE_SEEDS, help="of whole models; those on frozen states have 5")
     parser.add_argument("--exams", nargs="+", choices=EXAMS, default=list(EXAMS))
     parser.add_argument("--stages", nargs="+", choices=("frozen", "whole"), default=("frozen", "whole"))
     parser.add_argument("--report", action="store_true", help="only report what is there")

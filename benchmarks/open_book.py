@@ -17,6 +17,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,17 +85,22 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "open_book")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "open_book.json")
     parser.add_argument("--threads", type=int, default=1, help="of a training")
+    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
     args = parser.parse_args()
     models = args.models * len(args.seeds) if len(args.models) == 1 else args.models
     if len(models) != len(args.seeds):
         parser.error(f"{len(models)} models for {len(args.seeds)} seeds")
     claim(args.work, {"models": models, "seeds": args.seeds, "flags": FLAGS.split()})
     write_books(args.work)
-    for seed, model in zip(args.seeds, models, strict=True):
-        for book in BOOKS:
-            files = {split: args.work / book / f"{split}.jsonl" for split in SPLITS}
-            out = args.work / book / f"seed-{seed}"
-            train_and_score(FLAGS.split(), model, files["train"], files, out, seed=seed, threads=args.threads)
+
+    def one(seed: int, model: str, book: str) -> None:
+        files = {split: args.work / book / f"{split}.jsonl" for split in SPLITS}
+        out = args.work / book / f"seed-{seed}"
+        train_and_score(FLAGS.split(), model, files["train"], files, out, seed=seed, threads=args.threads)
+
+    runs = [(seed, model, book) for seed, model in zip(args.seeds, models, strict=True) for book in BOOKS]
+    with ThreadPoolExecutor(args.parallel) as pool:
+        list(pool.map(one, *zip(*runs, strict=True)))
     summary = {}
     for split in SPLITS:
         places = {book: [args.work / book / f"seed-{seed}" / split for seed in args.seeds] for book in BOOKS}

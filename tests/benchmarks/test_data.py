@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -19,6 +20,17 @@ from evidence import command_line
 from llmtuner.data.duplicates import exact_key
 from llmtuner.data.load import read_questions
 from llmtuner.data.predictions import Prediction, write_predictions
+
+
+def write_kaggle(raw: Path, rows: int) -> None:
+    draw, words = random.Random(1), [f"word{n}" for n in range(900)]
+    raw.mkdir()
+    with (raw / "6000_train_examples.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["prompt", *"ABCDE", "answer"])
+        for row in range(rows):
+            options = [" ".join(draw.sample(words, 4)) for _ in "ABCDE"]
+            writer.writerow([" ".join(["Which", *draw.sample(words, 12), "?"]), *options, "ABCDE"[row % 5]])
 
 
 def test_an_open_books_gain_is_paired_and_by_passage():
@@ -48,15 +60,8 @@ def test_closed_books_are_the_open_ones_without_their_passages(tmp_path):
 
 
 def test_what_is_scored_is_in_no_training_set_and_what_was_planted_only_in_the_raw_one(tmp_path):
-    draw, words = random.Random(1), [f"word{n}" for n in range(900)]
     raw = tmp_path / "kaggle"
-    raw.mkdir()
-    with (raw / "6000_train_examples.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["prompt", *"ABCDE", "answer"])
-        for row in range(80):
-            options = [" ".join(draw.sample(words, 4)) for _ in "ABCDE"]
-            writer.writerow([" ".join(["Which", *draw.sample(words, 12), "?"]), *options, "ABCDE"[row % 5]])
+    write_kaggle(raw, 80)
     files = cleaning.sets(Namespace(raw=raw, work=tmp_path / "work", plant=0.25))
     keys = {
         name: [exact_key(question) for question in read_questions(path, purpose="train").questions]
@@ -66,6 +71,60 @@ def test_what_is_scored_is_in_no_training_set_and_what_was_planted_only_in_the_r
     assert len(keys["uncleaned"]) - len(set(keys["uncleaned"])) == 20
     assert len(keys["uncleaned"]) + len(keys["valid"]) == 100
     assert len(keys["cleaned"]) + len(keys["valid"]) == 60, "both copies of a contradiction leave"
+
+
+def test_each_arm_is_compared_with_the_cleaned_one_seed_by_seed(tmp_path, monkeypatch, capsys):
+    """One seed's difference was reported as if another one would give the same."""
+    write_kaggle(tmp_path / "kaggle", 80)
+    trained = []
+
+    def train_and_score(flags, model, train, tests, out, *, seed, threads):
+        trained.append((out.parent.name, seed))
+        questions = read_questions(tests["valid"], purpose="train").questions
+        right = seed == 1 or train.stem != "uncleaned"  # of the raw rows, seed 2 learns the second place
+        rows = [
+            Prediction(q.id, tuple(2.0 * (n == (q.answer + (not right)) % 5) + (n == q.answer) for n in range(5)))
+            for q in questions
+        ]
+        (out / "valid").mkdir(parents=True)
+        write_predictions(rows, out / "valid")
+        (out / command_line.MADE_BY).write_text('{"commit": "abc", "hardware": "none"}')
+
+    monkeypatch.setattr(cleaning, "train_and_score", train_and_score)
+    words = ["cleaning.py", "--raw", str(tmp_path / "kaggle"), "--model", "m", "--plant", "0.25", "--seeds", "1", "2"]
+    words += ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out.json"), "--parallel", "3"]
+    monkeypatch.setattr(sys, "argv", words)
+    cleaning.main()
+    assert sorted(trained) == [(arm, seed) for arm in sorted(cleaning.ARMS) for seed in (1, 2)]
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["cleaned"]["map@3"], found["uncleaned"]["map@3"]) == ([1.0, 1.0], [1.0, 0.5])
+    assert (found["uncleaned"]["difference"], found["uncleaned"]["interval"]) == (-0.25, [-0.5, 0.0])
+    assert (found["hq"]["difference"], found["seeds"], found["commit"]) == (0.0, [1, 2], ["abc"])
+    assert "MAP@3 0.750, -0.250 [-0.500, +0.000] to cleaned" in capsys.readouterr().out
+
+
+def test_books_trained_side_by_side_are_summed_up_together(tmp_path, monkeypatch, capsys):
+    def train_and_score(flags, model, train, tests, out, *, seed, threads):
+        assert (train.parent.name, model) == (out.parent.name, f"model{seed}"), "a book reads its own files"
+        for split in tests:
+            rows = open_book.records(split)
+            right = out.parent.name == "open" or seed == 1
+            scores = [tuple(float((x == r["answer"]) == right) for x in "ABCDE") for r in rows]
+            (out / split).mkdir(parents=True)
+            write_predictions([Prediction(r["id"], s) for r, s in zip(rows, scores, strict=True)], out / split)
+        (out / command_line.MADE_BY).write_text('{"commit": "abc", "hardware": "none"}')
+
+    monkeypatch.setattr(open_book, "train_and_score", train_and_score)
+    words = ["open_book.py", "--models", "model1", "model2", "--seeds", "1", "2", "--parallel", "3"]
+    words += ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out.json")]
+    monkeypatch.setattr(sys, "argv", words)
+    open_book.main()
+    found = json.loads((tmp_path / "out.json").read_text())["splits"]
+    for split in open_book.SPLITS:
+        assert found[split]["open"] == [1.0, 1.0]
+        assert found[split]["closed"][0] == 1.0
+        assert found[split]["difference"] == pytest.approx((1 - found[split]["closed"][1]) / 2)
+    assert "test: closed " in capsys.readouterr().out
 
 
 def test_a_context_is_told_apart_by_what_it_is_and_only_where_both_books_have_run(tmp_path):

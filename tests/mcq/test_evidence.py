@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import heads_and_losses
 import numpy as np
 import pytest
 import torch
@@ -252,6 +253,15 @@ def test_trainings_side_by_side_keep_logs_of_their_own(tmp_path, monkeypatch):
             found = whole.run(Cell(stage, "toy", "duma", mixture, seed), toy, "model", tmp_path, 1)
             assert (found.parameters, found.scores) == (1234, [[1.0, 2.0]])
     assert len(set(logs)) == len(logs) == 8
+
+
+def test_whole_models_are_trained_seed_by_seed_with_step2_first():
+    """A comparison that is stopped has every combination as often, and what it is compared with."""
+    chosen = [("duma", "poly1"), BASELINE]
+    cells = list(heads_and_losses.whole_cells(chosen, {"encoder": ("kaggle",), "causal": ("scienceqa",)}, 2))
+    places = [("encoder", "kaggle"), ("causal", "scienceqa")]
+    pairs = [(seed, place, pair) for seed in range(2) for place in places for pair in (BASELINE, ("duma", "poly1"))]
+    assert [(cell.seed, (cell.stage, cell.exam), (cell.head, cell.loss)) for cell in cells] == pairs
 
 
 def test_results_of_other_models_are_not_mixed(tmp_path):
