@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,44 +62,55 @@ def views(exams: dict[str, Exam]) -> list[View]:
     return found
 
 
+class Measured(NamedTuple):
+    """A training and the MAP@3 of each test question of its exam."""
+
+    result: Found
+    values_Q: np.ndarray
+
+
 def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
     """A row a stage, view and combination; differences are to STEP2's of the same stage, view and seed.
 
-    `map@3` and the others are means over seeds, `seconds` over those that ran on what most cells ran on; `spread` is
-    the standard deviation of the seeds' MAP@3, and `difference_spread` that of their differences. The interval draws
-    both again, questions and the seeds that both combinations have: over questions alone, half of all comparisons of a
-    combination with itself would exclude 0.
+    `map@3` and the others are means over seeds, `seconds` over those that ran on what most cells of the stage ran on;
+    `spread` is the standard deviation of the seeds' MAP@3, and `difference_spread` that of their differences. The
+    interval draws both again, questions and the seeds that both combinations have: over questions alone, half of all
+    comparisons of a combination with itself would exclude 0.
     """
-    groups: dict[tuple[str, str, str, str], dict[int, Found]] = defaultdict(dict)
+    whole = {name: View(name, exam, tuple(range(len(exam.test)))) for name, exam in exams.items()}
+    groups: dict[tuple[str, str, str, str], dict[int, Measured]] = defaultdict(dict)
     for cell, result in found.items():
-        groups[cell.stage, cell.exam, cell.head, cell.loss][cell.seed] = result
-    usual = Counter(result.machine for result in found.values()).most_common(1)
+        values = per_question(result.scores, whole[cell.exam].answers)
+        groups[cell.stage, cell.exam, cell.head, cell.loss][cell.seed] = Measured(result, values)
     rows: Rows = []
     for view in views(exams):
         for (stage, exam_name, head, loss), by_seed in groups.items():
             if exam_name == view.exam.name:
                 row = {"stage": stage, "exam": view.name, "head": head, "loss": loss}
                 row |= _figures(view, by_seed, groups.get((stage, exam_name, *BASELINE), {}))
-                times = [result.seconds for result in by_seed.values() if result.machine == usual[0][0]]
+                machines = Counter(result.machine for cell, result in found.items() if cell.stage == stage)
+                usual = machines.most_common(1)[0][0]
+                times = [one.result.seconds for one in by_seed.values() if one.result.machine == usual]
                 rows.append(row | {"seconds": float(np.mean(times)) if times else None})
     return sorted(rows, key=lambda row: (ORDER.index(row["stage"]), row["exam"], -row["map@3"]))
 
 
-def _figures(view: View, by_seed: dict[int, Found], baseline: dict[int, Found]) -> dict[str, Any]:
-    answers = view.answers
-    values = {seed: per_question(view.of(result.scores), answers) for seed, result in by_seed.items()}
+def _figures(view: View, by_seed: dict[int, Measured], baseline: dict[int, Measured]) -> dict[str, Any]:
+    answers, questions = view.answers, list(view.rows)
+    values = {seed: one.values_Q[questions] for seed, one in by_seed.items()}
+    scores = [view.of(one.result.scores) for one in by_seed.values()]
     means = [float(value.mean()) for value in values.values()]
     row: dict[str, Any] = {
         "seeds": len(by_seed),
         "map@3": float(np.mean(means)),
         "spread": float(np.std(means, ddof=1)) if len(means) > 1 else None,
-        "accuracy": float(np.mean([accuracy(view.of(result.scores), answers) for result in by_seed.values()])),
-        "nll": float(np.mean([nll(view.of(result.scores), answers) for result in by_seed.values()])),
-        "parameters": next(iter(by_seed.values())).parameters,
+        "accuracy": float(np.mean([accuracy(of_seed, answers) for of_seed in scores])),
+        "nll": float(np.mean([nll(of_seed, answers) for of_seed in scores])),
+        "parameters": next(iter(by_seed.values())).result.parameters,
     }
     shared = sorted(values.keys() & baseline.keys())
     if shared and by_seed is not baseline:
-        pairs = [values[seed] - per_question(view.of(baseline[seed].scores), answers) for seed in shared]
+        pairs = [values[seed] - baseline[seed].values_Q[questions] for seed in shared]
         of_seeds = np.mean(pairs, axis=1)
         row |= {"difference": float(of_seeds.mean()), "interval": paired_interval(np.array(pairs), view.groups)}
         row["difference_spread"] = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None
