@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 import numpy as np  # noqa: E402
-from evidence.cells import claim  # noqa: E402
+from evidence.cells import claim, fingerprint  # noqa: E402
 from evidence.command_line import made_by, train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
 
@@ -42,12 +42,21 @@ FLAGS = """--finetuning_type full --num_train_epochs 1 --learning_rate 6e-5 --he
     --weight_decay 0.01 --cutoff_len 256 --mcq_dropout 0 --per_device_train_batch_size 4 --gradient_accumulation_steps 4
     --logging_steps 20 --save_strategy no --disable_tqdm true"""
 ARMS = ("cleaned", "uncleaned", "hq")
-PLANTED_IN = "15k_gpt3.5-turbo.csv"  # a name that the build looks for
+REPEATED, PLANTED_IN = "6000_train_examples.csv", "15k_gpt3.5-turbo.csv"  # names that the build looks for
 
 
 def plant(raw: Path, share: float) -> int:
-    """Repeat a share of the 6,000 with another answer; return how many."""
-    with (raw / "6000_train_examples.csv").open(encoding="utf-8", newline="") as file:
+    """Repeat a share of the 6,000 with another answer; return how many.
+
+    Raises:
+        SystemExit: the 6,000 are not there as they are published, or the planted rows would take a file's place.
+    """
+    found = sorted(raw.rglob(REPEATED))
+    if not found:
+        raise SystemExit(f"error: {raw}: no {REPEATED}, which --plant repeats; unzip it there, or leave --plant out")
+    if any(raw.rglob(PLANTED_IN)):
+        raise SystemExit(f"error: {raw}: --plant writes a {PLANTED_IN}, and there is one; leave --plant out")
+    with found[0].open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
         names = list(reader.fieldnames or ())
@@ -65,7 +74,8 @@ def sets(args: argparse.Namespace) -> dict[str, Path]:
     """The training files of the arms, and what is scored."""
     built, raw = args.work / "llmscience", args.work / "raw"
     if not (built / "manifest.json").is_file():
-        shutil.copytree(args.raw, raw, dirs_exist_ok=True)
+        shutil.rmtree(raw, ignore_errors=True)  # of a run that was stopped
+        shutil.copytree(args.raw, raw)
         if args.plant:
             print(f"{plant(raw, args.plant):,} rows planted with another answer")
         prepare(raw, built, Settings(), overwrite=True)
@@ -119,7 +129,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of a training")
     parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
     args = parser.parse_args()
-    claim(args.work, {"raw": str(args.raw), "model": args.model, "plant": args.plant, "flags": FLAGS.split()})
+    for folder in (str(args.raw), args.model):
+        if not Path(folder).is_dir():
+            parser.error(f"no folder {folder}")
+    files = fingerprint(path for path in args.raw.rglob("*") if path.is_file())
+    about = {"raw": str(args.raw), "files": files, "model": args.model, "plant": args.plant, "flags": FLAGS.split()}
+    claim(args.work, about)
     files = sets(args)
 
     def one(seed: int, arm: str) -> None:

@@ -44,8 +44,9 @@ from evidence.cells import BASELINE, Cell, Found, claim, load, load_all, save  #
 from evidence.command_line import own_and_passed_on  # noqa: E402
 from evidence.exams import EXAMS, TUNED_ON, Exam  # noqa: E402
 
+from llmtuner.errors import UserError  # noqa: E402
 from llmtuner.mcq.heads import HEADS  # noqa: E402
-from llmtuner.mcq.loss_terms import LOSS_NAMES  # noqa: E402
+from llmtuner.mcq.loss_terms import LOSS_NAMES, parse_loss  # noqa: E402
 
 MIXTURE = "cross_entropy:0.5+expected_map3:0.5"
 LOSSES = (*LOSS_NAMES, MIXTURE)
@@ -158,7 +159,7 @@ def recipe() -> dict[str, Any]:
     names = ("BATCH", "POOL", "EPOCHS", "WEIGHT_DECAY", "WARMUP", "PASSAGE", "RATES", "MOST_RATES", "WIDTH")
     stages = {name: flags.split() for name, flags in whole.STAGES.items()}
     kept = {name: getattr(frozen, name) for name in names}
-    kept |= {"TRAINED_ON": whole.TRAINED_ON, "STAGES": stages, "TUNED_ON": TUNED_ON}
+    kept |= {"TRAINED_ON": whole.TRAINED_ON, "HEAD_RATES": whole.HEAD_RATES, "STAGES": stages, "TUNED_ON": TUNED_ON}
     return json.loads(json.dumps(kept))
 
 
@@ -173,8 +174,14 @@ def _command(args: argparse.Namespace) -> str:
 
 
 def write_report(args: argparse.Namespace, exams: dict[str, Exam]) -> None:
-    """Results as JSON, Markdown and a plot."""
+    """Results as JSON, Markdown and a plot.
+
+    Raises:
+        SystemExit: there are none, which would take the place of earlier ones.
+    """
     found = _of(exams, args.work)
+    if not found:
+        raise SystemExit(f"error: no results in {args.work}")
     rows, floors = report.summarise(found, exams), report.floors_of(exams)
     stored = {
         "command": _command(args),
@@ -191,6 +198,23 @@ def write_report(args: argparse.Namespace, exams: dict[str, Exam]) -> None:
     text = tables.markdown(rows, floors)
     (args.work / "heads_and_losses.md").write_text(text + "\n")
     print(text)
+
+
+def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Refuse what would fail after hours: status 2 and a line."""
+    if not args.report and "frozen" in args.stages and args.encoder is None:
+        parser.error("the frozen stage needs --encoder; or pass --stages whole with --combinations")
+    for folder in (args.encoder, args.causal):
+        if folder is not None and not folder.is_dir():
+            parser.error(f"no folder {folder}")
+    for pair in args.combinations:
+        head, _, loss = pair.partition("/")
+        if head not in HEADS:
+            parser.error(f"--combinations {pair}: the form is HEAD/LOSS, heads are {', '.join(HEADS)}")
+        try:
+            parse_loss(loss)
+        except UserError as error:
+            parser.error(f"--combinations {pair}: {error}")
 
 
 def main() -> None:
@@ -219,11 +243,13 @@ def main() -> None:
     parser.add_argument("--cutoff_len", type=int, default=256)
     own, flags = own_and_passed_on(sys.argv[1:])
     args = parser.parse_args(own, argparse.Namespace(flags=flags))
-    if not args.report and "frozen" in args.stages and args.encoder is None:
-        parser.error("the frozen stage needs --encoder; or pass --stages whole with --combinations")
+    check(args, parser)
     torch.set_num_threads(args.threads)
     deadline = time.monotonic() + 60 * args.minutes
-    exams = {name: EXAMS[name](args.data) for name in args.exams}
+    try:
+        exams = {name: EXAMS[name](args.data) for name in args.exams}
+    except UserError as error:
+        parser.error(f"--data {args.data}: {error}")
     if not args.report:
         models = {name: getattr(args, name) for name in MODELS}
         about = {name: str(model) for name, model in models.items() if model is not None}

@@ -25,12 +25,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 import numpy as np  # noqa: E402
-from evidence.cells import claim  # noqa: E402
+from evidence.cells import claim, fingerprint  # noqa: E402
 from evidence.command_line import made_by, train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
 
+from llmtuner.data.audit.shortcuts import to_others  # noqa: E402
 from llmtuner.data.predictions import Prediction, read_predictions  # noqa: E402
-from llmtuner.metrics import floors, paired_interval  # noqa: E402
+from llmtuner.data.words import words  # noqa: E402
+from llmtuner.metrics import floors, map_at_k, paired_interval  # noqa: E402
 
 EXAM = ROOT / "data" / "exam"
 SPLITS, BOOKS = ("train", "validation", "test"), ("closed", "open")
@@ -69,7 +71,9 @@ def summarise(split: str, found: Found) -> dict[str, Any]:
     summary["difference"] = float(differences.mean())
     summary["interval"] = paired_interval(differences, [row["passage_id"] for row in rows])
     lengths = [[len(row[letter]) for letter in "ABCDE"] for row in rows]
-    return summary | {name: value for name, value in floors(lengths, answers).items() if "map@3" in name}
+    summary |= {name: value for name, value in floors(lengths, answers).items() if "map@3" in name}
+    likeness = [to_others([set(words(row[letter])) for letter in "ABCDE"]) for row in rows]
+    return summary | {"floor_most_like_the_other_options_map@3": map_at_k(likeness, answers)}
 
 
 def _scores(seed: list[Prediction], rows: list[dict[str, Any]], answers: Sequence[int]) -> np.ndarray:
@@ -90,7 +94,11 @@ def main() -> None:
     models = args.models * len(args.seeds) if len(args.models) == 1 else args.models
     if len(models) != len(args.seeds):
         parser.error(f"{len(models)} models for {len(args.seeds)} seeds")
-    claim(args.work, {"models": models, "seeds": args.seeds, "flags": FLAGS.split()})
+    missing = [model for model in models if not Path(model).is_dir()]
+    if missing:
+        parser.error(f"no folder {missing[0]}")
+    exam = fingerprint(EXAM / f"{split}.jsonl" for split in SPLITS)
+    claim(args.work, {"models": models, "seeds": args.seeds, "flags": FLAGS.split(), "exam": exam})
     write_books(args.work)
 
     def one(seed: int, model: str, book: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,14 @@ def claim(folder: Path, about: dict[str, Any]) -> None:
                 f"error: {folder} has results of {name} {stored[name]}, and this is {value}; pass another --work"
             )
     path.write_text(json.dumps(stored | about, indent=1))
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """Of files' names and contents: predictions for a file are worth nothing for another one of its name."""
+    whole = hashlib.sha256()
+    for path in sorted(paths):
+        whole.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()[:16]
 
 
 def save(found: Found, cell: Cell, folder: Path) -> None:

@@ -114,6 +114,11 @@ def _figures(view: View, by_seed: dict[int, Measured], baseline: dict[int, Measu
         of_seeds = np.mean(pairs, axis=1)
         row |= {"difference": float(of_seeds.mean()), "interval": paired_interval(np.array(pairs), view.groups)}
         row["difference_spread"] = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None
+    # Where training questions chose the rate: the first seed's choice is all seeds'.
+    tuned = [one.result.more["tuned_map@3"] for one in by_seed.values() if "tuned_map@3" in one.result.more]
+    if tuned:
+        first = by_seed[min(by_seed)].result.more
+        row |= {"tuned_map@3": float(np.mean(tuned)), "learning_rate": first["learning_rate"], "tried": first["tried"]}
     return row
 
 

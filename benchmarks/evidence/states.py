@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,9 +97,9 @@ def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], fold
         chunk = encoded[begin : begin + CHUNK]
         path = folder / f"{begin:06d}.npy"
         if not path.is_file():
-            partial = path.with_suffix(".part.npy")
+            partial = path.with_suffix(f".{os.getpid()}.npy")  # several processes may begin with the same chunk
             np.save(partial, _compute(model, chunk))
-            partial.rename(path)
+            os.replace(partial, path)
             print(f"{folder.name}: {begin + len(chunk)} of {len(encoded)}", flush=True)
         chunks.append(torch.from_numpy(np.load(path)))
         length = sum(len(sequence) for tokens in chunk for sequence in tokens.sequences)

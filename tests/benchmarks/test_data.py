@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from evidence import command_line
+from evidence.cells import claim, fingerprint
 
 from llmtuner.data.duplicates import exact_key
 from llmtuner.data.load import read_questions
@@ -73,6 +74,38 @@ def test_what_is_scored_is_in_no_training_set_and_what_was_planted_only_in_the_r
     assert len(keys["cleaned"]) + len(keys["valid"]) == 60, "both copies of a contradiction leave"
 
 
+@pytest.mark.parametrize(
+    ("there", "said"), [("6000_train_examples.csv", "15k_gpt3.5-turbo.csv, and there is one"), (None, "no 6000_train")]
+)
+def test_planted_rows_take_no_files_place(there, said, tmp_path):
+    """A download with the 15,000 lost them to the planted rows."""
+    write_kaggle(tmp_path / "kaggle", 20)
+    (tmp_path / "kaggle" / "6k5").mkdir()
+    (tmp_path / "kaggle" / "6000_train_examples.csv").rename(tmp_path / "kaggle" / "6k5" / (there or "other.csv"))
+    (tmp_path / "kaggle" / "15k_gpt3.5-turbo.csv").write_text("prompt,A,B,answer\n")
+    with pytest.raises(SystemExit, match=said):
+        cleaning.plant(tmp_path / "kaggle", 0.5)
+    (tmp_path / "kaggle" / "15k_gpt3.5-turbo.csv").unlink()
+    if there:
+        assert cleaning.plant(tmp_path / "kaggle", 0.5) == 10, "below a folder, as a download has it"
+
+
+def test_predictions_for_another_exam_are_not_scored(tmp_path, monkeypatch):
+    """A changed answer was scored with the predictions that were there."""
+    monkeypatch.setattr(open_book, "EXAM", tmp_path)
+    for split in open_book.SPLITS:
+        (tmp_path / f"{split}.jsonl").write_text("{}")
+    before = fingerprint(tmp_path.iterdir())
+    (tmp_path / "test.jsonl").write_text("{ }")
+    assert fingerprint(tmp_path.iterdir()) != before
+    claim(tmp_path / "work", {"models": ["."], "seeds": [1], "flags": open_book.FLAGS.split(), "exam": before})
+    monkeypatch.setattr(
+        sys, "argv", ["open_book.py", "--models", ".", "--seeds", "1", "--work", str(tmp_path / "work")]
+    )
+    with pytest.raises(SystemExit, match="has results of exam"):
+        open_book.main()
+
+
 def test_each_arm_is_compared_with_the_cleaned_one_seed_by_seed(tmp_path, monkeypatch, capsys):
     """One seed's difference was reported as if another one would give the same."""
     write_kaggle(tmp_path / "kaggle", 80)
@@ -91,7 +124,18 @@ def test_each_arm_is_compared_with_the_cleaned_one_seed_by_seed(tmp_path, monkey
         (out / command_line.MADE_BY).write_text('{"commit": "abc", "hardware": "none"}')
 
     monkeypatch.setattr(cleaning, "train_and_score", train_and_score)
-    words = ["cleaning.py", "--raw", str(tmp_path / "kaggle"), "--model", "m", "--plant", "0.25", "--seeds", "1", "2"]
+    words = [
+        "cleaning.py",
+        "--raw",
+        str(tmp_path / "kaggle"),
+        "--model",
+        str(tmp_path),
+        "--plant",
+        "0.25",
+        "--seeds",
+        "1",
+        "2",
+    ]
     words += ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out.json"), "--parallel", "3"]
     monkeypatch.setattr(sys, "argv", words)
     cleaning.main()
@@ -105,7 +149,9 @@ def test_each_arm_is_compared_with_the_cleaned_one_seed_by_seed(tmp_path, monkey
 
 def test_books_trained_side_by_side_are_summed_up_together(tmp_path, monkeypatch, capsys):
     def train_and_score(flags, model, train, tests, out, *, seed, threads):
-        assert (train.parent.name, model) == (out.parent.name, f"model{seed}"), "a book reads its own files"
+        assert (train.parent.name, model) == (out.parent.name, str(tmp_path / f"model{seed}")), (
+            "a book reads its own files"
+        )
         for split in tests:
             rows = open_book.records(split)
             right = out.parent.name == "open" or seed == 1
@@ -115,7 +161,10 @@ def test_books_trained_side_by_side_are_summed_up_together(tmp_path, monkeypatch
         (out / command_line.MADE_BY).write_text('{"commit": "abc", "hardware": "none"}')
 
     monkeypatch.setattr(open_book, "train_and_score", train_and_score)
-    words = ["open_book.py", "--models", "model1", "model2", "--seeds", "1", "2", "--parallel", "3"]
+    models = [str(tmp_path / f"model{seed}") for seed in (1, 2)]
+    for model in models:
+        Path(model).mkdir()
+    words = ["open_book.py", "--models", *models, "--seeds", "1", "2", "--parallel", "3"]
     words += ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out.json")]
     monkeypatch.setattr(sys, "argv", words)
     open_book.main()

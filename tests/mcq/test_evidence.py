@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import heads_and_losses
 import numpy as np
 import pytest
 import torch
-from evidence import report, tables, whole
+from evidence import report, states, tables, whole
 from evidence.cells import BASELINE, Cell, Found, claim, load_all, save, warmup
 from evidence.exams import EXAMS, Exam
 from evidence.frozen import BATCH, MOST_RATES, RATES, FrozenExam, _drawn, further_rates
@@ -65,6 +66,26 @@ def frozen(tmp_path_factory) -> FrozenExam:
         for part, questions in (("train", toy.train), ("test", toy.test))
     ]
     return FrozenExam(toy, *parts, model.config.to_dict())
+
+
+def test_processes_that_cache_the_same_states_do_not_meet(tmp_path, monkeypatch):
+    """One renamed the half-written file of the other."""
+    model, tokenizer = build("bert", causal=False), Words()
+    questions, saved, processes = exam().test, np.save, iter(range(2, 9))
+
+    def save(path, array):
+        saved(path, array)
+        if not list((tmp_path / "states").glob("000000.npy")):
+            with monkeypatch.context() as other:
+                other.setattr(states.np, "save", saved)
+                other.setattr(states.os, "getpid", lambda: next(processes))
+                cache_states(model, tokenizer, questions, tmp_path / "states", 64)
+
+    monkeypatch.setattr(states.np, "save", save)
+    found = cache_states(model, tokenizer, questions, tmp_path / "states", 64)
+    monkeypatch.undo()
+    again = cache_states(model, tokenizer, questions, tmp_path / "alone", 64)
+    assert torch.equal(found.states_TD, again.states_TD)
 
 
 @pytest.mark.parametrize("head", ["linear", "cduma"])
@@ -255,6 +276,72 @@ def test_trainings_side_by_side_keep_logs_of_their_own(tmp_path, monkeypatch):
             found = whole.run(Cell(stage, "toy", "duma", mixture, seed), toy, "model", tmp_path, 1)
             assert (found.parameters, found.scores) == (1234, [[1.0, 2.0]])
     assert len(set(logs)) == len(logs) == 8
+
+
+def run_comparison(monkeypatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["heads_and_losses.py", *words])
+    heads_and_losses.main()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--combinations", "duma"], "--combinations duma: --mcq_loss : a name is missing"),
+        (["--combinations", "dumma/poly1"], "heads are linear, option_mean, duma, cduma"),
+        (["--combinations", "duma/poly"], "--mcq_loss poly"),
+        (["--encoder", "nowhere"], "no folder nowhere"),
+        ([], "needs --encoder"),
+        (["--report"], "--data nowhere"),
+    ],
+)
+def test_a_comparison_of_hours_checks_its_arguments_first(words, said, monkeypatch, capsys):
+    """A misspelt head was met after the trainings of all others."""
+    with pytest.raises(SystemExit) as stopped:
+        run_comparison(
+            monkeypatch,
+            "--data",
+            "nowhere",
+            *(["--stages", "whole"] if words[:1] == ["--combinations"] else []),
+            *words,
+        )
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_no_results_replace_no_results(monkeypatch, tmp_path):
+    """A report of a mistyped folder wrote nothing over the results of four core-hours."""
+    kept = tmp_path / "kept.json"
+    kept.write_text("results")
+    monkeypatch.setattr(heads_and_losses, "EXAMS", {"toy": lambda folder: exam()})
+    with pytest.raises(SystemExit, match="no results in"):
+        run_comparison(
+            monkeypatch,
+            *("--data", str(tmp_path), "--report", "--work", str(tmp_path / "work"), "--out", str(kept)),
+        )
+    assert kept.read_text() == "results"
+
+
+def test_each_head_has_its_learning_rate_unless_another_one_is_passed_on(tmp_path, monkeypatch):
+    """All heads had the linear one's, which is ten times what co-attention bears."""
+    toy, rates = exam(), []
+
+    def run(flags, log, threads):
+        place = [n for n, flag in enumerate(flags) if flag == "--head_learning_rate"]
+        if "--do_train" in flags:
+            rates.append(flags[place[-1] + 1])
+        out = Path(flags[flags.index("--output_dir") + 1])
+        out.mkdir(parents=True)
+        (out / "train_results.json").write_text('{"train_runtime": 1.0}')
+        write_predictions([Prediction("0", (1.0, 2.0))], out)
+        return "".join(f"INFO: head: {head}, 1,234 parameters, fresh\n" for head in HEADS)
+
+    monkeypatch.setattr(whole, "train_bash", run)
+    assert whole.HEAD_RATES.keys() == HEADS.keys()
+    for stage in whole.STAGES:
+        for head in ("linear", "cduma"):
+            whole.run(Cell(stage, "toy", head, "binary", 0), toy, "model", tmp_path, 1)
+    whole.run(Cell("llm", "toy", "duma", "binary", 0), toy, "model", tmp_path, 1, ["--head_learning_rate", "0.5"])
+    assert rates == ["0.001", "0.0001"] * len(whole.STAGES) + ["0.5"]
 
 
 def test_whole_models_are_trained_seed_by_seed_with_step2_first():

@@ -62,6 +62,16 @@ def test_after_a_kill_the_next_build_tidies_up(rename, left, valid, said, raw, o
     ] * said
 
 
+def test_a_build_is_replaced_through_itself(raw, out):
+    """Out of its place it could not be reached any more, so that neither build was there."""
+    prepare(raw, out / ".." / "out", Settings(valid_size=2), overwrite=True)
+    assert len(read(out, "llmscience_valid")) == 2
+    assert beside(out) == []
+    (out.parent / "link").symlink_to(out)
+    with pytest.raises(UserError, match="is no folder"):
+        prepare(raw, out / ".." / "link", overwrite=True)
+
+
 def test_what_others_have_beside_it_stays(raw, out):
     """A folder of a running build is locked; any other name or content is not ours."""
     mine = out.with_name(".out.build-abcdefgh")

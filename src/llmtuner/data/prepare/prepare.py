@@ -52,7 +52,7 @@ def prepare(
     for flag, folder in (("--raw", raw), ("--out", out)):
         if not os.fspath(folder).strip():  # an unset variable in a script, and not the working directory
             raise UserError(f"{flag}: no folder is named")
-    settings, raw, out = settings or Settings(), Path(raw), Path(out)
+    settings, raw, out = settings or Settings(), Path(raw), _straight(Path(out))
     if form not in FORMATS:
         raise UserError(f"--format {file_name(form)}: known are {' and '.join(FORMATS)}")
     clear_leftovers(out)
@@ -78,6 +78,16 @@ def prepare(
     }
     manifest = write_built(built, out, about, form=form, overwrite=overwrite)
     return Prepared(_table(sources, len(test)), warnings, manifest, built)
+
+
+def _straight(out: Path) -> Path:
+    """Without "..": a path through the folder that is replaced leads nowhere while it is aside.
+
+    A link as its last part stays one, so that it can be refused.
+    """
+    if ".." not in out.parts:
+        return out
+    return out.resolve() if out.name == ".." else out.parent.resolve() / out.name
 
 
 def _file_of(name: str, files: Mapping[str, RawFile]) -> RawFile | None:
