@@ -132,8 +132,8 @@ def main() -> None:
     for folder in (str(args.raw), args.model):
         if not Path(folder).is_dir():
             parser.error(f"no folder {folder}")
-    files = fingerprint(path for path in args.raw.rglob("*") if path.is_file())
-    about = {"raw": str(args.raw), "files": files, "model": args.model, "plant": args.plant, "flags": FLAGS.split()}
+    content = fingerprint(path for path in args.raw.rglob("*") if path.is_file())
+    about = {"raw": str(args.raw), "files": content, "model": args.model, "plant": args.plant, "flags": FLAGS.split()}
     claim(args.work, about)
     files = sets(args)
 

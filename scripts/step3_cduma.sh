@@ -5,4 +5,4 @@
 # Predict with: ADAPTER=cduma_checkpoint bash scripts/step2_predict.sh   # into cduma_predict
 set -euo pipefail
 export OUTPUT_DIR=${OUTPUT_DIR:-cduma_checkpoint}
-exec bash "$(dirname "$0")/step2_mcq.sh" --mcq_head cduma --head_learning_rate "${HEAD_LEARNING_RATE:-2e-4}" "$@"
+exec bash "$(dirname "$0")/step2_mcq.sh" --mcq_head cduma --head_learning_rate "${HEAD_LEARNING_RATE:-1e-4}" "$@"

@@ -6,4 +6,4 @@
 # Predict with: ADAPTER=duma_checkpoint bash scripts/step2_predict.sh   # into duma_predict
 set -euo pipefail
 export OUTPUT_DIR=${OUTPUT_DIR:-duma_checkpoint}
-exec bash "$(dirname "$0")/step2_mcq.sh" --mcq_head duma --head_learning_rate "${HEAD_LEARNING_RATE:-2e-4}" "$@"
+exec bash "$(dirname "$0")/step2_mcq.sh" --mcq_head duma --head_learning_rate "${HEAD_LEARNING_RATE:-1e-4}" "$@"
