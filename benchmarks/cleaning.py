@@ -46,17 +46,8 @@ REPEATED, PLANTED_IN = "6000_train_examples.csv", "15k_gpt3.5-turbo.csv"  # name
 
 
 def plant(raw: Path, share: float) -> int:
-    """Repeat a share of the 6,000 with another answer; return how many.
-
-    Raises:
-        SystemExit: the 6,000 are not there as they are published, or the planted rows would take a file's place.
-    """
-    found = sorted(raw.rglob(REPEATED))
-    if not found:
-        raise SystemExit(f"error: {raw}: no {REPEATED}, which --plant repeats; unzip it there, or leave --plant out")
-    if any(raw.rglob(PLANTED_IN)):
-        raise SystemExit(f"error: {raw}: --plant writes a {PLANTED_IN}, and there is one; leave --plant out")
-    with found[0].open(encoding="utf-8", newline="") as file:
+    """Repeat a share of the 6,000 with another answer; return how many."""
+    with min(raw.rglob(REPEATED)).open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
         names = list(reader.fieldnames or ())
@@ -132,6 +123,10 @@ def main() -> None:
     for folder in (str(args.raw), args.model):
         if not Path(folder).is_dir():
             parser.error(f"no folder {folder}")
+    if args.plant and not any(args.raw.rglob(REPEATED)):
+        parser.error(f"{args.raw}: no {REPEATED}, which --plant repeats; unzip it there, or leave --plant out")
+    if args.plant and any(args.raw.rglob(PLANTED_IN)):
+        parser.error(f"{args.raw}: --plant writes a {PLANTED_IN}, and there is one; leave --plant out")
     content = fingerprint(path for path in args.raw.rglob("*") if path.is_file())
     about = {"raw": str(args.raw), "files": content, "model": args.model, "plant": args.plant, "flags": FLAGS.split()}
     claim(args.work, about)

@@ -102,6 +102,7 @@ def _figures(view: View, by_seed: dict[int, Measured], baseline: dict[int, Measu
     means = [float(value.mean()) for value in values.values()]
     row: dict[str, Any] = {
         "seeds": len(by_seed),
+        "map@3_by_seed": dict(sorted(zip(values, means, strict=True))),
         "map@3": float(np.mean(means)),
         "spread": float(np.std(means, ddof=1)) if len(means) > 1 else None,
         "accuracy": float(np.mean([accuracy(of_seed, answers) for of_seed in scores])),

@@ -176,6 +176,7 @@ def test_rows_and_intervals_are_of_paired_differences():
     better = rows["duma", "binary"]
     assert better["map@3"] == 1.0
     assert better["spread"] == 0.0
+    assert better["map@3_by_seed"] == {0: 1.0, 1: 1.0, 2: 1.0}
     assert better["difference"] == pytest.approx(1.0 - rows[BASELINE]["map@3"])
     low, high = better["interval"]
     assert 0 <= low < better["difference"] < high
