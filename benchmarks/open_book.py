@@ -29,9 +29,9 @@ from evidence.cells import claim, fingerprint  # noqa: E402
 from evidence.command_line import made_by, train_and_score  # noqa: E402
 from evidence.report import per_question  # noqa: E402
 
-from llmtuner.data.audit.shortcuts import to_others  # noqa: E402
+from llmtuner.data.audit.shortcuts import like_the_others  # noqa: E402
+from llmtuner.data.load import read_questions  # noqa: E402
 from llmtuner.data.predictions import Prediction, read_predictions  # noqa: E402
-from llmtuner.data.words import words  # noqa: E402
 from llmtuner.metrics import floors, map_at_k, paired_interval  # noqa: E402
 
 EXAM = ROOT / "data" / "exam"
@@ -72,7 +72,8 @@ def summarise(split: str, found: Found) -> dict[str, Any]:
     summary["interval"] = paired_interval(differences, [row["passage_id"] for row in rows])
     lengths = [[len(row[letter]) for letter in "ABCDE"] for row in rows]
     summary |= {name: value for name, value in floors(lengths, answers).items() if "map@3" in name}
-    likeness = [to_others([set(words(row[letter])) for letter in "ABCDE"]) for row in rows]
+    questions = read_questions(EXAM / f"{split}.jsonl", purpose="train").questions
+    likeness = [like_the_others(question) for question in questions]
     return summary | {"floor_most_like_the_other_options_map@3": map_at_k(likeness, answers)}
 
 

@@ -77,10 +77,12 @@ def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
     interval draws both again, questions and the seeds that both combinations have: over questions alone, half of all
     comparisons of a combination with itself would exclude 0.
     """
-    whole = {name: View(name, exam, tuple(range(len(exam.test)))) for name, exam in exams.items()}
+    answers = {name: View(name, exam, tuple(range(len(exam.test)))).answers for name, exam in exams.items()}
+    machines: dict[str, Counter[str]] = defaultdict(Counter)
     groups: dict[tuple[str, str, str, str], dict[int, Measured]] = defaultdict(dict)
     for cell, result in found.items():
-        values = per_question(result.scores, whole[cell.exam].answers)
+        machines[cell.stage][result.machine] += 1
+        values = per_question(result.scores, answers[cell.exam])
         groups[cell.stage, cell.exam, cell.head, cell.loss][cell.seed] = Measured(result, values)
     rows: Rows = []
     for view in views(exams):
@@ -88,8 +90,7 @@ def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
             if exam_name == view.exam.name:
                 row = {"stage": stage, "exam": view.name, "head": head, "loss": loss}
                 row |= _figures(view, by_seed, groups.get((stage, exam_name, *BASELINE), {}))
-                machines = Counter(result.machine for cell, result in found.items() if cell.stage == stage)
-                usual = machines.most_common(1)[0][0]
+                usual = machines[stage].most_common(1)[0][0]
                 times = [one.result.seconds for one in by_seed.values() if one.result.machine == usual]
                 rows.append(row | {"seconds": float(np.mean(times)) if times else None})
     return sorted(rows, key=lambda row: (ORDER.index(row["stage"]), row["exam"], -row["map@3"]))
