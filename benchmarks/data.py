@@ -64,7 +64,7 @@ def measure(rows: int) -> dict[str, object]:
     from transformers import AutoTokenizer
 
     from llmtuner.data import load
-    from llmtuner.data.joint import JointEncoder
+    from llmtuner.data.tokens.joint import JointEncoder
     from patches import install
 
     install()

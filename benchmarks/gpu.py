@@ -61,7 +61,7 @@ from peft import LoraConfig, get_peft_model  # noqa: E402
 from provenance import commit  # noqa: E402
 from transformers import AttentionInterface, AutoModelForCausalLM, LlamaConfig  # noqa: E402
 
-from llmtuner.data.option import OptionTokens  # noqa: E402
+from llmtuner.data.tokens.option import OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import SPLIT  # noqa: E402
 from llmtuner.mcq.collate import Collator  # noqa: E402
 from llmtuner.mcq.model import HEAD, attach_head, backbone_of, unwrap  # noqa: E402
@@ -128,7 +128,7 @@ class Bench:
                 input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
             ).last_hidden_state
             features_QND = pool(hidden_BTD, batch["pool_rows"], batch["pool_tokens"])
-            return getattr(unwrap(self.model), HEAD)(features_QND, batch["there"])
+            return getattr(unwrap(self.model), HEAD)(features_QND, batch["mask"])
 
     def step(self, way: str, batch: dict[str, Any], *, backward: bool) -> torch.Tensor:
         """One pass; gradients are left in the model."""

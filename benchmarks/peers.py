@@ -44,8 +44,8 @@ from provenance import commit  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForSequenceClassification  # noqa: E402
 
 from llmtuner.data.load import read_questions  # noqa: E402
-from llmtuner.data.option import OptionEncoder, OptionTokens  # noqa: E402
 from llmtuner.data.question import Question  # noqa: E402
+from llmtuner.data.tokens.option import OptionEncoder, OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import choose_attention  # noqa: E402
 from llmtuner.mcq.batches import by_length  # noqa: E402
 from llmtuner.mcq.collate import Collator  # noqa: E402

@@ -36,7 +36,7 @@ TWO_UP_TO = 256  # tokens of a prefix up to which two questions a batch are trie
 import torch  # noqa: E402
 from provenance import commit  # noqa: E402
 
-from llmtuner.data.option import OptionTokens  # noqa: E402
+from llmtuner.data.tokens.option import OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import SPLIT  # noqa: E402
 from llmtuner.mcq.collate import Collator  # noqa: E402
 from llmtuner.mcq.losses import LOSSES  # noqa: E402
@@ -105,9 +105,9 @@ def step(model: Any, way: Way, questions: list[OptionTokens], *, backward: bool)
             parts.append(model(**{name: value for name, value in batch.items() if name not in ("labels", "rows")}))
         scores_QN = torch.cat([part.scores for part in parts], dim=1)
         if backward:
-            there_QN = torch.ones_like(scores_QN, dtype=torch.bool)
+            mask_QN = torch.ones_like(scores_QN, dtype=torch.bool)
             answers_Q = torch.ones(len(scores_QN), dtype=torch.long)
-            LOSSES["cross_entropy"](scores_QN, answers_Q, there_QN).mean().backward()
+            LOSSES["cross_entropy"](scores_QN, answers_Q, mask_QN).mean().backward()
             model.zero_grad(set_to_none=True)
 
 

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from typing import Any
 
 from llmtuner.data.collect import require_answers
-from llmtuner.data.fit import FitReport, Length
-from llmtuner.data.joint import JointEncoder
+from llmtuner.data.tokens.fit import FitReport, Length
+from llmtuner.data.tokens.joint import JointEncoder
 from llmtuner.errors import DataError, UserError
 from patches.dataset_converter import COLUMN
 from patches.dataset_files import as_question

@@ -125,7 +125,7 @@ def _is_audit_json(path: Path) -> bool:
 def _write(args: argparse.Namespace, found: Audit) -> None:
     """The files, and then the summary or JSON to standard output."""
     from llmtuner.data.audit.run import as_record
-    from llmtuner.data.problems import file_name
+    from llmtuner.data.problems import terminal_path
     from llmtuner.report.audit_page import render_page
     from llmtuner.report.audit_summary import summary
 
@@ -138,7 +138,7 @@ def _write(args: argparse.Namespace, found: Audit) -> None:
     try:
         print(record if args.json == STDOUT else "\n".join(summary(found)))
         for path in written:
-            print(f"Wrote {file_name(path)}", file=sys.stderr if args.json == STDOUT else sys.stdout)
+            print(f"Wrote {terminal_path(path)}", file=sys.stderr if args.json == STDOUT else sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the summary has seen enough; nothing may go there at the end, either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from llmtuner.data.prepare import Settings, prepare  # noqa: E402
 from llmtuner.data.prepare.prepare import Prepared  # noqa: E402
 from llmtuner.data.prepare.sources import SOURCES  # noqa: E402
-from llmtuner.data.problems import file_name  # noqa: E402
+from llmtuner.data.problems import terminal_path  # noqa: E402
 from llmtuner.errors import RunError, UserError  # noqa: E402
 
 LISTED = 10  # warnings in the terminal
@@ -100,7 +100,7 @@ def _say(done: Prepared, out: str) -> None:
     print()
     for notice in done.manifest["notices"]:
         print(notice)
-    print(f"\n{file_name(out)}:")
+    print(f"\n{terminal_path(out)}:")
     for name, file in done.manifest["files"].items():
         print(f"  {name:30}{file['rows']:>8,} rows")
 

@@ -15,8 +15,8 @@ import torch  # noqa: E402
 from peft import LoraConfig, get_peft_model  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback, TrainingArguments  # noqa: E402
 
-from llmtuner.data.option import OptionTokens  # noqa: E402
 from llmtuner.data.question import Question  # noqa: E402
+from llmtuner.data.tokens.option import OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import choose_attention  # noqa: E402
 from llmtuner.mcq.collate import Collator  # noqa: E402
 from llmtuner.mcq.model import HEAD, attach_head, unwrap  # noqa: E402

@@ -44,14 +44,14 @@ class FrozenExam:
     _kept: dict[tuple[int, bool], Any] = field(default_factory=dict)
 
     def inputs(self, cached: Cached, rows: Sequence[int], *, reads_tokens: bool) -> tuple[Any, ...]:
-        """What a head reads of these questions: features, which options there are, and the states of both spans."""
-        features, there = (found[rows] for found in self._once(cached, False))
-        most = int(there.sum(-1).max())  # of these questions; others of the exam may have more options
-        features, there = features[:, :most], there[:, :most]
+        """What a head reads of these questions: features, which options mask are, and the states of both spans."""
+        features, mask = (found[rows] for found in self._once(cached, False))
+        most = int(mask.sum(-1).max())  # of these questions; others of the exam may have more options
+        features, mask = features[:, :most], mask[:, :most]
         if not reads_tokens:
-            return features, there, None, None
+            return features, mask, None, None
         spans = self._once(cached, True)
-        return features, there, *(cached.gather([spans[row][place] for row in rows]) for place in (0, 1))
+        return features, mask, *(cached.gather([spans[row][place] for row in rows]) for place in (0, 1))
 
     def _once(self, cached: Cached, spans: bool) -> Any:
         key = (id(cached), spans)
@@ -119,8 +119,8 @@ class FrozenExam:
         for begin in range(0, len(ordered), BATCH):
             part = ordered[begin : begin + BATCH]
             inputs = self.inputs(cached, part, reads_tokens=type(head).reads_tokens)
-            for row, found, there in zip(part, head(*inputs), inputs[1], strict=True):
-                scores[row] = found[there].tolist()
+            for row, found, mask in zip(part, head(*inputs), inputs[1], strict=True):
+                scores[row] = found[mask].tolist()
         return [scores[row] for row in rows]
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from llmtuner.data.option import OptionTokens
-from llmtuner.data.pair import PairEncoder
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.option import OptionTokens
+from llmtuner.data.tokens.pair import PairEncoder
 from llmtuner.mcq.batches import by_length
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.heads.base import TokenStates
@@ -68,28 +68,28 @@ class Cached:
         """The states at each question's and option's places, padded to a batch."""
         most, longest = max(map(len, places)), max(1, *(len(one) for options in places for one in options))
         place_QNS = np.zeros((len(places), most, longest), np.int64)
-        there_QNS = np.zeros(place_QNS.shape, bool)
+        mask_QNS = np.zeros(place_QNS.shape, bool)
         for question, options in enumerate(places):
             for option, one in enumerate(options):
                 place_QNS[question, option, : len(one)] = one
-                there_QNS[question, option, : len(one)] = True
-        place, there = (torch.from_numpy(array).to(self.device) for array in (place_QNS, there_QNS))
-        return TokenStates(self._on_device[place], there)
+                mask_QNS[question, option, : len(one)] = True
+        place, mask = (torch.from_numpy(array).to(self.device) for array in (place_QNS, mask_QNS))
+        return TokenStates(self._on_device[place], mask)
 
     def pooled(self, pooling: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features [Q, N, D] of all questions, and which options there are [Q, N]."""
+        """Features [Q, N, D] of all questions, and which options mask are [Q, N]."""
         features_QND = torch.zeros(len(self.tokens), max(map(len, self.begins)), self.states_TD.shape[1])
-        there_QN = torch.zeros(features_QND.shape[:2], dtype=torch.bool)
+        mask_QN = torch.zeros(features_QND.shape[:2], dtype=torch.bool)
         for question, (tokens, begins) in enumerate(zip(self.tokens, self.begins, strict=True)):
             for option, begin in enumerate(begins):
                 first, end = POOLINGS[pooling](tokens, option)
                 features_QND[question, option] = self.states_TD[begin + first : begin + end].float().mean(0)
-                there_QN[question, option] = True
-        return features_QND.to(self.device), there_QN.to(self.device)
+                mask_QN[question, option] = True
+        return features_QND.to(self.device), mask_QN.to(self.device)
 
 
 def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], folder: Path, cutoff_len: int) -> Cached:
-    """Compute what is not there yet, where the model is, and read it."""
+    """Compute what is not mask yet, where the model is, and read it."""
     folder.mkdir(parents=True, exist_ok=True)
     encoded = PairEncoder(tokenizer, None, cutoff_len).encode(list(questions))
     chunks: list[torch.Tensor] = []

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.data.collect import collect, require_answers
-from llmtuner.data.fit import FitReport, listed
-from llmtuner.data.option import OptionTokens
-from llmtuner.data.prompt_form import Encoder
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key, split_by_key
+from llmtuner.data.tokens.fit import FitReport, listed
+from llmtuner.data.tokens.form import Encoder
+from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.errors import DataError, UserError
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.settings import McqSettings

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from llmtuner.data.option import OptionTokens
-from llmtuner.data.prompt_form import Encoder, make_encoder, store_form
 from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS
+from llmtuner.data.tokens.form import Encoder, make_encoder, store_form
+from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.errors import UserError
 from llmtuner.mcq.plan import Plan, plan_run
 from llmtuner.mcq.questions import QuestionSet

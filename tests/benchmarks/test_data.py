@@ -75,7 +75,7 @@ def test_what_is_scored_is_in_no_training_set_and_what_was_planted_only_in_the_r
 
 
 @pytest.mark.parametrize(
-    ("there", "said"), [("6000_train_examples.csv", "15k_gpt3.5-turbo.csv, and there is one"), (None, "no 6000_train")]
+    ("mask", "said"), [("6000_train_examples.csv", "15k_gpt3.5-turbo.csv, and there is one"), (None, "no 6000_train")]
 )
 def test_planted_rows_take_no_files_place(there, said, tmp_path, monkeypatch, capsys):
     """A download with the 15,000 lost them to the planted rows; what was refused stayed in --work's way."""

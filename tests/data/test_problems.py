@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtuner.data.problems import QUOTED, Problem, file_name, line_list, render_problems, shown
+from llmtuner.data.problems import QUOTED, Problem, line_list, render_problems, shown, terminal_path
 
 
 def test_a_problem_reads_as_place_what_expected_fix():
@@ -46,7 +46,7 @@ def test_shown_does_not_take_its_time_for_a_megabyte():
     ("path", "said"), [("data/é 1.csv", "data/é 1.csv"), ("a\x1b[2J\u202e\n", "a\\x1b[2J\\u202e\\n")]
 )
 def test_a_file_name_is_shown_as_given_unless_it_would_act(path, said):
-    assert file_name(path) == said
+    assert terminal_path(path) == said
 
 
 def test_lines_are_listed_and_then_counted():

@@ -7,7 +7,7 @@ import random
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-from llmtuner.data.option import OptionTokens
+from llmtuner.data.tokens.option import OptionTokens
 
 SIZES = {
     "vocab_size": 200,

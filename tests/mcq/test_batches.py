@@ -119,10 +119,10 @@ def test_there_must_be_questions():
 def test_padding_stays_under_a_tenth_on_the_kaggle_questions(layout, real_data, tiny_llama):
     from transformers import AutoTokenizer
 
-    from llmtuner.data.fields import Skeleton
     from llmtuner.data.load import read_questions
-    from llmtuner.data.option import OptionEncoder
     from llmtuner.data.prompt import Field
+    from llmtuner.data.tokens.fields import Skeleton
+    from llmtuner.data.tokens.option import OptionEncoder
     from llmtuner.mcq.questions import QuestionSet
 
     questions = read_questions(real_data / "kaggle" / "6000_train_examples.csv", purpose="train").questions

@@ -20,10 +20,10 @@ from models import build
 from safetensors.torch import load_file
 
 from llmtuner.data.load import read_questions
-from llmtuner.data.pair import PairEncoder
 from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
+from llmtuner.data.tokens.pair import PairEncoder
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.heads import HEADS
 from llmtuner.mcq.loss_terms import LOSS_NAMES
@@ -100,8 +100,8 @@ def test_cached_states_score_as_the_model_itself(head, frozen):
     inputs = frozen.inputs(frozen.test, range(len(tokens)), reads_tokens=head != "linear")
     with torch.no_grad():
         found = model.mcq_head(*inputs)
-    assert torch.equal(inputs[1], expected.there)
-    torch.testing.assert_close(found[expected.there], expected.scores[expected.there], atol=5e-3, rtol=1e-2)
+    assert torch.equal(inputs[1], expected.mask)
+    torch.testing.assert_close(found[expected.mask], expected.scores[expected.mask], atol=5e-3, rtol=1e-2)
 
 
 @pytest.mark.parametrize("head", HEADS)

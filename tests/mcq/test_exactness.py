@@ -7,7 +7,7 @@ import torch
 from models import ANSWERS, MODELS, build, hard_questions, question
 from peft import LoraConfig, get_peft_model
 
-from llmtuner.data.option import OptionTokens
+from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.attention import SPLIT, choose_attention, keep_gradients_finite, keep_soft_cap
 from llmtuner.mcq.check import packing_defect
 from llmtuner.mcq.collate import Collator
@@ -48,14 +48,14 @@ def score(model, questions, layout: str, pooling: str = "last", answers=ANSWERS)
 
 
 def probabilities(output) -> torch.Tensor:
-    return output.scores.masked_fill(~output.there, float("-inf")).softmax(-1)
+    return output.scores.masked_fill(~output.mask, float("-inf")).softmax(-1)
 
 
 def trained(model, questions, layout: str, pooling: str = "last") -> tuple[torch.Tensor, torch.Tensor]:
     """Probabilities, and all gradients of one step as one vector."""
     model.zero_grad()
     output, batch = score(model, questions, layout, pooling)
-    LOSSES["cross_entropy"](output.scores, batch["labels"], output.there).mean().backward()
+    LOSSES["cross_entropy"](output.scores, batch["labels"], output.mask).mean().backward()
     return probabilities(output).detach(), torch.cat(
         [p.grad.flatten() for p in model.parameters() if p.grad is not None]
     )

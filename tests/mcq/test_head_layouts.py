@@ -9,7 +9,7 @@ import torch
 from models import ANSWERS, build, hard_questions, question
 from peft import LoraConfig, get_peft_model
 
-from llmtuner.data.option import OptionTokens
+from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap
 from llmtuner.mcq.collate import Collator, Twice
 from llmtuner.mcq.heads import HEADS
@@ -55,8 +55,8 @@ def run(model, settings: McqSettings, questions: list[OptionTokens], layout: str
 def trained(model, settings, layout) -> tuple[torch.Tensor, torch.Tensor]:
     model.zero_grad()
     output, batch = run(model, settings, QUESTIONS, layout)
-    LOSSES["cross_entropy"](output.scores, batch["labels"], output.there).mean().backward()
-    scores = output.scores.masked_fill(~output.there, float("-inf"))
+    LOSSES["cross_entropy"](output.scores, batch["labels"], output.mask).mean().backward()
+    scores = output.scores.masked_fill(~output.mask, float("-inf"))
     return scores.softmax(-1).detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
@@ -123,7 +123,7 @@ def test_twice_is_the_batch_and_the_same_batch_behind_it():
     examples = [Example(tokens, 0, row) for row, tokens in enumerate(QUESTIONS)]
     collator = Collator("per_option", "last", 0)
     once, twice = collator(examples), Twice(collator)(examples)
-    for name in ("input_ids", "labels", "rows", "there"):
+    for name in ("input_ids", "labels", "rows", "mask"):
         first, second = twice[name].chunk(2)
         assert torch.equal(first, once[name])
         assert torch.equal(second, once[name])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import hard_questions
 
-from llmtuner.data.option import OptionTokens
+from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.attention import tree_mask
 from llmtuner.mcq.layout import LAYOUTS, PADDING, per_option, row_shape, shared_prefix
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from llmtuner.data.joint import JointEncoder
-from llmtuner.data.option import OptionTokens
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.joint import JointEncoder
+from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.questions import NOT_COUNTED, Pick, QuestionSet, permuted
 from patches.mcq_stage.data import encode_set
@@ -78,7 +78,7 @@ def test_a_joint_batch_is_padded_on_the_left(encoder):
     assert (batch["input_ids"][0, :-short] == 9).all()
     assert torch.equal(batch["attention_mask"].sum(1), torch.tensor([short, batch["input_ids"].shape[1]]))
     assert batch["position_ids"][0, -short:].tolist() == list(range(short))
-    assert batch["there"].tolist() == [[True] * 5, [True, True, True, False, False]]
+    assert batch["mask"].tolist() == [[True] * 5, [True, True, True, False, False]]
 
 
 def test_sets_are_joined_in_order(encoder):

@@ -15,7 +15,7 @@ from llmtuner.data.forms import FORMS
 from llmtuner.data.forms.columns import form_of, missing
 from llmtuner.data.forms.form import Defect, Form, Row
 from llmtuner.data.forms.rules import Numbered, count_options, file_oddities, option_defects, option_oddities
-from llmtuner.data.problems import Problem, file_name, render_problems
+from llmtuner.data.problems import Problem, render_problems, terminal_path
 from llmtuner.data.question import Question
 from llmtuner.data.readers import READERS
 from llmtuner.data.sniff import file_status
@@ -133,7 +133,7 @@ class _Found:
 
 @lru_cache(maxsize=32)
 def _read(path: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str) -> _Found:
-    file = file_name(path)
+    file = terminal_path(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{file}: unknown file type {path.suffix!r}; known are {', '.join(READERS)}")

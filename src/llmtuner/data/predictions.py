@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llmtuner.data.problems import file_name, shown
+from llmtuner.data.problems import shown, terminal_path
 from llmtuner.data.question import LETTERS, MIN_OPTIONS
 from llmtuner.data.sniff import read_text
 from llmtuner.errors import DataError
@@ -88,7 +88,7 @@ def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
     """
     file = Path(path)
     lines = [(number, line) for number, line in enumerate(read_text(file).split("\n"), start=1) if line.strip()]
-    return [_prediction(line, f"{file_name(file)}:{number}") for number, line in lines]
+    return [_prediction(line, f"{terminal_path(file)}:{number}") for number, line in lines]
 
 
 def _prediction(line: str, where: str) -> Prediction:

@@ -64,7 +64,7 @@ def shown(value: object) -> str:
     return quoted if len(quoted) <= QUOTED else quoted[: QUOTED - 3] + "..."
 
 
-def file_name(path: str | os.PathLike[str]) -> str:
+def terminal_path(path: str | os.PathLike[str]) -> str:
     """A path for a message, as it was given; what a terminal would obey is spelt out."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in os.fspath(path))
 

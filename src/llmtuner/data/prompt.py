@@ -1,7 +1,7 @@
 """The one place where a question becomes a prompt: pieces of text, and how each stage puts them together.
 
 A composed prompt is a sequence of *literals*, which are ours and may meet the template's special tokens, and *fields*,
-which are the data's and are always tokenised on their own as plain text (see `llmtuner.data.fields`).
+which are the data's and are always tokenised on their own as plain text (see `llmtuner.data.tokens.fields`).
 
 How a letter is bound to its option follows two findings that nanochat records for small models: the letter comes
 *after* its option, and it is spelt in the prompt by exactly the tokens with which the answer is given. Fields make the

@@ -8,7 +8,7 @@ import shlex
 import stat
 from pathlib import Path
 
-from llmtuner.data.problems import file_name
+from llmtuner.data.problems import terminal_path
 from llmtuner.errors import DataError
 
 _WORKBOOK_IS, _EXPORT = "an Excel workbook", "export the sheet as CSV UTF-8"
@@ -40,13 +40,13 @@ def file_status(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{file_name(path)}: not found{_near(path)}") from error
+        raise DataError(f"{terminal_path(path)}: not found{_near(path)}") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-        raise DataError(f"{file_name(path)}: cannot be read: {_reason(error)}") from error
+        raise DataError(f"{terminal_path(path)}: cannot be read: {_reason(error)}") from error
     if stat.S_ISDIR(status.st_mode):
-        raise DataError(f"{file_name(path)}: is a folder (directory), a file is needed{_inside(path)}")
+        raise DataError(f"{terminal_path(path)}: is a folder (directory), a file is needed{_inside(path)}")
     if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{file_name(path)}: is not a regular file; copy its content into one")
+        raise DataError(f"{terminal_path(path)}: is not a regular file; copy its content into one")
     return status
 
 
@@ -63,10 +63,10 @@ def read_bytes(path: Path, *, magic: bytes | None = None) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{file_name(path)}: cannot be read: {_reason(error)}; check its permissions") from error
+        raise DataError(f"{terminal_path(path)}: cannot be read: {_reason(error)}; check its permissions") from error
     what = "is empty (0 bytes); download it again" if not content else _disguise(content, path.suffix, magic)
     if what:
-        raise DataError(f"{file_name(path)}: {what}")
+        raise DataError(f"{terminal_path(path)}: {what}")
     return content
 
 
@@ -77,10 +77,10 @@ def read_text(path: Path) -> str:
         DataError: as `read_bytes`, or another encoding (with the place of the first byte that is not UTF-8).
     """
     content = read_bytes(path)
-    quoted = shlex.quote(file_name(path.name))
+    quoted = shlex.quote(terminal_path(path.name))
     if name := _utf16(content):
         convert = f"iconv -f {name} -t UTF-8 {quoted} > utf8{path.suffix}"
-        raise DataError(f"{file_name(path)}: is {name}, UTF-8 is needed; convert it: {convert}")
+        raise DataError(f"{terminal_path(path)}: is {name}, UTF-8 is needed; convert it: {convert}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -91,7 +91,8 @@ def read_text(path: Path) -> str:
         if error.reason == "unexpected end of data":
             fix = "it ends within a character: download it again"
         raise DataError(
-            f"{file_name(path)}:{line}: is not UTF-8 at byte {start} (0x{content[start]:02x}), UTF-8 is needed; {fix}"
+            f"{terminal_path(path)}:{line}: is not UTF-8 at byte {start} (0x{content[start]:02x}), UTF-8 is needed; "
+            f"{fix}"
         ) from error
 
 
@@ -132,19 +133,19 @@ def _near(path: Path) -> str:
     """What the user may have meant by a name that is not there."""
     folder = path.parent
     if not folder.is_dir():
-        return f"; there is no folder {file_name(folder)}"
-    where = f" (looked in {file_name(folder.absolute())})"
+        return f"; there is no folder {terminal_path(folder)}"
+    where = f" (looked in {terminal_path(folder.absolute())})"
     # By stem, since all names that end in .csv are alike to difflib.
     stems: dict[str, list[str]] = {}
     for name in _names(folder):
         stems.setdefault(Path(name).stem.casefold(), []).append(name)
     near = difflib.get_close_matches(path.stem.casefold(), stems, n=3)
-    names = [file_name(name) for stem in near for name in stems[stem]][:3]
+    names = [terminal_path(name) for stem in near for name in stems[stem]][:3]
     return where + (f"; did you mean {' or '.join(names)}?" if names else "")
 
 
 def _inside(folder: Path) -> str:
-    names = [file_name(folder / name) for name in _names(folder) if name.endswith((".csv", ".jsonl", ".parquet"))]
+    names = [terminal_path(folder / name) for name in _names(folder) if name.endswith((".csv", ".jsonl", ".parquet"))]
     return f"; did you mean {' or '.join(names[:3])}?" if names else ""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from llmtuner.data.option import OptionTokens
+from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.model import hidden_states
 from llmtuner.mcq.pooling import pool
@@ -69,7 +69,7 @@ def _features(model: Any, batches: list[list[Example]], layout: str, pooling: st
             reads = ("input_ids", "position_ids", "attention_mask", "segments", "shared")
             hidden_BTD = hidden_states(model, **{name: batch[name] for name in reads if name in batch})
             features_QND = pool(hidden_BTD, batch["pool_rows"], batch["pool_tokens"])
-            found.append(features_QND[batch["there"]])
+            found.append(features_QND[batch["mask"]])
     finally:
         model.train(was_training)
     return torch.cat(found)

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import torch
 
-from llmtuner.data.joint import JointTokens
-from llmtuner.data.option import OptionTokens
+from llmtuner.data.tokens.joint import JointTokens
+from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.layout import LAYOUTS, PADDING, Place, Rows, pad_rows
 from llmtuner.mcq.pooling import PASSAGES, POOLINGS
 from llmtuner.mcq.questions import Example
@@ -31,7 +31,7 @@ class Collator:
     - ``pool_rows [Q, N]`` and ``pool_tokens [Q, N, S]`` (see `llmtuner.mcq.pooling.pool`), or ``letter_ids [Q, N]``;
     - for heads that read tokens, ``passage_rows [Q, M]``, ``passage_tokens [Q, M, S]`` (M is 1 in packed rows, where
       the options share the passage, else N) and ``answer_tokens [Q, N, S]``, in the rows of ``pool_rows``;
-    - ``there [Q, N]``, true where there is an option; ``labels [Q]``, -100 where none counts; ``rows [Q]``.
+    - ``mask [Q, N]``, true where there is an option; ``labels [Q]``, -100 where none counts; ``rows [Q]``.
 
     Args:
         layout: "shared_prefix", "per_option" or "joint".
@@ -104,7 +104,7 @@ class Collator:
         positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
         batch: Batch = {"input_ids": ids_BT, "attention_mask": mask_BT, "position_ids": positions_BT}
         letters_QN = pad_rows([tokens.letter_ids for tokens in questions], -1)
-        batch["there"] = letters_QN >= 0
+        batch["mask"] = letters_QN >= 0
         if self.pooling == "none":
             return batch | {"letter_ids": letters_QN.clamp(min=0)}
         length = ids_BT.shape[1]
@@ -131,8 +131,8 @@ def _found(place: Place, tokens: list[int]) -> _Found:
 def _pooled(options: Sequence[Sequence[_Found]]) -> Batch:
     """Rows and places of the tokens that count, for each question and option; and which options there are."""
     rows_QN, tokens_QNS = _padded(options)
-    there = [[n < len(of_question) for n in range(rows_QN.shape[1])] for of_question in options]
-    return {"pool_rows": rows_QN, "pool_tokens": tokens_QNS, "there": torch.tensor(there)}
+    mask = [[n < len(of_question) for n in range(rows_QN.shape[1])] for of_question in options]
+    return {"pool_rows": rows_QN, "pool_tokens": tokens_QNS, "mask": torch.tensor(mask)}
 
 
 def _padded(options: Sequence[Sequence[_Found]]) -> tuple[torch.Tensor, torch.Tensor]:

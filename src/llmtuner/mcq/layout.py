@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from llmtuner.data.option import OptionTokens
+from llmtuner.data.tokens.option import OptionTokens
 
 PREFIX, PADDING = -1, -2  # segments of a packed row besides its options 0, 1, ...
 

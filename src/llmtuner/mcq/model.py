@@ -30,10 +30,10 @@ _FROM_PADDING = ("roberta", "camembert", "mpnet", "longformer", "data2vec", "ibe
 
 @dataclass
 class Scores(ModelOutput):
-    """Scores ``[Q, N]`` in fp32, and ``there [Q, N]``, true where a question has an option."""
+    """Scores ``[Q, N]`` in fp32, and ``mask [Q, N]``, true where a question has an option."""
 
     scores: torch.Tensor | None = None
-    there: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
 
 
 def attach_head(model: Any, settings: McqSettings) -> Any:
@@ -80,7 +80,7 @@ def backbone_of(model: Any) -> Any:
 def _forward(
     self: Any,
     input_ids: torch.Tensor,
-    there: torch.Tensor,
+    mask: torch.Tensor,
     position_ids: torch.Tensor,
     attention_mask: torch.Tensor | None = None,
     segments: torch.Tensor | None = None,
@@ -97,15 +97,15 @@ def _forward(
     """Scores of a batch as `llmtuner.mcq.collate.Collator` makes it."""
     if self.mcq_reads_letters:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
-        return Scores(letter_logits(self, type(self).forward, inputs, letter_ids), there)
+        return Scores(letter_logits(self, type(self).forward, inputs, letter_ids), mask)
     hidden_BTD = hidden_states(self, input_ids, position_ids, attention_mask, segments, shared, token_type_ids)
-    features: list[Any] = [pool(hidden_BTD, pool_rows, pool_tokens), there]
+    features: list[Any] = [pool(hidden_BTD, pool_rows, pool_tokens), mask]
     if passage_tokens is not None:  # where the head reads tokens
         features += [
             TokenStates(*gather_tokens(hidden_BTD, passage_rows, passage_tokens)),
             TokenStates(*gather_tokens(hidden_BTD, pool_rows, answer_tokens)),
         ]
-    return Scores(getattr(self, HEAD)(*features), there)
+    return Scores(getattr(self, HEAD)(*features), mask)
 
 
 def hidden_states(

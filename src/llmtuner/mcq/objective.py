@@ -64,7 +64,7 @@ class Objective:
         return 2 if self.rdrop_alpha else 1
 
     def __call__(
-        self, scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor, progress: float = 1.0
+        self, scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor, progress: float = 1.0
     ) -> torch.Tensor:
         """The losses of a training batch: [Q].
 
@@ -72,12 +72,12 @@ class Objective:
             progress: the share of the steps that are done.
         """
         loss = self._start if progress < self.warmup_ratio else self._mixture
-        losses_Q = loss(scores_QN, answers_Q, there_QN)
+        losses_Q = loss(scores_QN, answers_Q, mask_QN)
         if not self.rdrop_alpha:
             return losses_Q
-        (first, second), (there, _) = scores_QN.chunk(2), there_QN.chunk(2)
-        return losses_Q + self.rdrop_alpha * rdrop(first, second, there).repeat(2)
+        (first, second), (mask, _) = scores_QN.chunk(2), mask_QN.chunk(2)
+        return losses_Q + self.rdrop_alpha * rdrop(first, second, mask).repeat(2)
 
-    def evaluate(self, scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor) -> torch.Tensor:
+    def evaluate(self, scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
         """The losses of questions that are not trained on, without smoothing: [Q]."""
-        return LossMixture(parse_loss(self.loss))(scores_QN, answers_Q, there_QN)
+        return LossMixture(parse_loss(self.loss))(scores_QN, answers_Q, mask_QN)

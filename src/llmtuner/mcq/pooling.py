@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from llmtuner.data.option import OptionTokens, Span
+from llmtuner.data.tokens.option import OptionTokens, Span
 
 
 def last(tokens: OptionTokens, option: int) -> Span:

@@ -80,9 +80,9 @@ def _score_batch(
     with scoring.precision():
         output = model(**{name: batch[name] for name in batch if name not in ("labels", "rows")})
     found = []
-    for row, scores_N, there_N in zip(rows, output.scores.float().cpu(), output.there.cpu(), strict=True):
-        scores = tuple(scores_N[there_N].tolist())
-        if not torch.isfinite(scores_N[there_N]).all():
+    for row, scores_N, mask_N in zip(rows, output.scores.float().cpu(), output.mask.cpu(), strict=True):
+        scores = tuple(scores_N[mask_N].tolist())
+        if not torch.isfinite(scores_N[mask_N]).all():
             question = questions.questions[row]
             raise RunError(f"{question.where}: id {question.id}: the scores are not finite: {scores}")
         found.append((row, scores))

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from torch.utils.data import Dataset
 
-from llmtuner.data.fit import Length
-from llmtuner.data.joint import JointTokens
-from llmtuner.data.option import OptionTokens
-from llmtuner.data.prompt_form import Encoder
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.fit import Length
+from llmtuner.data.tokens.form import Encoder
+from llmtuner.data.tokens.joint import JointTokens
+from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.layout import row_shape
 
 NOT_COUNTED = -100  # the label of a question without an answer, or of one that only fills a batch up

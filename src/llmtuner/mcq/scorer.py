@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from llmtuner.data.option import OptionTokens
 from llmtuner.data.predictions import Prediction
-from llmtuner.data.prompt_form import make_encoder
 from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS, Question
+from llmtuner.data.tokens.form import make_encoder
+from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.errors import DataError, UserError
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap
 from llmtuner.mcq.check import CHECKED, packing_defect

@@ -64,7 +64,7 @@ class McqSettings:
         kind: "causal" (decoder, chat template) or "encoder" (bidirectional, pairs of texts).
         num_options: the one number of options that a joint linear head can score, else None.
         cutoff_len: tokens of a question at most, in training; prediction keeps to it unless told otherwise.
-        prompt: the prompt's form as `llmtuner.data.prompt_form` stores it.
+        prompt: the prompt's form as `llmtuner.data.tokens.form` stores it.
         base: what the base model is, to notice an adapter of another one.
         duma: measures of the heads duma and cduma (`llmtuner.mcq.duma_options.DumaOptions`), else empty.
         objective: what the training minimised beside the loss: label smoothing, warm-up, R-Drop, dropout, where not 0.

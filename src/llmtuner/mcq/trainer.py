@@ -122,7 +122,7 @@ class McqTrainer(Trainer):
         output = model(**{name: value for name, value in inputs.items() if name not in NOT_READ})
         counts_Q = labels_Q != NOT_COUNTED
         progress = self.state.global_step / max(self.state.max_steps, 1)
-        losses_Q = self._objective(output.scores, labels_Q.clamp(min=0), output.there, progress)
+        losses_Q = self._objective(output.scores, labels_Q.clamp(min=0), output.mask, progress)
         total = losses_Q.where(counts_Q, 0.0).sum()
         if not torch.isfinite(total):
             raise RunError(self._not_finite(inputs))
@@ -190,9 +190,9 @@ class McqTrainer(Trainer):
         known = [prediction for prediction in predictions if prediction.answer is not None]
         most = max(len(prediction.scores) for prediction in known)
         padded = [[*prediction.scores, *[0.0] * (most - len(prediction.scores))] for prediction in known]
-        there = [[n < len(prediction.scores) for n in range(most)] for prediction in known]
+        mask = [[n < len(prediction.scores) for n in range(most)] for prediction in known]
         answers = torch.tensor([prediction.answer for prediction in known])
-        return float(self._objective.evaluate(torch.tensor(padded), answers, torch.tensor(there)).mean())
+        return float(self._objective.evaluate(torch.tensor(padded), answers, torch.tensor(mask)).mean())
 
     def predict_options(self, questions: QuestionSet, prefix: str) -> tuple[list[Prediction], dict[str, float]]:
         """Predictions in the order of the questions, and run times: runtime, samples_per_second, steps_per_second."""

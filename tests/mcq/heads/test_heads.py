@@ -49,14 +49,14 @@ class Inputs:
         draw = torch.Generator().manual_seed(seed)
         normal = lambda *shape: torch.randn(*shape, WIDTH, generator=draw)  # noqa: E731
         self.features = normal(2, 5)
-        self.there = torch.tensor([[True, True, True, False, False], [True] * 5])
+        self.mask = torch.tensor([[True, True, True, False, False], [True] * 5])
         self.passage = TokenStates(normal(2, 1, 7), torch.arange(7) < torch.tensor([7, 4])[:, None, None])
         lengths = torch.tensor([[6, 1, 3, 0, 0], [2, 5, 1, 4, 6]])
         self.answer = TokenStates(normal(2, 5, 6), torch.arange(6) < lengths[..., None])
 
     def score(self, head: OptionHead) -> torch.Tensor:
-        scores = head(self.features, self.there, self.passage, self.answer)
-        return scores.masked_fill(~self.there, 0.0)
+        scores = head(self.features, self.mask, self.passage, self.answer)
+        return scores.masked_fill(~self.mask, 0.0)
 
 
 def test_the_registry_gives_heads():
@@ -82,14 +82,14 @@ def test_scores_are_fp32_and_every_weight_has_a_gradient(kind):
 def test_a_fresh_head_starts_as_the_linear_one(kind):
     head, inputs = make(kind, trained=False), Inputs()
     expected = functional.linear(inputs.features, head.mcq_score.weight, head.mcq_score.bias).squeeze(-1)
-    torch.testing.assert_close(inputs.score(head), expected.masked_fill(~inputs.there, 0.0))
+    torch.testing.assert_close(inputs.score(head), expected.masked_fill(~inputs.mask, 0.0))
 
 
 @EVERY
 def test_permuting_the_options_permutes_the_scores(kind):
     head, inputs = make(kind), Inputs()
     expected, order = inputs.score(head), torch.tensor([3, 0, 4, 2, 1])
-    inputs.features, inputs.there = inputs.features[:, order], inputs.there[:, order]
+    inputs.features, inputs.mask = inputs.features[:, order], inputs.mask[:, order]
     inputs.answer = TokenStates(*(part[:, order] for part in inputs.answer))
     torch.testing.assert_close(inputs.score(head), expected[:, order], rtol=1e-5, atol=1e-5)
 
@@ -101,13 +101,13 @@ def test_padding_and_neighbours_change_nothing(kind):
     expected = inputs.score(head)
     for row, options in enumerate((3, 5)):
         alone = Inputs()
-        alone.features, alone.there = inputs.features[row : row + 1, :options], inputs.there[row : row + 1, :options]
-        passage, answer = int(inputs.passage.there[row].sum()), int(inputs.answer.there[row].sum(-1).max())
+        alone.features, alone.mask = inputs.features[row : row + 1, :options], inputs.mask[row : row + 1, :options]
+        passage, answer = int(inputs.passage.mask[row].sum()), int(inputs.answer.mask[row].sum(-1).max())
         alone.passage = TokenStates(*(part[row : row + 1, :, :passage] for part in inputs.passage))
         alone.answer = TokenStates(*(part[row : row + 1, :options, :answer] for part in inputs.answer))
         torch.testing.assert_close(alone.score(head)[0], expected[row, :options], rtol=1e-5, atol=1e-5)
     for tokens in (inputs.passage, inputs.answer):
-        tokens.states[~tokens.there] = 1e4
+        tokens.states[~tokens.mask] = 1e4
     torch.testing.assert_close(inputs.score(head), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -126,7 +126,7 @@ def test_empty_spans_give_finite_scores_and_gradients(kind, empty):
     for name in ("passage", "answer"):
         if empty in (name, "both"):
             tokens = getattr(inputs, name)
-            setattr(inputs, name, TokenStates(tokens.states.requires_grad_(), torch.zeros_like(tokens.there)))
+            setattr(inputs, name, TokenStates(tokens.states.requires_grad_(), torch.zeros_like(tokens.mask)))
     scores = inputs.score(head)
     scores.sum().backward()
     assert torch.isfinite(scores).all()
@@ -153,7 +153,7 @@ def test_which_options_are_compared(kind):
 def test_option_mean_is_a_linear_head_to_every_loss_that_compares_options():
     """Stated in its docstring: a user should not expect more of it."""
     head, inputs = make("option_mean"), Inputs()
-    inputs.there[:] = True
+    inputs.mask[:] = True
     scores = inputs.score(head)
     weights = head.mcq_score.weight - head.mcq_others.weight / 4
     linear = functional.linear(inputs.features, weights).squeeze(-1)
@@ -185,7 +185,7 @@ def test_co_attention_is_torchs_multi_head_attention():
     found = ours(inputs.answer, inputs.passage)
     for row in range(2):
         for option in range(5):
-            missing = ~inputs.passage.there[row]
+            missing = ~inputs.passage.mask[row]
             keys = inputs.passage.states[row]
             expected, _ = theirs(inputs.answer.states[row, option][None], keys, keys, key_padding_mask=missing)
             torch.testing.assert_close(found[row, option], expected[0], rtol=1e-5, atol=1e-5)
@@ -198,7 +198,7 @@ def test_across_reads_the_other_options_and_never_the_own_one():
     for row, options in enumerate((3, 5)):
         for option in range(options):
             others = [other for other in range(options) if other != option]
-            keys = torch.cat([inputs.answer.states[row, o][inputs.answer.there[row, o]] for o in others])[None, None]
+            keys = torch.cat([inputs.answer.states[row, o][inputs.answer.mask[row, o]] for o in others])[None, None]
             alone = TokenStates(keys, torch.ones(keys.shape[:3], dtype=torch.bool))
             queries = TokenStates(*(part[row : row + 1, option : option + 1] for part in inputs.answer))
             torch.testing.assert_close(found[row, option], attend(queries, alone)[0, 0], rtol=1e-5, atol=1e-5)

@@ -18,7 +18,7 @@ from llmtuner.data.audit.repeats import Repeats, repeats
 from llmtuner.data.audit.shortcuts import ShortcutScore, shortcut_scores
 from llmtuner.data.load import Inspection, inspect_questions
 from llmtuner.data.predictions import read_predictions
-from llmtuner.data.problems import Problem, file_name
+from llmtuner.data.problems import Problem, terminal_path
 from llmtuner.data.question import Question
 from llmtuner.errors import DataError, UserError
 
@@ -92,7 +92,7 @@ def audit(
     questions = [question for inspection in inspections for question in inspection.questions]
     pairs = None
     if predictions is not None:
-        pairs = pair_up(questions, read_predictions(predictions), file_name(predictions))
+        pairs = pair_up(questions, read_predictions(predictions), terminal_path(predictions))
     notes: list[str] = []
     files = tuple(_file(inspection, notes) for inspection in inspections)
     again = _repeats(inspections, near, notes)
@@ -101,7 +101,7 @@ def audit(
     hits = {name: count(found) for name, (_, count) in CHECKS.items()}
     for inspection in inspections:
         if inspection.unread:
-            name, last = file_name(inspection.path), inspection.errors[-1].line
+            name, last = terminal_path(inspection.path), inspection.errors[-1].line
             notes.append(
                 f"{name}: {inspection.unread:,} lines behind line {last} were not read; without hits, no check is done"
             )
@@ -139,12 +139,12 @@ def _refuse_twice(paths: Sequence[str | os.PathLike[str]]) -> None:
     for path in paths:
         resolved = Path(path).resolve()
         if resolved in seen:
-            raise UserError(f"{file_name(path)}: given twice; it would leak into itself")
+            raise UserError(f"{terminal_path(path)}: given twice; it would leak into itself")
         seen.add(resolved)
 
 
 def _file(inspection: Inspection, notes: list[str]) -> FileAudit:
-    questions, name = inspection.questions, file_name(inspection.path)
+    questions, name = inspection.questions, terminal_path(inspection.path)
     model = None
     try:
         model = shortcut_model(questions)
@@ -170,7 +170,7 @@ def _file(inspection: Inspection, notes: list[str]) -> FileAudit:
 
 def _repeats(inspections: Sequence[Inspection], near: bool, notes: list[str]) -> Repeats:
     files = [inspection.questions for inspection in inspections]
-    names = [file_name(inspection.path) for inspection in inspections]
+    names = [terminal_path(inspection.path) for inspection in inspections]
     if not near:
         notes.append("near duplicates were not looked for, as asked")
         return repeats(files, names, near=False)

@@ -11,7 +11,7 @@ from llmtuner.data.audit.quality import quality
 from llmtuner.data.duplicates import answer_key, contradictions, exact_key, near_groups, plain
 from llmtuner.data.forms.rules import MIXED_PERCENT
 from llmtuner.data.prepare.sources import OFFICIAL, SOURCES, TEST
-from llmtuner.data.problems import file_name
+from llmtuner.data.problems import terminal_path
 from llmtuner.data.question import Question
 from llmtuner.errors import UserError
 from llmtuner.suggest import did_you_mean
@@ -51,7 +51,7 @@ class Settings:
         for name in self.hold_out:
             if name not in SOURCES:
                 hint = did_you_mean(name, SOURCES)
-                raise UserError(f"--hold_out {file_name(name)}: no such source; known: {', '.join(SOURCES)}.{hint}")
+                raise UserError(f"--hold_out {terminal_path(name)}: no such source; known: {', '.join(SOURCES)}.{hint}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmtuner.data.prepare.sources import TEST_FILE, WANTED, instead_of
-from llmtuner.data.problems import file_name
+from llmtuner.data.problems import terminal_path
 from llmtuner.data.sniff import file_status
 from llmtuner.errors import DataError, RunError, UserError
 
@@ -55,7 +55,7 @@ def find_files(raw: Path, unpacked: Path) -> dict[str, RawFile]:
     """
     if not os.path.isdir(raw):
         what = "is a file, a folder is needed" if os.path.exists(raw) else "no such folder"
-        raise UserError(f"--raw {file_name(raw)}: {what}; pass the folder that the Kaggle files were downloaded to")
+        raise UserError(f"--raw {terminal_path(raw)}: {what}; pass the folder that the Kaggle files were downloaded to")
     found: dict[str, list[RawFile]] = {}
     empty = True
     unpack = _Unpacking(unpacked)
@@ -65,7 +65,7 @@ def find_files(raw: Path, unpacked: Path) -> dict[str, RawFile]:
             found.setdefault(file.name, []).append(file)
     if empty:
         raise UserError(
-            f"--raw {file_name(raw)}: the folder is empty; download the Kaggle files first (data/README.md)"
+            f"--raw {terminal_path(raw)}: the folder is empty; download the Kaggle files first (data/README.md)"
         )
     return {name: _only_one(name, files) for name, files in sorted(found.items())}
 
@@ -77,7 +77,7 @@ def _files(raw: Path) -> Iterator[Path]:
 
 
 def _of_path(path: Path, raw: Path, unpack: _Unpacking) -> Iterator[RawFile]:
-    shown = file_name(path.relative_to(raw).as_posix())
+    shown = terminal_path(path.relative_to(raw).as_posix())
     packed = path.name not in _NAMES and path.suffix.lower() == ".zip"
     if packed or path.name in _NAMES:
         file_status(path)  # before it is opened: a pipe would keep us waiting for ever
@@ -88,7 +88,7 @@ def _of_path(path: Path, raw: Path, unpack: _Unpacking) -> Iterator[RawFile]:
 
 
 def _of_archive(path: Path, shown: str, unpack: _Unpacking) -> Iterator[RawFile]:
-    where = file_name(path)
+    where = terminal_path(path)
     try:
         with zipfile.ZipFile(path) as archive:
             for member in sorted(archive.infolist(), key=lambda member: member.filename):
@@ -109,7 +109,7 @@ def _of_archive(path: Path, shown: str, unpack: _Unpacking) -> Iterator[RawFile]
 
 def _inside(member: zipfile.ZipInfo) -> list[str]:
     """The parts of a member's name, to be shown: two members of one name are told apart by their folders."""
-    parts = file_name(member.filename.replace("\\", "/")).split("/")
+    parts = terminal_path(member.filename.replace("\\", "/")).split("/")
     return ["__" if part == ".." else part for part in parts if part not in ("", ".")]
 
 
@@ -146,7 +146,7 @@ class _Unpacking:
         return target, digest.hexdigest()
 
     def _no_room(self, name: str, where: str, error: OSError) -> RunError:
-        folder = file_name(self._folder.parent)
+        folder = terminal_path(self._folder.parent)
         return RunError(f"{name} of {where} cannot be unpacked to {folder}: {error.strerror}; name another by TMPDIR")
 
 
@@ -155,7 +155,7 @@ def _digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{file_name(path)}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{terminal_path(path)}: cannot be read: {error.strerror}") from error
 
 
 def _only_one(name: str, files: list[RawFile]) -> RawFile:

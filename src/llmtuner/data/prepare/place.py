@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llmtuner.data.prepare.build import SETS
-from llmtuner.data.problems import file_name
+from llmtuner.data.problems import terminal_path
 from llmtuner.errors import RunError, UserError
 
 FORMATS = ("jsonl", "parquet")
@@ -28,7 +28,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     Raises:
         UserError: it is a file, it is not empty, it holds what no build writes, or there is no writing beside it.
     """
-    shown = file_name(out)
+    shown = terminal_path(out)
     if os.path.islink(out) or (os.path.lexists(out) and not os.path.isdir(out)):
         raise UserError(f"--out {shown}: is no folder; pass another")
     there = _entries(out) if os.path.isdir(out) else []
@@ -37,13 +37,15 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     foreign = [path.name for path in there if not _is_ours(path)]
     if foreign:
         raise UserError(
-            f"--out {shown}: {file_name(foreign[0])} is in it, which no build writes; replacing the folder "
+            f"--out {shown}: {terminal_path(foreign[0])} is in it, which no build writes; replacing the folder "
             "would delete it: move it away, or pass another --out"
         )
     # A build is renamed into its place, which works for no mount point, and takes the working directory from a shell.
     if os.path.isdir(out) and (os.path.ismount(out) or os.path.samefile(out, os.curdir)):
         what = "is a mount point" if os.path.ismount(out) else "is the folder that this command runs in"
-        raise UserError(f"--out {shown}: {what}, which cannot be replaced as a whole; pass {file_name(out / 'built')}")
+        raise UserError(
+            f"--out {shown}: {what}, which cannot be replaced as a whole; pass {terminal_path(out / 'built')}"
+        )
     _try_beside(out)
 
 
@@ -54,7 +56,8 @@ def _try_beside(out: Path) -> None:
         os.rmdir(tempfile.mkdtemp(prefix=_prefix(out), suffix=_EARLIER, dir=above))
     except OSError as error:
         raise UserError(
-            f"--out {file_name(out)}: {file_name(above)} cannot be written to ({error.strerror}); pass another --out"
+            f"--out {terminal_path(out)}: {terminal_path(above)} cannot be written to ({error.strerror}); pass another "
+            "--out"
         ) from error
 
 
@@ -62,7 +65,7 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        raise UserError(f"--out {file_name(folder)}: cannot be read: {error.strerror}; pass another") from error
+        raise UserError(f"--out {terminal_path(folder)}: cannot be read: {error.strerror}; pass another") from error
 
 
 def _is_ours(path: Path) -> bool:
@@ -82,7 +85,7 @@ def put_in_place(out: Path) -> Iterator[Path]:
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=_prefix(out), dir=out.absolute().parent))
     except OSError as error:
-        raise RunError(f"{file_name(out)}: cannot be written: {error.strerror}") from error
+        raise RunError(f"{terminal_path(out)}: cannot be written: {error.strerror}") from error
     try:
         with _locked(folder):
             yield folder
@@ -90,7 +93,7 @@ def put_in_place(out: Path) -> Iterator[Path]:
             _swap(folder, out)
     except OSError as error:
         raise RunError(
-            f"{file_name(out)}: writing failed: {error.strerror}; what was there before is there still"
+            f"{terminal_path(out)}: writing failed: {error.strerror}; what was there before is there still"
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -140,7 +143,9 @@ def _put_back(earlier: Path, out: Path) -> None:
             return
         if not out.exists() or (out.is_dir() and not any(out.iterdir())):
             os.rename(earlier, out)
-            logger.warning("%s: put back the earlier build, which an interrupted one had moved aside", file_name(out))
+            logger.warning(
+                "%s: put back the earlier build, which an interrupted one had moved aside", terminal_path(out)
+            )
         elif (out / MANIFEST).is_file():  # the new build is in place
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(earlier, folder)

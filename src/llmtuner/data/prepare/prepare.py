@@ -16,7 +16,7 @@ from llmtuner.data.prepare.find import RawFile, find_files
 from llmtuner.data.prepare.place import FORMATS, check_out, clear_leftovers
 from llmtuner.data.prepare.sources import SOURCES, TEST, TEST_FILE, TEST_ROWS, TOTAL, Source, instead_of
 from llmtuner.data.prepare.write import write_built
-from llmtuner.data.problems import file_name
+from llmtuner.data.problems import terminal_path
 from llmtuner.errors import DataError, UserError
 
 
@@ -54,7 +54,7 @@ def prepare(
             raise UserError(f"{flag}: no folder is named")
     settings, raw, out = settings or Settings(), Path(raw), _straight(Path(out))
     if form not in FORMATS:
-        raise UserError(f"--format {file_name(form)}: known are {' and '.join(FORMATS)}")
+        raise UserError(f"--format {terminal_path(form)}: known are {' and '.join(FORMATS)}")
     clear_leftovers(out)
     check_out(out, overwrite=overwrite)
     with tempfile.TemporaryDirectory(prefix="llmscience-") as unpacked:
@@ -65,7 +65,7 @@ def prepare(
     if not rows:
         wanted = ", ".join(name for source in SOURCES.values() for name in source.files)
         raise UserError(
-            f"--raw {file_name(raw)}: none of the Kaggle files is in it; looked for {wanted}, also inside zip files"
+            f"--raw {terminal_path(raw)}: none of the Kaggle files is in it; looked for {wanted}, also inside zip files"
         )
     built = build(rows, test, settings)
     built.notices[:0] = [*_incomplete(files, [*rows, *test]), *_partly_held_out(settings.hold_out, files)]
@@ -111,7 +111,7 @@ def _read(file: RawFile, source: str, warnings: list[str]) -> list[RawRow]:
         if not file.packed:
             raise
         # The copy is gone by the time that this is read. Its path is a random one: no text of the data has it.
-        raise DataError(str(error).replace(file_name(file.path), file.shown)) from error
+        raise DataError(str(error).replace(terminal_path(file.path), file.shown)) from error
     warnings += [str(replace(warning, file=file.shown)) for warning in read.warnings]
     return [RawRow(replace(question, file=file.shown), source) for question in read.questions]
 

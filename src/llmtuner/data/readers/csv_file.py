@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from llmtuner.data.problems import Problem, file_name, shown
+from llmtuner.data.problems import Problem, shown, terminal_path
 from llmtuner.data.readers.table import Record, Table
 from llmtuner.data.sniff import read_text
 from llmtuner.errors import DataError
@@ -26,7 +26,7 @@ def read(path: Path) -> Table:
     Raises:
         DataError: it is no UTF-8 text, another separator, or a header that names a column twice.
     """
-    file = file_name(path)
+    file = terminal_path(path)
     text = read_text(path)
     _check_separator(text, file)
     rows, problems = _rows(text, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmtuner.data.problems import Problem, file_name
+from llmtuner.data.problems import Problem, terminal_path
 from llmtuner.data.readers.json_objects import KINDS, as_record, parse
 from llmtuner.data.readers.table import Record, Table, column_names
 from llmtuner.data.sniff import read_text
@@ -17,7 +17,7 @@ def read(path: Path) -> Table:
     Raises:
         DataError: it is no UTF-8 text, no JSON, or no array.
     """
-    file = file_name(path)
+    file = terminal_path(path)
     rows, problem = parse(read_text(path), file)
     if problem is not None:
         hint = "; if it has one object a line, rename it to .jsonl" if "Extra data" in problem.what else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmtuner.data.problems import Problem, file_name
+from llmtuner.data.problems import Problem, terminal_path
 from llmtuner.data.readers.json_objects import as_record, parse
 from llmtuner.data.readers.table import Record, Table, column_names
 from llmtuner.data.sniff import read_text
@@ -17,7 +17,7 @@ def read(path: Path) -> Table:
     Raises:
         DataError: it is no UTF-8 text, or one JSON array.
     """
-    file = file_name(path)
+    file = terminal_path(path)
     text = read_text(path)
     if text.lstrip().startswith("[") and _is_array(text, file):
         raise DataError(f"{file}: is one JSON array, expected an object a line; rename it to .json")

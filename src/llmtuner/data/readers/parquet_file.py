@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmtuner.data.problems import file_name, shown
+from llmtuner.data.problems import shown, terminal_path
 from llmtuner.data.readers.table import Table
 from llmtuner.data.sniff import read_bytes
 from llmtuner.errors import DataError
@@ -28,7 +28,7 @@ def read(path: Path) -> Table:
         used = [name for name in schema.names if name in KNOWN_COLUMNS]
         twice = next((name for name in used if used.count(name) > 1), None)
         if twice is not None:
-            raise DataError(f"{file_name(path)}: column {shown(twice)} occurs twice; rename or remove one of them")
+            raise DataError(f"{terminal_path(path)}: column {shown(twice)} occurs twice; rename or remove one of them")
         types = {name: (_type_name(schema.field(name).type), str(schema.field(name).type)) for name in used}
         # A column of another type is refused by its form, so there is no need to load what may be images.
         loaded = [name for name in used if types[name][0] in ("text", "texts", "whole number", "null")]
@@ -37,7 +37,7 @@ def read(path: Path) -> Table:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         reason = shown(str(error).split("\n")[0])
-        raise DataError(f"{file_name(path)}: is truncated or damaged ({reason}); download it again") from error
+        raise DataError(f"{terminal_path(path)}: is truncated or damaged ({reason}); download it again") from error
     return Table(tuple(schema.names), list(enumerate(rows, start=1)), types=types, unit="row")
 
 

@@ -33,24 +33,24 @@ class CoAttention(nn.Module):
 
     def forward(self, queries: TokenStates, keys: TokenStates) -> torch.Tensor:
         """Each query's view of the keys of its own option: [Q, N, S, W], N being the larger of both M."""
-        options = max(queries.there.shape[1], keys.there.shape[1])
+        options = max(queries.mask.shape[1], keys.mask.shape[1])
         query_BHSW = self._split(linear(self.mcq_query, queries.states), options)
         key_BHTW = self._split(linear(self.mcq_key, keys.states), options)
         value_BHTW = self._split(linear(self.mcq_value, keys.states), options)
-        allowed_B11T = keys.there.expand(-1, options, -1).flatten(0, 1)[:, None, None, :]
+        allowed_B11T = keys.mask.expand(-1, options, -1).flatten(0, 1)[:, None, None, :]
         found_BHSW = self._attend(query_BHSW, key_BHTW, value_BHTW, allowed_B11T)
         return self._join(found_BHSW, options)
 
     def across(self, tokens: TokenStates) -> torch.Tensor:
         """Each option's tokens' view of the tokens of the question's other options: [Q, N, S, W]."""
-        options, length = tokens.there.shape[1:]
+        options, length = tokens.mask.shape[1:]
         query_QHSW, key_QHSW, value_QHSW = (
             self._split(linear(layer, tokens.states).flatten(1, 2)[:, None], 1)
             for layer in (self.mcq_query, self.mcq_key, self.mcq_value)
         )
-        option_S = torch.arange(options, device=tokens.there.device).repeat_interleave(length)
+        option_S = torch.arange(options, device=tokens.mask.device).repeat_interleave(length)
         others_SS = option_S[:, None] != option_S[None, :]
-        allowed_Q1SS = (others_SS & tokens.there.flatten(1)[:, None, :])[:, None]
+        allowed_Q1SS = (others_SS & tokens.mask.flatten(1)[:, None, :])[:, None]
         found_QHSW = self._attend(query_QHSW, key_QHSW, value_QHSW, allowed_Q1SS)
         return self._join(found_QHSW, 1).unflatten(2, (options, length)).squeeze(1)
 

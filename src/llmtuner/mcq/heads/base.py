@@ -19,13 +19,13 @@ class TokenStates(NamedTuple):
     """Token states ``[Q, M, S, D]`` and which of them exist, ``[Q, M, S]``; M is 1 where all options share them."""
 
     states: torch.Tensor
-    there: torch.Tensor
+    mask: torch.Tensor
 
 
 class OptionHead(nn.Module, ABC):
     """Scores options from their pooled states, and from token states where `reads_tokens` says so.
 
-    Call: ``head(features_QND, there_QN)``, with passage and answer (`TokenStates`) behind them for heads that read
+    Call: ``head(features_QND, mask_QN)``, with passage and answer (`TokenStates`) behind them for heads that read
     tokens (others take them, too, and pass them over); it returns scores ``[Q, N]`` in fp32, of which the caller masks
     those that do not exist. Layers of a head are named ``mcq_...``, so that no target of an adapter ever means one of
     them.
@@ -59,7 +59,7 @@ def norm(layer: nn.LayerNorm, states: torch.Tensor) -> torch.Tensor:
         )
 
 
-def masked_mean(states_QMSD: torch.Tensor, there_QMS: torch.Tensor) -> torch.Tensor:
+def masked_mean(states_QMSD: torch.Tensor, mask_QMS: torch.Tensor) -> torch.Tensor:
     """The mean over the tokens that exist, zeros where none does: [Q, M, D]."""
-    weights_QMS = there_QMS / there_QMS.sum(-1, keepdim=True).clamp(min=1)
+    weights_QMS = mask_QMS / mask_QMS.sum(-1, keepdim=True).clamp(min=1)
     return (states_QMSD * weights_QMS[..., None]).sum(2)

@@ -36,4 +36,4 @@ class CdumaHead(DumaHead):
     def _compare(self, answer: TokenStates) -> TokenStates:
         compared = self.mcq_across.across(answer)
         gate = torch.sigmoid(linear(self.mcq_gate, torch.cat([answer.states, compared], -1)))
-        return TokenStates(gate * answer.states + (1 - gate) * compared, answer.there)
+        return TokenStates(gate * answer.states + (1 - gate) * compared, answer.mask)

@@ -61,21 +61,21 @@ class DumaHead(OptionHead):
         return cls(hidden_size, DumaOptions(**settings.duma))
 
     def forward(
-        self, features_QND: torch.Tensor, there_QN: torch.Tensor, passage: TokenStates, answer: TokenStates
+        self, features_QND: torch.Tensor, mask_QN: torch.Tensor, passage: TokenStates, answer: TokenStates
     ) -> torch.Tensor:
         """Scores of the options; the caller masks those that do not exist."""
         passage, answer = self._narrow(passage), self._narrow(answer)
         for layer in range(self._layers):
             passage, answer = self._co_attend(layer, passage, answer)
         answer = self._compare(answer)
-        pooled = [masked_mean(tokens.states, tokens.there) for tokens in (passage, answer)]
+        pooled = [masked_mean(tokens.states, tokens.mask) for tokens in (passage, answer)]
         skipped_QN = linear(self.mcq_score, features_QND).squeeze(-1)
         return skipped_QN + linear(self.mcq_fuse, torch.cat(pooled, -1)).squeeze(-1)
 
     def _narrow(self, tokens: TokenStates) -> TokenStates:
         if self.mcq_narrow is None or self.mcq_narrow_norm is None:
-            return TokenStates(tokens.states.float(), tokens.there)
-        return TokenStates(norm(self.mcq_narrow_norm, linear(self.mcq_narrow, tokens.states)), tokens.there)
+            return TokenStates(tokens.states.float(), tokens.mask)
+        return TokenStates(norm(self.mcq_narrow_norm, linear(self.mcq_narrow, tokens.states)), tokens.mask)
 
     def _co_attend(self, layer: int, passage: TokenStates, answer: TokenStates) -> tuple[TokenStates, TokenStates]:
         place = layer * self._directions % len(self.mcq_attend)
@@ -85,7 +85,7 @@ class DumaHead(OptionHead):
             of_passage = norm(self.mcq_norm[layer], passage.states + of_passage)
             of_answer = norm(self.mcq_norm[layer], answer.states + of_answer)
         options = of_answer.shape[1]
-        return TokenStates(of_passage, passage.there.expand(-1, options, -1)), TokenStates(of_answer, answer.there)
+        return TokenStates(of_passage, passage.mask.expand(-1, options, -1)), TokenStates(of_answer, answer.mask)
 
     def _compare(self, answer: TokenStates) -> TokenStates:
         """Answers on their own; CDUMA compares them here."""

@@ -31,6 +31,6 @@ class LinearHead(OptionHead):
         """The head that the settings describe."""
         return cls(hidden_size, settings.num_options or 1)
 
-    def forward(self, features_QND: torch.Tensor, there_QN: torch.Tensor, *_: TokenStates | None) -> torch.Tensor:
+    def forward(self, features_QND: torch.Tensor, mask_QN: torch.Tensor, *_: TokenStates | None) -> torch.Tensor:
         """Scores of the options; the caller masks those that do not exist."""
         return linear(self.mcq_score, features_QND).flatten(1)

@@ -19,7 +19,7 @@ class OptionMeanHead(OptionHead):
     of a question, so a loss that only compares options (softmax, rankings) sees a linear head: what differs there is
     the pace of learning, and questions with other numbers of options.
 
-    Shapes: features ``[Q, N, D]``, there ``[Q, N]`` -> scores ``[Q, N]`` in fp32. A question with one option has a mean
+    Shapes: features ``[Q, N, D]``, mask ``[Q, N]`` -> scores ``[Q, N]`` in fp32. A question with one option has a mean
     of zeros.
     """
 
@@ -34,9 +34,9 @@ class OptionMeanHead(OptionHead):
         """The head that the settings describe."""
         return cls(hidden_size)
 
-    def forward(self, features_QND: torch.Tensor, there_QN: torch.Tensor, *_: TokenStates | None) -> torch.Tensor:
+    def forward(self, features_QND: torch.Tensor, mask_QN: torch.Tensor, *_: TokenStates | None) -> torch.Tensor:
         """Scores of the options; the caller masks those that do not exist."""
-        features_QND = features_QND.float() * there_QN[..., None]
-        others_Q = (there_QN.sum(-1) - 1).clamp(min=1)
+        features_QND = features_QND.float() * mask_QN[..., None]
+        others_Q = (mask_QN.sum(-1) - 1).clamp(min=1)
         others_QND = (features_QND.sum(1, keepdim=True) - features_QND) / others_Q[:, None, None]
         return (linear(self.mcq_score, features_QND) + linear(self.mcq_others, others_QND)).squeeze(-1)

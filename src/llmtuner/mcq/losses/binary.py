@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 
-def binary(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor) -> torch.Tensor:
+def binary(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
     """-1/n [log sigmoid(s_y) + sum over j != y of log sigmoid(-s_j)] of each question: [Q].
 
     The loss of the winners of Kaggle's LLM Science Exam (2023), who sorted a binary classifier's scores. Prefer it
@@ -17,4 +17,4 @@ def binary(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Ten
     """
     is_answer_QN = torch.arange(scores_QN.shape[1], device=scores_QN.device) == answers_Q[:, None]
     each_QN = functional.binary_cross_entropy_with_logits(scores_QN, is_answer_QN.to(scores_QN), reduction="none")
-    return each_QN.where(there_QN, 0.0).sum(-1) / there_QN.sum(-1)
+    return each_QN.where(mask_QN, 0.0).sum(-1) / mask_QN.sum(-1)

@@ -6,7 +6,7 @@ import torch
 
 
 def cross_entropy(
-    scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor, label_smoothing: float = 0.0
+    scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor, label_smoothing: float = 0.0
 ) -> torch.Tensor:
     """-log softmax(scores)[answer] of each question: [Q].
 
@@ -16,16 +16,16 @@ def cross_entropy(
     Args:
         scores_QN: fp32.
         answers_Q: indices of the right options.
-        there_QN: true where there is an option.
+        mask_QN: true where there is an option.
 
     Prefer it where probabilities matter, and as the start of every other loss. It is the likelihood of a Plackett-Luce
     model's first place (Luce, 1959), and cares for the places two and three only through that one.
     """
     # A large negative number, not -inf: 0 * -inf would make the smoothing term NaN.
-    masked_QN = scores_QN.masked_fill(~there_QN, torch.finfo(scores_QN.dtype).min)
+    masked_QN = scores_QN.masked_fill(~mask_QN, torch.finfo(scores_QN.dtype).min)
     log_p_QN = masked_QN.log_softmax(-1)
     of_answer_Q = log_p_QN.gather(1, answers_Q[:, None]).squeeze(1)
     if not label_smoothing:
         return -of_answer_Q
-    uniform_Q = (log_p_QN * there_QN).sum(-1) / there_QN.sum(-1)
+    uniform_Q = (log_p_QN * mask_QN).sum(-1) / mask_QN.sum(-1)
     return -((1 - label_smoothing) * of_answer_Q + label_smoothing * uniform_Q)

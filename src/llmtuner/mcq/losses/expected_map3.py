@@ -7,7 +7,7 @@ import torch
 from llmtuner.mcq.losses.pairs import LOW, against_answer
 
 
-def expected_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor) -> torch.Tensor:
+def expected_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
     """1 - E of each question, E being the expected MAP@3 of a ranking drawn without replacement by softmax: [Q].
 
     E = P(r=1) + P(r=2) / 2 + P(r=3) / 3 for the place r of the right option y, with p = softmax(s):
@@ -21,13 +21,13 @@ def expected_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: to
     start a training; its confident scores are not calibrated: keep a part of cross-entropy where probabilities are
     averaged.
     """
-    return -torch.expm1(log_expected(scores_QN, answers_Q, there_QN))
+    return -torch.expm1(log_expected(scores_QN, answers_Q, mask_QN))
 
 
-def log_expected(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor) -> torch.Tensor:
+def log_expected(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
     """log E, in the log domain throughout, so that scores of +-80 stay finite: [Q]."""
-    _, wrong_QN = against_answer(scores_QN, answers_Q, there_QN)
-    scores_QN = scores_QN.masked_fill(~there_QN, LOW)
+    _, wrong_QN = against_answer(scores_QN, answers_Q, mask_QN)
+    scores_QN = scores_QN.masked_fill(~mask_QN, LOW)
     answer_Q = scores_QN.gather(1, answers_Q[:, None]).squeeze(1)
     # Normalisers of what is left once nothing, j, or j and k have been taken: never 1 - p, which cancels.
     taken_NN = torch.eye(scores_QN.shape[1], dtype=torch.bool, device=scores_QN.device)

@@ -10,7 +10,7 @@ from llmtuner.mcq.losses.pairs import against_answer
 GAINS = (1.0, 1 / 2, 1 / 3)  # of the right answer on places 1, 2, 3
 
 
-def lambda_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor) -> torch.Tensor:
+def lambda_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
     """sum over the wrong options j of |g(r_y) - g(r_j)| softplus(s_j - s_y), for each question: [Q].
 
     g(r) is 1/r up to place 3 and 0 behind it; r are the current places, and the weights take no gradient.
@@ -22,7 +22,7 @@ def lambda_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torc
     zero would never train. Here the right option stands behind those that tie with it, and wrong options that tie share
     the mean gain of their places, so that no order among equals is made up.
     """
-    deficits_QN, wrong_QN = against_answer(scores_QN, answers_Q, there_QN)
+    deficits_QN, wrong_QN = against_answer(scores_QN, answers_Q, mask_QN)
     with torch.no_grad():
         gains_QN = _gains_of_wrong(scores_QN, deficits_QN, wrong_QN)
         rank_Q = 1 + ((deficits_QN >= 0) & wrong_QN).sum(-1)

@@ -7,7 +7,7 @@ import torch
 from llmtuner.mcq.losses.expected_map3 import log_expected
 
 
-def log_expected_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor) -> torch.Tensor:
+def log_expected_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
     """-log E of each question, with E as in `expected_map3`: [Q].
 
     It is cross-entropy minus a bonus for being second or third, so that 1 - E <= -log E <= cross-entropy. Its gradient
@@ -16,4 +16,4 @@ def log_expected_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN
     Traps: not convex. A right option on place 5 is pushed against the third place first: it buys rank 3, not rank 1. In
     synthetic comparisons it was never the best of all.
     """
-    return -log_expected(scores_QN, answers_Q, there_QN)
+    return -log_expected(scores_QN, answers_Q, mask_QN)

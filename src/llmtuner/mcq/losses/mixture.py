@@ -25,13 +25,13 @@ class LossMixture:
             for term in terms
         ]
 
-    def __call__(self, scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor) -> torch.Tensor:
+    def __call__(self, scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
         """The losses of questions.
 
         Raises:
             UserError: a question has one option, which nothing can be ranked against.
         """
-        if bool((there_QN.sum(-1) < 2).any()):
+        if bool((mask_QN.sum(-1) < 2).any()):
             raise UserError("a loss needs at least two options a question, and one question has fewer")
-        losses = [weight * loss(scores_QN, answers_Q, there_QN, **more) for weight, loss, more in self._terms]
+        losses = [weight * loss(scores_QN, answers_Q, mask_QN, **more) for weight, loss, more in self._terms]
         return torch.stack(losses).sum(0)

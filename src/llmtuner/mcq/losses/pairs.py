@@ -8,10 +8,10 @@ LOW = -1e4  # in place of a score that does not exist: beyond any real one, and 
 
 
 def against_answer(
-    scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor
+    scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """d_j = s_j - s_y, and which j are wrong options that exist: both [Q, N]; d is 0 where there is none."""
     is_answer_QN = torch.arange(scores_QN.shape[1], device=scores_QN.device) == answers_Q[:, None]
-    wrong_QN = there_QN & ~is_answer_QN
+    wrong_QN = mask_QN & ~is_answer_QN
     deficits_QN = scores_QN - scores_QN.gather(1, answers_Q[:, None])
     return deficits_QN.masked_fill(~wrong_QN, 0.0), wrong_QN

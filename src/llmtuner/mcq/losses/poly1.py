@@ -10,7 +10,7 @@ EPSILON = 1.0
 
 
 def poly1(
-    scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor, label_smoothing: float = 0.0
+    scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor, label_smoothing: float = 0.0
 ) -> torch.Tensor:
     """Cross-entropy + epsilon (1 - p_y) of each question, with epsilon = 1: [Q].
 
@@ -19,6 +19,6 @@ def poly1(
 
     Traps: like every bounded term it moves confident answers on; the probabilities come out sharper.
     """
-    p_answer_Q = torch.exp(-cross_entropy(scores_QN, answers_Q, there_QN))
-    smoothed_Q = cross_entropy(scores_QN, answers_Q, there_QN, label_smoothing)
+    p_answer_Q = torch.exp(-cross_entropy(scores_QN, answers_Q, mask_QN))
+    smoothed_Q = cross_entropy(scores_QN, answers_Q, mask_QN, label_smoothing)
     return smoothed_Q + EPSILON * (1 - p_answer_Q)

@@ -8,7 +8,7 @@ from torch.nn import functional
 from llmtuner.mcq.losses.pairs import against_answer
 
 
-def ranknet(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor) -> torch.Tensor:
+def ranknet(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
     """The mean over the wrong options j of softplus(s_j - s_y), for each question: [Q].
 
     Source: Burges et al., "Learning to rank using gradient descent" (ICML 2005). Prefer it where the whole order
@@ -16,5 +16,5 @@ def ranknet(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Te
 
     Traps: blind to the top of the list: from rank 5 to 4, which MAP@3 does not count, earns as much as from 2 to 1.
     """
-    deficits_QN, wrong_QN = against_answer(scores_QN, answers_Q, there_QN)
+    deficits_QN, wrong_QN = against_answer(scores_QN, answers_Q, mask_QN)
     return functional.softplus(deficits_QN).where(wrong_QN, 0.0).sum(-1) / wrong_QN.sum(-1)

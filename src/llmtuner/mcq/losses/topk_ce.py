@@ -16,7 +16,7 @@ PLACES = (1 / 2, 1 / 6, 1 / 3)  # weights of being among the first 1, 2, 3: they
 STEEPNESS = 10.0
 
 
-def topk_ce(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Tensor) -> torch.Tensor:
+def topk_ce(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
     """-log sum over k of p_k P(y among the first k) of each question, p_k = 1/2, 1/6, 1/3: [Q].
 
     P(first) is the softmax; the others come from an odd-even sorting network with Cauchy relaxation, steepness 10.
@@ -32,11 +32,11 @@ def topk_ce(scores_QN: torch.Tensor, answers_Q: torch.Tensor, there_QN: torch.Te
         UserError: the package is not installed.
     """
     losses_Q = scores_QN.new_zeros(len(scores_QN))
-    counts_Q = there_QN.sum(-1)
+    counts_Q = mask_QN.sum(-1)
     for count in counts_Q.unique().tolist():
         rows = (counts_Q == count).nonzero().squeeze(1)
         # The network is made for one number of options: those that exist, in their order.
-        places_RN = there_QN[rows].nonzero()[:, 1].view(len(rows), count)
+        places_RN = mask_QN[rows].nonzero()[:, 1].view(len(rows), count)
         compact_RN = scores_QN[rows].gather(1, places_RN)
         answers_R = (places_RN == answers_Q[rows, None]).long().argmax(-1)
         losses_Q = losses_Q.index_copy(0, rows, _of_one_size(compact_RN, answers_R))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llmtuner.data.fields import Skeleton, SkeletonPart
-from llmtuner.data.option import OptionEncoder
 from llmtuner.data.prompt import Field
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.fields import Skeleton, SkeletonPart
+from llmtuner.data.tokens.option import OptionEncoder
 from llmtuner.errors import UserError
 
 

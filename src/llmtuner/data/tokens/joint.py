@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from llmtuner.data.fields import Skeleton, SkeletonPart, Template, build_skeleton, cut_to_fit, encode_fields
 from llmtuner.data.prompt import Field, build_pieces, compose_joint
 from llmtuner.data.question import LETTERS, Question
+from llmtuner.data.tokens.fields import Skeleton, SkeletonPart, Template, build_skeleton, cut_to_fit, encode_fields
 from llmtuner.errors import UserError
 
 CONTEXT, QUESTION = Field("context"), Field("question")

@@ -7,8 +7,8 @@ from support import DEMO, NAMES, SPECIAL, wordpiece
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from llmtuner.data.pair import PairEncoder
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.pair import PairEncoder
 
 
 def byte_level() -> PreTrainedTokenizerFast:

@@ -7,8 +7,8 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from llmtuner.data.prompt_form import make_encoder, store_form
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.form import make_encoder, store_form
 from llmtuner.errors import UserError
 
 QUESTIONS = [

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from llmtuner.data.fields import build_skeleton, encode_fields
-from llmtuner.data.joint import JointEncoder
 from llmtuner.data.prompt import Field, build_pieces, compose_joint, render
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.fields import build_skeleton, encode_fields
+from llmtuner.data.tokens.joint import JointEncoder
 
 QUESTION = Question(
     id="1",

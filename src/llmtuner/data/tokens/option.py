@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmtuner.data.fields import Skeleton, Template, build_skeleton, cut_to_fit, encode_fields
 from llmtuner.data.prompt import Field, compose_option
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.fields import Skeleton, Template, build_skeleton, cut_to_fit, encode_fields
 from llmtuner.errors import DataError
 
 Span = tuple[int, int]

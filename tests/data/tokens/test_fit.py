@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtuner.data.fit import FitReport, Length
+from llmtuner.data.tokens.fit import FitReport, Length
 
 
 def lengths(cuts=(), overs=()):

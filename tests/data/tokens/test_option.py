@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from test_joint import QUESTION, Llama2Like
 from transformers import AutoTokenizer
 
-from llmtuner.data.fields import encode_fields
-from llmtuner.data.option import OptionEncoder
+from llmtuner.data.tokens.fields import encode_fields
+from llmtuner.data.tokens.option import OptionEncoder
 
 
 @pytest.fixture(scope="module")

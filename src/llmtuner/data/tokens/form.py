@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from llmtuner.data.fields import Template, skeleton_from_json, skeleton_to_json
-from llmtuner.data.joint import JointEncoder
-from llmtuner.data.option import OptionEncoder
-from llmtuner.data.pair import PairEncoder
+from llmtuner.data.tokens.fields import Template, skeleton_from_json, skeleton_to_json
+from llmtuner.data.tokens.joint import JointEncoder
+from llmtuner.data.tokens.option import OptionEncoder
+from llmtuner.data.tokens.pair import PairEncoder
 
 Encoder = OptionEncoder | JointEncoder
 

@@ -1,0 +1,1 @@
+"""Questions as token ids: the encoders of prompts, one for each kind of prompt."""
