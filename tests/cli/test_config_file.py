@@ -6,7 +6,7 @@ import pytest
 
 from llmtuner.cli.config_file import is_config, locate_key, read_config
 from llmtuner.cli.config_values import COMMA_FLAGS, JSON_FLAGS
-from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 # Old names of fields that upstream splits at commas, and fields that it splits elsewhere than in its dataclasses.
@@ -70,7 +70,7 @@ def test_values_become_words(config, line, words):
 
 
 def test_null_is_left_out(config):
-    assert read_config(config("seed: null\ntemplate: ~\nval_size:\nstage: sft\n")) == Flags({"stage": ["sft"]})
+    assert read_config(config("seed: null\ntemplate: ~\nval_size:\nstage: sft\n")) == Words({"stage": ["sft"]})
 
 
 def test_the_order_of_the_file_is_kept_and_dashes_become_underscores(config):
@@ -93,7 +93,7 @@ def test_json_may_be_indented_with_tabs(config):
 
 @pytest.mark.parametrize(("text", "name"), [(b"stage: sft\n", "cfg.yaml"), (b'{"stage": "sft"}', "cfg.json")])
 def test_a_byte_order_mark_is_no_part_of_the_file(config, text, name):
-    assert read_config(config(b"\xef\xbb\xbf" + text, name)) == Flags({"stage": ["sft"]})
+    assert read_config(config(b"\xef\xbb\xbf" + text, name)) == Words({"stage": ["sft"]})
 
 
 def test_a_config_may_be_given_as_a_path(tmp_path):

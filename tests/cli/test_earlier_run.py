@@ -7,7 +7,7 @@ import json
 import pytest
 
 from llmtuner.cli.earlier_run import find_checkpoints, set_aside, settle_earlier_run
-from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 
@@ -22,7 +22,7 @@ def checkpoint(output_dir, step, *, max_steps=30, epoch=None, files=("optimizer.
 
 
 def flags(output_dir, **more):
-    return Flags({"output_dir": [str(output_dir)], **{name: [str(value)] for name, value in more.items()}})
+    return Words({"output_dir": [str(output_dir)], **{name: [str(value)] for name, value in more.items()}})
 
 
 def test_a_finished_run_is_not_overwritten_by_training_nothing(tmp_path):
@@ -48,7 +48,7 @@ def test_steps_that_are_done_are_done_whatever_the_epochs(tmp_path):
 
 def test_overwriting_is_the_users_word(tmp_path):
     checkpoint(tmp_path, 30)
-    given = Flags({"output_dir": [str(tmp_path)], "overwrite_output_dir": []})
+    given = Words({"output_dir": [str(tmp_path)], "overwrite_output_dir": []})
     settle_earlier_run(given)
     assert "resume_from_checkpoint" not in given
 
@@ -108,7 +108,7 @@ def test_a_fresh_folder_is_left_alone(tmp_path):
 def test_true_is_no_folder(tmp_path, words):
     """Upstream looked for a checkpoint in a folder named "true"."""
     folder = checkpoint(tmp_path, 20)
-    given = Flags({"output_dir": [str(tmp_path)], "resume_from_checkpoint": words})
+    given = Words({"output_dir": [str(tmp_path)], "resume_from_checkpoint": words})
     settle_earlier_run(given)
     assert given.get("resume_from_checkpoint") == str(folder)
 

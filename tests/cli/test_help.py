@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.cli.flags_2023 import RULES
 from llmtuner.cli.help import GROUPS, help_text
 from llmtuner.cli.preflight_mcq import OWN
@@ -98,7 +98,7 @@ def test_the_examples_parse_as_they_stand():
     text = help_text().split("Examples:")[1].replace("\\\n", " ")
     commands = re.findall(r"python src/train_bash\.py (.*)", text)
     assert len(commands) == 4
-    read = [upstream_parser.parse_args(Flags.from_argv(command.split()).to_argv()) for command in commands]
+    read = [upstream_parser.parse_args(Words.from_argv(command.split()).to_argv()) for command in commands]
     assert (read[0].dataset, read[0].learning_rate, read[0].fp16) == ("llmscience", 5e-5, True)
     assert (read[1].adapter_name_or_path, read[1].do_predict) == ("sft_checkpoint", True)
     assert [arguments.stage for arguments in read] == ["sft", "sft", "mcq", "mcq"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.profile_2023 import apply_profile
 from llmtuner.cli.run import check_flags
@@ -25,9 +25,9 @@ printf '\\n' >>"$RECORD"
 """
 
 
-def check(words: list[str]) -> Flags:
+def check(words: list[str]) -> Words:
     """What `main` does with the words before it runs anything."""
-    flags = Flags.from_argv(words)
+    flags = Words.from_argv(words)
     translate(flags)
     apply_profile(flags)
     check_flags(flags)
