@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 if TYPE_CHECKING:
-    from llmtuner.data.audit.run import Audit
+    from llmtuner.data.audit.result import Audit
 
 STDOUT = "-"
 
@@ -124,7 +124,7 @@ def _is_audit_json(path: Path) -> bool:
 
 def _write(args: argparse.Namespace, found: Audit) -> None:
     """The files, and then the summary or JSON to standard output."""
-    from llmtuner.data.audit.run import as_record
+    from llmtuner.data.audit.result import as_record
     from llmtuner.data.problems import terminal_path
     from llmtuner.report.audit_page import render_page
     from llmtuner.report.audit_summary import summary

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,85 @@ def test_imports_run_one_way(path):
             there = room(name)
             # `from llmtuner.data import load` names room and module; a name in a package's __init__ is the room's own
             assert there in allowed or (name.split(".")[0] == "llmtuner" and there not in INWARDS), f"{here} -> {name}"
+
+
+def import_graph(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
+    """The modules that each module imports, at its top, in its functions and for its types.
+
+    An import also runs the `__init__` of every package on the way to the module, except of those that the importing
+    module is in itself: they run before it.
+    """
+    graph: dict[str, set[str]] = {}
+    for name, tree in trees.items():
+        imported = {module for target in imports(tree) if (module := nearest_module(target, trees)) and module != name}
+        packages = {package for module in imported for package in packages_of(module) if package in trees}
+        graph[name] = imported | {package for package in packages if not f"{name}.".startswith(f"{package}.")}
+    return graph
+
+
+def nearest_module(target: str, modules: Mapping[str, object]) -> str | None:
+    """The module itself, or the one that a name is imported from."""
+    return next((name for name in (target, *packages_of(target)[:1]) if name in modules), None)
+
+
+def packages_of(name: str) -> list[str]:
+    """The packages around a module, the innermost first."""
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(len(parts) - 1, 0, -1)]
+
+
+def children_graph(graph: Mapping[str, set[str]], package: str) -> dict[str, set[str]]:
+    """The same between the parts of one package: each module in it, and each package in it as a whole."""
+    children: dict[str, set[str]] = {}
+    depth = package.count(".") + 2
+    for name, imported in graph.items():
+        if name.startswith(f"{package}."):
+            child = ".".join(name.split(".")[:depth])
+            parts = {".".join(target.split(".")[:depth]) for target in imported if target.startswith(f"{package}.")}
+            children.setdefault(child, set()).update(parts - {child})
+    return children
+
+
+def find_cycle(graph: Mapping[str, set[str]]) -> str:
+    """A cycle as "a -> b -> a", importing before imported, first in the alphabet first; "" where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        names = error.args[1][:0:-1]
+        first = names.index(min(names))
+        return " -> ".join([*names[first:], *names[: first + 1]])
+    return ""
+
+
+def cycles(sources: Mapping[str, str]) -> Iterator[str]:
+    """Cycles between modules, and between the parts of every package."""
+    graph = import_graph({name: ast.parse(source) for name, source in sources.items()})
+    packages = {package for name in graph for package in packages_of(name)}
+    yield from filter(None, [find_cycle(graph), *(find_cycle(children_graph(graph, name)) for name in packages)])
+
+
+def test_imports_have_no_cycle():
+    """Also none behind a late import or `TYPE_CHECKING`, which hide a cycle and do not mend it."""
+    found = list(cycles({module_name(path): path.read_text(encoding="utf-8") for path in MODULES}))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ({"p.a": "import p.b", "p.b": "def f():\n    from p.a import g"}, {"p.a -> p.b -> p.a"}),
+        ({"p.a": "import p.b", "p.b": "if TYPE_CHECKING:\n    from p import a"}, {"p.a -> p.b -> p.a"}),
+        ({"p.q.a": "import p.r.a", "p.r.a": "", "p.r.b": "import p.q.b", "p.q.b": ""}, {"p.q -> p.r -> p.q"}),
+        (
+            {"p.q": "import p.q.a", "p.q.a": "import p.r", "p.q.b": "", "p.r": "import p.q.b"},
+            {"p.q -> p.q.a -> p.r -> p.q", "p.q -> p.r -> p.q"},
+        ),
+        ({"p.q": "import p.q.a", "p.q.a": "import p.q.b", "p.q.b": "", "p.r": "import p.q.b, p.q.a"}, set()),
+    ],
+    ids=["late", "for types", "between packages", "through __init__", "none"],
+)
+def test_the_search_for_cycles_sees_them(sources, expected):
+    assert set(cycles(sources)) == expected
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.is_relative_to(ROOT / "src")], ids=module_name)
