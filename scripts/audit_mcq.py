@@ -145,18 +145,14 @@ def _write(args: argparse.Namespace, found: Audit) -> None:
 
 
 def _replace(path: Path, text: str) -> Path:
-    """Write beside, then rename: an interrupted run leaves the earlier file whole."""
+    """Write a file whole or not at all: an interrupted run leaves the earlier one."""
     from llmtuner.errors import UserError
+    from llmtuner.files import write_atomic
 
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
+        return write_atomic(path, text)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}; name another place") from error
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
 
 
 def _hits(found: Audit, fail_on: list[str]) -> list[str]:

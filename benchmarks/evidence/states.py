@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ import torch
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.data.tokens.pair import PairEncoder
+from llmtuner.files import open_atomic
 from llmtuner.mcq.batches import by_length
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.heads.base import TokenStates
@@ -97,9 +97,9 @@ def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], fold
         chunk = encoded[begin : begin + CHUNK]
         path = folder / f"{begin:06d}.npy"
         if not path.is_file():
-            partial = path.with_suffix(f".{os.getpid()}.npy")  # several processes may begin with the same chunk
-            np.save(partial, _compute(model, chunk))
-            os.replace(partial, path)
+            states = _compute(model, chunk)
+            with open_atomic(path) as file:  # several processes may begin with the same chunk
+                np.save(file, states)
             print(f"{folder.name}: {begin + len(chunk)} of {len(encoded)}", flush=True)
         chunks.append(torch.from_numpy(np.load(path)))
         length = sum(len(sequence) for tokens in chunk for sequence in tokens.sequences)

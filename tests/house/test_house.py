@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -24,10 +25,11 @@ INWARDS = {
     "llmtuner.report": {"llmtuner.data", "llmtuner.metrics"},
     "llmtuner.metrics": set(),
     "llmtuner.errors": set(),
+    "llmtuner.files": set(),
     "llmtuner.suggest": set(),
     "llmtuner": set(),
 }
-EVERYWHERE = {"llmtuner.errors", "llmtuner.suggest", "llmtuner"}
+EVERYWHERE = {"llmtuner.errors", "llmtuner.files", "llmtuner.suggest", "llmtuner"}
 HEAVY = {"torch", "transformers", "datasets", "peft", "trl", "llamafactory", "pandas", "matplotlib", "pyarrow"}
 
 
@@ -163,6 +165,12 @@ def test_only_patches_and_the_runner_touch_upstream(path):
 def test_the_front_end_imports_nothing_heavy_at_the_top(path):
     heavy = {name for name in imports(parse(path), top_only=True) if name.split(".")[0] in HEAVY}
     assert not heavy, "import it inside the function that needs it: --help and data checks answer at once"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if module_name(p) in EVERYWHERE], ids=module_name)
+def test_what_every_room_may_import_needs_the_standard_library_only(path):
+    roots = {name.split(".")[0] for name in imports(parse(path))}
+    assert roots <= {"llmtuner", *sys.stdlib_module_names}
 
 
 @pytest.mark.parametrize("path", [*MODULES, *SCRIPTS], ids=lambda p: str(p.relative_to(ROOT)))

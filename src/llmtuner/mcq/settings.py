@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llmtuner.errors import UserError
+from llmtuner.files import write_atomic
 from llmtuner.mcq import duma_options
 from llmtuner.mcq.duma_options import DUMA_HEADS, DumaOptions, resolve_duma
 from llmtuner.mcq.loss_terms import loss_text, parse_loss
@@ -230,12 +231,9 @@ def read_settings(folder: str | os.PathLike[str]) -> McqSettings | None:
 def write_settings(settings: McqSettings, folder: str | os.PathLike[str]) -> Path:
     """Write mcq_config.json, whole or not at all."""
     path = Path(folder) / CONFIG_NAME
-    beside = path.with_name(f".{CONFIG_NAME}.{os.getpid()}")
     stored = {"format": FORMAT, **asdict(settings)}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in stored.items())
-    beside.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
-    os.replace(beside, path)
-    return path
+    return write_atomic(path, f"{{\n{lines}\n}}\n")
 
 
 def settle(stored: McqSettings, given: Mapping[str, Any], where: str) -> McqSettings:
