@@ -201,6 +201,25 @@ def test_relative_links_lead_somewhere(path):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
+def test_a_wheel_has_every_file_that_is_no_module():
+    """Without py.typed, no types are taken from an installed package; without its template, no page is made."""
+    listed = re.search(r"package_data=(\{.*\})", (ROOT / "setup.py").read_text(encoding="utf-8"))
+    packaged = {
+        path
+        for package, patterns in ast.literal_eval(listed[1]).items()
+        for pattern in patterns
+        for path in (ROOT / "src" / package.replace(".", "/")).glob(pattern)
+    }
+    files = {
+        path
+        for base in (ROOT / "src", ROOT / "patches")
+        for path in base.rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    }
+    assert ROOT / "src" / "llmtuner" / "py.typed" in files
+    assert {path for path in files if ".egg-info" not in str(path)} == packaged
+
+
 def test_a_wheel_has_every_room():
     """A folder without __init__.py works from the tree and is missing from what pip installs."""
     for base in (ROOT / "src" / "llmtuner", ROOT / "patches"):

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from llmtuner.data.problems import shown, terminal_path
 from llmtuner.data.question import LETTERS, MIN_OPTIONS
 from llmtuner.data.sniff import read_text
@@ -45,6 +43,8 @@ class Prediction:
     @property
     def probabilities(self) -> tuple[float, ...]:
         """Softmax of the scores over the options."""
+        import numpy as np  # not above: files are read and written without it
+
         shifted = np.exp(np.asarray(self.scores, dtype=np.float64) - max(self.scores))
         return tuple(float(p) for p in shifted / shifted.sum())
 
