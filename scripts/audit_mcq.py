@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 if TYPE_CHECKING:
-    from llmtuner.data.audit.run import Audit
+    from llmtuner.data.audit.result import Audit
 
 STDOUT = "-"
 
@@ -124,7 +124,7 @@ def _is_audit_json(path: Path) -> bool:
 
 def _write(args: argparse.Namespace, found: Audit) -> None:
     """The files, and then the summary or JSON to standard output."""
-    from llmtuner.data.audit.run import as_record
+    from llmtuner.data.audit.result import as_record
     from llmtuner.data.problems import terminal_path
     from llmtuner.report.audit_page import render_page
     from llmtuner.report.audit_summary import summary
@@ -145,18 +145,14 @@ def _write(args: argparse.Namespace, found: Audit) -> None:
 
 
 def _replace(path: Path, text: str) -> Path:
-    """Write beside, then rename: an interrupted run leaves the earlier file whole."""
+    """Write a file whole or not at all: an interrupted run leaves the earlier one."""
     from llmtuner.errors import UserError
+    from llmtuner.files import write_atomic
 
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
+        return write_atomic(path, text)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}; name another place") from error
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
 
 
 def _hits(found: Audit, fail_on: list[str]) -> list[str]:

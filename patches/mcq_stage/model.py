@@ -85,8 +85,8 @@ def _refuse_forgotten_head(*folders: str) -> None:
     for folder in folders:
         if Path(folder).is_dir() and head_tensors(folder):
             raise UserError(
-                f"{folder}: its weights have a trained head, and {CONFIG_NAME}, which describes it, is missing; copy that "
-                "file beside them"
+                f"{folder}: its weights have a trained head, and {CONFIG_NAME}, which describes it, is missing; copy "
+                "that file beside them"
             )
 
 

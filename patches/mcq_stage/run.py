@@ -181,9 +181,7 @@ def _write_card(trainer: McqTrainer, arguments: StageArguments) -> None:
 
     if trainer.is_world_process_zero():
         # With a licence given, no hub is asked.
-        trainer.create_model_card(
-            license="other", finetuned_from=trainer.run.model, dataset=arguments.data.dataset
-        )
+        trainer.create_model_card(license="other", finetuned_from=trainer.run.model, dataset=arguments.data.dataset)
         path = Path(arguments.training.output_dir, "README.md")
         card = ModelCard.load(path)
         card.data.pipeline_tag = "multiple-choice"

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmtuner.cli.words import Words
 from llmtuner.cli.flags_2023 import LATER, LEGACY_2023, RULES, Becomes, Drop, Keep, Refuse, Rename, targets, translate
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 # Old names that the pinned parser still reads: two that transformers will drop, one that it took for itself.

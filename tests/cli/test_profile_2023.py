@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from llmtuner.cli.words import Words
 from llmtuner.cli.profile_2023 import DEFAULTS, LLAMA2_SYSTEM, apply_profile, changed_defaults
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 BACK = "--profile 2023 brings those defaults back"
@@ -61,8 +61,8 @@ def test_without_a_profile_nothing_is_set():
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--profile", "2024"], "--profile 2024: there is no such profile; known: 2023. Did you mean 2023?"),
-        (["--profile", "old"], "--profile old: there is no such profile; known: 2023."),
+        (["--profile", "2024"], "--profile 2024: unknown value; choose from: 2023. Did you mean 2023?"),
+        (["--profile", "old"], "--profile old: unknown value; choose from: 2023."),
         (["--profile"], "--profile needs a value"),
     ],
 )

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtuner.data.audit.run import Audit, audit
+from llmtuner.data.audit.result import Audit
+from llmtuner.data.audit.run import audit
 from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.report import audit_page
 from llmtuner.report.audit_page import is_audit_page, render_page

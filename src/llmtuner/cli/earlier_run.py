@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmtuner.cli.words import Words
+from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_checkpoint
 from llmtuner.cli.process import is_first_process
 from llmtuner.errors import UserError

@@ -1,4 +1,4 @@
-"""Flags: every word of a command as a typed value, with where it was given. Read once; nothing is changed afterwards."""
+"""Every word of a command as a typed value, with where it was given. Flags are read once and never changed."""
 
 from __future__ import annotations
 

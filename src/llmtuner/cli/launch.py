@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llmtuner.cli.words import Words
+from llmtuner.cli.flags import Flags
 from llmtuner.cli.process import LAUNCHED
 from llmtuner.errors import UserError
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmtuner.cli.config_file import is_config, read_config
-from llmtuner.cli.words import Words
+from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.help import help_text
 from llmtuner.cli.known_flags import KNOWN_FLAGS
@@ -70,7 +70,7 @@ def _run(words: list[str]) -> int:
     given.remove("traceback")
     config = _config_file(words)
     if any(name not in KNOWN_FLAGS for name in given):
-        # Perhaps a flag of another version: upstream is asked first, since a mistyped one makes every other message wrong.
+        # Perhaps a flag of another version. Upstream is asked first: a mistyped flag makes every other message wrong.
         from llmtuner.cli.run import check_names
 
         check_names(given, config)

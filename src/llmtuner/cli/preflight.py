@@ -18,13 +18,14 @@ from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
-from llmtuner.errors import UserError
+from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.run import McqRun
-from llmtuner.spec.flags import FLAGS
+from llmtuner.spec.flags import FIELDS, FLAGS
 from llmtuner.spec.upstream_flags import OTHER_STAGES, STAGES
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
+_NONE: tuple[str, ...] = ()
 STORED = "stored with the model"  # where a flag of a plan is from
 
 
@@ -74,9 +75,6 @@ class _Problems:
 
 def flag_message(error: UserError) -> str:
     """An error's message; one of the engine's names the flag of its field."""
-    from llmtuner.errors import FieldError
-    from llmtuner.spec.flags import FIELDS
-
     if isinstance(error, FieldError) and error.field in FIELDS:
         return error.named(f"--{FIELDS[error.field].name}")
     return str(error)
@@ -92,8 +90,9 @@ def preflight(flags: Flags) -> Plan:
         raise UserError("nothing to do: add --do_train, --do_predict or --do_eval")
     model, adapters = flags["model_name_or_path"], flags.names("adapter_name_or_path")
     problems = _Problems()
-    local_data, warnings, resumed, notices = True, (), None, ()
-    run = None
+    run: McqRun | None = None
+    resumed: Path | None = None
+    local_data, warnings, notices = True, _NONE, _NONE
     with problems.collected():
         _check_conflicts(flags)
     with problems.collected():

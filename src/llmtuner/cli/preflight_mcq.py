@@ -88,7 +88,9 @@ def _whole_config(flags: Flags) -> Mapping[str, Any] | None:
     except (OSError, ValueError) as error:
         if Path(name).is_dir():
             return None
-        raise UserError(f"--model_name_or_path {name}: neither a model's folder here nor reachable on the hub") from error
+        raise UserError(
+            f"--model_name_or_path {name}: neither a model's folder here nor reachable on the hub"
+        ) from error
 
 
 def _configured_dropout(config: Mapping[str, Any], run: McqRun) -> bool:
@@ -127,8 +129,8 @@ def check_checkpoint(checkpoint: Path, run: McqRun) -> None:
     for name, before in {**_comparable(stored), "template": template}.items():
         if before != now[name]:
             raise UserError(
-                f"{checkpoint} was trained with {name} {before}, and this run has {now[name]}; give the flag that it was "
-                "trained with, or pass --overwrite_output_dir to train afresh"
+                f"{checkpoint} was trained with {name} {before}, and this run has {now[name]}; give the flag that it "
+                "was trained with, or pass --overwrite_output_dir to train afresh"
             )
 
 

@@ -55,9 +55,7 @@ def apply_profile(flags: Words) -> list[str]:
     if name is None:
         return []
     if name not in PROFILES:
-        raise UserError(
-            f"--profile {name}: {choose_from(name, PROFILES)}"
-        )
+        raise UserError(f"--profile {name}: {choose_from(name, PROFILES)}")
     flags.remove("profile")
     missing = [default for default in PROFILES[name] if _concerns(default, flags) and default.flag not in flags]
     for default in missing:

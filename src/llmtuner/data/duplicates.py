@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import zlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -13,6 +11,7 @@ from typing import Any
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 from llmtuner.data.words import words_and_signs
+from llmtuner.files import sha256_of_bytes, sha256_of_json
 
 NEAR = 0.7  # Jaccard similarity of shingles from which two questions count as near duplicates
 _PERMUTATIONS = 128
@@ -31,7 +30,7 @@ def exact_key(question: Question) -> tuple[str, tuple[str, ...]]:
 
 def stable_id(question: Question) -> str:
     """A name that depends on the question's text and option set alone: 16 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(exact_key(question)).encode()).hexdigest()[:16]
+    return sha256_of_json(exact_key(question))[:16]
 
 
 def answer_text(question: Question) -> str | None:
@@ -145,11 +144,11 @@ def _join_near(parents: list[int], questions: Sequence[Question], threshold: flo
     def different() -> Iterator[list[int]]:
         """Shingles that no earlier row has. A row that has the same goes to it at once: in the index, each of n equal
         rows would be compared with all before it."""
-        first: dict[bytes, int] = {}
+        first: dict[str, int] = {}
         for row, question in enumerate(questions):
             hashed = sorted(set(map(_hash, shingles_of(question))))
             mine = np.array(hashed, dtype=np.uint32)
-            same = first.setdefault(hashlib.sha256(mine.tobytes()).digest(), row)
+            same = first.setdefault(sha256_of_bytes(mine.tobytes()), row)
             if not hashed:  # neither words nor signs: like nothing
                 continue
             if same != row:

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from llmtuner.data.problems import shown, terminal_path
 from llmtuner.data.question import LETTERS, MIN_OPTIONS
 from llmtuner.data.sniff import read_text
 from llmtuner.errors import DataError
+from llmtuner.files import write_atomic
 
 BEST = 3  # letters a question in Kaggle's submission
 
@@ -44,6 +43,8 @@ class Prediction:
     @property
     def probabilities(self) -> tuple[float, ...]:
         """Softmax of the scores over the options."""
+        import numpy as np  # not above: files are read and written without it
+
         shifted = np.exp(np.asarray(self.scores, dtype=np.float64) - max(self.scores))
         return tuple(float(p) for p in shifted / shifted.sum())
 
@@ -75,8 +76,8 @@ def write_predictions(predictions: Sequence[Prediction], output_dir: str | os.Pa
     writer.writerow(["id", "prediction"])
     writer.writerows([p.id, " ".join(p.ranking[:BEST])] for p in predictions)
     return [
-        _replace(folder / "predictions.jsonl", "".join(lines)),
-        _replace(folder / "submission.csv", table.getvalue()),
+        write_atomic(folder / "predictions.jsonl", "".join(lines)),
+        write_atomic(folder / "submission.csv", table.getvalue()),
     ]
 
 
@@ -115,14 +116,3 @@ def _prediction(line: str, where: str) -> Prediction:
 def _is_finite(score: object) -> bool:
     """Whether it is a number that a float can hold; Python's whole numbers know no bounds."""
     return isinstance(score, int | float) and not isinstance(score, bool) and abs(score) <= sys.float_info.max
-
-
-def _replace(path: Path, text: str) -> Path:
-    """Write beside, then rename: a reader never sees half a file."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    return path

@@ -14,13 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llmtuner.mcq.objective import Objective
     from llmtuner.mcq.choices import resolve
+    from llmtuner.mcq.objective import Objective
     from llmtuner.mcq.run import McqRun, RunData, resolve_run
     from llmtuner.mcq.scorer import OptionScorer, load_scorer
     from llmtuner.mcq.settings import McqSettings, read_settings, write_settings
-    from llmtuner.mcq.training import train
     from llmtuner.mcq.trainer import McqTrainer
+    from llmtuner.mcq.training import train
 
 _PUBLIC = {
     "McqRun": "run",

@@ -29,8 +29,8 @@ def with_those_below(
         raise FieldError(
             "adapters",
             ",".join(adapters),
-            f"{adapters[-1]} has no {CONFIG_NAME}, so it was not trained with the head of {source}, and the scores would "
-            "be meaningless; leave it out",
+            f"{adapters[-1]} has no {CONFIG_NAME}, so it was not trained with the head of {source}, and the scores "
+            "would be meaningless; leave it out",
         )
     *front, _ = adapters
     if front:
@@ -40,8 +40,8 @@ def with_those_below(
     absent = [adapter for adapter in below if not Path(adapter).is_dir()]
     if absent:
         raise UserError(
-            f"{source} was trained on top of {', '.join(below)}, and {', '.join(absent)} is missing; pass all of them in "
-            f"this order, wherever they are now: --adapter_name_or_path {','.join([*below, *adapters])}"
+            f"{source} was trained on top of {', '.join(below)}, and {', '.join(absent)} is missing; pass all of them "
+            f"in this order, wherever they are now: --adapter_name_or_path {','.join([*below, *adapters])}"
         )
     return (*below, *adapters), (f"{', '.join(below)} merged first: {source} was trained on top",)
 

@@ -13,7 +13,7 @@ Shape legend: B rows, T tokens of a row, S tokens of the common prefix part, H h
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
@@ -94,13 +94,13 @@ def takes_mask_per_layer_type(backbone: nn.Module) -> bool:
     Nothing in transformers' public interface tells, so its source is asked; the check of both layouts on the first
     questions would notice a wrong answer.
     """
-    return _names_mask_mapping(type(backbone))
+    return _names_mask_mapping(type(backbone).forward)
 
 
 @lru_cache
-def _names_mask_mapping(backbone_class: type) -> bool:
+def _names_mask_mapping(forward: Callable[..., Any]) -> bool:
     # Reading the source takes milliseconds: once a class, not once a forward pass.
-    return "causal_mask_mapping" in inspect.getsource(backbone_class.forward)
+    return "causal_mask_mapping" in inspect.getsource(forward)
 
 
 def split_attention(

@@ -110,7 +110,9 @@ def refuse_measures(head: str, measures: Mapping[str, Any]) -> None:
     for name, value in measures.items():
         if value is not None:
             fitting = " or ".join(CO_ATTENTION)
-            raise FieldError(f"duma.{name}", value, f"it is for the heads {fitting}, and the head is {head}; leave it out")
+            raise FieldError(
+                f"duma.{name}", value, f"it is for the heads {fitting}, and the head is {head}; leave it out"
+            )
 
 
 def settle(stored: McqSettings, given: Mapping[str, Any], where: str) -> McqSettings:
@@ -138,7 +140,9 @@ def settle(stored: McqSettings, given: Mapping[str, Any], where: str) -> McqSett
         return stored
     if layout_of(layout).text != layout_of(stored.layout).text:
         raise FieldError(
-            "layout", layout, f"contradicts {file}, which says {stored.layout}: a joint prompt is another text; leave it out"
+            "layout",
+            layout,
+            f"contradicts {file}, which says {stored.layout}: a joint prompt is another text; leave it out",
         )
     check_kind(stored.kind, stored.head, layout)
     return stored.with_(layout=layout)

@@ -55,7 +55,7 @@ class Collator:
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Collate examples whose tokens are of this layout's text."""
-        questions = [example.tokens for example in examples]
+        questions: list[Any] = [example.tokens for example in examples]
         rows = layout_of(self.layout).rows(questions)
         batch = {**self._rows(questions, rows), "mask": _option_mask(questions)}
         if self.pooling == NONE:

@@ -48,7 +48,9 @@ class DumaOptions:
             check_field(f"duma.{name}", getattr(self, name))
         if self.width % self.heads:
             raise FieldError(
-                "duma.heads", self.heads, f"it does not divide the width {self.width}; {_fitting_heads(self.width)} does"
+                "duma.heads",
+                self.heads,
+                f"it does not divide the width {self.width}; {_fitting_heads(self.width)} does",
             )
         check_field("dropout", self.dropout)
 
@@ -126,9 +128,5 @@ def check_stored(given: Mapping[str, Any], stored: DumaOptions, hidden: int | No
         shapes = ""
         wanted = value if name == "width" else hidden if value == "paper" else min(WIDTH, hidden or WIDTH)
         if hidden and name in ("preset", "width") and wanted != stored.width:
-            shapes = (
-                f": its attention has matrices of {stored.width} x {stored.width}, and this would be {wanted} x {wanted}"
-            )
-        raise FieldError(
-            f"duma.{name}", value, f"contradicts {where}, which says {stored_value}{shapes}; leave it out"
-        )
+            shapes = f": its attention is {stored.width} x {stored.width}, and this would be {wanted} x {wanted}"
+        raise FieldError(f"duma.{name}", value, f"contradicts {where}, which says {stored_value}{shapes}; leave it out")

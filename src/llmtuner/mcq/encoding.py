@@ -1,4 +1,4 @@
-"""The encoder of prompts that settings need, and settings that are complete: with the prompt's form and the base model."""
+"""The encoder of prompts that settings need, and settings completed with the prompt's form and the base model."""
 
 from __future__ import annotations
 

@@ -31,5 +31,5 @@ def check_type(field: str, value: Any, expected: type, *, of: type | None = None
     items = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
     if isinstance(value, expected) and (of is None or all(isinstance(item, of) for item in items)):
         return
-    wanted = {dict: "an object", tuple: "a list", str: "text"}[expected]
+    wanted = "an object" if expected is dict else "a list"
     raise FieldError(field, repr(value), f"expected {wanted}{'' if of is None else ' of texts'}")

@@ -19,7 +19,7 @@ from llmtuner.mcq.unwrap import unwrap
 
 
 def letter_scores(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """The letter head: scores ``[Q, N]`` of a model whose forward is bound to scores (`llmtuner.mcq.model.attach_head`).
+    """The letter head: scores ``[Q, N]`` of a model that `llmtuner.mcq.model.attach_head` has prepared.
 
     Args:
         inputs: a batch of joint prompts as `llmtuner.mcq.collate.Collator` makes it.
@@ -45,7 +45,7 @@ def letter_logits(model: nn.Module, forward: Callable[..., Any], inputs: dict[st
     letters_L = letter_ids_BN.unique()  # sorted
     # Only the last place's logits are needed: [B, T, V] in fp32 is the largest tensor of such a pass.
     reads = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids")}
-    if _keeps_last_logits(type(unwrap(model))):
+    if _keeps_last_logits(type(unwrap(model)).forward):
         reads["logits_to_keep"] = 1
     with _fp32_head(model, letters_L) as narrow:
         logits_BTV = forward(model, use_cache=False, **reads).logits
@@ -83,5 +83,5 @@ def _fp32_head(model: nn.Module, letters_L: torch.Tensor) -> Iterator[bool]:
 
 
 @lru_cache
-def _keeps_last_logits(model_class: type) -> bool:
-    return "logits_to_keep" in inspect.signature(model_class.forward).parameters
+def _keeps_last_logits(forward: Callable[..., Any]) -> bool:
+    return "logits_to_keep" in inspect.signature(forward).parameters

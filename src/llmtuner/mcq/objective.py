@@ -93,11 +93,19 @@ class Objective:
             if getattr(self, name) is not None:
                 check_field(name, getattr(self, name))
         if self.warmup_ratio and self.loss == START:
-            raise FieldError("warmup_ratio", self.warmup_ratio, f"it begins with {START}, which is the loss; leave it out")
-        if self.label_smoothing and not self.warmup_ratio and not any(LOSSES[term.name].smoothed for term in self.terms):
+            raise FieldError(
+                "warmup_ratio", self.warmup_ratio, f"it begins with {START}, which is the loss; leave it out"
+            )
+        if (
+            self.label_smoothing
+            and not self.warmup_ratio
+            and not any(LOSSES[term.name].smoothed for term in self.terms)
+        ):
             smoothed = " and ".join(name for name, loss in LOSSES.items() if loss.smoothed)
             raise FieldError(
-                "label_smoothing", self.label_smoothing, f"it is for {smoothed}, and the loss is {self.loss}; leave it out"
+                "label_smoothing",
+                self.label_smoothing,
+                f"it is for {smoothed}, and the loss is {self.loss}; leave it out",
             )
 
     @property

@@ -14,8 +14,8 @@ from llmtuner.data.question import Question
 from llmtuner.errors import RunError
 from llmtuner.mcq.batches import by_length
 from llmtuner.mcq.collate import Batch, Collator
-from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.outputs import Scores
+from llmtuner.mcq.questions import QuestionSet
 from llmtuner.metrics import figures, floors
 
 OptionScores = tuple[float, ...]
@@ -84,7 +84,8 @@ def _score_batch(
     with scoring.precision():
         output = scoring.forward(model, {name: batch[name] for name in batch if name not in NOT_READ})
     scored = []
-    for row, scores_N, mask_N in zip(rows, output.scores.float().cpu(), output.mask.cpu(), strict=True):
+    scores_QN, mask_QN = output["scores"].float().cpu(), output["mask"].cpu()
+    for row, scores_N, mask_N in zip(rows, scores_QN, mask_QN, strict=True):
         scores = tuple(scores_N[mask_N].tolist())
         if not torch.isfinite(scores_N[mask_N]).all():
             question = questions.questions[row]

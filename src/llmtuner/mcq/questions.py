@@ -52,7 +52,9 @@ class QuestionSet(Dataset):
         DataError: a question has one option, or more than there are letters; an option gives no tokens.
     """
 
-    def __init__(self, questions: Sequence[Question], encoder: PromptEncoder | None = None, *, shuffle_seed: int | None = None) -> None:
+    def __init__(
+        self, questions: Sequence[Question], encoder: PromptEncoder | None = None, *, shuffle_seed: int | None = None
+    ) -> None:
         self.questions = list(questions)
         for question in self.questions:
             if not MIN_OPTIONS <= len(question.options) <= MAX_OPTIONS:

@@ -14,12 +14,12 @@ from typing import Any
 
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.adapters import stored_path, with_those_below
+from llmtuner.mcq.choices import duma_given, objective_of, resolve, settle
 from llmtuner.mcq.duma_options import resolve_duma
 from llmtuner.mcq.fields import check_field
 from llmtuner.mcq.kinds import model_kind
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.objective import NUMBERS, Objective
-from llmtuner.mcq.choices import duma_given, objective_of, resolve, settle
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.spec.heads import HEADS
 
@@ -142,8 +142,9 @@ def resolve_run(
     given = {name: value for name, value in (given or {}).items() if value is not None}
     config = _config(model) if config is None else config
     stored, source = _stored(model, adapters)
+    notices: tuple[str, ...] = ()
     if stored is None:
-        settings, complete, notices = _fresh(model, adapters, given, config, training), tuple(adapters), ()
+        settings, complete = _fresh(model, adapters, given, config, training), tuple(adapters)
     else:
         settings, complete, notices = _stored_run(stored, source, model, adapters, given, config, training)
     # A fresh head makes a new adapter; letters and stored heads go on with the last one.
@@ -188,8 +189,8 @@ def _fresh(
     raise FieldError(
         field,
         folder,
-        f"no {CONFIG_NAME} in it, so it has no trained head{other_stage}; pass the --output_dir of a --stage mcq training "
-        f"as --adapter_name_or_path{and_whole}, or --mcq_head letter to rank by the letters' probabilities",
+        f"no {CONFIG_NAME} in it, so it has no trained head{other_stage}; pass the --output_dir of a --stage mcq "
+        f"training as --adapter_name_or_path{and_whole}, or --mcq_head letter to rank by the letters' probabilities",
     )
 
 
@@ -224,7 +225,7 @@ def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, A
     Raises:
         FieldError: the stored head is another one.
     """
-    head = given.get("head")
+    head = given.get("head", stored.head)
     extends = HEADS[head].extends if head in HEADS else ""
     if not extends or head == stored.head:
         return stored
@@ -234,8 +235,8 @@ def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, A
         raise FieldError(
             "head",
             head,
-            f"{source} has a {stored_head}, and only STEP2's {extends} head, one score an option, goes on as another one; "
-            "start from a model with that, or from the base model",
+            f"{source} has a {stored_head}, and only STEP2's {extends} head, one score an option, goes on as another "
+            "one; start from a model with that, or from the base model",
         )
     duma = resolve_duma(duma_given(given), config) if HEADS[head].measures == "duma" else None
     return stored.with_(head=head, duma=duma)

@@ -28,7 +28,9 @@ from llmtuner.spec.heads import HEADS
 # Two ordinary questions, on which both layouts are compared when a scorer is made.
 _PASSAGE = "Water boils at a lower temperature on a mountain, since the pressure of the air is lower there than at sea."
 SAMPLES = (
-    Question("1", "What boils on a mountain?", ("Water", "The pressure of the air", "The sea itself"), context=_PASSAGE),
+    Question(
+        "1", "What boils on a mountain?", ("Water", "The pressure of the air", "The sea itself"), context=_PASSAGE
+    ),
     Question("2", "Where does water boil at the lowest temperature?", ("On a mountain", "At sea", "On a low island")),
 )
 
@@ -80,13 +82,15 @@ class OptionScorer:
             return as_predictions(questions, score_questions(self.model, encoded, scoring))
 
     def save(self, folder: str | Path) -> None:
-        """Save model, head, tokenizer and settings as one model, which `load_scorer` reads; adapters are merged into it.
+        """Save model, head, tokenizer and settings as one whole model, which `load_scorer` reads.
 
         Raises:
             UserError: the model has adapters that are not merged.
         """
         if unwrap(self.model) is not self.model:
-            raise UserError("adapters that are still being trained are saved by the trainer; load them with load_scorer")
+            raise UserError(
+                "adapters that are still being trained are saved by the trainer; load them with load_scorer"
+            )
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         write_settings(self.settings.with_(merged_adapters=()), folder)

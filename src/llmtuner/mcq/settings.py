@@ -1,4 +1,4 @@
-"""What a multiple-choice model is: head, layout, pooling, objective, prompt; and the file that keeps it with the weights.
+"""What a multiple-choice model is (head, layout, pooling, objective, prompt), and the file that keeps it.
 
 Nothing heavy is imported here, so that a contradiction is found before torch is.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS
 from llmtuner.errors import FieldError, UserError
+from llmtuner.files import write_atomic
 from llmtuner.mcq.duma_options import DumaOptions
 from llmtuner.mcq.fields import check_field, check_type
 from llmtuner.mcq.kinds import Kind
@@ -21,7 +22,6 @@ from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.objective import Objective
 from llmtuner.spec.entry import KINDS, choose_from
 from llmtuner.spec.heads import HEADS
-from llmtuner.spec.layouts import LAYOUTS
 from llmtuner.spec.poolings import NONE, POOLINGS
 
 CONFIG_NAME = "mcq_config.json"
@@ -75,7 +75,9 @@ class McqSettings:
         if (self.pooling == NONE) == HEADS[self.head].pools:
             raise FieldError("pooling", self.pooling, f"it does not go with the head {self.head}")
         if (self.duma is None) == (HEADS[self.head].measures == "duma"):
-            raise FieldError("duma", None, f"expected measures for co-attention heads alone, and the head is {self.head}")
+            raise FieldError(
+                "duma", None, f"expected measures for co-attention heads alone, and the head is {self.head}"
+            )
         options = range(MIN_OPTIONS, MAX_OPTIONS + 1)
         if self.num_options is not None and (type(self.num_options) is not int or self.num_options not in options):
             raise FieldError("num_options", self.num_options, f"expected a number from {MIN_OPTIONS} to {MAX_OPTIONS}")
@@ -175,11 +177,8 @@ def read_settings(folder: str | os.PathLike[str]) -> McqSettings | None:
 def write_settings(settings: McqSettings, folder: str | os.PathLike[str]) -> Path:
     """Write mcq_config.json, whole or not at all."""
     path = Path(folder) / CONFIG_NAME
-    beside = path.with_name(f".{CONFIG_NAME}.{os.getpid()}")
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in settings.to_json().items())
-    beside.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
-    os.replace(beside, path)
-    return path
+    return write_atomic(path, f"{{\n{lines}\n}}\n")
 
 
 def check_pooling(kind: Kind, layout: str, pooling: str) -> None:

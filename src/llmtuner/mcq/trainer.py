@@ -146,8 +146,8 @@ class McqTrainer(Trainer):
         listed = ", ".join(f"{question.where} (id {question.id})" for question in questions[:8])
         more = f" and {len(questions) - 8} more" if len(questions) > 8 else ""
         return (
-            f"the loss became NaN or Inf at step {self.state.global_step + 1}, in the batch of {listed}{more}; nothing was "
-            "saved after the last checkpoint. Lower --learning_rate, or train in bf16 or fp32"
+            f"the loss became NaN or Inf at step {self.state.global_step + 1}, in the batch of {listed}{more}; nothing "
+            "was saved after the last checkpoint. Lower --learning_rate, or train in bf16 or fp32"
         )
 
     # ---- optimizer

@@ -1,7 +1,7 @@
 """Training from Python, without upstream: one function, and what the command line's stage calls a run.
 
-    scorer = train("models/Llama-2-7b-hf", questions, "mcq_checkpoint", head="linear")
-    predictions = scorer.score(other_questions)
+scorer = train("models/Llama-2-7b-hf", questions, "mcq_checkpoint", head="linear")
+predictions = scorer.score(other_questions)
 """
 
 from __future__ import annotations

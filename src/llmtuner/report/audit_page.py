@@ -8,7 +8,7 @@ from typing import Any
 
 from llmtuner.data.audit.checks import CHECKS
 from llmtuner.data.audit.quality import DEDUCTIONS
-from llmtuner.data.audit.run import Audit, FileAudit
+from llmtuner.data.audit.result import Audit, FileAudit
 from llmtuner.data.problems import line_list
 from llmtuner.data.question import LETTERS
 from llmtuner.report.audit_charts import lengths_chart, positions_chart, shortcuts_chart

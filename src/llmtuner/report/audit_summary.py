@@ -8,8 +8,8 @@ from llmtuner.data.audit.checks import CHECKS
 from llmtuner.data.audit.positions import Positions
 from llmtuner.data.audit.quality import DEDUCTIONS
 from llmtuner.data.audit.repeats import Leak, Repeats
+from llmtuner.data.audit.result import Audit, FileAudit
 from llmtuner.data.audit.rows import Row
-from llmtuner.data.audit.run import Audit, FileAudit
 from llmtuner.data.problems import line_list, shown
 from llmtuner.data.question import LETTERS
 

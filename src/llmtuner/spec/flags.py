@@ -26,9 +26,7 @@ def _duma(name: str, help: str, **more: object) -> Flag:
 OWN = (
     Flag(name="profile", help="v0.1.6 (2023) defaults for flags you leave out", value="2023"),
     _mcq(
-        "mcq_head", "what scores an option; names are below",
-        "head",
-        default="linear", choices=(*HEADS,), value="NAME"
+        "mcq_head", "what scores an option; names are below", "head", default="linear", choices=(*HEADS,), value="NAME"
     ),
     _mcq("mcq_layout", "how options become rows; names are below", "layout", choices=(*LAYOUTS,), value="NAME"),
     _mcq(
@@ -39,9 +37,7 @@ OWN = (
         choices=(AUTO, *POOLINGS),
         value="NAME",
     ),
-    _mcq("mcq_loss", "NAME or NAME:WEIGHT+NAME:WEIGHT; names are below",
-        "loss",
-        default="cross_entropy", value="LOSS"),
+    _mcq("mcq_loss", "NAME or NAME:WEIGHT+NAME:WEIGHT; names are below", "loss", default="cross_entropy", value="LOSS"),
     _mcq(
         "mcq_loss_warmup_ratio",
         "share of the steps that begin with cross_entropy",

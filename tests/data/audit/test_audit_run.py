@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from llmtuner.data.audit.checks import CHECKS, check_names
-from llmtuner.data.audit.run import as_record, audit
+from llmtuner.data.audit.result import as_record
+from llmtuner.data.audit.run import audit
 from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.errors import DataError, UserError
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
+from llmtuner.data.audit.result import Audit
 from llmtuner.errors import UserError
 from llmtuner.suggest import did_you_mean
-
-if TYPE_CHECKING:
-    from llmtuner.data.audit.run import Audit
 
 
 def _more_than_first(groups: Iterable[Sequence[object]] | None) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from llmtuner.data.forms.form import Defect, Form
 from llmtuner.data.problems import shown
 from llmtuner.data.question import LETTERS
-from llmtuner.data.readers.table import Table
+from llmtuner.data.table import Table
 
 # Other names under which these columns are met; suggested, never taken for them in silence.
 _OTHER_NAMES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import lzma
 import os
 import tempfile
@@ -16,6 +15,7 @@ from llmtuner.data.prepare.sources import TEST_FILE, WANTED, instead_of
 from llmtuner.data.problems import terminal_path
 from llmtuner.data.sniff import file_status
 from llmtuner.errors import DataError, RunError, UserError
+from llmtuner.files import sha256_of_file
 
 MOST_BYTES = 500_000_000  # of all unpacked files; the real ones have 60 million
 _NAMES = WANTED | {instead_of(name) for name in WANTED - {TEST_FILE}}
@@ -125,7 +125,6 @@ class _Unpacking:
 
     def __call__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, where: str) -> tuple[Path, str]:
         """Copy one member under a known name; its path and SHA-256."""
-        digest = hashlib.sha256()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             target = Path(tempfile.mkdtemp(dir=self._folder), name)
@@ -137,13 +136,12 @@ class _Unpacking:
                 self._room -= len(block)
                 if self._room < 0:
                     raise DataError(f"{where}: more than {MOST_BYTES:,} bytes when {name} is unpacked: no exam")
-                digest.update(block)
                 try:
                     plain.write(block)
                     plain.flush()
                 except OSError as error:
                     raise self._no_room(name, where, error) from error
-        return target, digest.hexdigest()
+        return target, sha256_of_file(target)
 
     def _no_room(self, name: str, where: str, error: OSError) -> RunError:
         folder = terminal_path(self._folder.parent)
@@ -152,8 +150,7 @@ class _Unpacking:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_file(path)
     except OSError as error:
         raise DataError(f"{terminal_path(path)}: cannot be read: {error.strerror}") from error
 

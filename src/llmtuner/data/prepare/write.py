@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from llmtuner.data.duplicates import answer_text, stable_id
 from llmtuner.data.prepare.build import FIVE, Built, RawRow, Removed
 from llmtuner.data.prepare.place import MANIFEST, REMOVED, check_out, put_in_place
 from llmtuner.data.question import LETTERS
+from llmtuner.files import sha256_of_file, write_synced
 
 Record = dict[str, Any]
 
@@ -41,14 +40,14 @@ def write_built(built: Built, out: Path, about: Mapping[str, Any], *, form: str,
                 continue
             path = folder / f"{name}.{form}"
             _write(path, list(_records(rows, keep_ids=name == "llmscience_test")), form)
-            files[path.name] = {"rows": len(rows), "sha256": _digest(path)}
+            files[path.name] = {"rows": len(rows), "sha256": sha256_of_file(path)}
         _write(folder / REMOVED, [_removed_record(removed) for removed in built.removed], "jsonl")
-        files[REMOVED] = {"rows": len(built.removed), "sha256": _digest(folder / REMOVED)}
+        files[REMOVED] = {"rows": len(built.removed), "sha256": sha256_of_file(folder / REMOVED)}
         reasons = Counter(removed.reason for removed in built.removed)
         contradictions = sum(removed.contradicts for removed in built.removed)
         counts = {"removed": dict(sorted(reasons.items())), "contradictions": contradictions}
         manifest = {**about, **counts, "notices": built.notices, "files": files}
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_synced(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     return manifest
 
 
@@ -96,10 +95,7 @@ def _removed_record(removed: Removed) -> Record:
 
 def _write(path: Path, records: Sequence[Record], form: str) -> None:
     if form == "jsonl":
-        with path.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
         return
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -108,8 +104,3 @@ def _write(path: Path, records: Sequence[Record], form: str) -> None:
     types = {"line": pa.int64()}
     schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
     pq.write_table(pa.Table.from_pylist(list(records), schema=schema), path)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llmtuner.data.problems import Problem, shown, terminal_path
-from llmtuner.data.readers.table import Record, Table
 from llmtuner.data.sniff import read_text
+from llmtuner.data.table import Record, Table
 from llmtuner.errors import DataError
 
 _SEPARATORS = {";": "';'", "\t": "TAB", "|": "'|'"}

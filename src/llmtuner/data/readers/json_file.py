@@ -6,8 +6,8 @@ from pathlib import Path
 
 from llmtuner.data.problems import Problem, terminal_path
 from llmtuner.data.readers.json_objects import KINDS, as_record, parse
-from llmtuner.data.readers.table import Record, Table, column_names
 from llmtuner.data.sniff import read_text
+from llmtuner.data.table import Record, Table, column_names
 from llmtuner.errors import DataError
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from llmtuner.data.forms import KNOWN_COLUMNS
 from llmtuner.data.problems import shown, terminal_path
-from llmtuner.data.readers.table import Table
 from llmtuner.data.sniff import read_bytes
+from llmtuner.data.table import Table
 from llmtuner.errors import DataError
 
 
@@ -19,8 +20,6 @@ def read(path: Path) -> Table:
     content = read_bytes(path, magic=b"PAR1")
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from llmtuner.data.forms import KNOWN_COLUMNS
 
     try:
         file = pq.ParquetFile(pa.BufferReader(content))

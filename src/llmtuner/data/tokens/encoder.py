@@ -15,8 +15,15 @@ from llmtuner.data.tokens.pair import PairEncoder
 class Tokens(Protocol):
     """The tokens of one question: `OptionTokens` or `JointTokens`."""
 
-    cut: int
-    over: int
+    @property
+    def cut(self) -> int:
+        """Tokens taken from the end of the context."""
+        ...
+
+    @property
+    def over(self) -> int:
+        """Tokens by which the question is too long even without its context."""
+        ...
 
     @property
     def sequences(self) -> list[list[int]]:

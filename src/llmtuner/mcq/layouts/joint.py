@@ -1,4 +1,4 @@
-"""One prompt that lists all options by letter: STEP1's prompt, for the letter head or a classifier on its last token."""
+"""One prompt that lists all options by letter, for the letter head or a classifier on its last token."""
 
 from __future__ import annotations
 
