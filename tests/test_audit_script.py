@@ -1,4 +1,4 @@
-"""scripts/audit_mcq.py: exit status, what is written where, and mistakes that are told before any work is done."""
+"""scripts/audit_mcq.py: exit status, output files, and mistakes that are reported before any work is done."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def here(tmp_path, monkeypatch):
 
 def test_a_summary_and_a_page_by_default(here, capsys):
     assert main(["a.jsonl"]) == 0
-    said = capsys.readouterr().out
-    assert "2 questions" in said
-    assert "Wrote audit.html" in said
+    message = capsys.readouterr().out
+    assert "2 questions" in message
+    assert "Wrote audit.html" in message
     assert [path.name for path in here.glob("audit*")] == ["audit.html"]
     assert main(["a.jsonl"]) == 0, "an earlier audit is replaced"
 
 
 def test_json_alone_goes_to_standard_output(here, capsys):
     assert main(["a.jsonl", "--no_html", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["llmtuner_audit"] == 1
-    assert found["files"][0]["counts"]["questions"] == 2
+    result = json.loads(capsys.readouterr().out)
+    assert result["llmtuner_audit"] == 1
+    assert result["files"][0]["counts"]["questions"] == 2
     assert not list(here.glob("*.html"))
 
 
@@ -63,23 +63,23 @@ def test_the_files_are_written_whoever_reads_the_summary(here):
     done = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert done.returncode == 1
-    assert done.stderr == "failed on leak: 1 question texts that are in more than one file\n", "no traceback, no error"
+    assert done.stderr == "failed on leak: 1 question texts in more than one file\n", "no traceback, no error"
     assert (here / "audit.html").is_file()
 
 
 def test_the_exit_status_says_whether_a_named_check_hit(here, capsys):
     assert main(["a.jsonl", "b.jsonl", "--fail_on", "conflict,error", "--no_html"]) == 0
     assert main(["a.jsonl", "b.jsonl", "--fail_on", "conflict,leak", "--no_html"]) == 1
-    said = capsys.readouterr()
-    assert "failed on leak: 1 question texts that are in more than one file" in said.err
-    assert "checks (names for --fail_on)" in said.out, "the summary is there all the same"
+    message = capsys.readouterr()
+    assert "failed on leak: 1 question texts in more than one file" in message.err
+    assert "checks (names for --fail_on)" in message.out, "the summary is there all the same"
 
 
 def test_no_near_leaves_them_out(here, capsys):
     assert main(["a.jsonl", "--no_html", "--no_near", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["repeats"]["near"] is None
-    assert found["checks"]["near_duplicate"] is None
+    result = json.loads(capsys.readouterr().out)
+    assert result["repeats"]["near"] is None
+    assert result["checks"]["near_duplicate"] is None
 
 
 MISTAKES = [
@@ -88,15 +88,15 @@ MISTAKES = [
     (["empty.csv"], "is empty (0 bytes)"),
     (["a.jsonl", "a.jsonl"], "given twice"),
     (["a.jsonl", "--fail_on", "leek"], "Did you mean leak?"),
-    (["a.jsonl", "--fail_on", ""], "needs the name of a check"),
-    (["a.jsonl", "--fail_on", "near_leak", "--no_near"], "leave one out"),
+    (["a.jsonl", "--fail_on", ""], "no check is named"),
+    (["a.jsonl", "--fail_on", "near_leak", "--no_near"], "leave out one"),
     (["a.jsonl", "--fail_on", "label_error"], "needs the predictions"),
     (["a.jsonl", "--html", "x.html", "--no_html"], "contradict"),
-    (["a.jsonl", "--html", "mine.html"], "exists and is no earlier audit"),
-    (["a.jsonl", "--html", "no/such/page.html"], "there is no folder"),
+    (["a.jsonl", "--html", "mine.html"], "exists and is not an earlier audit"),
+    (["a.jsonl", "--html", "no/such/page.html"], "does not exist; create it"),
     (["a.jsonl", "--html", "page.csv"], "must end in .html"),
     (["a.jsonl", "--html", "folder.html"], "is a folder"),
-    (["a.jsonl", "--json", "mine.json"], "exists and is no earlier audit"),
+    (["a.jsonl", "--json", "mine.json"], "exists and is not an earlier audit"),
     (["--json", "a.jsonl", "b.jsonl"], "put --json last"),
     (["mine.json", "--json", "mine.json", "--overwrite"], "is one of the files to read"),
     (["a.jsonl", "--predictions", "nowhere.jsonl"], "nowhere.jsonl: not found"),
@@ -105,8 +105,10 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=lambda value: value if isinstance(value, str) else None)
-def test_a_mistake_is_one_message_and_nothing_is_written(here, capsys, arguments, said):
+@pytest.mark.parametrize(
+    ("arguments", "message"), MISTAKES, ids=lambda value: value if isinstance(value, str) else None
+)
+def test_a_mistake_is_one_message_and_nothing_is_written(here, capsys, arguments, message):
     (here / "empty.csv").touch()
     (here / "mine.html").write_text("mine")
     (here / "mine.json").write_text('{"mine": 1}')
@@ -115,7 +117,7 @@ def test_a_mistake_is_one_message_and_nothing_is_written(here, capsys, arguments
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     assert main(arguments) == 2
     out, err = capsys.readouterr()
-    assert said in err
+    assert message in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert out == ""
@@ -131,4 +133,4 @@ def test_overwrite_replaces_what_is_no_audit(here):
 def test_predictions_of_some_questions_are_used_with_a_note(here, capsys):
     write_predictions([Prediction("1", (1.0, 2.0))], here)
     assert main(["a.jsonl", "--no_html", "--predictions", "predictions.jsonl"]) == 0
-    assert "note: 1 answered questions have no prediction" in capsys.readouterr().out
+    assert "label errors: 1 answered questions without a prediction were skipped" in capsys.readouterr().out

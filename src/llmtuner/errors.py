@@ -1,12 +1,12 @@
-"""The errors that mean "the user can mend this": printed without a traceback, exit status 2."""
+"""The error classes of all modules, and the exit status that each one leads to."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """A user's mistake. The message says what was found and where, what was expected, and the smallest fix.
+    """A mistake that the user can correct. The message has place, finding, expectation and the smallest fix.
 
-    `main` prints it as one message and exits with 2; in Python it is an ordinary `ValueError`.
+    `main` prints the message without a traceback and exits with status 2. In Python it is an ordinary `ValueError`.
     """
 
 
@@ -36,4 +36,4 @@ class DataError(UserError):
 
 
 class RunError(RuntimeError):
-    """The run itself failed, although what the user gave was right: exit status 1."""
+    """The run failed although the input was right: exit status 1."""

@@ -39,7 +39,7 @@ def test_every_way_to_store_a_list_is_a_list(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         ({**KAGGLE, "prompt": [1]}, "column prompt must be text, found int64"),
         ({**KAGGLE, "answer": [1]}, "column answer must be text, found int64"),
@@ -49,18 +49,18 @@ def test_every_way_to_store_a_list_is_a_list(tmp_path, kind):
         ({**SCIENCEQA, "choices": ["a, b"]}, "column choices must be texts, found string"),
     ],
 )
-def test_a_column_of_another_type_is_one_problem_not_one_a_row(tmp_path, columns, said):
+def test_a_column_of_another_type_is_one_problem_not_one_a_row(tmp_path, columns, message):
     with pytest.raises(DataError) as error:
         read_questions(write(tmp_path / "exam.parquet", columns), purpose="predict")
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "problems" not in str(error.value)
 
 
 def test_a_column_of_nothing_but_nulls_has_no_type(tmp_path):
     columns = {**SCIENCEQA, "answer": pa.nulls(1), "hint": pa.nulls(1)}
-    found = read_questions(write(tmp_path / "exam.parquet", columns), purpose="predict")
-    assert not found.labelled
-    assert found.questions[0].context == ""
+    reading = read_questions(write(tmp_path / "exam.parquet", columns), purpose="predict")
+    assert not reading.labelled
+    assert reading.questions[0].context == ""
 
 
 def test_the_solution_is_not_even_loaded(tmp_path):

@@ -1,4 +1,4 @@
-"""What every reader returns."""
+"""The records of a file: the common result of all readers."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 
 from llmtuner.data.problems import Problem
 
-Record = tuple[int, dict[str, Any]]
+NumberedRecord = tuple[int, dict[str, Any]]  # the number of its line, and its values by column
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The records of a file with the lines where they begin.
+    """The records of a file with the lines on which they begin.
 
     Args:
-        columns: names in the file's order; of JSON objects, in the order in which they first occur.
-        types: for typed files, the type of each column that some form knows: in the forms' words, and in the file's.
-        header: the line of the column names, 0 where the file has no such line.
-        unit: what the numbers in `records` count, "line" or "row".
-        text_only: whether a cell can hold nothing but text, so that a list of options has no place.
+        columns: names in the file's order; for JSON objects, in the order of their first occurrence.
+        types: for typed files, the type of each column that a form uses: (the forms' name, the file's name).
+        header: the line of the column names, 0 if the file has no such line.
+        unit: the unit of the numbers in `records`, "line" or "row".
+        text_only: whether cells can hold text only, so that a list of options cannot be stored.
     """
 
     columns: tuple[str, ...]
-    records: list[Record]
+    records: list[NumberedRecord]
     problems: list[Problem] = field(default_factory=list)
     types: dict[str, tuple[str, str]] = field(default_factory=dict)
     header: int = 0
@@ -31,6 +31,6 @@ class Table:
     text_only: bool = False
 
 
-def column_names(records: list[Record]) -> tuple[str, ...]:
+def column_names(records: list[NumberedRecord]) -> tuple[str, ...]:
     """The keys of all records in the order of their first occurrence."""
     return tuple(dict.fromkeys(key for _, record in records for key in record))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from llmtuner.data.audit import model
 from llmtuner.data.audit.features import NAMES, features
-from llmtuner.data.audit.model import FEWEST, shortcut_model
+from llmtuner.data.audit.model import MIN_TEXTS, shortcut_model
 from llmtuner.data.audit.shortcuts import SHORTCUTS, score, shortcut_scores
 from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
@@ -63,13 +63,13 @@ def test_a_shortcut_looks_at_neither_answer_nor_order(question, rng):
 
 @given(st.lists(questions, min_size=1, max_size=10))
 def test_scores_are_those_of_the_metric(asked):
-    for found in shortcut_scores(asked):
-        ranking = [SHORTCUTS[found.name](question) for question in asked]
-        assert found.map_at_3 == pytest.approx(map_at_k(ranking, [0] * len(asked)), abs=1e-6)
+    for result in shortcut_scores(asked):
+        ranking = [SHORTCUTS[result.name](question) for question in asked]
+        assert result.map_at_3 == pytest.approx(map_at_k(ranking, [0] * len(asked)), abs=1e-6)
         tied = [[0.0] * len(question.options) for question in asked]
-        assert found.chance == pytest.approx(map_at_k(tied, [0] * len(asked)), abs=1e-6)
-        if not found.applies:
-            assert found.map_at_3 == pytest.approx(found.chance, abs=1e-6)
+        assert result.chance == pytest.approx(map_at_k(tied, [0] * len(asked)), abs=1e-6)
+        if not result.applies:
+            assert result.map_at_3 == pytest.approx(result.chance, abs=1e-6)
 
 
 def exam(number: int, *, seed: int = 0, give_away: bool = False) -> list[Question]:
@@ -91,10 +91,10 @@ def test_a_rare_shortcut_is_judged_where_it_applies():
         options = list(asked[place].options)
         options[asked[place].answer] = "all of the above"
         asked[place] = replace(asked[place], options=tuple(options))
-    found = {score.name: score for score in shortcut_scores(asked)}["all or none of the above"]
-    assert (found.applies, found.map_at_3_where) == (60, 1.0)
-    assert found.map_at_3 < CHANCE + 0.1
-    assert found.worth_a_warning
+    result = {score.name: score for score in shortcut_scores(asked)}["all or none of the above"]
+    assert (result.applies, result.map_at_3_where) == (60, 1.0)
+    assert result.map_at_3 < CHANCE + 0.1
+    assert result.worth_a_warning
     rare = score(
         "rare", asked[:61], [[0.0] * 4] * 60 + [[0.0] * asked[60].answer + [1.0] + [0.0] * (3 - asked[60].answer)]
     )
@@ -134,9 +134,9 @@ def test_the_model_is_the_same_each_time():
 
 
 def test_too_few_questions_have_no_model_and_unanswered_ones_no_score():
-    assert shortcut_model(exam(FEWEST - 1)) is None
-    assert shortcut_model(exam(1) * 2 * FEWEST) is None, "the same text again is no further question"
-    assert shortcut_model(exam(FEWEST)) is not None
+    assert shortcut_model(exam(MIN_TEXTS - 1)) is None
+    assert shortcut_model(exam(1) * 2 * MIN_TEXTS) is None, "the same text again is no further question"
+    assert shortcut_model(exam(MIN_TEXTS)) is not None
     blank = [replace(question, answer=None) for question in exam(60)]
     assert shortcut_model(blank) is None
     assert shortcut_scores(blank) == []
@@ -149,7 +149,7 @@ def test_too_few_questions_have_no_model_and_unanswered_ones_no_score():
 )
 def test_the_longest_option_of_kaggles_files(real_data, file, ties_by_letter, ties_shared):
     asked = read_questions(real_data / "kaggle" / file, purpose="train").questions
-    [longest] = [found for found in shortcut_scores(asked) if found.name == "longest option"]
+    [longest] = [result for result in shortcut_scores(asked) if result.name == "longest option"]
     assert longest.map_at_3 == pytest.approx(ties_shared, abs=5e-5)
     by_letter = [
         [length - place * 1e-6 for place, length in enumerate(SHORTCUTS["longest option"](question))]

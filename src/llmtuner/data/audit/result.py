@@ -9,22 +9,23 @@ from llmtuner.data.audit.counts import Counts, Lengths
 from llmtuner.data.audit.label_errors import LabelErrors
 from llmtuner.data.audit.model import ShortcutModel
 from llmtuner.data.audit.positions import Positions
-from llmtuner.data.audit.quality import Form
+from llmtuner.data.audit.quality import QualitySummary
 from llmtuner.data.audit.repeats import Repeats
 from llmtuner.data.audit.shortcuts import ShortcutScore
 from llmtuner.data.problems import Problem
 
-VERSION = 1  # of the JSON form; it goes up when a name changes or goes
+VERSION = 1  # of the JSON; increased when a key is renamed or removed
 
 
 @dataclass(frozen=True, slots=True)
 class FileAudit:
-    """What was found in one file.
+    """The audit of one file.
 
     Args:
-        columns_form: the name of the form that its columns are of.
-        errors: what a training would refuse the file for.
-        unit: what line numbers count, "line" or "row".
+        columns_form: the name of the file's form, by its columns.
+        errors: the defects for which a training would reject the file.
+        unit: the unit of line numbers, "line" or "row".
+        form: the quality of the questions by their form.
         model: None without scikit-learn, or with too few questions.
     """
 
@@ -34,7 +35,7 @@ class FileAudit:
     counts: Counts
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
-    form: Form
+    form: QualitySummary
     lengths: Lengths
     positions: tuple[Positions, ...]
     shortcuts: tuple[ShortcutScore, ...]
@@ -42,17 +43,18 @@ class FileAudit:
 
     @property
     def scores(self) -> list[ShortcutScore]:
-        """Every shortcut's, the model's last."""
+        """The scores of all shortcuts, then that of the model."""
         return [*self.shortcuts, *([self.model.score] if self.model else [])]
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What was found in all files.
+    """The audit of all files.
 
     Args:
         label_errors: None without predictions.
-        checks: hits of each of `CHECKS`; None where a check was not looked for, and `notes` say why.
+        checks: number of hits of each of `CHECKS`; None for a skipped check, with the reason in `notes`.
+        notes: what was skipped, or is of limited use, and why.
     """
 
     files: tuple[FileAudit, ...]
@@ -62,13 +64,13 @@ class Audit:
     notes: tuple[str, ...]
 
 
-def as_record(audit: Audit) -> dict[str, Any]:
-    """An audit as JSON can hold it, with the verdicts that were reached."""
+def audit_record(audit: Audit) -> dict[str, Any]:
+    """An audit as values that JSON can hold, with its verdicts (`unbalanced`, `worth_a_warning`)."""
     record = asdict(audit)
-    for file, of_file in zip(audit.files, record["files"], strict=True):
-        for found, entry in zip(file.positions, of_file["positions"], strict=True):
-            entry["unbalanced"] = found.unbalanced
-        scores = [*of_file["shortcuts"], *([of_file["model"]["score"]] if file.model else [])]
-        for score, entry in zip(file.scores, scores, strict=True):
+    for file, file_record in zip(audit.files, record["files"], strict=True):
+        for positions, entry in zip(file.positions, file_record["positions"], strict=True):
+            entry["unbalanced"] = positions.unbalanced
+        entries = [*file_record["shortcuts"], *([file_record["model"]["score"]] if file.model else [])]
+        for score, entry in zip(file.scores, entries, strict=True):
             entry["worth_a_warning"] = score.worth_a_warning
     return {"llmtuner_audit": VERSION, **record}

@@ -1,4 +1,4 @@
-"""One reader a file type: a path in, records with line numbers out. Adding one: CONTRIBUTING.md."""
+"""The readers, one for each file type: a path in, numbered records out. CONTRIBUTING.md says how to add one."""
 
 from __future__ import annotations
 
