@@ -229,7 +229,7 @@ def settle_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionSet
 
 def _settled_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionSet, *, asked: bool) -> McqSettings:
     from llmtuner.mcq.attention import choose_attention, keep_soft_cap
-    from llmtuner.mcq.check import CHECKED, packing_defect
+    from llmtuner.mcq.check import CHECKED, check_packing
     from llmtuner.mcq.model import unwrap
 
     settings = plan.settings
@@ -245,13 +245,15 @@ def _settled_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionS
         logger.info("layout: shared_prefix, not compared with per_option, since the model's weights are sharded")
         return settings
     first = [tokens for tokens in questions.tokens[:CHECKED] if isinstance(tokens, OptionTokens)]
-    defect = packing_defect(model, first, settings.pooling, reader.pad_token_id)
-    if not defect:
+    check = check_packing(model, first, settings.pooling, reader.pad_token_id)
+    if check.notice:
+        logger.info(check.notice)
+    if not check.defect:
         return settings
     name = unwrap(model).config.model_type
     if asked:
-        raise UserError(f"--mcq_layout shared_prefix: {name} cannot take it: {defect}; leave the flag out (per_option)")
-    logger.warning("layout: per_option, since %s cannot take shared_prefix: %s", name, defect)
+        raise UserError(f"--mcq_layout shared_prefix: {name} cannot take it: {check.defect}; leave the flag out (per_option)")
+    logger.warning("layout: per_option, since %s cannot take shared_prefix: %s", name, check.defect)
     return settings.with_(layout="per_option")
 
 

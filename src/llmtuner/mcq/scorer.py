@@ -16,7 +16,7 @@ from llmtuner.data.tokens.form import make_encoder
 from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.errors import DataError, UserError
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap
-from llmtuner.mcq.check import CHECKED, packing_defect
+from llmtuner.mcq.check import CHECKED, check_packing
 from llmtuner.mcq.checkpoint import check_base, check_head, completed, load_head, require_safetensors
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.model import HEAD, attach_head, position_limit, unwrap
@@ -83,9 +83,11 @@ class OptionScorer:
     def _check(self, encoded: QuestionSet) -> None:
         """Packed rows are kept where they give what one row an option gives."""
         first = [tokens for tokens in encoded.tokens[:CHECKED] if isinstance(tokens, OptionTokens)]
-        defect = packing_defect(self.model, first, self.settings.pooling, self.tokenizer.pad_token_id or 0)
-        if defect:
-            logger.warning("layout: per_option, since this model cannot take shared_prefix: %s", defect)
+        check = check_packing(self.model, first, self.settings.pooling, self.tokenizer.pad_token_id or 0)
+        if check.notice:
+            logger.info(check.notice)
+        if check.defect:
+            logger.warning("layout: per_option, since this model cannot take shared_prefix: %s", check.defect)
             self.settings = self.settings.with_(layout="per_option")
         self._checked = True
 
