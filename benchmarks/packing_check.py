@@ -7,8 +7,8 @@ A model that can take packed rows must stay well below the check's bound: 20 pai
 QASC with its facts, Kaggle's with retrieved passages), 1 and 2 threads, fp32 and bf16, with and without LoRA. The first
 pairs are also read with an unknown token in front of each of theirs, which the model handles badly.
 
-Every deliberate mistake of tests/mcq/breaks.py must exceed it: for the families of tests/mcq/models.py, and for the model
-on one pair of each set. `ratio` is the difference in units of the bound; above 1 the model is refused.
+Every deliberate mistake of tests/mcq/breaks.py must exceed it: for the families of tests/mcq/models.py, and for the
+model on one pair of each set. `ratio` is the difference in units of the bound; above 1 the model is refused.
 """
 
 from __future__ import annotations

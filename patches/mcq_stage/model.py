@@ -252,7 +252,9 @@ def _settled_layout(model: Any, plan: Plan, reader: Reader, questions: QuestionS
         return settings
     name = unwrap(model).config.model_type
     if asked:
-        raise UserError(f"--mcq_layout shared_prefix: {name} cannot take it: {check.defect}; leave the flag out (per_option)")
+        raise UserError(
+            f"--mcq_layout shared_prefix: {name} cannot take it: {check.defect}; leave the flag out (per_option)"
+        )
     logger.warning("layout: per_option, since %s cannot take shared_prefix: %s", name, check.defect)
     return settings.with_(layout="per_option")
 
