@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 
 from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.attention import SPLIT, choose_attention, finite_gradients, keep_soft_cap
-from llmtuner.mcq.check import packing_defect
+from llmtuner.mcq.check import check_packing
 from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.losses import LOSSES
@@ -190,7 +190,7 @@ def test_in_bf16_packed_rows_are_no_further_from_fp32_than_single_ones():
 @pytest.mark.parametrize("name", ["llama", "qwen3", "mistral-narrow", "gemma2", "gemma3", "gpt_neox"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_models_that_can_take_packed_rows_pass_the_check(name, dtype, questions):
-    assert packing_defect(scorer(name).to(dtype), questions, "last", 0) == ""
+    assert check_packing(scorer(name).to(dtype), questions, "last", 0).defect == ""
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_models_that_cannot_are_found_out(name, more, questions):
     """ALiBi counts places, recurrent models read rows from left to right: both would give other scores in silence."""
     model = attach_head(build(name, **more), resolve("causal"))
     choose_attention(model)
-    assert packing_defect(model, questions, "last", 0)
+    assert check_packing(model, questions, "last", 0).defect
 
 
 def test_the_check_finds_a_mask_that_is_wrong(questions, monkeypatch):
@@ -218,7 +218,7 @@ def test_the_check_finds_a_mask_that_is_wrong(questions, monkeypatch):
         return (positions_BT[:, first:, None] >= positions_BT[:, None, :])[:, None]
 
     monkeypatch.setattr(attention, "tree_mask", sees_all_options)
-    assert "differ by" in packing_defect(model, questions, "last", 0)
+    assert "differ by" in check_packing(model, questions, "last", 0).defect
 
 
 def test_a_row_with_one_token_behind_the_common_part_is_masked_as_any_other():

@@ -8,7 +8,7 @@ from typing import Any
 from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.errors import FieldError
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap
-from llmtuner.mcq.check import CHECKED, packing_defect
+from llmtuner.mcq.check import CHECKED, check_packing
 from llmtuner.mcq.questions import Tokens
 from llmtuner.mcq.settings import McqSettings
 from llmtuner.mcq.unwrap import unwrap
@@ -50,13 +50,14 @@ def settle_layout(
         notices.append("layout: shared_prefix, not compared with per_option, since the model's weights are sharded")
         return settings, _lines(notices)
     first = [tokens for tokens in questions[:CHECKED] if isinstance(tokens, OptionTokens)]
-    defect = packing_defect(model, first, settings.pooling, pad_token_id)
-    if not defect:
+    check = check_packing(model, first, settings.pooling, pad_token_id)
+    notices.append(check.notice)
+    if not check.defect:
         return settings, _lines(notices)
     name = base.config.model_type
     if required:
-        raise FieldError("layout", settings.layout, f"{name} cannot take it: {defect}; leave it out ({FALLBACK})")
-    notices.append(f"layout: {FALLBACK}, since {name} cannot take {settings.layout}: {defect}")
+        raise FieldError("layout", settings.layout, f"{name} cannot take it: {check.defect}; leave it out ({FALLBACK})")
+    notices.append(f"layout: {FALLBACK}, since {name} cannot take {settings.layout}: {check.defect}")
     return settings.with_(layout=FALLBACK), _lines(notices)
 
 
