@@ -157,7 +157,7 @@ def _losses() -> list[Case]:
 
 
 def _training() -> list[Case]:
-    letter = ("--mcq_head", "letter")
+    letter, bf16 = ("--mcq_head", "letter"), ("--bf16", "--use_cpu")
     return [
         mcq(
             "training/tokens-per-batch", "--mcq_tokens_per_batch", "1500", predicting=("--mcq_tokens_per_batch", "900")
@@ -170,11 +170,11 @@ def _training() -> list[Case]:
         mcq("training/dropout", "--mcq_dropout", "0.1", "--lora_dropout", "0.1"),
         mcq("training/cut", "--cutoff_len", "160", predicting=("--per_device_eval_batch_size", "3")),
         mcq("training/cut-joint", "--cutoff_len", "240", *letter),
-        mcq("training/drop-long", "--cutoff_len", "90", "--mcq_drop_long", predicting=("--cutoff_len", "1024")),
+        mcq("training/drop-long", "--cutoff_len", "48", "--mcq_drop_long", predicting=("--cutoff_len", "1024")),
         mcq("training/epochs", "--max_steps", "-1", "--num_train_epochs", "2", "--lr_scheduler_type", "cosine"),
         mcq("training/checkpointing", "--gradient_checkpointing", "true"),
-        mcq("training/bf16", "--bf16", predicting=("--bf16",)),
-        mcq("training/mistral-template", "--template", "mistral"),
+        mcq("training/bf16", *bf16, predicting=bf16),
+        mcq("training/alpaca-template", "--template", "alpaca"),
         mcq("training/default-template", "--template", "default"),
         mcq("training/profile-2023", "--profile", "2023"),
     ]
@@ -235,7 +235,7 @@ def _letters() -> list[Case]:
     for name, more in (
         ("sft/lora", ()),
         ("sft/validation", ("--val_size", "0.25", "--eval_strategy", "steps", "--eval_steps", "1")),
-        ("sft/cut", ("--cutoff_len", "240")),
+        ("sft/cut", ("--cutoff_len", "280")),
         ("sft/packed", ("--packing", "true", "--cutoff_len", "600")),
         ("sft/ragged", ("--dataset", RAGGED_TRAIN)),
     ):
