@@ -211,22 +211,26 @@ def about(project: Path, sources: str) -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        cpu = names[0] if names else cpu
     return {
         "command": "python benchmarks/recorded_scores.py --project CHECKOUT --demo",
         "commit": commit(project),
         "sources": sources,
-        "cpu": cpu,
+        "cpu": processor(),
         "threads": 1,
         "python": platform.python_version(),
         **versions,
     }
+
+
+def processor() -> str:
+    """Name, family and model of the processor, as far as the system tells: kernels are chosen by them."""
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return platform.processor() or platform.machine()
+    pairs = [line.partition(":")[::2] for line in info.read_text().splitlines()]
+    values = {name.strip(): value.strip() for name, value in reversed(pairs)}  # of the first processor
+    named = [f"{name} {values[name]}" for name in ("cpu family", "model") if name in values]
+    return ", ".join([values.get("model name", platform.machine()), *named])
 
 
 def write(record: dict[str, Any], path: Path) -> None:
