@@ -146,7 +146,7 @@ def test_what_flags_point_to_is_checked_first(arguments, parts, tiny_llama, tmp_
     [
         (["--learing_rate", "1e-4"], ["unknown flag --learing_rate", "--learning_rate"]),
         (["--lora_ran", "4"], ["unknown flag --lora_ran", "--lora_rank"]),
-        (["--learning_rate", "fast"], ["learning_rate", "'fast'"]),
+        (["--learning_rate", "fast"], ["--learning_rate fast: expected a number"]),
         (["--stage", "sftt"], ["--stage", "'sftt'"]),
         (["--finetuning_type", "lorra"], ["lorra"]),
         (["--val_size", "0.1", "--eval_dataset", "llmscience_sample"], ["val_size"]),

@@ -7,29 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llmtuner.spec import HEADS, LOSSES
+
 WORK = "WORK"
 TRAIN, TEST = f"{WORK}/data/train.jsonl", f"{WORK}/data/test.jsonl"
 RAGGED_TRAIN, RAGGED_TEST = f"{WORK}/data/ragged_train.jsonl", f"{WORK}/data/ragged_test.jsonl"
 LLAMA = "tiny-llama"
 
-HEAD_LAYOUTS = {
-    "linear": ("shared_prefix", "per_option", "joint"),
-    "option_mean": ("shared_prefix", "per_option"),
-    "duma": ("shared_prefix", "per_option"),
-    "cduma": ("shared_prefix", "per_option"),
-    "letter": ("joint",),
-}
-LOSSES = (
-    "cross_entropy",
-    "binary",
-    "ranknet",
-    "lambda_map3",
-    "approx_map3",
-    "expected_map3",
-    "log_expected_map3",
-    "poly1",
-    "topk_ce",
-)
+HEAD_LAYOUTS = {name: head.layouts for name, head in HEADS.items()}
 CAUSAL_FAMILIES = (
     *("llama", "llama-gqa", "qwen2", "qwen3", "mistral-wide", "mistral-narrow"),
     *("gemma2", "gemma3", "phi3", "gpt_neox"),

@@ -16,7 +16,7 @@ class FieldError(UserError):
     Args:
         field: the field's name, as in `llmtuner.spec.flags.FIELDS`.
         value: what was given; None where nothing was.
-        problem: what was expected instead, and the smallest fix.
+        problem: what was expected instead, and the smallest fix; other fields stand in it in `backticks`.
     """
 
     def __init__(self, field: str, value: object, problem: str) -> None:

@@ -105,5 +105,5 @@ def test_the_numbers_come_back_from_the_file_by_their_flags_names():
 def test_rdrop_without_dropout_is_refused_with_what_to_add():
     Objective(rdrop_alpha=1.0).require_dropout(True, lora=True)
     Objective().require_dropout(False, lora=True)
-    with pytest.raises(FieldError, match=r"add lora_dropout 0\.1 or dropout 0\.1"):
+    with pytest.raises(FieldError, match=r"add `lora_dropout` 0\.1 or `dropout` 0\.1"):
         Objective(rdrop_alpha=1.0).require_dropout(False, lora=True)

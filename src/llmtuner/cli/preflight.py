@@ -6,6 +6,7 @@ A check returns what it found and changes nothing. `preflight` puts it together 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -74,10 +75,17 @@ class _Problems:
 
 
 def flag_message(error: UserError) -> str:
-    """An error's message; one of the engine's names the flag of its field."""
-    if isinstance(error, FieldError) and error.field in FIELDS:
-        return error.named(f"--{FIELDS[error.field].name}")
-    return str(error)
+    """An error's message; one of the engine's names flags in place of its fields."""
+    if not isinstance(error, FieldError):
+        return str(error)
+    message = error.named(_flag_of(error.field))
+    return re.sub(r"`([\w.]+)`", lambda match: _flag_of(match[1]), message)
+
+
+def _flag_of(field: str) -> str:
+    if field in FIELDS:
+        return f"--{FIELDS[field].name}"
+    return f"--{field}" if field in FLAGS else field
 
 
 def preflight(flags: Flags) -> Plan:

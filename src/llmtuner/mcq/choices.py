@@ -72,7 +72,8 @@ def objective_of(given: Mapping[str, Any], loss: str | None = None) -> Objective
     """
     default = Objective()
     numbers = {name: given[name] for name in NUMBERS if given.get(name) is not None}
-    return Objective(given.get("loss") or loss or default.loss, **numbers)
+    chosen = given.get("loss")
+    return Objective((loss or default.loss) if chosen is None else chosen, **numbers)
 
 
 def _pooling(kind: Kind, head: str, layout: str, pooling: str) -> str:

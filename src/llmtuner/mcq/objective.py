@@ -140,7 +140,7 @@ class Objective:
             FieldError: R-Drop is asked for, and nothing drops.
         """
         if self.rdrop_alpha and not anything_drops:
-            add = "lora_dropout 0.1 or dropout 0.1" if lora else "dropout 0.1"
+            add = "`lora_dropout` 0.1 or `dropout` 0.1" if lora else "`dropout` 0.1"
             raise FieldError(
                 "rdrop_alpha",
                 self.rdrop_alpha,

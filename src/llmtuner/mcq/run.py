@@ -248,10 +248,12 @@ def _refuse_other_objective(stored: Objective, given: Mapping[str, Any], source:
     if given.get("loss") is not None and Objective(given["loss"]).loss != stored.loss:
         raise FieldError("loss", given["loss"], f"contradicts {file}, which says {stored.loss}; leave it out")
     for name in NUMBERS:
-        value = given.get(name)
-        if value is not None and value != (getattr(stored, name) or 0):
-            says = f"{file}, which says {getattr(stored, name) or 0:g}"
-            raise FieldError(name, f"{value:g}", f"contradicts {says}; it is for training: leave it out")
+        value, stored_value = given.get(name), getattr(stored, name)
+        if value is not None and value != stored_value:
+            says = "none" if stored_value is None else f"{stored_value:g}"
+            raise FieldError(
+                name, f"{value:g}", f"contradicts {file}, which says {says}; it is for training: leave it out"
+            )
 
 
 def _template(settings: McqSettings, source: str, given: str | None) -> str | None:
