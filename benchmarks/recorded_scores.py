@@ -195,7 +195,8 @@ def step_result(folder: Path, words: tuple[str, ...] = (), stage: str = "") -> d
     found["figures"] = _untimed(json.loads((folder / "all_results.json").read_text()))
     state = folder / "trainer_state.json"
     if state.is_file():
-        found["history"] = [_untimed(line) for line in json.loads(state.read_text())["log_history"]]
+        lines = json.loads(state.read_text())["log_history"]
+        found["history"] = [_untimed(line) for line in lines if "train_loss" not in line]  # which `figures` has
     return found
 
 
