@@ -94,7 +94,7 @@ def _column(dataset: Any, name: str) -> list[Any]:
 
 
 def _without_questions(collate: Callable[[list[dict[str, Any]]], Any]) -> Callable[[list[dict[str, Any]]], Any]:
-    """The collator makes tensors of every column; the questions are none."""
+    """The collator makes a tensor of every column, which questions cannot be."""
 
     def collate_tokens(features: list[dict[str, Any]]) -> Any:
         return collate([{k: v for k, v in feature.items() if k != SCORED} for feature in features])

@@ -18,7 +18,7 @@ ROW = {"prompt": "Which gas do plants take in?", "A": "carbon dioxide", "B": "ni
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     """An empty folder to run in, with two files that share a question."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.jsonl").write_text(
@@ -28,46 +28,46 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_summary_and_a_page_by_default(here, capsys):
+def test_a_summary_and_a_page_by_default(folder, capsys):
     assert main(["a.jsonl"]) == 0
     message = capsys.readouterr().out
     assert "2 questions" in message
     assert "Wrote audit.html" in message
-    assert [path.name for path in here.glob("audit*")] == ["audit.html"]
+    assert [path.name for path in folder.glob("audit*")] == ["audit.html"]
     assert main(["a.jsonl"]) == 0, "an earlier audit is replaced"
 
 
-def test_json_alone_goes_to_standard_output(here, capsys):
+def test_json_alone_goes_to_standard_output(folder, capsys):
     assert main(["a.jsonl", "--no_html", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["llmtuner_audit"] == 1
     assert result["files"][0]["counts"]["questions"] == 2
-    assert not list(here.glob("*.html"))
+    assert not list(folder.glob("*.html"))
 
 
-def test_json_and_page_go_where_they_are_told(here, capsys):
+def test_json_and_page_go_where_they_are_told(folder, capsys):
     arguments = ["a.jsonl", "b.jsonl", "--json", "found.json", "--html", "page.html"]
     for _ in range(2):
         assert main(arguments) == 0
     assert "Wrote page.html" in capsys.readouterr().out
-    assert json.loads((here / "found.json").read_text())["repeats"]["leaks"][0]["texts"] == 1
-    assert sorted(path.name for path in here.iterdir()) == ["a.jsonl", "b.jsonl", "found.json", "page.html"]
+    assert json.loads((folder / "found.json").read_text())["repeats"]["leaks"][0]["texts"] == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["a.jsonl", "b.jsonl", "found.json", "page.html"]
 
 
-def test_the_files_are_written_whoever_reads_the_summary(here):
+def test_the_files_are_written_whoever_reads_the_summary(folder):
     """With `| head`, the page was lost, and the status said that the arguments were wrong."""
     script = Path(__file__).resolve().parents[1] / "scripts" / "audit_mcq.py"
     command = [sys.executable, str(script), "a.jsonl", "b.jsonl", "--fail_on", "leak"]
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
+    process = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
-    assert done.returncode == 1
-    assert done.stderr == "failed on leak: 1 question texts in more than one file\n", "no traceback, no error"
-    assert (here / "audit.html").is_file()
+    assert process.returncode == 1
+    assert process.stderr == "failed on leak: 1 question texts in more than one file\n", "no traceback, no error"
+    assert (folder / "audit.html").is_file()
 
 
-def test_the_exit_status_says_whether_a_named_check_hit(here, capsys):
+def test_the_exit_status_says_whether_a_named_check_hit(folder, capsys):
     assert main(["a.jsonl", "b.jsonl", "--fail_on", "conflict,error", "--no_html"]) == 0
     assert main(["a.jsonl", "b.jsonl", "--fail_on", "conflict,leak", "--no_html"]) == 1
     message = capsys.readouterr()
@@ -75,7 +75,7 @@ def test_the_exit_status_says_whether_a_named_check_hit(here, capsys):
     assert "checks (names for --fail_on)" in message.out, "the summary is there all the same"
 
 
-def test_no_near_leaves_them_out(here, capsys):
+def test_no_near_leaves_them_out(folder, capsys):
     assert main(["a.jsonl", "--no_html", "--no_near", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["repeats"]["near"] is None
@@ -108,29 +108,29 @@ MISTAKES = [
 @pytest.mark.parametrize(
     ("arguments", "message"), MISTAKES, ids=lambda value: value if isinstance(value, str) else None
 )
-def test_a_mistake_is_one_message_and_nothing_is_written(here, capsys, arguments, message):
-    (here / "empty.csv").touch()
-    (here / "mine.html").write_text("mine")
-    (here / "mine.json").write_text('{"mine": 1}')
-    (here / "folder.html").mkdir()
-    write_predictions([Prediction("7", (1.0, 2.0))], here)
-    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+def test_a_mistake_is_one_message_and_nothing_is_written(folder, capsys, arguments, message):
+    (folder / "empty.csv").touch()
+    (folder / "mine.html").write_text("mine")
+    (folder / "mine.json").write_text('{"mine": 1}')
+    (folder / "folder.html").mkdir()
+    write_predictions([Prediction("7", (1.0, 2.0))], folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert message in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert out == ""
-    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_overwrite_replaces_what_is_no_audit(here):
-    (here / "mine.html").write_text("mine")
+def test_overwrite_replaces_what_is_no_audit(folder):
+    (folder / "mine.html").write_text("mine")
     assert main(["a.jsonl", "--html", "mine.html", "--overwrite"]) == 0
-    assert "<svg" in (here / "mine.html").read_text()
+    assert "<svg" in (folder / "mine.html").read_text()
 
 
-def test_predictions_of_some_questions_are_used_with_a_note(here, capsys):
-    write_predictions([Prediction("1", (1.0, 2.0))], here)
+def test_predictions_of_some_questions_are_used_with_a_note(folder, capsys):
+    write_predictions([Prediction("1", (1.0, 2.0))], folder)
     assert main(["a.jsonl", "--no_html", "--predictions", "predictions.jsonl"]) == 0
     assert "label errors: 1 answered questions without a prediction were skipped" in capsys.readouterr().out

@@ -87,7 +87,7 @@ def run(tiny_llama, tmp_path, capsys, monkeypatch):
         (("--tokenized_path", "cache"), "--tokenized_path cache does not go with --stage mcq"),
         (("--mix_strategy", "interleave_under", "--interleave_probs", "1"), "--mix_strategy interleave_under"),
         (("--predict_with_generate",), "except SFT"),
-        (("--template", "lama2"), "no such chat template"),
+        (("--template", "lama2"), "unknown chat template"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

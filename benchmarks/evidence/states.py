@@ -90,7 +90,7 @@ class Cached:
 
 
 def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], folder: Path, cutoff_len: int) -> Cached:
-    """Compute the states that are missing, where the model is, and read all of them."""
+    """Compute the missing chunks on the model's device, and read all of them."""
     folder.mkdir(parents=True, exist_ok=True)
     encoded = PairEncoder(tokenizer, None, cutoff_len).encode(list(questions))
     chunks: list[torch.Tensor] = []

@@ -126,7 +126,7 @@ def encode(questions: RunQuestions, encoder: PromptEncoder, data: RunData, *, se
 def fitted(
     questions: QuestionSet, name: str, cutoff_len: int, *, training: bool, drop: bool, speaks: bool
 ) -> QuestionSet:
-    """The questions that a run goes on with, and a warning about those that did not fit.
+    """The questions that a run uses, and a warning about those that did not fit.
 
     Args:
         name: of the set, for the warning.

@@ -16,6 +16,7 @@ from llmtuner.spec.flags import GROUPS, OWN
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
 from llmtuner.spec.losses import LOSSES
+from llmtuner.spec.metrics import METRICS
 from llmtuner.spec.poolings import POOLINGS
 from llmtuner.spec.upstream_flags import HIDDEN
 
@@ -79,12 +80,12 @@ def test_every_flag_stands_in_the_page_with_its_meaning_and_default():
 
 
 @pytest.mark.parametrize(
-    ("title", "table"), [("Heads", HEADS), ("Layouts", LAYOUTS), ("Poolings", POOLINGS), ("Losses", LOSSES)]
+    ("title", "table"), [("Heads", HEADS), ("Layouts", LAYOUTS), ("Poolings", POOLINGS), ("Losses", LOSSES), ("Metrics", METRICS)]
 )
 def test_every_name_that_can_be_chosen_stands_in_the_page(title, table):
     """It knew of STEP2's alone."""
     section = help_text().split(f"\n{title}:\n")[1].split("\n\n")[0]
-    assert re.findall(r"^  (\w+)", section, re.MULTILINE) == [*table]
+    assert re.findall(r"^  (\S+)", section, re.MULTILINE) == [*table]
 
 
 def test_the_page_fits_a_terminal():

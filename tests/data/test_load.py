@@ -215,9 +215,9 @@ def test_every_form_is_documented():
 def test_the_known_defects_of_kaggles_6000(real_data):
     reading = read_questions(real_data / "kaggle" / "6000_train_examples.csv", purpose="train")
     assert len(reading.questions) == 6000
-    message = {(warning.line - 2, warning.what.split(":")[0]) for warning in reading.warnings}
-    assert {(2427, "option B is blank"), (3532, "option E is blank"), (4482, "option E is blank")} <= message
-    assert {line for line, what in message if "equal" in what} == {633, 3011, 4563, 4602}
+    warnings = {(warning.line - 2, warning.what.split(":")[0]) for warning in reading.warnings}
+    assert {(2427, "option B is blank"), (3532, "option E is blank"), (4482, "option E is blank")} <= warnings
+    assert {line for line, defect in warnings if "equal" in defect} == {633, 3011, 4563, 4602}
 
 
 @pytest.mark.real_data

@@ -91,12 +91,12 @@ def test_no_rows(tmp_path):
 def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path):
     """pyarrow has a dozen exceptions for what a flipped byte can do."""
     path = write(tmp_path / "exam.parquet", {name: values * 20 for name, values in SCIENCEQA.items()})
-    whole, place = path.read_bytes(), random.Random(0)
+    intact, place = path.read_bytes(), random.Random(0)
     refused = 0
     for _ in range(300):
-        content = bytearray(whole)
-        content[place.randrange(len(whole))] = place.randrange(256)
-        path.write_bytes(content[: place.choice([len(whole), place.randrange(1, len(whole))])])
+        content = bytearray(intact)
+        content[place.randrange(len(intact))] = place.randrange(256)
+        path.write_bytes(content[: place.choice([len(intact), place.randrange(1, len(intact))])])
         try:
             read_questions(path, purpose="train")
         except DataError:

@@ -126,8 +126,8 @@ def test_the_context_of_scienceqa_is_hint_and_lecture_and_never_the_solution(rea
     for question, row in zip(questions, rows, strict=True):
         assert question.context == "\n".join(text for text in (row["hint"], row["lecture"]) if text.strip())
         assert question.answer == row["answer"]
-        given = (row["hint"], row["lecture"])
-        assert not row["solution"].strip() or row["solution"] in given or row["solution"] not in question.context
+        texts = (row["hint"], row["lecture"])
+        assert not row["solution"].strip() or row["solution"] in texts or row["solution"] not in question.context
     assert sum(bool(row["solution"].strip()) for row in rows) > 5000, "there are solutions to leave out"
 
 
@@ -139,7 +139,7 @@ def test_reading_csv_imports_nothing_heavy(tmp_path):
         "print(sorted({'torch', 'transformers', 'datasets', 'pandas', 'pyarrow', 'numpy'} & set(sys.modules)))"
     )
     src = Path(__file__).resolve().parents[2] / "src"
-    message = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, cwd=src, check=True
     )
-    assert message.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"

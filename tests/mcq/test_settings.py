@@ -251,7 +251,7 @@ def test_a_linear_head_goes_on_as_co_attention_in_training_alone(stacked):
     duma = {"head": "duma", "duma.width": 16}
     run = resolve_run(model, [mcq], duma, training=True)
     assert (run.settings.head, run.settings.pooling, run.settings.duma.width) == ("duma", "mean", 16)
-    assert any("goes on as a duma head" in notice for notice in run.notices)
+    assert any("becomes a duma head" in notice for notice in run.notices)
     with pytest.raises(UserError, match="duma: contradicts"):
         resolve_run(model, [mcq], duma, training=False)
     run = resolve_run(model, [mcq], {"head": "option_mean"}, training=True)

@@ -146,19 +146,19 @@ def test_the_same_audit_gives_the_same_page(result):
 
 
 def test_an_earlier_page_is_known_by_its_mark(result, tmp_path):
-    page, other = tmp_path / "audit.html", tmp_path / "other.html"
+    page, foreign = tmp_path / "audit.html", tmp_path / "other.html"
     page.write_text(render_page(result), encoding="utf-8")
-    other.write_text("<!doctype html><title>Audit</title>")
-    assert (is_audit_page(page), is_audit_page(other)) == (True, False)
+    foreign.write_text("<!doctype html><title>Audit</title>")
+    assert (is_audit_page(page), is_audit_page(foreign)) == (True, False)
 
 
 def test_long_lists_are_cut_and_say_so(result, monkeypatch):
-    whole = render_page(result)
+    full = render_page(result)
     monkeypatch.setattr(audit_page, "LISTED", 1)
     cut = render_page(result)
-    assert len(cut) < len(whole)
+    assert len(cut) < len(full)
     assert "more: --json lists all" in cut
-    assert "more: --json lists all" not in whole
+    assert "more: --json lists all" not in full
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40))

@@ -50,7 +50,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Words:
         except UserError as error:
             problems.append(f"{where}: {error}")
         if "${" in str(value):
-            flags.notices.append(f"{where}: {key}: ${{...}} is taken as it stands, not looked up")
+            flags.notices.append(f"{where}: {key}: ${{...}} is kept as text, not resolved")
     if problems:
         raise UserError("\n".join(problems))
     _add_flags(flags, overrides[start:], {_canonical(key) for key in given})
@@ -112,7 +112,7 @@ def _read_text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such config file") from None
+        raise UserError(f"{path}: no such config file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from error
 
@@ -147,7 +147,7 @@ def _load_json(path: str, text: str) -> Any:
         for key, value in pairs:
             if key in result:
                 line = _json_key_line(text, key, occurrence=2)
-                raise UserError(f"{path}:{line}: the key {key!r} stands here for the second time")
+                raise UserError(f"{path}:{line}: the key {key!r} is given twice")
             result[key] = value
         return result
 
@@ -175,7 +175,7 @@ def _read_override(word: str) -> Any:
 
 def _set(flags: Words, key: Any, value: Any, where: str) -> None:
     if not isinstance(key, str) or key.startswith("-") or not _canonical(key).isidentifier():
-        raise UserError(f"{key!r} is no flag name; keys are flag names without the dashes in front")
+        raise UserError(f"{key!r} is not a flag name; keys are flag names without the leading dashes")
     name = _canonical(key)
     if value is None:
         return
@@ -186,8 +186,8 @@ def _set(flags: Words, key: Any, value: Any, where: str) -> None:
 
 def _json_key_line(text: str, key: str, occurrence: int = 1) -> int:
     """Line of a key in JSON text, 0 where it cannot be found."""
-    found = list(re.finditer(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text))
-    return text.count("\n", 0, found[occurrence - 1].start()) + 1 if len(found) >= occurrence else 0
+    places = list(re.finditer(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text))
+    return text.count("\n", 0, places[occurrence - 1].start()) + 1 if len(places) >= occurrence else 0
 
 
 def _canonical(name: str) -> str:

@@ -11,6 +11,7 @@ from llmtuner.spec.flags import GROUPS
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
 from llmtuner.spec.losses import LOSSES
+from llmtuner.spec.metrics import METRICS
 from llmtuner.spec.poolings import POOLINGS
 from llmtuner.spec.upstream_flags import HIDDEN
 
@@ -54,7 +55,13 @@ Flags of 2023 (--checkpoint_dir, --max_source_length, ...) are translated, with 
 def help_text() -> str:
     """The page that `--help` prints."""
     groups = [_group(title, flags) for title, flags in GROUPS.items() if title != HIDDEN]
-    tables = (("Heads", HEADS), ("Layouts", LAYOUTS), ("Poolings", POOLINGS), ("Losses", LOSSES))
+    tables: tuple[tuple[str, Mapping[str, Entry]], ...] = (
+        ("Heads", HEADS),
+        ("Layouts", LAYOUTS),
+        ("Poolings", POOLINGS),
+        ("Losses", LOSSES),
+        ("Metrics", METRICS),
+    )
     return "\n\n".join([_USAGE, *groups, *(_table(title, entries) for title, entries in tables), _EXAMPLES])
 
 

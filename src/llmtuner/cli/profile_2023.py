@@ -49,7 +49,7 @@ def apply_profile(flags: Words) -> list[str]:
     """Take `--profile` out of the flags and set what it stands for; old names must be translated already.
 
     Raises:
-        UserError: there is no such profile.
+        UserError: an unknown profile.
     """
     name = flags.get("profile")
     if name is None:

@@ -58,7 +58,7 @@ def _run_upstream(values: Mapping[str, Any]) -> None:
 
 
 def _asks_for_a_package(error: ImportError) -> bool:
-    """Whether an import failed for want of somebody else's package; a broken import of our own is our bug."""
+    """Whether somebody else's package is missing; a broken import of our own is our bug."""
     top = (error.name or "").partition(".")[0]
     if top:
         return top not in OURS and find_spec(top) is None

@@ -148,7 +148,7 @@ class Words:
         """Give the flag another name in the same place.
 
         Raises:
-            KeyError: there is no `old`.
+            KeyError: `old` is not given.
             ValueError: `new` is there already.
         """
         old, new = _canonical(old), _canonical(new)

@@ -93,22 +93,22 @@ def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
     return [_prediction(line, f"{terminal_path(file)}:{number}") for number, line in lines]
 
 
-def _prediction(line: str, where: str) -> Prediction:
+def _prediction(line: str, location: str) -> Prediction:
     expected = 'expected a line of predictions.jsonl: {"id": "7", "scores": {"A": 0.1, "B": 2.3}, ...}'
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON: {error}; {expected}") from error
+        raise DataError(f"{location}: not JSON: {error}; {expected}") from error
     if not isinstance(record, dict) or "id" not in record or not isinstance(record.get("scores"), dict):
-        raise DataError(f"{where}: no id with scores in {quoted(record)}; {expected}")
+        raise DataError(f"{location}: no id with scores in {quoted(record)}; {expected}")
     scores, answer = record["scores"], record.get("answer")
     letters = LETTERS[: len(scores)]
     if len(scores) < MIN_OPTIONS or "".join(sorted(scores)) != letters:
-        raise DataError(f"{where}: scores of {quoted(list(scores))}; expected one for each letter from A")
+        raise DataError(f"{location}: scores of {quoted(list(scores))}; expected one for each letter from A")
     if not all(map(_is_finite, scores.values())):
-        raise DataError(f"{where}: scores must be finite numbers, found {quoted(list(scores.values()))}")
+        raise DataError(f"{location}: scores must be finite numbers, found {quoted(list(scores.values()))}")
     if answer is not None and (not isinstance(answer, str) or len(answer) != 1 or answer not in letters):
-        raise DataError(f"{where}: answer {quoted(answer)} is not one of {letters}")
+        raise DataError(f"{location}: answer {quoted(answer)} is not one of {letters}")
     values = tuple(float(scores[letter]) for letter in letters)
     answer_index = None if answer is None else letters.index(answer)
     return Prediction(str(record["id"]), values, answer_index, str(record.get("dataset", "")))

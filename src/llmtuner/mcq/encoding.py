@@ -43,7 +43,7 @@ def complete(settings: McqSettings, encoder: PromptEncoder, config: Any, templat
 
 
 def renewed(settings: McqSettings, encoder: PromptEncoder) -> McqSettings:
-    """Settings of a training that goes on: its questions may be cut elsewhere, and other packages be at work."""
+    """Settings of a training that continues: its cut-off and packages may differ."""
     return settings.with_(cutoff_len=encoder.cutoff_len, versions=_versions())
 
 

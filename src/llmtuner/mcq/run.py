@@ -203,7 +203,7 @@ def _stored_run(
     config: Mapping[str, Any],
     training: bool,
 ) -> tuple[McqSettings, tuple[str, ...], tuple[str, ...]]:
-    """Settings, adapters and notices of a run that goes on from what is stored."""
+    """Settings, adapters and notices of a run that starts from what is stored."""
     kind = model_kind(config)
     if stored.kind != kind:
         raise UserError(f"{source}: made for a model of kind {stored.kind}, and {model} is a model of kind {kind}")
@@ -215,7 +215,7 @@ def _stored_run(
         _refuse_other_objective(stored.objective, given, source)
     complete, notices = with_those_below(settings, adapters, source)
     if grown is not stored:
-        notices += (f"the {stored.head} head of {source} goes on as a {settings.head} head, with its scores at first",)
+        notices += (f"the {stored.head} head of {source} becomes a {settings.head} head, which starts with its scores",)
     return settings, complete, notices
 
 
@@ -235,7 +235,7 @@ def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, A
         raise FieldError(
             "head",
             head,
-            f"{source} has a {stored_head}, and only STEP2's {extends} head, one score an option, goes on as another "
+            f"{source} has a {stored_head}, and only STEP2's {extends} head, one score an option, can become another "
             "one; start from a model with that, or from the base model",
         )
     duma = resolve_duma(duma_given(given), config) if HEADS[head].measures == "duma" else None

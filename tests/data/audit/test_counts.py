@@ -43,14 +43,14 @@ questions = st.lists(
 
 
 @given(questions)
-def test_lengths_are_those_of_the_texts_and_every_option_is_in_the_histogram(asked):
-    result = lengths(asked)
-    prompts = [len(question.question) for question in asked]
+def test_lengths_are_those_of_the_texts_and_every_option_is_in_the_histogram(sample):
+    result = lengths(sample)
+    prompts = [len(question.question) for question in sample]
     assert (result.characters["question"].least, result.characters["question"].most) == (min(prompts), max(prompts))
-    assert result.words["question"].most == max(len(question.question.split()) for question in asked)
+    assert result.words["question"].most == max(len(question.question.split()) for question in sample)
     assert "context" not in result.words
-    assert sum(result.histogram.right) == len(asked)
-    assert sum(result.histogram.wrong) == sum(len(question.options) - 1 for question in asked)
+    assert sum(result.histogram.right) == len(sample)
+    assert sum(result.histogram.wrong) == sum(len(question.options) - 1 for question in sample)
 
 
 def test_without_answers_there_is_no_right_option_to_measure():

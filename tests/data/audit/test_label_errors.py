@@ -91,8 +91,8 @@ def test_a_letter_that_is_never_the_answer_stops_nothing():
 
 
 def test_files_that_share_ids_are_paired_in_order():
-    both = [*exam(60, file="a.csv"), *exam(60, file="b.csv")]
-    pairs = pair_up(both, predicted(both), "p")
+    questions = [*exam(60, file="a.csv"), *exam(60, file="b.csv")]
+    pairs = pair_up(questions, predicted(questions), "p")
     assert [question.file for question, _ in pairs] == ["a.csv"] * 60 + ["b.csv"] * 60
 
 

@@ -56,18 +56,18 @@ def test_shuffled_options_with_the_same_right_text_are_no_conflict():
 )
 def test_two_passages_may_have_two_answers(contexts, conflict):
     """ScienceQA asks one question about many passages; two of them differ in the case of two letters."""
-    asked = [replace(q, context=context) for q, context in zip((FIRST, OTHER_KEY), contexts, strict=True)]
-    assert bool(one_file(*asked).conflicts) == conflict
-    assert bool(one_file(*asked).same_question) == conflict
+    rows = [replace(q, context=context) for q, context in zip((FIRST, OTHER_KEY), contexts, strict=True)]
+    assert bool(one_file(*rows).conflicts) == conflict
+    assert bool(one_file(*rows).same_question) == conflict
 
 
 @pytest.mark.parametrize(
-    ("options", "others", "conflict"),
+    ("options", "shuffled", "conflict"),
     [(("AA", "Aa", "aa"), ("AA", "Aa", "aa"), True), (("Iron", "Tin", "Zinc"), ("tin", "zinc", "iron"), False)],
 )
-def test_case_makes_another_answer_only_where_it_makes_another_option(options, others, conflict):
-    one, other = replace(FIRST, options=options, answer=0), replace(FIRST, options=others, answer=2)
-    assert bool(one_file(one, other).conflicts) == conflict
+def test_case_makes_another_answer_only_where_it_makes_another_option(options, shuffled, conflict):
+    first, second = replace(FIRST, options=options, answer=0), replace(FIRST, options=shuffled, answer=2)
+    assert bool(one_file(first, second).conflicts) == conflict
 
 
 def test_unanswered_rows_contradict_nothing():
@@ -97,7 +97,7 @@ def test_files_that_share_nothing_have_no_leak():
     assert (leak.texts, leak.first_rows, leak.second_rows, leak.questions, leak.near) == (0, 0, 0, 0, 0)
 
 
-asked = st.lists(
+rows = st.lists(
     st.builds(
         lambda prompt, answer: Question("1", prompt, ("x", "y"), answer),
         st.sampled_from("abcde"),
@@ -107,7 +107,7 @@ asked = st.lists(
 )
 
 
-@given(st.lists(asked, min_size=2, max_size=3))
+@given(st.lists(rows, min_size=2, max_size=3))
 def test_a_leak_is_the_intersection_of_two_files(files):
     names = [f"{place}.csv" for place in range(len(files))]
     result = repeats(files, names, near=False)

@@ -79,13 +79,13 @@ def test_what_was_written_is_read_again_without_a_warning(raw, tmp_path):
     prepare_llmscience(raw, tmp_path / "out", form="parquet")
     prepare_llmscience(raw, tmp_path / "jsonl")
     for name in ("llmscience", "llmscience_raw_all", "llmscience_hq", "llmscience_official", "llmscience_test"):
-        both = [
+        question_files = [
             read_questions(path, purpose="predict")
             for path in (tmp_path / "out" / f"{name}.parquet", tmp_path / "jsonl" / f"{name}.jsonl")
         ]
-        assert both[0].questions
-        assert [q.options for q in both[0].questions] == [q.options for q in both[1].questions]
-        assert not both[0].warnings + both[1].warnings
+        assert question_files[0].questions
+        assert [q.options for q in question_files[0].questions] == [q.options for q in question_files[1].questions]
+        assert not question_files[0].warnings + question_files[1].warnings
 
 
 @pytest.mark.parametrize(("short", "message"), [(1, True), (2, False)])
@@ -107,9 +107,9 @@ def test_the_clean_set_has_one_of_each_group_and_none_that_is_damaged(raw, tmp_p
     prepare_llmscience(raw, tmp_path / "out", BuildSettings(valid_size=0))
     everything, clean = (read(tmp_path / "out", name) for name in ("llmscience", "llmscience_hq"))
     missing = {r["id"] for r in everything} - {r["id"] for r in clean}
-    lost = [r for r in everything if r["id"] in missing]
-    assert {r["A"].strip() for r in lost if not r["A"].strip()} == {""}, "a blank option"
-    assert any(r["E"] == "All of the above" for r in lost)
+    removed_rows = [r for r in everything if r["id"] in missing]
+    assert {r["A"].strip() for r in removed_rows if not r["A"].strip()} == {""}, "a blank option"
+    assert any(r["E"] == "All of the above" for r in removed_rows)
     assert sum("fword12" in r["prompt"] for r in everything) == 2
     assert sum("fword12" in r["prompt"] for r in clean) == 1, "near duplicates: the first of them"
     prepare_llmscience(raw, tmp_path / "small", BuildSettings(valid_size=0, hq_size=7))
@@ -191,19 +191,19 @@ def test_a_zip_file_cannot_write_outside(raw, tmp_path):
 def test_zip_files_that_cannot_be_used(raw, tmp_path, monkeypatch):
     packed = tmp_path / "packed"
     path = zipped(packed / "all.zip", {"train.csv": raw / "competition" / "train.csv"})
-    whole = path.read_bytes()
+    intact = path.read_bytes()
     monkeypatch.setattr(finding, "MAX_BYTES", 100)
     with pytest.raises(DataError, match=r"all\.zip: unpacked with train\.csv, its files have more than 100 bytes"):
         prepare_llmscience(packed, tmp_path / "out")
     monkeypatch.undo()
     for damage, message in (
-        (whole[:200], "damaged zip file"),
-        (whole[:60] + b"\xff" * 40 + whole[100:], "damaged zip file"),
+        (intact[:200], "damaged zip file"),
+        (intact[:60] + b"\xff" * 40 + intact[100:], "damaged zip file"),
     ):
         path.write_bytes(damage)
         with pytest.raises(DataError, match=message):
             prepare_llmscience(packed, tmp_path / "out")
-    locked = bytearray(whole)
+    locked = bytearray(intact)
     locked[6] |= 1  # the flag of a password, in the file's own header ...
     locked[locked.index(b"PK\x01\x02") + 8] |= 1  # ... and in the directory
     path.write_bytes(bytes(locked))
@@ -219,9 +219,9 @@ def test_a_damaged_zip_file_is_never_a_traceback(method, raw, tmp_path):
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.write(raw / "competition" / "train.csv", "train.csv")
-    whole = bytearray(path.read_bytes())
-    for place in range(30, len(whole) - 100, 7):
-        damaged = whole.copy()
+    intact = bytearray(path.read_bytes())
+    for place in range(30, len(intact) - 100, 7):
+        damaged = intact.copy()
         damaged[place : place + 3] = b"\xff\x00\xff"
         path.write_bytes(bytes(damaged))
         with suppress(DataError):  # or it can be read all the same
@@ -229,14 +229,14 @@ def test_a_damaged_zip_file_is_never_a_traceback(method, raw, tmp_path):
 
 
 def test_folders_that_cannot_be_used(raw, tmp_path):
-    empty, other = tmp_path / "empty", tmp_path / "other"
+    empty, foreign = tmp_path / "empty", tmp_path / "other"
     empty.mkdir()
-    put(other / "some.csv", [row(1)])
+    put(foreign / "some.csv", [row(1)])
     for folder, message in (
         (tmp_path / "nowhere", "no such folder"),
         (put(tmp_path / "file.csv", [row(1)]), "is a file, expected a folder"),
         (empty, "the folder is empty"),
-        (other, "none of the Kaggle files is in it"),
+        (foreign, "none of the Kaggle files is in it"),
     ):
         with pytest.raises(UserError, match=message):
             prepare_llmscience(folder, tmp_path / "out")
