@@ -17,7 +17,9 @@ from llmtuner.cli.run import check_names, read_values
 from llmtuner.cli.words import Words
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / name for name in ("README.md", "README_zh.md", "data/README.md", "scripts/distributed/README.md")]
+IN_BOTH_LANGUAGES = {"README.md": "README_zh.md", "docs/commands.md": "docs/zh/commands.md"}
+DOCUMENTS = [ROOT / name for pair in IN_BOTH_LANGUAGES.items() for name in pair]
+DOCUMENTS += [ROOT / name for name in ("data/README.md", "scripts/distributed/README.md")]
 STEP_SCRIPTS = ["step1_sft.sh", "step1_predict.sh", "step2_mcq.sh", "step2_predict.sh"]
 STEP_SCRIPTS += ["step3_duma.sh", "step3_cduma.sh", "step3_losses.sh", "2023-08-19.sh", "2023-08-20.sh"]
 RECORDER = """#!/usr/bin/env bash
@@ -119,6 +121,11 @@ def test_commands_of_the_documents_exist(path):
             assert words[0] in ("git", "cd", "pip", "kaggle", "export", "CUDA_VISIBLE_DEVICES=0"), command
         found += 1
     assert found or path.parent.name == "data"
+
+
+@pytest.mark.parametrize(("english", "chinese"), IN_BOTH_LANGUAGES.items())
+def test_the_documents_have_the_same_commands_in_both_languages(english, chinese):
+    assert blocks(ROOT / english) == blocks(ROOT / chinese)
 
 
 def test_the_first_commands_of_the_readme_are_the_two_that_set_themselves_up():
