@@ -37,8 +37,8 @@ from llmtuner.data.prompt import Field  # noqa: E402
 from llmtuner.data.tokens.fields import Skeleton  # noqa: E402
 from llmtuner.data.tokens.option import OptionEncoder, OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap  # noqa: E402
-from llmtuner.mcq.check import DEAD, MARGIN, VISIBLE, Comparison, PackingCheck, check_packing  # noqa: E402
-from llmtuner.mcq.choices import resolve  # noqa: E402
+from llmtuner.mcq.check import PackingCheck, check_packing  # noqa: E402
+from llmtuner.mcq.compare import DEAD, MARGIN, STEPS, VISIBLE, Comparison  # noqa: E402
 from llmtuner.mcq.model import HEAD, attach_head  # noqa: E402
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -165,6 +165,7 @@ def main() -> None:
         "margin": MARGIN,
         "visible": VISIBLE,
         "dead": DEAD,
+        "steps": STEPS[torch.float32],
     }
     for part, rows in (("families", of_families()), ("model", of_model(args)), ("breaks", breaks_of_model(args))):
         result[part] = []

@@ -80,7 +80,8 @@ def test_every_flag_stands_in_the_page_with_its_meaning_and_default():
 
 
 @pytest.mark.parametrize(
-    ("title", "table"), [("Heads", HEADS), ("Layouts", LAYOUTS), ("Poolings", POOLINGS), ("Losses", LOSSES), ("Metrics", METRICS)]
+    ("title", "table"),
+    [("Heads", HEADS), ("Layouts", LAYOUTS), ("Poolings", POOLINGS), ("Losses", LOSSES), ("Metrics", METRICS)],
 )
 def test_every_name_that_can_be_chosen_stands_in_the_page(title, table):
     """It knew of STEP2's alone."""

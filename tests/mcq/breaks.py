@@ -12,7 +12,7 @@ import torch
 from models import question
 
 from llmtuner.data.tokens.option import OptionTokens
-from llmtuner.mcq import attention, check
+from llmtuner.mcq import attention, compare
 from llmtuner.mcq import model as model_module
 from llmtuner.mcq.attention import SPLIT
 from llmtuner.mcq.layouts.base import PREFIX
@@ -131,7 +131,7 @@ def broken(name: str) -> Iterator[None]:
     if name in masks:
         patched = patch.object(attention, "tree_mask", masks[name])
     elif name in INPUTS:
-        patched = patch.object(check, "hidden_states", _with(INPUTS[name]))
+        patched = patch.object(compare, "hidden_states", _with(INPUTS[name]))
     elif name == "mask as booleans":
         patched = patch.object(attention, "additive", lambda mask, _: mask)
     elif name == "no mask":
