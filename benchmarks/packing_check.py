@@ -38,6 +38,7 @@ from llmtuner.data.tokens.fields import Skeleton  # noqa: E402
 from llmtuner.data.tokens.option import OptionEncoder, OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap  # noqa: E402
 from llmtuner.mcq.check import PackingCheck, check_packing  # noqa: E402
+from llmtuner.mcq.choices import resolve  # noqa: E402
 from llmtuner.mcq.compare import DEAD, MARGIN, STEPS, VISIBLE, Comparison  # noqa: E402
 from llmtuner.mcq.model import HEAD, attach_head  # noqa: E402
 
