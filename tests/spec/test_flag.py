@@ -36,7 +36,11 @@ def test_words_become_values(flag, words, value):
         (Flag(name="n", type=int, help=".", range=AT_LEAST_1), ["0"], "--n 0: expected a whole number of at least 1"),
         (Flag(name="x", type=float, help=".", range=ABOVE_0), ["0"], "--x 0: expected a number above 0"),
         (Flag(name="x", type=float, help=".", range=ABOVE_0), ["nan"], "--x nan: expected a number above 0"),
-        (Flag(name="x", type=float, help=".", range=SHARE), ["1"], "--x 1: expected a number of at least 0 and below 1"),
+        (
+            Flag(name="x", type=float, help=".", range=SHARE),
+            ["1"],
+            "--x 1: expected a number of at least 0 and below 1",
+        ),
         (Flag(name="b", type=bool, help="."), ["perhaps"], "--b is a yes/no flag: expected true or false"),
         (Flag(name="t", help="."), [], "--t needs a value"),
         (Flag(name="t", help="."), ["a", "b"], "--t takes one value, it has 2"),
