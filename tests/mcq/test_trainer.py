@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.losses import LOSSES
+from llmtuner.mcq.questions import Pick
 from llmtuner.mcq.settings import resolve
 from llmtuner.mcq.trainer import McqTrainer
 
@@ -97,6 +98,28 @@ def test_a_logged_loss_is_the_mean_over_questions(batch, accumulation, tmp_path)
     losses = [line["loss"] for line in paced(trainer)]
     assert len(losses) == len(asked)
     assert sum(n * loss for n, loss in zip(asked, losses, strict=True)) / QUESTIONS == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_loss_is_larger_by_the_number_of_processes_over_which_its_gradients_are_averaged(tmp_path, monkeypatch):
+    """Without that factor, two processes learn at half the rate of one, and no log says it."""
+    trainer = make_trainer(tmp_path)
+    asked = [trainer.train_dataset[row] for row in range(3)]
+    batch = trainer.collator(asked)
+    alone = trainer.compute_loss(trainer.model, batch, num_items_in_batch=6).item()
+    assert alone == pytest.approx(trainer.compute_loss(trainer.model, batch).item() / 2, rel=1e-5)
+    monkeypatch.setattr(TrainingArguments, "world_size", 4)
+    assert trainer.compute_loss(trainer.model, batch, num_items_in_batch=6).item() == pytest.approx(4 * alone, rel=1e-5)
+
+
+def test_a_question_that_fills_a_batch_up_adds_nothing(tmp_path):
+    """A process without questions left repeats one: counted, it would be learnt twice."""
+    trainer = make_trainer(tmp_path)
+    picks = [Pick(0), Pick(1), Pick(2, counted=False)]
+    with_filler, without = (
+        trainer.collator([trainer.train_dataset[pick] for pick in part]) for part in (picks, picks[:2])
+    )
+    losses = [trainer.compute_loss(trainer.model, batch).item() for batch in (with_filler, without)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def mean_loss(trainer: McqTrainer, **more) -> float:
