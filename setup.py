@@ -47,7 +47,7 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages("src"), *find_packages(include=["patches", "patches.*"])],
     package_dir={"": "src", "patches": "patches"},
-    package_data={"llmtuner.report": ["*.j2"]},
+    package_data={"llmtuner": ["py.typed"], "llmtuner.report": ["*.j2"]},
     install_requires=RUNTIME,
     extras_require={"test": TEST, "bench": BENCH, "topk": TOPK, "audit": AUDIT},
 )

@@ -34,7 +34,7 @@ from evidence.report import per_question  # noqa: E402
 from llmtuner.data.duplicates import exact_key  # noqa: E402
 from llmtuner.data.load import read_questions  # noqa: E402
 from llmtuner.data.predictions import read_predictions  # noqa: E402
-from llmtuner.data.prepare import Settings, prepare  # noqa: E402
+from llmtuner.data.prepare import BuildSettings, prepare_llmscience  # noqa: E402
 from llmtuner.data.split import question_key  # noqa: E402
 from llmtuner.metrics import accuracy, floors, paired_interval  # noqa: E402
 
@@ -69,7 +69,7 @@ def sets(args: argparse.Namespace) -> dict[str, Path]:
         shutil.copytree(args.raw, raw)
         if args.plant:
             print(f"{plant(raw, args.plant):,} rows planted with another answer")
-        prepare(raw, built, Settings(), overwrite=True)
+        prepare_llmscience(raw, built, BuildSettings(), overwrite=True)
     files = {"cleaned": built / "llmscience.jsonl", "hq": built / "llmscience_hq.jsonl"}
     files["valid"], files["uncleaned"] = built / "llmscience_valid.jsonl", args.work / "uncleaned.jsonl"
     held_out = {exact_key(question) for question in read_questions(files["valid"], purpose="train").questions}

@@ -131,7 +131,7 @@ def _audit_step(name: str, path: Path) -> dict[str, float]:
     questions = () if name in ("check", "whole") else load.inspect_questions(path).questions
     steps: dict[str, Callable[[], object]] = {
         "check": lambda: (load._read.cache_clear(), load.inspect_questions(path)),
-        "form": lambda: quality.form(questions),
+        "form": lambda: quality.quality_summary(questions),
         "exact_duplicates": lambda: repeats.repeats([questions], ["exam"], near=False),
         "exact_and_near_duplicates": lambda: repeats.repeats([questions], ["exam"]),
         "shortcuts": lambda: shortcuts.shortcut_scores(questions),

@@ -63,12 +63,12 @@ from transformers import AttentionInterface, AutoModelForCausalLM, LlamaConfig  
 
 from llmtuner.data.tokens.option import OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import SPLIT  # noqa: E402
+from llmtuner.mcq.choices import resolve  # noqa: E402
 from llmtuner.mcq.collate import Collator  # noqa: E402
 from llmtuner.mcq.model import HEAD, attach_head, backbone_of, unwrap  # noqa: E402
 from llmtuner.mcq.pooling import pool  # noqa: E402
 from llmtuner.mcq.predict import to_device  # noqa: E402
 from llmtuner.mcq.questions import Example  # noqa: E402
-from llmtuner.mcq.settings import resolve  # noqa: E402
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 LLAMA_2_7B = {

@@ -46,10 +46,11 @@ from evidence.exams import EXAMS, TUNED_ON, Exam  # noqa: E402
 
 from llmtuner.errors import UserError  # noqa: E402
 from llmtuner.mcq.heads import HEADS  # noqa: E402
-from llmtuner.mcq.loss_terms import LOSS_NAMES, parse_loss  # noqa: E402
+from llmtuner.mcq.objective import parse_loss  # noqa: E402
+from llmtuner.spec.losses import LOSSES as DECLARED  # noqa: E402
 
 MIXTURE = "cross_entropy:0.5+expected_map3:0.5"
-LOSSES = (*LOSS_NAMES, MIXTURE)
+LOSSES = (*DECLARED, MIXTURE)
 FROZEN_SEEDS, WHOLE_SEEDS = range(5), 3
 BEST = 3
 MODELS = ("encoder", "causal", "model_name_or_path")

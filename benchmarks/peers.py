@@ -48,12 +48,11 @@ from llmtuner.data.question import Question  # noqa: E402
 from llmtuner.data.tokens.option import OptionEncoder, OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import choose_attention  # noqa: E402
 from llmtuner.mcq.batches import by_length  # noqa: E402
-from llmtuner.mcq.collate import Collator  # noqa: E402
-from llmtuner.mcq.layout import pad_rows  # noqa: E402
+from llmtuner.mcq.choices import resolve  # noqa: E402
+from llmtuner.mcq.collate import Collator, pad_rows  # noqa: E402
 from llmtuner.mcq.model import HEAD, attach_head  # noqa: E402
 from llmtuner.mcq.predict import Scoring, score_questions  # noqa: E402
 from llmtuner.mcq.questions import QuestionSet  # noqa: E402
-from llmtuner.mcq.settings import resolve  # noqa: E402
 
 CUTOFF = 2048
 SIZE = {"hidden_size": 256, "num_layers": 6, "vocab_size": 1000, "seed": 0}

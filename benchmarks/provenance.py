@@ -8,18 +8,21 @@ import subprocess
 from pathlib import Path
 
 
-def commit() -> str:
+def commit(checkout: Path = Path(__file__).parent) -> str:
     """The short name of the commit that is measured, or "unknown" outside a repository.
 
     "-dirty" behind it says that some file was not as committed.
     SOURCE_COMMIT names it where a copy of the tree is run without its repository.
+
+    Args:
+        checkout: a folder in the repository that is measured; this one unless given.
     """
     named = os.environ.get("SOURCE_COMMIT")
     if named:
         return named
     git = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     try:
-        done = subprocess.run(git, check=False, capture_output=True, text=True, cwd=Path(__file__).parent)
+        done = subprocess.run(git, check=False, capture_output=True, text=True, cwd=checkout)
     except FileNotFoundError:  # no git here
         return "unknown"
     return done.stdout.strip() or "unknown"

@@ -38,11 +38,11 @@ from provenance import commit  # noqa: E402
 
 from llmtuner.data.tokens.option import OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import SPLIT  # noqa: E402
+from llmtuner.mcq.choices import resolve  # noqa: E402
 from llmtuner.mcq.collate import Collator  # noqa: E402
 from llmtuner.mcq.losses import LOSSES  # noqa: E402
 from llmtuner.mcq.model import attach_head  # noqa: E402
 from llmtuner.mcq.questions import Example  # noqa: E402
-from llmtuner.mcq.settings import resolve  # noqa: E402
 
 
 @dataclass(frozen=True)

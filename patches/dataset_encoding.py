@@ -13,9 +13,8 @@ from dataclasses import asdict
 from typing import Any
 
 from llmtuner.data.collect import require_answers
-from llmtuner.data.tokens.fit import FitReport, Length
+from llmtuner.data.tokens.fit import Length, settle_too_long
 from llmtuner.data.tokens.joint import JointEncoder
-from llmtuner.errors import DataError, UserError
 from patches.dataset_converter import COLUMN
 from patches.dataset_files import as_question
 from patches.seam import Seam
@@ -47,18 +46,16 @@ def _with_our_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
         is_eval: bool = False,
     ) -> Any:
         if dataset is not None and stage == "sft" and COLUMN in (dataset.column_names or []):
-            if data_args.cutoff_len < 1:
-                raise UserError(f"--cutoff_len {data_args.cutoff_len}: a number of tokens is needed")
             needs_answers = not (is_eval and training_args.predict_with_generate)
             if needs_answers:
                 _require_answers(dataset)
             dataset = _encode(dataset, JointEncoder(tokenizer, template, data_args.cutoff_len), data_args)
-            report = FitReport(_lengths(dataset), data_args.cutoff_len)
-            if not is_eval:
-                dataset = _without_too_long(dataset, report, data_args.mcq_drop_long)
-            if training_args.should_log:
-                for line in report.lines(training=not is_eval):
-                    logger.warning(line)
+            more = {"training": not is_eval, "drop": data_args.mcq_drop_long, "num_rows": len(dataset)}
+            settled = settle_too_long(_lengths(dataset), data_args.cutoff_len, **more)
+            if len(settled.rows) < len(dataset):
+                dataset = dataset.select(settled.rows)
+            for line in settled.lines if training_args.should_log else ():
+                logger.warning(line)
         return original(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
 
     return _get_preprocessed_dataset
@@ -94,15 +91,3 @@ def _encode(dataset: Any, encoder: JointEncoder, data_args: Any) -> Any:
 
 def _lengths(dataset: Any) -> list[Length]:
     return [Length(row=row, **fit) for row, fit in enumerate(dataset[FIT]) if fit is not None]
-
-
-def _without_too_long(dataset: Any, report: FitReport, drop: bool) -> Any:
-    if not report.too_long:
-        return dataset
-    if not drop:
-        raise DataError(report.refusal())
-    dropped = {length.row for length in report.too_long}
-    kept = [row for row in range(len(dataset)) if row not in dropped]
-    if not kept:
-        raise DataError(f"--mcq_drop_long leaves no question of {len(dataset)}; raise --cutoff_len {report.cutoff_len}")
-    return dataset.select(kept)

@@ -72,15 +72,7 @@ class ReadyTokens:
         return prompt + response, (prompt if self.train_on_prompt else [IGNORE_INDEX] * len(prompt)) + response
 
     def _scored(self, row: int) -> dict[str, Any]:
-        question, tokens = self._questions[row], self._tokens[row]
-        return {
-            "id": question["id"],
-            "dataset": question["dataset"],
-            "answer": question["answer"],
-            "option_lengths": [len(option) for option in question["options"]],
-            "input_ids": list(tokens["prompt"]) + list(tokens["letter_prefix"]),
-            "letter_ids": list(tokens["letter_ids"]),
-        }
+        return {"question": dict(self._questions[row]), "tokens": dict(self._tokens[row])}
 
 
 def _ready(row: int) -> ReadyText:

@@ -1,4 +1,4 @@
-"""Prediction in stage sft also ranks the options: MAP@3 and top-1 from the letters' probabilities, with the floors.
+"""Prediction in stage sft also ranks the options: MAP@3 and top-1 from the letters' probabilities, with the baselines.
 
 Upstream: the name `CustomSeq2SeqTrainer` in `llamafactory.train.sft.workflow` (0.8.0 to 0.9.5), of which `predict` and
 `save_predictions` are extended. Generation gives one sampled text and no ranking; a forward pass of its own gives every
@@ -9,14 +9,17 @@ Can go when upstream reports option probabilities (asked for in its issues 2829,
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
 from typing import Any
 
 from llmtuner.data.predictions import Prediction, write_predictions
-from llmtuner.mcq.letter import LetterRow, score_letters
-from llmtuner.metrics import accuracy, floors, map_at_k
+from llmtuner.data.tokens.joint import JointTokens
+from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.letter import plain_letter_scores
+from llmtuner.mcq.predict import Scoring, as_predictions, figures_of, floors_of, score_questions
+from llmtuner.mcq.questions import QuestionSet
 from llmtuner.report.summary import print_scores
-from patches.dataset_files import NO_ANSWER
+from llmtuner.spec.poolings import NONE
+from patches.dataset_files import as_question
 from patches.dataset_processor import SCORED
 from patches.seam import Seam
 
@@ -50,10 +53,11 @@ def _with_scores(upstream: type) -> type:
             if not rows:
                 return output
             prefix = kwargs.get("metric_key_prefix", "test")
-            self._predictions = [_prediction(row, s) for row, s in zip(rows, self._score(rows), strict=True)]
+            questions = _questions(rows)
+            self._predictions = as_predictions(questions.questions, self._score(questions))
             metrics = dict(output.metrics)
             sampled = bool(self._gen_kwargs.get("do_sample"))
-            figures = _metrics(self._predictions, rows, prefix, SAMPLED if sampled else GREEDY)
+            figures = _metrics(self._predictions, questions, prefix, SAMPLED if sampled else GREEDY)
             scored = sum(prediction.answer is not None for prediction in self._predictions)
             if 0 < scored < len(test_dataset):  # some without an answer, or other data, which has nothing to rank
                 figures[f"{prefix}_scored_questions"] = scored
@@ -62,23 +66,19 @@ def _with_scores(upstream: type) -> type:
                 metrics = {k: v for k, v in metrics.items() if k.removeprefix(f"{prefix}_") in RUNTIME}
             return output._replace(metrics=metrics)
 
-        def _score(self, rows: list[dict[str, Any]]) -> list[tuple[float, ...]]:
-            """Each process scores a slice of equal size, since sharded models need all of them in every pass."""
-            import torch
+        def _score(self, questions: QuestionSet) -> list[tuple[float, ...]]:
             from accelerate.utils import gather_object
 
-            share = ceil(len(rows) / self.args.world_size)
-            first = self.args.process_index * share
-            mine = [rows[i % len(rows)] for i in range(first, first + share)]
-            self.model.eval()
-            with self.compute_loss_context_manager(), torch.no_grad():
-                scores = score_letters(
-                    self.model,
-                    [LetterRow(row["input_ids"], row["letter_ids"]) for row in mine],
-                    batch_size=self.args.per_device_eval_batch_size,
-                    pad_token_id=self.processing_class.pad_token_id,
-                )
-            return gather_object(scores)[: len(rows)]
+            scoring = Scoring(
+                Collator("joint", NONE, self.processing_class.pad_token_id),
+                batch_size=self.args.per_device_eval_batch_size,
+                rank=self.args.process_index,
+                world=self.args.world_size,
+                gather=gather_object if self.args.world_size > 1 else list,
+                precision=self.compute_loss_context_manager,
+                forward=plain_letter_scores,
+            )
+            return score_questions(self.model, questions, scoring)
 
         def save_predictions(self, dataset: Any, predict_results: Any, *args: Any, **kwargs: Any) -> None:
             super().save_predictions(dataset, predict_results, *args, **kwargs)
@@ -94,7 +94,7 @@ def _column(dataset: Any, name: str) -> list[Any]:
 
 
 def _without_questions(collate: Callable[[list[dict[str, Any]]], Any]) -> Callable[[list[dict[str, Any]]], Any]:
-    """The collator makes tensors of every column; the questions are none."""
+    """The collator makes a tensor of every column, which questions cannot be."""
 
     def collate_tokens(features: list[dict[str, Any]]) -> Any:
         return collate([{k: v for k, v in feature.items() if k != SCORED} for feature in features])
@@ -102,21 +102,22 @@ def _without_questions(collate: Callable[[list[dict[str, Any]]], Any]) -> Callab
     return collate_tokens
 
 
-def _prediction(row: dict[str, Any], scores: tuple[float, ...]) -> Prediction:
-    answer = None if row["answer"] == NO_ANSWER else row["answer"]
-    return Prediction(id=row["id"], scores=tuple(scores), answer=answer, dataset=row["dataset"])
+def _questions(rows: list[dict[str, Any]]) -> QuestionSet:
+    """The questions of scored rows with the tokens that upstream's processors had."""
+    tokens = [JointTokens(**row["tokens"]) for row in rows]
+    return QuestionSet.ready([as_question(row["question"]) for row in rows], tokens)
 
 
 def _metrics(
-    predictions: list[Prediction], rows: list[dict[str, Any]], prefix: str, meaning: str
+    predictions: list[Prediction], questions: QuestionSet, prefix: str, meaning: str
 ) -> dict[str, float | int | str]:
-    known = [(p, row) for p, row in zip(predictions, rows, strict=True) if p.answer is not None]
-    if not known:
+    """Every metric, with top-1 accuracy under a name of its own: `accuracy` is the prefix match on generated text."""
+    figures = figures_of(predictions)
+    if not figures:
         return {}
-    scores, answers = [p.scores for p, _ in known], [int(row["answer"]) for _, row in known]
+    figures["top1_accuracy"] = figures.pop("accuracy")
     return {
-        f"{prefix}_map@3": map_at_k(scores, answers),
-        f"{prefix}_top1_accuracy": accuracy(scores, answers),
+        **{f"{prefix}_{name}": value for name, value in figures.items()},
         f"{prefix}_accuracy_is": meaning,
-        **floors([row["option_lengths"] for _, row in known], answers),
+        **floors_of(questions.questions),
     }

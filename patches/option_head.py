@@ -8,11 +8,15 @@ Can go when upstream has a stage with a classifier (asked for in its issues 1463
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-from llmtuner.mcq.settings import McqSettings
+from llmtuner.errors import UserError
+from llmtuner.mcq.run import McqRun
+from llmtuner.spec.heads import HEADS
 from patches.seam import Seam
 
 SEAM = Seam(
@@ -20,30 +24,43 @@ SEAM = Seam(
     "init_adapter",
     ("config", "model", "model_args", "finetuning_args", "is_trainable"),
 )
-WANTED = "mcq_settings"  # an attribute of the finetuning arguments, set by the stage
+_RUN: ContextVar[McqRun | None] = ContextVar("mcq_run", default=None)
 
 
 def apply() -> None:
-    """Attach the head where it is wanted."""
+    """Attach the head where a run wants one."""
     SEAM.replace(_with_head)
+
+
+@contextmanager
+def head_of(run: McqRun) -> Iterator[None]:
+    """Models that upstream loads inside this context get the run's head."""
+    token = _RUN.set(run)
+    try:
+        yield
+    finally:
+        _RUN.reset(token)
 
 
 def _with_head(original: Callable[..., Any]) -> Callable[..., Any]:
     def init_adapter(config: Any, model: Any, model_args: Any, finetuning_args: Any, is_trainable: bool) -> Any:
-        settings = getattr(finetuning_args, WANTED, None)
-        if settings is None:
+        run = _RUN.get()
+        if run is None:
             return original(config, model, model_args, finetuning_args, is_trainable)
-        prepare(model, model_args, finetuning_args, settings)
-        with completed_adapters(model, model_args, settings):
-            model = original(config, model, model_args, finetuning_args, is_trainable)
+        finetuning_args = attach(model, model_args, finetuning_args, run)
+        with completed_adapters(model, model_args, run) as completed_args:
+            model = original(config, model, completed_args, finetuning_args, is_trainable)
         finish(model, is_trainable)
         return model
 
     return init_adapter
 
 
-def prepare(model: Any, model_args: Any, finetuning_args: Any, settings: McqSettings) -> None:
+def attach(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> Any:
     """Attach the head, with its trained weights where the model's folder has them, and name what is trained.
+
+    Returns:
+        the finetuning arguments with the names of what gets an adapter and of what is saved with it
 
     Raises:
         UserError: a trained head is missing or of another shape.
@@ -54,48 +71,48 @@ def prepare(model: Any, model_args: Any, finetuning_args: Any, settings: McqSett
     from llmtuner.mcq.model import HEAD, attach_head
     from llmtuner.mcq.settings import read_settings
 
-    if finetuning_args.finetuning_type == "lora" and finetuning_args.lora_target == ["all"]:
-        # Named before the head is there: no layer of it may get an adapter. Nor may the language-model head, which
+    finetuning_args = copy.copy(finetuning_args)
+    lora = finetuning_args.finetuning_type == "lora"
+    if lora and finetuning_args.lora_target == ["all"]:
+        # Named before the head is attached: no layer of it may get an adapter. Nor may the language-model head, which
         # upstream knows by one name only.
-        found = set(find_all_linear_modules(model, finetuning_args.freeze_vision_tower))
+        linear = set(find_all_linear_modules(model, finetuning_args.freeze_vision_tower))
         if model.can_generate():
-            found -= {_name_of(model, model.get_output_embeddings())}
-        finetuning_args.lora_target = sorted(found)
-    attach_head(model, settings)
-    for adapter in model_args.adapter_name_or_path or []:
+            linear -= {_name_of(model, model.get_output_embeddings())}
+        finetuning_args.lora_target = sorted(linear)
+    attach_head(model, run.settings)
+    for adapter in run.adapters:
         require_safetensors(adapter)
-    if settings.head == "letter":
-        return
-    below = read_settings(model_args.model_name_or_path)
+    if not HEADS[run.settings.head].pools:
+        return finetuning_args
+    below = read_settings(run.model)
     if below is not None:
-        load_head(model, model_args.model_name_or_path, grown=below.head != settings.head)
-    for adapter in model_args.adapter_name_or_path or []:
+        load_head(model, run.model, grown=below.head != run.settings.head)
+    for adapter in run.adapters:
         below = read_settings(adapter)
         if below is not None:
-            check_head(adapter, getattr(model, HEAD), grown=below.head != settings.head)
-    if finetuning_args.finetuning_type == "lora":
+            check_head(adapter, getattr(model, HEAD), grown=below.head != run.settings.head)
+    if lora:
         given = finetuning_args.additional_target
         if given is None and model_args.resize_vocab:
             given = [_name_of(model, model.get_input_embeddings())]  # what upstream adds where nothing is given
         finetuning_args.additional_target = [*(given or []), HEAD]
+    return finetuning_args
 
 
 @contextmanager
-def completed_adapters(model: Any, model_args: Any, settings: McqSettings) -> Iterator[None]:
-    """Adapters below a head that has grown, as peft can load them."""
+def completed_adapters(model: Any, model_args: Any, run: McqRun) -> Iterator[Any]:
+    """The model arguments, with adapters below a head that has grown as peft can load them."""
     from llmtuner.mcq.checkpoint import completed
     from llmtuner.mcq.model import HEAD
 
-    given = model_args.adapter_name_or_path
-    if not given or settings.head == "letter":
-        yield
+    if not run.adapters or not HEADS[run.settings.head].pools:
+        yield model_args
         return
-    with completed(given, getattr(model, HEAD)) as folders:
+    with completed(run.adapters, getattr(model, HEAD)) as folders:
+        model_args = copy.copy(model_args)
         model_args.adapter_name_or_path = folders
-        try:
-            yield
-        finally:
-            model_args.adapter_name_or_path = given
+        yield model_args
 
 
 def finish(model: Any, is_trainable: bool) -> None:
@@ -104,7 +121,6 @@ def finish(model: Any, is_trainable: bool) -> None:
     Raises:
         UserError: one did.
     """
-    from llmtuner.errors import UserError
     from llmtuner.mcq.model import HEAD
 
     for name, parameter in model.named_parameters():
@@ -116,4 +132,4 @@ def finish(model: Any, is_trainable: bool) -> None:
 
 
 def _name_of(model: Any, module: Any) -> str:
-    return next(name for name, found in model.named_modules() if found is module).split(".")[-1]
+    return next(name for name, candidate in model.named_modules() if candidate is module).split(".")[-1]

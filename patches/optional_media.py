@@ -52,4 +52,6 @@ def _hide_if_broken(name: str) -> None:
         # None in sys.modules is Python's own mark for "not to be imported": find_spec and import both say absent.
         sys.modules[name] = None  # type: ignore[assignment]
         reason = str(error).strip().split("\n")[0][:200]
-        print(f"note: {name} is installed but broken ({reason}); going on without it, text needs none", file=sys.stderr)
+        print(
+            f"note: {name} is installed but broken ({reason}); continuing without it: text needs none", file=sys.stderr
+        )

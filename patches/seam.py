@@ -33,20 +33,20 @@ class Seam:
         """Upstream's own object, also after it was replaced.
 
         Raises:
-            SeamError: it is not there, or its parameters are others.
+            SeamError: it is missing, or has other parameters.
         """
-        found = getattr(import_module(self.module), self.name, None)
-        found = getattr(found, "__upstream__", found)
-        if found is None:
+        current = getattr(import_module(self.module), self.name, None)
+        upstream = getattr(current, "__upstream__", current)
+        if upstream is None:
             raise SeamError(f"{self.module}.{self.name} is not in this llamafactory; {TESTED} has it")
         if self.parameters is not None:
-            parameters = tuple(inspect.signature(found).parameters)
+            parameters = tuple(inspect.signature(upstream).parameters)
             if parameters != self.parameters:
                 raise SeamError(
                     f"{self.module}.{self.name} takes {parameters} in this llamafactory, "
                     f"and {self.parameters} in the tested {TESTED}"
                 )
-        return found
+        return upstream
 
     def replace(self, build: Callable[[Any], Any]) -> None:
         """Put `build(original)` in its place, once."""

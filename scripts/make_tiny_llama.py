@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write a small Llama with random weights and a tokenizer trained on given text.
 
-For tests, smoke runs and benchmarks where no hub can be reached. The tokenizer has Llama-2's own form (BPE over
-"▁"-marked text, with byte fallback), so that its traps, the blank before every text above all, are met here too.
+For tests, smoke runs and benchmarks without access to a hub. The tokenizer is of Llama-2's kind (BPE over "▁"-marked
+text, with byte fallback), so that tests meet its pitfalls, above all the space that it puts before every text.
 
     python scripts/make_tiny_llama.py out/tiny --text data/demo/questions.jsonl
 """
@@ -35,7 +35,7 @@ def train_tokenizer(files: list[Path], vocab_size: int) -> tuple[dict[str, int],
     """Train BPE on the text; return vocabulary and merges in Llama-2's order: special, byte, learnt tokens.
 
     Raises:
-        ValueError: the vocabulary has no room for the bytes, or the text is empty.
+        ValueError: the vocabulary is too small for the byte tokens, or the text is empty.
     """
     import json
 
@@ -45,7 +45,7 @@ def train_tokenizer(files: list[Path], vocab_size: int) -> tuple[dict[str, int],
         raise ValueError(f"--vocab_size {vocab_size} is too small for 256 byte tokens; give at least {MIN_VOCAB_SIZE}")
     reserved = [*SPECIAL_TOKENS, *BYTE_TOKENS]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    # Split at blanks while learning, so that no token spans two words.
+    # Split at spaces while learning, so that no token spans two words.
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(prepend_scheme="always", split=True), pre_tokenizers.Digits(individual_digits=True)]
     )
@@ -53,7 +53,7 @@ def train_tokenizer(files: list[Path], vocab_size: int) -> tuple[dict[str, int],
     tokenizer.train_from_iterator(read_lines(files), trainer)
     model = json.loads(tokenizer.to_str())["model"]
     if len(model["vocab"]) <= len(reserved):
-        raise ValueError(f"no text in {', '.join(map(str, files))}; the tokenizer needs some to learn from")
+        raise ValueError(f"no text in {', '.join(map(str, files))}; pass files with text to train the tokenizer")
     merges = [(pair[0], pair[1]) if isinstance(pair, list) else tuple(pair.split(" ", 1)) for pair in model["merges"]]
     return model["vocab"], merges
 
@@ -61,10 +61,10 @@ def train_tokenizer(files: list[Path], vocab_size: int) -> tuple[dict[str, int],
 def make_tiny_llama(
     output_dir: Path, files: list[Path], *, hidden_size: int, num_layers: int, vocab_size: int, seed: int
 ) -> Path:
-    """Write config, weights (safetensors, fp32) and tokenizer to `output_dir`; the same arguments give the same bytes.
+    """Write config, weights (safetensors, fp32) and tokenizer to `output_dir`. The same arguments give the same bytes.
 
     Raises:
-        ValueError: a size that cannot be built, or no text.
+        ValueError: an invalid size, or no text.
     """
     if hidden_size < 2 * HEAD_SIZE or hidden_size % (2 * HEAD_SIZE):
         raise ValueError(f"--hidden_size {hidden_size} is not a multiple of {2 * HEAD_SIZE}")
@@ -92,12 +92,10 @@ def make_tiny_llama(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Read the command line and write the model; 0, or 2 with a message."""
+    """Read the command line and write the model; return 0, or 2 after a message."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("output_dir", type=Path)
-    parser.add_argument(
-        "--text", type=Path, nargs="+", default=[DEFAULT_TEXT], help="files to learn the tokenizer from"
-    )
+    parser.add_argument("--text", type=Path, nargs="+", default=[DEFAULT_TEXT], help="files to train the tokenizer on")
     parser.add_argument("--hidden_size", type=int, default=64)
     parser.add_argument("--num_layers", type=int, default=2)
     parser.add_argument("--vocab_size", type=int, default=2000, help="upper limit; a short text gives fewer tokens")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Merge what a --stage mcq LoRA training left into its base model: base, adapter and head in one folder.
+"""Merge the LoRA adapter and head of a --stage mcq training into the base model, in one folder.
 
-Upstream's export drops the head. The folder that this script writes is predicted and trained on with
-`--model_name_or_path OUT`, and plain `transformers.AutoModel.from_pretrained(OUT)` loads its backbone.
+Upstream's export drops the head. The folder that this script writes works as `--model_name_or_path OUT` for prediction
+and training, and plain `transformers.AutoModel.from_pretrained(OUT)` loads its backbone.
 
     python scripts/merge_mcq.py out/mcq out/merged --base_model models/llama-2-7b
 """
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Also where the project was not installed.
+# The script also runs without an installation of the project.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -28,11 +28,11 @@ def merge(adapter: Path, out: Path, base_model: str | None = None) -> Path:
 
     Args:
         adapter: the --output_dir of a --stage mcq training with LoRA, or a checkpoint in it.
-        out: a folder that is not there yet, or is empty.
-        base_model: where the base model is now; by default where the training found it.
+        out: a new or empty folder.
+        base_model: the current path of the base model; by default the path from the training.
 
     Raises:
-        UserError: no adapter with a head, no base model or a quantised one, or a place that is taken.
+        UserError: no adapter with a head, no base model or a quantised one, or an output folder that is not empty.
     """
     from llmtuner.errors import UserError
 
@@ -48,21 +48,21 @@ def merge(adapter: Path, out: Path, base_model: str | None = None) -> Path:
             raise
         first = next(line.strip() for line in str(error).splitlines() if "size mismatch" in line)
         raise UserError(f"{adapter} does not fit {base}: {first}; pass the model that it was trained on") from error
-    # A folder beside it first: an interrupted run must not leave half a model that looks whole.
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    # Written beside `out` first: an interrupted run must not leave half a model that looks whole.
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        scorer.model.save_pretrained(beside)
-        scorer.tokenizer.save_pretrained(beside)
-        # The adapters that were merged before this one are in the weights now.
-        write_settings(scorer.settings.with_(merged_adapters=()), beside)
-        os.replace(beside, out)
+        scorer.model.save_pretrained(temporary)
+        scorer.tokenizer.save_pretrained(temporary)
+        # The adapters from before this one are part of the merged weights.
+        write_settings(scorer.settings.with_(merged_adapters=()), temporary)
+        os.replace(temporary, out)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return out
 
 
 def _check(adapter: Path, out: Path, base_model: str | None) -> str:
-    """Refuse what cannot be merged before anything is loaded; return the base model."""
+    """Reject what cannot be merged before anything is loaded; return the base model."""
     from llmtuner.errors import UserError
     from llmtuner.mcq.settings import CONFIG_NAME, read_settings
 
@@ -71,23 +71,23 @@ def _check(adapter: Path, out: Path, base_model: str | None) -> str:
     settings = read_settings(adapter)
     if settings is None:
         raise UserError(
-            f"{adapter}: no {CONFIG_NAME} in it; expected the --output_dir of a --stage mcq training (an adapter of "
+            f"{adapter}: has no {CONFIG_NAME}; expected the --output_dir of a --stage mcq training (an adapter of "
             "another stage has no head: merge it with upstream's llamafactory-cli export)"
         )
     if not (adapter / ADAPTER_CONFIG).is_file():
         raise UserError(
-            f"{adapter}: no {ADAPTER_CONFIG} in it, so there is nothing to merge: after full or freeze tuning the "
+            f"{adapter}: has no {ADAPTER_CONFIG}, so there is nothing to merge: after full or freeze tuning the "
             "folder is a whole model already; pass it as --model_name_or_path"
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists and is not an empty folder; name another one, or remove it first")
+        raise UserError(f"{out} exists and is not an empty folder; choose another one, or remove it first")
     if not out.resolve().parent.is_dir():
-        raise UserError(f"{out}: there is no folder {out.resolve().parent} to make it in")
+        raise UserError(f"{out}: the folder {out.resolve().parent} does not exist; create it first")
     base = base_model or _stored_base(adapter)
     for folder in settings.merged_adapters:
         if not Path(folder).is_dir():
             raise UserError(
-                f"{adapter} was trained on top of the adapter {folder}, which is no folder here; put it back there"
+                f"{adapter} was trained on top of the adapter {folder}, which does not exist; restore it there"
             )
     method = getattr(_config(adapter, base), "quantization_config", None)
     if method:
@@ -120,16 +120,16 @@ def _config(adapter: Path, base: str) -> Any:
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise UserError(
-            f"{adapter}: its base model {base} cannot be read ({first}); say where it is: --base_model FOLDER"
+            f"{adapter}: its base model {base} cannot be read ({first}); pass its path: --base_model FOLDER"
         ) from error
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Merge one adapter; 0, or 2 with a message."""
+    """Merge one adapter; return 0, or 2 after a message."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("adapter", type=Path, help="the --output_dir of a --stage mcq training with LoRA")
     parser.add_argument("out", type=Path, help="a new folder")
-    parser.add_argument("--base_model", help="where the base model is, if not where the training found it")
+    parser.add_argument("--base_model", help="the path of the base model, if it has changed since the training")
     args = parser.parse_args(argv)
     try:
         merge(args.adapter, args.out, args.base_model)

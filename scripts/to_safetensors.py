@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Convert a folder's pickled weights (pytorch_model*.bin, adapter_model.bin) to safetensors, beside them.
 
-Weights are never read from pickle by this project: a pickle can run code. This script reads it once, with torch's
-restricted loader, for files that you trust enough to convert.
+This project never loads pickled weights, because a pickle can run code. This script reads them once, with torch's
+restricted loader. Use it for files that you trust.
 
     python scripts/to_safetensors.py FOLDER
 """
@@ -22,13 +22,13 @@ def convert(folder: Path) -> list[Path]:
     """Write one .safetensors file for each .bin file of weights; return the new files.
 
     Raises:
-        ValueError: nothing to convert, something other than tensors inside, or a sharded model.
+        ValueError: nothing to convert, contents other than tensors, or a sharded model.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
     pickles = sorted(path for path in folder.glob("*.bin") if path.name != LEFT_OUT)
     if not pickles:
-        raise ValueError(f"{folder}: no .bin file of weights in it")
+        raise ValueError(f"{folder}: has no .bin file of weights")
     if (folder / "pytorch_model.bin.index.json").is_file():
         raise ValueError(
             f"{folder}: a sharded model; load it with transformers and save it again: "
@@ -42,18 +42,18 @@ def convert(folder: Path) -> list[Path]:
         try:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, EOFError) as error:
-            raise ValueError(f"{path}: holds more than tensors, and is not loaded") from error
+            raise ValueError(f"{path}: contains more than tensors, and is not loaded") from error
         if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
             raise ValueError(f"{path}: expected a dictionary of tensors")
         target = path.with_name(NAMES.get(path.stem, path.stem) + ".safetensors")
-        # A tensor of its own for each name: safetensors refuses shared memory.
+        # A copy for each name, because safetensors rejects shared memory.
         save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, target, {"format": "pt"})
         written.append(target)
     return written
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Convert one folder; 0, or 2 with a message."""
+    """Convert one folder; return 0, or 2 after a message."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args(argv).folder

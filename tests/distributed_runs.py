@@ -18,11 +18,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback, Trainin
 from llmtuner.data.question import Question  # noqa: E402
 from llmtuner.data.tokens.option import OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import choose_attention  # noqa: E402
+from llmtuner.mcq.choices import resolve  # noqa: E402
 from llmtuner.mcq.collate import Collator  # noqa: E402
-from llmtuner.mcq.model import HEAD, attach_head, unwrap  # noqa: E402
+from llmtuner.mcq.model import HEAD, attach_head  # noqa: E402
 from llmtuner.mcq.questions import QuestionSet  # noqa: E402
-from llmtuner.mcq.settings import resolve  # noqa: E402
 from llmtuner.mcq.trainer import McqTrainer  # noqa: E402
+from llmtuner.mcq.unwrap import unwrap  # noqa: E402
 
 QUESTIONS = 21  # a step of 8 leaves 5: not a number that two processes share evenly
 STEPS = 10

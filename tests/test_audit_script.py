@@ -1,4 +1,4 @@
-"""scripts/audit_mcq.py: exit status, what is written where, and mistakes that are told before any work is done."""
+"""scripts/audit_mcq.py: exit status, output files, and mistakes that are reported before any work is done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROW = {"prompt": "Which gas do plants take in?", "A": "carbon dioxide", "B": "ni
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     """An empty folder to run in, with two files that share a question."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.jsonl").write_text(
@@ -28,58 +28,58 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_summary_and_a_page_by_default(here, capsys):
+def test_a_summary_and_a_page_by_default(folder, capsys):
     assert main(["a.jsonl"]) == 0
-    said = capsys.readouterr().out
-    assert "2 questions" in said
-    assert "Wrote audit.html" in said
-    assert [path.name for path in here.glob("audit*")] == ["audit.html"]
+    message = capsys.readouterr().out
+    assert "2 questions" in message
+    assert "Wrote audit.html" in message
+    assert [path.name for path in folder.glob("audit*")] == ["audit.html"]
     assert main(["a.jsonl"]) == 0, "an earlier audit is replaced"
 
 
-def test_json_alone_goes_to_standard_output(here, capsys):
+def test_json_alone_goes_to_standard_output(folder, capsys):
     assert main(["a.jsonl", "--no_html", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["llmtuner_audit"] == 1
-    assert found["files"][0]["counts"]["questions"] == 2
-    assert not list(here.glob("*.html"))
+    result = json.loads(capsys.readouterr().out)
+    assert result["llmtuner_audit"] == 1
+    assert result["files"][0]["counts"]["questions"] == 2
+    assert not list(folder.glob("*.html"))
 
 
-def test_json_and_page_go_where_they_are_told(here, capsys):
+def test_json_and_page_go_where_they_are_told(folder, capsys):
     arguments = ["a.jsonl", "b.jsonl", "--json", "found.json", "--html", "page.html"]
     for _ in range(2):
         assert main(arguments) == 0
     assert "Wrote page.html" in capsys.readouterr().out
-    assert json.loads((here / "found.json").read_text())["repeats"]["leaks"][0]["texts"] == 1
-    assert sorted(path.name for path in here.iterdir()) == ["a.jsonl", "b.jsonl", "found.json", "page.html"]
+    assert json.loads((folder / "found.json").read_text())["repeats"]["leaks"][0]["texts"] == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["a.jsonl", "b.jsonl", "found.json", "page.html"]
 
 
-def test_the_files_are_written_whoever_reads_the_summary(here):
+def test_the_files_are_written_whoever_reads_the_summary(folder):
     """With `| head`, the page was lost, and the status said that the arguments were wrong."""
     script = Path(__file__).resolve().parents[1] / "scripts" / "audit_mcq.py"
     command = [sys.executable, str(script), "a.jsonl", "b.jsonl", "--fail_on", "leak"]
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
+    process = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
-    assert done.returncode == 1
-    assert done.stderr == "failed on leak: 1 question texts that are in more than one file\n", "no traceback, no error"
-    assert (here / "audit.html").is_file()
+    assert process.returncode == 1
+    assert process.stderr == "failed on leak: 1 question texts in more than one file\n", "no traceback, no error"
+    assert (folder / "audit.html").is_file()
 
 
-def test_the_exit_status_says_whether_a_named_check_hit(here, capsys):
+def test_the_exit_status_says_whether_a_named_check_hit(folder, capsys):
     assert main(["a.jsonl", "b.jsonl", "--fail_on", "conflict,error", "--no_html"]) == 0
     assert main(["a.jsonl", "b.jsonl", "--fail_on", "conflict,leak", "--no_html"]) == 1
-    said = capsys.readouterr()
-    assert "failed on leak: 1 question texts that are in more than one file" in said.err
-    assert "checks (names for --fail_on)" in said.out, "the summary is there all the same"
+    message = capsys.readouterr()
+    assert "failed on leak: 1 question texts in more than one file" in message.err
+    assert "checks (names for --fail_on)" in message.out, "the summary is there all the same"
 
 
-def test_no_near_leaves_them_out(here, capsys):
+def test_no_near_leaves_them_out(folder, capsys):
     assert main(["a.jsonl", "--no_html", "--no_near", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["repeats"]["near"] is None
-    assert found["checks"]["near_duplicate"] is None
+    result = json.loads(capsys.readouterr().out)
+    assert result["repeats"]["near"] is None
+    assert result["checks"]["near_duplicate"] is None
 
 
 MISTAKES = [
@@ -88,15 +88,15 @@ MISTAKES = [
     (["empty.csv"], "is empty (0 bytes)"),
     (["a.jsonl", "a.jsonl"], "given twice"),
     (["a.jsonl", "--fail_on", "leek"], "Did you mean leak?"),
-    (["a.jsonl", "--fail_on", ""], "needs the name of a check"),
-    (["a.jsonl", "--fail_on", "near_leak", "--no_near"], "leave one out"),
+    (["a.jsonl", "--fail_on", ""], "no check is named"),
+    (["a.jsonl", "--fail_on", "near_leak", "--no_near"], "leave out one"),
     (["a.jsonl", "--fail_on", "label_error"], "needs the predictions"),
     (["a.jsonl", "--html", "x.html", "--no_html"], "contradict"),
-    (["a.jsonl", "--html", "mine.html"], "exists and is no earlier audit"),
-    (["a.jsonl", "--html", "no/such/page.html"], "there is no folder"),
+    (["a.jsonl", "--html", "mine.html"], "exists and is not an earlier audit"),
+    (["a.jsonl", "--html", "no/such/page.html"], "does not exist; create it"),
     (["a.jsonl", "--html", "page.csv"], "must end in .html"),
     (["a.jsonl", "--html", "folder.html"], "is a folder"),
-    (["a.jsonl", "--json", "mine.json"], "exists and is no earlier audit"),
+    (["a.jsonl", "--json", "mine.json"], "exists and is not an earlier audit"),
     (["--json", "a.jsonl", "b.jsonl"], "put --json last"),
     (["mine.json", "--json", "mine.json", "--overwrite"], "is one of the files to read"),
     (["a.jsonl", "--predictions", "nowhere.jsonl"], "nowhere.jsonl: not found"),
@@ -105,30 +105,32 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=lambda value: value if isinstance(value, str) else None)
-def test_a_mistake_is_one_message_and_nothing_is_written(here, capsys, arguments, said):
-    (here / "empty.csv").touch()
-    (here / "mine.html").write_text("mine")
-    (here / "mine.json").write_text('{"mine": 1}')
-    (here / "folder.html").mkdir()
-    write_predictions([Prediction("7", (1.0, 2.0))], here)
-    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+@pytest.mark.parametrize(
+    ("arguments", "message"), MISTAKES, ids=lambda value: value if isinstance(value, str) else None
+)
+def test_a_mistake_is_one_message_and_nothing_is_written(folder, capsys, arguments, message):
+    (folder / "empty.csv").touch()
+    (folder / "mine.html").write_text("mine")
+    (folder / "mine.json").write_text('{"mine": 1}')
+    (folder / "folder.html").mkdir()
+    write_predictions([Prediction("7", (1.0, 2.0))], folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert main(arguments) == 2
     out, err = capsys.readouterr()
-    assert said in err
+    assert message in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert out == ""
-    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_overwrite_replaces_what_is_no_audit(here):
-    (here / "mine.html").write_text("mine")
+def test_overwrite_replaces_what_is_no_audit(folder):
+    (folder / "mine.html").write_text("mine")
     assert main(["a.jsonl", "--html", "mine.html", "--overwrite"]) == 0
-    assert "<svg" in (here / "mine.html").read_text()
+    assert "<svg" in (folder / "mine.html").read_text()
 
 
-def test_predictions_of_some_questions_are_used_with_a_note(here, capsys):
-    write_predictions([Prediction("1", (1.0, 2.0))], here)
+def test_predictions_of_some_questions_are_used_with_a_note(folder, capsys):
+    write_predictions([Prediction("1", (1.0, 2.0))], folder)
     assert main(["a.jsonl", "--no_html", "--predictions", "predictions.jsonl"]) == 0
-    assert "note: 1 answered questions have no prediction" in capsys.readouterr().out
+    assert "label errors: 1 answered questions without a prediction were skipped" in capsys.readouterr().out

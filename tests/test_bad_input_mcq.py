@@ -7,6 +7,7 @@ import json
 import pytest
 
 from llmtuner.cli.main import main
+from llmtuner.mcq.objective import Objective
 from llmtuner.mcq.settings import McqSettings, write_settings
 
 QUESTION = {"query": "Which?", "choices": ["a", "b", "c"], "gold": 0}
@@ -37,50 +38,56 @@ def run(tiny_llama, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--mcq_head", "liner"), "known: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
+        (("--mcq_head", "liner"), "choose from: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
         (("--mcq_head", "cdumma"), "Did you mean cduma?"),
-        (("--mcq_layout", "packed"), "known: shared_prefix, per_option, joint"),
+        (("--mcq_layout", "packed"), "choose from: shared_prefix, per_option, joint"),
         (("--mcq_pooling", "first"), "whose first token has seen no option"),
         (("--early_stopping_steps", "2"), "--early_stopping_steps needs"),
         (("--load_best_model_at_end", "true"), "add --eval_strategy steps"),
-        (("--use_unsloth",), "--use_unsloth replaces the attention"),
+        (("--use_unsloth",), "--use_unsloth does not go with --stage mcq: it replaces the attention"),
         (("--finetuning_type", "oft"), "nothing could be predicted with them"),
         (("--auto_find_batch_size",), "--auto_find_batch_size does not go with"),
         (("--dataloader_drop_last",), "--dataloader_drop_last does not go with"),
-        (("--mcq_pooling", "max"), "known: auto, last, first, mean, option"),
+        (("--mcq_pooling", "max"), "choose from: auto, last, first, mean, option"),
         (("--mcq_loss", ""), "a name is missing"),
-        (("--mcq_loss", "hinge"), "known: cross_entropy, binary"),
+        (("--mcq_loss", "hinge"), "choose from: cross_entropy, binary"),
         (("--mcq_loss", "expected_map"), "Did you mean expected_map3?"),
         (("--mcq_loss", "cross_entropy:0.5+"), "a name is missing; the form is NAME[:WEIGHT]"),
         (("--mcq_loss", "binary:-1"), "a weight must be above 0"),
-        (("--mcq_loss", "ranknet", "--label_smoothing_factor", "0.1"), "--label_smoothing_factor is for cross_entropy"),
+        (
+            ("--mcq_loss", "ranknet", "--label_smoothing_factor", "0.1"),
+            "--label_smoothing_factor 0.1: it is for cross_entropy",
+        ),
         (
             ("--mcq_loss_warmup_ratio", "1.5", "--mcq_loss", "binary"),
-            "a share of the steps is needed, from 0 to below 1",
+            "--mcq_loss_warmup_ratio 1.5: expected a number of at least 0 and below 1",
         ),
         (("--mcq_rdrop_alpha", "-1"), "a number of at least 0"),
         (("--mcq_rdrop_alpha", "1"), "R-Drop would do nothing; add --lora_dropout 0.1"),
         (("--mcq_rdrop_alpha", "1", "--finetuning_type", "full"), "R-Drop would do nothing; add --mcq_dropout 0.1"),
-        (("--mcq_dropout", "1"), "--mcq_dropout 1.0: a share from 0 to below 1"),
-        (("--label_smoothing_factor", "1.5"), "--label_smoothing_factor 1.5: a share from 0 to below 1"),
-        (("--mcq_loss_warmup_ratio", "0.5"), "which is the loss anyway"),
-        (("--mcq_head", "duma", "--mcq_layout", "joint"), "it takes shared_prefix or per_option"),
-        (("--mcq_duma_width", "64"), "is for --mcq_head duma or cduma"),
+        (("--mcq_dropout", "1"), "--mcq_dropout 1: expected a number of at least 0 and below 1"),
+        (
+            ("--label_smoothing_factor", "1.5"),
+            "--label_smoothing_factor 1.5: expected a number of at least 0 and below 1",
+        ),
+        (("--mcq_loss_warmup_ratio", "0.5"), "which is the loss; leave it out"),
+        (("--mcq_head", "duma", "--mcq_layout", "joint"), "which takes shared_prefix or per_option"),
+        (("--mcq_duma_width", "64"), "--mcq_duma_width 64: it is for the heads duma or cduma"),
         (("--mcq_head", "duma", "--mcq_duma_heads", "7"), "does not divide the width 64"),
-        (("--mcq_head", "duma", "--mcq_duma_preset", "original"), "known: bottleneck, paper"),
-        (("--mcq_head", "letter", "--mcq_layout", "per_option"), "it takes joint"),
+        (("--mcq_head", "duma", "--mcq_duma_preset", "original"), "choose from: bottleneck, paper"),
+        (("--mcq_head", "letter", "--mcq_layout", "per_option"), "which takes joint"),
         (("--mcq_layout", "joint", "--mcq_pooling", "option"), "it takes last, mean"),
         (("--mcq_shuffle_options",), "is for joint prompts"),
-        (("--mcq_tokens_per_batch", "0"), "a number of tokens is needed"),
-        (("--head_learning_rate", "0"), "a number above 0 is needed"),
+        (("--mcq_tokens_per_batch", "0"), "expected a whole number of at least 1"),
+        (("--head_learning_rate", "0"), "expected a number above 0"),
         (("--mcq_haed", "linear"), "Did you mean --mcq_head"),
-        (("--cutoff_len", "0"), "a number of tokens is needed"),
+        (("--cutoff_len", "0"), "--cutoff_len 0: expected a whole number of at least 1"),
         (("--streaming", "--max_steps", "2"), "--streaming does not go with"),
         (("--packing", "true"), "--packing does not go with --stage mcq"),
-        (("--tokenized_path", "cache"), "--tokenized_path does not go with --stage mcq"),
+        (("--tokenized_path", "cache"), "--tokenized_path cache does not go with --stage mcq"),
         (("--mix_strategy", "interleave_under", "--interleave_probs", "1"), "--mix_strategy interleave_under"),
         (("--predict_with_generate",), "except SFT"),
-        (("--template", "lama2"), "no such chat template"),
+        (("--template", "lama2"), "unknown chat template"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
@@ -153,16 +160,16 @@ def test_what_an_encoder_cannot_do(more, said, run, bert):
 @pytest.mark.parametrize(
     ("stored", "more", "said"),
     [
-        ({"pooling": "mean"}, ("--mcq_pooling", "last"), "--mcq_pooling last contradicts"),
+        ({"pooling": "mean"}, ("--mcq_pooling", "last"), "--mcq_pooling last: contradicts"),
         ({"head": "letter", "layout": "joint", "pooling": "none"}, ("--mcq_head", "linear"), "--mcq_head linear"),
-        ({"prompt": {"template": "mistral"}}, (), "--template llama2 contradicts"),
+        ({"prompt": {"template": "mistral"}}, (), "--template llama2: contradicts"),
         ({"kind": "encoder", "layout": "per_option"}, (), "kind encoder"),
-        ({}, ("--mcq_rdrop_alpha", "1"), "which says 0; it is for --do_train"),
-        ({}, ("--mcq_dropout", "0"), "--mcq_dropout 0 contradicts"),
+        ({}, ("--mcq_rdrop_alpha", "1"), "which says 0; it is for training"),
+        ({}, ("--mcq_dropout", "0"), "--mcq_dropout 0: contradicts"),
         (
-            {"objective": {"label_smoothing_factor": 0.1}},
+            {"objective": Objective(label_smoothing=0.1)},
             ("--label_smoothing_factor", "0.2"),
-            "--label_smoothing_factor 0.2 contradicts",
+            "--label_smoothing_factor 0.2: contradicts",
         ),
         ({"base": {"hidden_size": 4096}}, (), "another base model: hidden_size 4096, and this one has 64"),
     ],
@@ -206,4 +213,6 @@ def test_a_best_metric_that_is_never_reported_is_refused_before_training(run, tm
     assert "held.jsonl_map@3" in run(
         *best, *metric, "--eval_dataset", f"{held},llmscience_sample", "--eval_on_each_dataset", "true"
     )
-    assert "there are map@3, accuracy" in run(*best, "--metric_for_best_model", "f1", "--eval_dataset", str(held))
+    assert "choose from: map@3, accuracy, mrr, nll, ece, loss" in run(
+        *best, "--metric_for_best_model", "f1", "--eval_dataset", str(held)
+    )

@@ -22,9 +22,9 @@ def test_the_same_arguments_give_the_same_model(tmp_path):
     folders = [tmp_path / name for name in ("one", "two", "other")]
     for folder, seed in zip(folders, ("3", "3", "4"), strict=True):
         assert script.main([str(folder), "--text", str(DEMO), "--hidden_size", "32", "--seed", seed]) == 0
-    one, two, other = map(digest, folders)
-    assert one == two
-    assert one["model.safetensors"] != other["model.safetensors"]
+    first, same_seed, other_seed = map(digest, folders)
+    assert first == same_seed
+    assert first["model.safetensors"] != other_seed["model.safetensors"]
 
 
 def test_the_tokenizer_spells_any_text(tiny_llama):
@@ -37,12 +37,12 @@ def test_the_tokenizer_spells_any_text(tiny_llama):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [(["--vocab_size", "50"], "too small"), (["--hidden_size", "40"], "multiple"), (["--text", "no_such"], "no_such")],
 )
-def test_sizes_that_cannot_be_built_are_refused(tmp_path, capsys, arguments, said):
+def test_sizes_that_cannot_be_built_are_refused(tmp_path, capsys, arguments, message):
     assert load_script("make_tiny_llama").main([str(tmp_path / "model"), *arguments]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 
@@ -68,9 +68,9 @@ class Payload:
 def test_a_pickle_of_anything_else_is_refused_and_not_run(tmp_path, capsys, content):
     torch.save(content, tmp_path / "adapter_model.bin")
     assert load_script("to_safetensors").main([str(tmp_path)]) == 2
-    said = capsys.readouterr()
-    assert "error: " in said.err
-    assert "executed" not in said.out
+    message = capsys.readouterr()
+    assert "error: " in message.err
+    assert "executed" not in message.out
 
 
 FLOORS = {f"floor_{name}_{score}": 0.25 for name in ("longest", "random") for score in ("map@3", "accuracy")}
@@ -98,14 +98,14 @@ def test_predictions_are_compared_in_one_table(tmp_path, capsys):
 
 
 def test_predictions_of_other_questions_are_not_compared(tmp_path, capsys):
-    one = scored(tmp_path / "one", **{"predict_map@3": 0.5, "predict_accuracy": 0.5})
-    other = scored(tmp_path / "other", **{"predict_map@3": 0.5, "predict_accuracy": 0.5, "floor_longest_map@3": 0.7})
+    first = scored(tmp_path / "one", **{"predict_map@3": 0.5, "predict_accuracy": 0.5})
+    second = scored(tmp_path / "other", **{"predict_map@3": 0.5, "predict_accuracy": 0.5, "floor_longest_map@3": 0.7})
     compare = load_script("compare").main
-    assert compare([one, other]) == 2
+    assert compare([first, second]) == 2
     assert "was scored on other questions" in capsys.readouterr().err
     unscored = scored(tmp_path / "unscored")
     assert compare([unscored]) == 2
-    assert "no scores in it" in capsys.readouterr().err
+    assert "has no scores" in capsys.readouterr().err
     assert compare([str(tmp_path / "nowhere")]) == 2
 
 
@@ -120,9 +120,9 @@ def test_a_difference_is_paired_by_question_and_has_its_interval(tmp_path, capsy
     assert compare([*folders, "--difference", "good", "bad"]) == 0
     assert "MAP@3 of good - bad: +0.667 [+0.667, +0.667] (95 %, 20 questions)" in capsys.readouterr().out
     assert compare([*folders, "--difference", "good", "worse"]) == 2
-    assert "worse is none of good, bad" in capsys.readouterr().err
+    assert "unknown name worse; choose from: good, bad" in capsys.readouterr().err
     assert compare([folders[0], folders[0]]) == 2
-    assert "are both called good" in capsys.readouterr().err
+    assert "have the same name good" in capsys.readouterr().err
     (tmp_path / "bad" / "predictions.jsonl").write_text('{"id": "0", "scores": {"A": 1.0, "B": 2.0}, "answer": "Z"}\n')
     assert compare([*folders, "--difference", "good", "bad"]) == 2
     assert "predictions.jsonl:1: answer 'Z' is not one of AB" in capsys.readouterr().err

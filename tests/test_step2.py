@@ -221,17 +221,17 @@ def test_a_run_that_goes_on_says_where_its_epoch_is_dealt_otherwise(tiny_llama, 
         assert main([*command, "--mcq_tokens_per_batch", str(budget), *more]) == 0
         return capfd.readouterr().err
 
-    assert "dealt otherwise" not in train(tmp_path / "whole", 400)
+    assert "different batch order" not in train(tmp_path / "whole", 400)
     epochs = {
         json.loads(path.read_text())["epoch"]: path.parent
         for path in (tmp_path / "whole").glob("checkpoint-*/trainer_state.json")
     }
     within, between = str(epochs[min(epochs)]), str(epochs[1.0])
-    assert "dealt otherwise" not in train(tmp_path / "same", 400, "--resume_from_checkpoint", within)
-    assert "dealt otherwise" not in train(tmp_path / "next", 200, "--resume_from_checkpoint", between)
+    assert "different batch order" not in train(tmp_path / "same", 400, "--resume_from_checkpoint", within)
+    assert "different batch order" not in train(tmp_path / "next", 200, "--resume_from_checkpoint", between)
     restored = ("--restore_callback_states_from_checkpoint", "true")
     said = train(tmp_path / "other", 200, "--resume_from_checkpoint", within, *restored)
-    assert "within epoch 1, which was dealt otherwise (tokens a batch 400 then, 200 now)" in said
+    assert "epoch 1 resumes with a different batch order (tokens a batch 400 then, 200 now)" in said
 
 
 def test_evaluation_ranks_and_the_best_model_comes_back(tiny_llama, tmp_path):

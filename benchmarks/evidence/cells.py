@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +10,8 @@ from typing import Any
 
 from provenance import commit, hardware
 
-from llmtuner.mcq.loss_terms import parse_loss
+from llmtuner.files import sha256_of_bytes, sha256_of_file, write_atomic
+from llmtuner.mcq.objective import parse_loss
 
 BASELINE = ("linear", "cross_entropy")  # STEP2
 # Losses that are bounded must not start a training (their docstrings): these begin with cross-entropy.
@@ -91,19 +90,15 @@ def claim(folder: Path, about: dict[str, Any]) -> None:
 
 def fingerprint(paths: Iterable[Path]) -> str:
     """Of files' names and contents: predictions for a file are worth nothing for another one of its name."""
-    whole = hashlib.sha256()
-    for path in sorted(paths):
-        whole.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return whole.hexdigest()[:16]
+    lines = [f"{path.name} {sha256_of_file(path)}\n" for path in sorted(paths)]
+    return sha256_of_bytes("".join(lines).encode())[:16]
 
 
 def save(found: Found, cell: Cell, folder: Path) -> None:
     """Write a cell's results, whole or not at all."""
     path = cell.path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}")
-    beside.write_text(json.dumps({**vars(cell), **vars(found)}))
-    os.replace(beside, path)
+    write_atomic(path, json.dumps({**vars(cell), **vars(found)}))
 
 
 def load(path: Path) -> Found:

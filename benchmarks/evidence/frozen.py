@@ -14,11 +14,13 @@ from provenance import hardware
 from evidence.cells import WIDTH, Cell, Found, warmup
 from evidence.exams import Exam
 from evidence.states import Cached
-from llmtuner.mcq.duma_options import DUMA_HEADS, resolve_duma
+from llmtuner.mcq.choices import AUTO_POOLING, CO_ATTENTION
+from llmtuner.mcq.duma_options import resolve_duma
 from llmtuner.mcq.heads import HEADS
 from llmtuner.mcq.heads.base import OptionHead
+from llmtuner.mcq.losses.criterion import Criterion
 from llmtuner.mcq.objective import Objective
-from llmtuner.mcq.settings import AUTO_POOLING, McqSettings
+from llmtuner.mcq.settings import McqSettings
 from llmtuner.metrics import map_at_k
 
 BATCH, EPOCHS = 32, 3  # questions; the same for all heads
@@ -87,7 +89,7 @@ class FrozenExam:
         torch.manual_seed(cell.seed)
         draw = np.random.default_rng(cell.seed)
         head, reads = self._make(cell), HEADS[cell.head].reads_tokens
-        objective = Objective(cell.loss, warmup_ratio=warmup(cell.loss))
+        criterion = Criterion(Objective(cell.loss, warmup_ratio=warmup(cell.loss)))
         answers = torch.tensor([question.answer or 0 for question in self.exam.train], device=self.train.device)
         optimizer = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
         steps = EPOCHS * -(-len(rows) // BATCH)
@@ -99,7 +101,7 @@ class FrozenExam:
             for part in _drawn(rows, self.train.lengths, draw):
                 inputs = self.inputs(self.train, part, reads_tokens=reads)
                 progress = schedule.last_epoch / steps
-                objective(head(*inputs), answers[part], inputs[1], progress).mean().backward()
+                criterion(head(*inputs), answers[part], inputs[1], progress).mean().backward()
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
@@ -108,7 +110,7 @@ class FrozenExam:
         return head.eval()
 
     def _make(self, cell: Cell) -> OptionHead:
-        duma = resolve_duma({"mcq_duma_width": WIDTH}, self.config) if cell.head in DUMA_HEADS else {}
+        duma = resolve_duma({"width": WIDTH}, self.config) if cell.head in CO_ATTENTION else None
         head = HEADS[cell.head].make(self.config["hidden_size"], McqSettings(head=cell.head, duma=duma))
         return head.to(self.train.device)
 

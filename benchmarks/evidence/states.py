@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +16,15 @@ import torch
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.data.tokens.pair import PairEncoder
+from llmtuner.files import open_atomic
 from llmtuner.mcq.batches import by_length
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.heads.base import TokenStates
-from llmtuner.mcq.layout import row_shape
+from llmtuner.mcq.layouts.per_option import PerOption
 from llmtuner.mcq.model import hidden_states
-from llmtuner.mcq.pooling import PASSAGES, POOLINGS
+from llmtuner.mcq.pooling import PASSAGES
 from llmtuner.mcq.questions import Example
+from llmtuner.spec.poolings import POOLINGS
 
 CHUNK = 100  # questions a file: what a run that is stopped has to compute again at most
 TOKENS = 8192  # a forward pass
@@ -77,19 +78,19 @@ class Cached:
         return TokenStates(self._on_device[place], mask)
 
     def pooled(self, pooling: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features [Q, N, D] of all questions, and which options mask are [Q, N]."""
+        """Features [Q, N, D] of all questions, and which options exist, [Q, N]."""
         features_QND = torch.zeros(len(self.tokens), max(map(len, self.begins)), self.states_TD.shape[1])
         mask_QN = torch.zeros(features_QND.shape[:2], dtype=torch.bool)
         for question, (tokens, begins) in enumerate(zip(self.tokens, self.begins, strict=True)):
             for option, begin in enumerate(begins):
-                first, end = POOLINGS[pooling](tokens, option)
+                first, end = POOLINGS[pooling].load()(tokens, option)
                 features_QND[question, option] = self.states_TD[begin + first : begin + end].float().mean(0)
                 mask_QN[question, option] = True
         return features_QND.to(self.device), mask_QN.to(self.device)
 
 
 def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], folder: Path, cutoff_len: int) -> Cached:
-    """Compute what is not mask yet, where the model is, and read it."""
+    """Compute the missing chunks on the model's device, and read all of them."""
     folder.mkdir(parents=True, exist_ok=True)
     encoded = PairEncoder(tokenizer, None, cutoff_len).encode(list(questions))
     chunks: list[torch.Tensor] = []
@@ -97,9 +98,9 @@ def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], fold
         chunk = encoded[begin : begin + CHUNK]
         path = folder / f"{begin:06d}.npy"
         if not path.is_file():
-            partial = path.with_suffix(f".{os.getpid()}.npy")  # several processes may begin with the same chunk
-            np.save(partial, _compute(model, chunk))
-            os.replace(partial, path)
+            states = _compute(model, chunk)
+            with open_atomic(path) as file:  # several processes may begin with the same chunk
+                np.save(file, states)
             print(f"{folder.name}: {begin + len(chunk)} of {len(encoded)}", flush=True)
         chunks.append(torch.from_numpy(np.load(path)))
         length = sum(len(sequence) for tokens in chunk for sequence in tokens.sequences)
@@ -114,7 +115,7 @@ def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], fold
 def _compute(model: Any, chunk: Sequence[OptionTokens]) -> np.ndarray:
     found: dict[int, list[np.ndarray]] = {}
     collator = Collator("per_option", "last", 0)
-    for rows in by_length([row_shape("per_option", tokens) for tokens in chunk], batch_size=1, tokens_per_batch=TOKENS):
+    for rows in by_length([PerOption.shape(tokens) for tokens in chunk], batch_size=1, tokens_per_batch=TOKENS):
         batch = collator([Example(chunk[row], 0, row) for row in rows])
         reads = ("input_ids", "position_ids", "attention_mask", "token_type_ids")
         hidden_BTD = hidden_states(model, **{name: batch[name].to(model.device) for name in reads if name in batch})

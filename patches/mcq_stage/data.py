@@ -1,21 +1,22 @@
-"""The questions of an mcq run: read, split, encoded, with a word on what did not fit."""
+"""The questions of a run: read, split, encoded, with a word on what did not fit."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from llmtuner.data.collect import collect, require_answers
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key, split_by_key
-from llmtuner.data.tokens.fit import FitReport, listed
-from llmtuner.data.tokens.form import Encoder
+from llmtuner.data.tokens.encoder import PromptEncoder
+from llmtuner.data.tokens.fit import listed, settle_too_long
 from llmtuner.data.tokens.option import OptionTokens
-from llmtuner.errors import DataError, UserError
+from llmtuner.errors import DataError
+from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.mcq.settings import McqSettings
+from llmtuner.mcq.run import McqRun, RunData
+from llmtuner.spec.heads import HEADS
 
 logger = logging.getLogger("llmtuner.mcq")
 
@@ -33,115 +34,124 @@ class RunQuestions:
         return [*self.train, *(question for part in self.evaluate.values() for question in part)]
 
 
-def read_run_questions(data_args: Any, training_args: Any) -> RunQuestions:
-    """The questions of --dataset and --eval_dataset, or of --val_size.
+@dataclass(frozen=True, slots=True)
+class RunSets:
+    """The questions of a run with their tokens; `evaluate` by data set."""
 
-    Raises:
-        UserError: upstream's ways of handing data over that do not fit questions.
-        DataError: defects of the files, or missing answers.
-    """
-    _refuse_unusable(data_args)
-    named = {
-        flag: collect(_names(getattr(data_args, flag)), data_args.dataset_dir, max_samples=data_args.max_samples)
-        for flag in ("dataset", "eval_dataset")
-    }
-    train = [question for part in named["dataset"].values() for question in part]
-    evaluate = named["eval_dataset"]
-    if data_args.val_size > 1e-6:
-        keys = [question_key(question.question) for question in train]
-        training, validation = split_by_key(keys, data_args.val_size, training_args.seed)
-        train, evaluate = [train[row] for row in training], {"validation": [train[row] for row in validation]}
-    if training_args.do_train:
-        require_answers(train, "training needs")
-        if training_args.eval_strategy != "no":
-            for part in evaluate.values():
-                require_answers(part, "evaluation during training needs")
-    if training_args.do_eval and not training_args.do_train:
-        for part in evaluate.values():
-            require_answers(part, "--do_eval needs")
-    return RunQuestions(train if training_args.do_train else [], evaluate)
+    train: QuestionSet | None
+    evaluate: dict[str, QuestionSet]
+
+    @property
+    def first(self) -> QuestionSet:
+        """A set that has questions."""
+        return self.train or next(iter(self.evaluate.values()))
+
+    @property
+    def evaluate_joined(self) -> QuestionSet | None:
+        """All evaluation sets as one, in order, without encoding again."""
+        if not self.evaluate:
+            return None
+        first, *rest = self.evaluate.values()
+        return first.joined(rest)
 
 
-def _refuse_unusable(data_args: Any) -> None:
-    if data_args.streaming:
-        raise UserError("--streaming does not go with questions, which are checked as a whole; leave the flag out")
-    if data_args.tokenized_path:
-        raise UserError("--tokenized_path does not go with --stage mcq, which keeps no cache; leave the flag out")
-    if data_args.packing:
-        raise UserError("--packing does not go with --stage mcq: shared_prefix packs the options of a question already")
-    if data_args.mix_strategy != "concat":
-        raise UserError(f"--mix_strategy {data_args.mix_strategy} does not go with --stage mcq; it takes concat")
-
-
-def _names(value: Any) -> list[str]:
-    words = value if isinstance(value, list) else (value or "").split(",")
-    return [name.strip() for name in words if name.strip()]
-
-
-def with_options_counted(settings: McqSettings, questions: Sequence[Question], *, new: bool) -> McqSettings:
-    """A joint linear head scores one fixed number of options: take it from the questions, or check them against it.
+def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool) -> RunQuestions:
+    """The questions that are trained on and those that are evaluated, or held out of the former.
 
     Args:
-        new: whether the head is made for these questions.
+        seed: of the split.
+
+    Raises:
+        DataError: defects of the files, or missing answers.
+    """
+    data = run.data
+    parts = collect(data.train, data.dataset_dir, max_samples=data.max_samples)
+    evaluate = collect(data.evaluate, data.dataset_dir, max_samples=data.max_samples)
+    train = [question for part in parts.values() for question in part]
+    if data.val_size > 1e-6:
+        keys = [question_key(question.question) for question in train]
+        training, validation = split_by_key(keys, data.val_size, seed)
+        train, evaluate = [train[row] for row in training], {"validation": [train[row] for row in validation]}
+    if run.training:
+        require_answers(train, "training needs")
+    for part in evaluate.values():
+        if run.training and evaluates_in_training:
+            require_answers(part, "evaluation during training needs")
+        elif run.evaluating and not run.training:
+            require_answers(part, "--do_eval needs")
+    return RunQuestions(train if run.training else [], evaluate)
+
+
+def with_options_counted(run: McqRun, questions: Sequence[Question]) -> McqRun:
+    """A joint classifier scores one fixed number of options: take it from the questions, or check them against it.
 
     Raises:
         DataError: the questions have other numbers.
     """
-    if settings.layout != "joint" or settings.head == "letter" or not questions:
-        return settings
-    wanted = len(questions[0].options) if new else settings.num_options
+    settings = run.settings
+    if layout_of(settings.layout).text != "joint" or not HEADS[settings.head].pools or not questions:
+        return run
+    wanted = len(questions[0].options) if run.new else settings.num_options
     for question in questions:
         if len(question.options) != wanted:
-            first = f"{questions[0].where} has {wanted}" if new else f"this head was trained for {wanted}"
+            first = f"{questions[0].where} has {wanted}" if run.new else f"this head was trained for {wanted}"
             raise DataError(
                 f"{question.where}: id {question.id}: {len(question.options)} options, and {first}; a linear head on a "
                 "joint prompt scores one fixed number: use --mcq_layout shared_prefix, or --mcq_head letter"
             )
-    return settings.with_(num_options=wanted)
+    return run.with_settings(num_options=wanted)
 
 
-def encode_set(
-    questions: Sequence[Question],
-    name: str,
-    encoder: Encoder,
-    data_args: Any,
-    *,
-    training: bool,
-    speaks: bool,
-    shuffle_seed: int | None = None,
-) -> QuestionSet:
-    """Questions with tokens; those of a training that are too long stop it, or are left out by --mcq_drop_long.
+def encode(questions: RunQuestions, encoder: PromptEncoder, data: RunData, *, seed: int, speaks: bool) -> RunSets:
+    """The questions with their tokens.
 
     Args:
-        name: of the data set, for what is said of it.
+        seed: of permuted options.
+        speaks: whether this process reports what did not fit.
 
     Raises:
-        DataError: questions are too long, or none is left.
+        DataError: training questions are too long, or none is left.
     """
-    encoded = QuestionSet(questions, encoder, shuffle_seed=shuffle_seed)
-    report = FitReport(encoded.fits(), encoder.cutoff_len)
-    if training and report.too_long:
-        if not data_args.mcq_drop_long:
-            raise DataError(report.refusal())
-        dropped = {length.row for length in report.too_long}
-        kept = [question for row, question in enumerate(questions) if row not in dropped]
-        if not kept:
-            raise DataError(f"--mcq_drop_long leaves no question of {len(questions)}; raise --cutoff_len")
-        encoded = QuestionSet(kept, encoder, shuffle_seed=shuffle_seed)
-    for line in (*report.lines(training=training), *_unread_options(encoded)) if speaks else ():
+    train = None
+    if questions.train:
+        shuffled = QuestionSet(questions.train, encoder, shuffle_seed=seed if data.shuffle_options else None)
+        train = fitted(shuffled, "training", encoder.cutoff_len, training=True, drop=data.drop_long, speaks=speaks)
+    evaluate = {
+        name: fitted(QuestionSet(part, encoder), name, encoder.cutoff_len, training=False, drop=False, speaks=speaks)
+        for name, part in questions.evaluate.items()
+    }
+    return RunSets(train, evaluate)
+
+
+def fitted(
+    questions: QuestionSet, name: str, cutoff_len: int, *, training: bool, drop: bool, speaks: bool
+) -> QuestionSet:
+    """The questions that a run uses, and a warning about those that did not fit.
+
+    Args:
+        name: of the set, for the warning.
+        drop: --mcq_drop_long.
+
+    Raises:
+        DataError: training questions are too long, or none is left.
+    """
+    settled = settle_too_long(questions.fits(), cutoff_len, training=training, drop=drop)
+    if len(settled.rows) < len(questions):
+        questions = questions.subset(settled.rows)
+    for line in (*settled.lines, *_unread_options(questions)) if speaks else ():
         logger.warning("%s: %s", name, line)
-    return encoded
+    return questions
 
 
-def _unread_options(encoded: QuestionSet) -> list[str]:
+def _unread_options(questions: QuestionSet) -> list[str]:
     """Options that are not blank and give no token all the same, such as signs that the tokenizer throws away."""
-    found = [
+    unread = [
         f"{question.where}: id {question.id}: option {question.letters[place]}"
-        for question, tokens in zip(encoded.questions, encoded.tokens, strict=True)
+        for question, tokens in zip(questions.questions, questions.tokens, strict=True)
         if isinstance(tokens, OptionTokens)
         for place, ((begin, end), text) in enumerate(zip(tokens.options, question.options, strict=True))
         if begin == end and text.strip()
     ]
-    if not found:
+    if not unread:
         return []
-    return [f"{len(found)} options give no tokens, so that the model sees nothing of them:", *listed(found)]
+    return [f"{len(unread)} options give no tokens, so that the model sees nothing of them:", *listed(unread)]

@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from llmtuner.errors import UserError
-from llmtuner.mcq.settings import McqSettings
-from patches.option_head import SEAM, completed_adapters, finish, prepare
+from llmtuner.mcq.run import McqRun
+from patches.mcq_stage.arguments import StageArguments
+from patches.option_head import SEAM, attach, completed_adapters, finish
 
-POOLER = "pooler"  # a layer behind the last states that BERT's pre-training had; no score depends on it
 
-
-def load_encoder(model_args: Any, finetuning_args: Any, settings: McqSettings, is_trainable: bool) -> Any:
+def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
     """The encoder with its head, and adapters where they are asked for, in fp32 where it is trained.
 
     Raises:
@@ -25,10 +24,13 @@ def load_encoder(model_args: Any, finetuning_args: Any, settings: McqSettings, i
     import torch
     from transformers import AutoModel
 
+    from llmtuner.mcq.model import freeze_pooler
+
+    model_args = arguments.model
     if model_args.quantization_bit is not None:
         raise UserError("--quantization_bit is for causal models; an encoder is small enough without: leave it out")
     model = AutoModel.from_pretrained(
-        model_args.model_name_or_path,
+        run.model,
         dtype="auto",
         trust_remote_code=model_args.trust_remote_code,
         cache_dir=model_args.cache_dir,
@@ -36,36 +38,35 @@ def load_encoder(model_args: Any, finetuning_args: Any, settings: McqSettings, i
         token=model_args.hf_hub_token,
         use_safetensors=True,
     ).to(next(iter(model_args.device_map.values())))
-    prepare(model, model_args, finetuning_args, settings)
+    finetuning_args = attach(model, model_args, arguments.finetuning, run)
     if finetuning_args.finetuning_type == "lora":
-        with completed_adapters(model, model_args, settings):
-            model = _with_adapter(model, model_args, finetuning_args, is_trainable)
+        with completed_adapters(model, model_args, run) as completed_args:
+            model = _with_adapter(model, completed_args, finetuning_args, run)
     else:
-        model = SEAM.original()(model.config, model, model_args, finetuning_args, is_trainable)
-    for name, parameter in model.named_parameters():
-        if f"{POOLER}." in name:
-            parameter.requires_grad_(False)
-        elif parameter.requires_grad and not finetuning_args.pure_bf16:
+        model = SEAM.original()(model.config, model, model_args, finetuning_args, run.training)
+    freeze_pooler(model)
+    for parameter in model.parameters():
+        if parameter.requires_grad and not finetuning_args.pure_bf16:
             parameter.data = parameter.data.to(torch.float32)
-    finish(model, is_trainable)
-    if not is_trainable:
+    finish(model, run.training)
+    if not run.training:
         model.requires_grad_(False)
-    return model.train(is_trainable)
+    return model.train(run.training)
 
 
-def _with_adapter(model: Any, model_args: Any, finetuning_args: Any, is_trainable: bool) -> Any:
+def _with_adapter(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> Any:
     """Adapters as upstream adds them to causal models, for peft's task of feature extraction."""
     from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 
-    if finetuning_args.finetuning_type != "lora":
-        raise UserError(f"--finetuning_type {finetuning_args.finetuning_type} is for causal models; encoders take lora")
+    from llmtuner.mcq.model import POOLER
+
     adapters = list(model_args.adapter_name_or_path or [])
-    goes_on = is_trainable and adapters and not finetuning_args.create_new_adapter
-    for adapter in adapters[: -1 if goes_on else None]:
+    resumes = run.training and adapters and not run.merge_all
+    for adapter in adapters[: -1 if resumes else None]:
         model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    if goes_on:
+    if resumes:
         return PeftModel.from_pretrained(model, adapters[-1], is_trainable=True)
-    if not is_trainable:
+    if not run.training:
         return model
     config = LoraConfig(
         task_type=TaskType.FEATURE_EXTRACTION,

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llmtuner.spec.metrics import METRICS
+
 Scores = Sequence[float] | np.ndarray
 
 
@@ -104,6 +106,11 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(values))
 
 
+def figures(scores: Sequence[Scores], answers: Sequence[int]) -> dict[str, float]:
+    """Every metric that is declared, by name."""
+    return {name: metric.load()(scores, answers) for name, metric in METRICS.items()}
+
+
 def paired_interval(
     differences: Sequence[float] | np.ndarray, groups_Q: Sequence[Hashable] | None = None, resamples: int = 10_000
 ) -> tuple[float, float]:
@@ -139,7 +146,7 @@ def paired_interval(
 
 
 def floors(option_lengths: Sequence[Sequence[int]], answers: Sequence[int]) -> dict[str, float]:
-    """What can be had without reading a question: always the longest option (characters), and chance.
+    """Baselines that need no model: always the longest option (characters), and chance.
 
     Args:
         option_lengths: characters of each option, for each question.

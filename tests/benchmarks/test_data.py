@@ -75,22 +75,23 @@ def test_what_is_scored_is_in_no_training_set_and_what_was_planted_only_in_the_r
 
 
 @pytest.mark.parametrize(
-    ("mask", "said"), [("6000_train_examples.csv", "15k_gpt3.5-turbo.csv, and there is one"), (None, "no 6000_train")]
+    ("existing", "message"),
+    [("6000_train_examples.csv", "15k_gpt3.5-turbo.csv, and there is one"), (None, "no 6000_train")],
 )
-def test_planted_rows_take_no_files_place(there, said, tmp_path, monkeypatch, capsys):
+def test_planted_rows_take_no_files_place(existing, message, tmp_path, monkeypatch, capsys):
     """A download with the 15,000 lost them to the planted rows; what was refused stayed in --work's way."""
     write_kaggle(tmp_path / "kaggle", 20)
     (tmp_path / "kaggle" / "6k5").mkdir()
-    (tmp_path / "kaggle" / "6000_train_examples.csv").rename(tmp_path / "kaggle" / "6k5" / (there or "other.csv"))
+    (tmp_path / "kaggle" / "6000_train_examples.csv").rename(tmp_path / "kaggle" / "6k5" / (existing or "other.csv"))
     (tmp_path / "kaggle" / "15k_gpt3.5-turbo.csv").write_text("prompt,A,B,answer\n")
     words = ["cleaning.py", "--raw", str(tmp_path / "kaggle"), "--model", str(tmp_path), "--plant", "0.5"]
     monkeypatch.setattr(sys, "argv", [*words, "--work", str(tmp_path / "work")])
     with pytest.raises(SystemExit):
         cleaning.main()
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "work").exists()
     (tmp_path / "kaggle" / "15k_gpt3.5-turbo.csv").unlink()
-    if there:
+    if existing:
         assert cleaning.plant(tmp_path / "kaggle", 0.5) == 10, "below a folder, as a download has it"
 
 

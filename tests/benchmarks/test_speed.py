@@ -14,8 +14,8 @@ import torch
 from support import ROOT
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.model import attach_head
-from llmtuner.mcq.settings import resolve
 
 
 def run_gpu(monkeypatch, out, *more: str) -> dict:

@@ -6,7 +6,7 @@ import pytest
 
 from llmtuner.cli.config_file import is_config, locate_key, read_config
 from llmtuner.cli.config_values import COMMA_FLAGS, JSON_FLAGS
-from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 # Old names of fields that upstream splits at commas, and fields that it splits elsewhere than in its dataclasses.
@@ -70,7 +70,7 @@ def test_values_become_words(config, line, words):
 
 
 def test_null_is_left_out(config):
-    assert read_config(config("seed: null\ntemplate: ~\nval_size:\nstage: sft\n")) == Flags({"stage": ["sft"]})
+    assert read_config(config("seed: null\ntemplate: ~\nval_size:\nstage: sft\n")) == Words({"stage": ["sft"]})
 
 
 def test_the_order_of_the_file_is_kept_and_dashes_become_underscores(config):
@@ -93,7 +93,7 @@ def test_json_may_be_indented_with_tabs(config):
 
 @pytest.mark.parametrize(("text", "name"), [(b"stage: sft\n", "cfg.yaml"), (b'{"stage": "sft"}', "cfg.json")])
 def test_a_byte_order_mark_is_no_part_of_the_file(config, text, name):
-    assert read_config(config(b"\xef\xbb\xbf" + text, name)) == Flags({"stage": ["sft"]})
+    assert read_config(config(b"\xef\xbb\xbf" + text, name)) == Words({"stage": ["sft"]})
 
 
 def test_a_config_may_be_given_as_a_path(tmp_path):
@@ -172,8 +172,8 @@ def test_a_reference_is_not_looked_up_and_that_is_said(config):
         ("dataset: []\n", ":1", "empty list"),
         ("dataset: ['a,b', c]\n", ":1", "'a,b' has a comma"),
         ("label_names: [a, --b]\n", ":1", "begins with a dash"),
-        ("--seed: 1\n", ":1", "'--seed' is no flag name"),
-        ("1: 2\n", ":1", "1 is no flag name"),
+        ("--seed: 1\n", ":1", "'--seed' is not a flag name"),
+        ("1: 2\n", ":1", "1 is not a flag name"),
         ("null: 2\n", "", "NoneType"),
         ("max-steps: 1\nmax_steps: 2\n", ":", "'max_steps' is given twice, with dashes and with underscores"),
         ("seed: 1\na: ${\n", ":2", "no viable alternative"),

@@ -8,6 +8,7 @@ import pytest
 
 from llmtuner.cli.earlier_run import find_checkpoints, set_aside, settle_earlier_run
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 
@@ -22,7 +23,7 @@ def checkpoint(output_dir, step, *, max_steps=30, epoch=None, files=("optimizer.
 
 
 def flags(output_dir, **more):
-    return Flags({"output_dir": [str(output_dir)], **{name: [str(value)] for name, value in more.items()}})
+    return Flags.of(Words({"output_dir": [str(output_dir)], **{name: [str(value)] for name, value in more.items()}}))
 
 
 def test_a_finished_run_is_not_overwritten_by_training_nothing(tmp_path):
@@ -32,12 +33,11 @@ def test_a_finished_run_is_not_overwritten_by_training_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("more", [{"num_train_epochs": 5}, {"max_steps": 40}])
-def test_more_epochs_or_steps_go_on_from_the_last_checkpoint(tmp_path, more, capsys):
+def test_more_epochs_or_steps_resume_from_the_last_checkpoint(tmp_path, more):
     folder = checkpoint(tmp_path, 30)
-    given = flags(tmp_path, **more)
-    settle_earlier_run(given)
-    assert given.get("resume_from_checkpoint") == str(folder)
-    assert "step 30" in capsys.readouterr().err
+    resumed, [line] = settle_earlier_run(flags(tmp_path, **more))
+    assert resumed == folder
+    assert "step 30" in line
 
 
 def test_steps_that_are_done_are_done_whatever_the_epochs(tmp_path):
@@ -48,31 +48,26 @@ def test_steps_that_are_done_are_done_whatever_the_epochs(tmp_path):
 
 def test_overwriting_is_the_users_word(tmp_path):
     checkpoint(tmp_path, 30)
-    given = Flags({"output_dir": [str(tmp_path)], "overwrite_output_dir": []})
-    settle_earlier_run(given)
-    assert "resume_from_checkpoint" not in given
+    assert settle_earlier_run(flags(tmp_path, overwrite_output_dir=True)) == (None, ())
 
 
-def test_an_unfinished_run_goes_on_and_says_from_where_and_with_what(tmp_path, capsys):
+def test_an_unfinished_run_resumes_and_tells_from_where_and_with_what(tmp_path):
     checkpoint(tmp_path, 5)
     folder = checkpoint(tmp_path, 20, files=("optimizer.pt", "scheduler.pt"))
-    given = flags(tmp_path)
-    settle_earlier_run(given)
-    assert given.get("resume_from_checkpoint") == str(folder)
-    said = capsys.readouterr().err
-    assert "step 20 (of 30 planned then), epoch 2.00" in said
-    assert "restored from it: weights, optimizer, schedule" in said
-    assert "NOT restored, because not saved: random state" in said
+    resumed, [line] = settle_earlier_run(flags(tmp_path))
+    assert resumed == folder
+    assert "step 20 (of 30 planned then), epoch 2.00" in line
+    assert "restored: weights, optimizer, schedule" in line
+    assert "NOT restored, because not saved: random state" in line
 
 
-def test_a_checkpoint_that_was_killed_while_saving_is_passed_over(tmp_path, capsys):
+def test_a_checkpoint_that_was_killed_while_saving_is_skipped(tmp_path):
     """The newest folder, half written, stopped every later run, with good checkpoints beside it."""
     good = checkpoint(tmp_path, 10)
     (tmp_path / "checkpoint-20").mkdir()
-    given = flags(tmp_path)
-    settle_earlier_run(given)
-    assert given.get("resume_from_checkpoint") == str(good)
-    assert "passed over" in capsys.readouterr().err
+    resumed, lines = settle_earlier_run(flags(tmp_path))
+    assert resumed == good
+    assert lines[0].startswith(f"skipped {tmp_path / 'checkpoint-20'}: ")
 
 
 @pytest.mark.parametrize(
@@ -99,18 +94,15 @@ def test_checkpoints_count_by_step_not_by_name(tmp_path):
 
 
 def test_a_fresh_folder_is_left_alone(tmp_path):
-    given = flags(tmp_path / "new")
-    settle_earlier_run(given)
-    assert "resume_from_checkpoint" not in given
+    assert settle_earlier_run(flags(tmp_path / "new")) == (None, ())
 
 
 @pytest.mark.parametrize("words", [[], ["true"]])
 def test_true_is_no_folder(tmp_path, words):
     """Upstream looked for a checkpoint in a folder named "true"."""
     folder = checkpoint(tmp_path, 20)
-    given = Flags({"output_dir": [str(tmp_path)], "resume_from_checkpoint": words})
-    settle_earlier_run(given)
-    assert given.get("resume_from_checkpoint") == str(folder)
+    given = Flags.of(Words({"output_dir": [str(tmp_path)], "resume_from_checkpoint": words}))
+    assert settle_earlier_run(given)[0] == folder
 
 
 def test_false_is_no_folder_either(tmp_path):

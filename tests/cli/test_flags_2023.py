@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import LATER, LEGACY_2023, RULES, Becomes, Drop, Keep, Refuse, Rename, targets, translate
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 # Old names that the pinned parser still reads: two that transformers will drop, one that it took for itself.
@@ -11,14 +11,14 @@ STILL_PARSED = {"warmup_ratio", "logging_dir", "use_cache"}
 
 
 def translated(*argv: str) -> tuple[list[str], list[str]]:
-    flags = Flags.from_argv(argv)
+    flags = Words.from_argv(argv)
     notices = translate(flags)
     return flags.to_argv(), notices
 
 
 def refusal(*argv: str) -> str:
     with pytest.raises(UserError) as error:
-        translate(Flags.from_argv(argv))
+        translate(Words.from_argv(argv))
     return str(error.value)
 
 

@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import RULES
-from llmtuner.cli.help import GROUPS, help_text
-from llmtuner.cli.preflight_mcq import OWN
+from llmtuner.cli.help import default_text, help_text
 from llmtuner.cli.run import _parser
-from llmtuner.mcq.loss_terms import LOSS_NAMES
-from llmtuner.mcq.settings import HEAD_LAYOUTS
+from llmtuner.cli.words import Words
+from llmtuner.spec.flags import GROUPS, OWN
+from llmtuner.spec.heads import HEADS
+from llmtuner.spec.layouts import LAYOUTS
+from llmtuner.spec.losses import LOSSES
+from llmtuner.spec.metrics import METRICS
+from llmtuner.spec.poolings import POOLINGS
+from llmtuner.spec.upstream_flags import HIDDEN
 
 ROOT = Path(__file__).resolve().parents[2]
-UPSTREAMS = [flag for group in GROUPS if not group.ours for flag in group.flags]
-OURS = [flag for group in GROUPS if group.ours for flag in group.flags]
-EVERY = [*OURS, *UPSTREAMS]
+UPSTREAMS = [flag for flags in GROUPS.values() if flags is not OWN for flag in flags]
+SHOWN = [flag for title, flags in GROUPS.items() if title != HIDDEN for flag in flags]
 
 
 def number_or_text(value: object) -> object:
@@ -41,11 +44,17 @@ def test_a_stated_default_is_the_real_one(flag, upstream_actions):
 
 
 @pytest.mark.parametrize("flag", UPSTREAMS, ids=lambda flag: flag.name)
-def test_a_flag_shown_without_a_value_is_a_yes_no_flag(flag, upstream_actions):
-    assert flag.value or upstream_actions[flag.name].nargs == "?"
+def test_a_declared_type_is_the_one_that_upstream_gives_the_words(flag, upstream_actions):
+    """Preflight would read another value than the run."""
+    action = upstream_actions[flag.name]
+    if flag.type in (int, float):
+        assert action.type is flag.type
+    if action.nargs == "?" or not flag.value:
+        assert flag.type is bool, "only yes/no flags may be bare"
+    assert flag.value or flag.type is bool, "--help shows no value for yes/no flags alone"
 
 
-@pytest.mark.parametrize("flag", OURS, ids=lambda flag: flag.name)
+@pytest.mark.parametrize("flag", OWN, ids=lambda flag: flag.name)
 def test_our_own_flags_hide_none_of_upstreams(flag, upstream_actions):
     from llamafactory.hparams import parser
 
@@ -59,28 +68,25 @@ def test_our_own_flags_hide_none_of_upstreams(flag, upstream_actions):
     assert flag.name in added | {"help"} or flag.name not in upstream_actions
 
 
-def test_no_flag_is_listed_twice_or_under_its_old_name():
-    names = [flag.name for flag in EVERY]
-    assert len(names) == len(set(names))
-    assert not set(names) & RULES.keys()
+def test_no_flag_has_its_old_name():
+    assert not {flag.name for flag in SHOWN} & RULES.keys()
 
 
 def test_every_flag_stands_in_the_page_with_its_meaning_and_default():
-    lines = help_text().splitlines()
-    for flag in EVERY:
-        [line] = [line for line in lines if re.match(rf"  --{flag.name}( |$)", line)]
-        assert flag.meaning in line
-        assert ("(default: " in line) == (flag.default is not None)
+    page = re.sub(r"\s+", " ", help_text())
+    for flag in SHOWN:
+        left = f"--{flag.name} {flag.value}".rstrip()
+        assert f" {left} {flag.help}{default_text(flag)} " in page, flag.name
 
 
-def test_every_head_and_loss_stands_in_the_page():
+@pytest.mark.parametrize(
+    ("title", "table"),
+    [("Heads", HEADS), ("Layouts", LAYOUTS), ("Poolings", POOLINGS), ("Losses", LOSSES), ("Metrics", METRICS)],
+)
+def test_every_name_that_can_be_chosen_stands_in_the_page(title, table):
     """It knew of STEP2's alone."""
-    heads, losses = (
-        re.search(rf"^{title}: ((?:.|\n )+)", help_text(), re.MULTILINE)[1] for title in ("Heads", "Losses")
-    )
-    assert re.findall(r"\w+", heads) == [*HEAD_LAYOUTS]
-    assert re.findall(r"\w+", losses) == [*LOSS_NAMES]
-    assert set(OWN) <= {flag.name for flag in EVERY}
+    section = help_text().split(f"\n{title}:\n")[1].split("\n\n")[0]
+    assert re.findall(r"^  (\S+)", section, re.MULTILINE) == [*table]
 
 
 def test_the_page_fits_a_terminal():
@@ -98,7 +104,7 @@ def test_the_examples_parse_as_they_stand():
     text = help_text().split("Examples:")[1].replace("\\\n", " ")
     commands = re.findall(r"python src/train_bash\.py (.*)", text)
     assert len(commands) == 4
-    read = [upstream_parser.parse_args(Flags.from_argv(command.split()).to_argv()) for command in commands]
+    read = [upstream_parser.parse_args(Words.from_argv(command.split()).to_argv()) for command in commands]
     assert (read[0].dataset, read[0].learning_rate, read[0].fp16) == ("llmscience", 5e-5, True)
     assert (read[1].adapter_name_or_path, read[1].do_predict) == ("sft_checkpoint", True)
     assert [arguments.stage for arguments in read] == ["sft", "sft", "mcq", "mcq"]
@@ -110,9 +116,9 @@ def test_help_and_reading_a_config_import_nothing_heavy(tmp_path):
     config.write_text("stage: sft\n")
     code = """
 import sys
-from llmtuner.cli.preflight_mcq import OWN
-from llmtuner.mcq.loss_terms import LOSS_NAMES
-from llmtuner.mcq.settings import HEAD_LAYOUTS
+from llmtuner.cli import preflight, preflight_mcq
+from llmtuner.mcq import layouts, run, settings
+layouts.layout_of("shared_prefix")
 from llmtuner.cli.help import help_text
 from llmtuner import suggest
 from llmtuner.cli import config_file, flags_2023, profile_2023

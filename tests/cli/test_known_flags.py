@@ -6,6 +6,7 @@ import textwrap
 
 from llmtuner.cli.known_flags import KNOWN_FLAGS
 from llmtuner.cli.run import _parser
+from llmtuner.spec.flags import OWN
 
 
 def flags_of_the_parser() -> set[str]:
@@ -18,4 +19,5 @@ def test_every_flag_is_known_and_nothing_else_is():
 
 
 if __name__ == "__main__":
-    print(textwrap.indent(textwrap.fill(" ".join(sorted(flags_of_the_parser())), width=112), "    "))
+    of_upstream = flags_of_the_parser() - {flag.name for flag in OWN if flag.arguments}
+    print(textwrap.indent(textwrap.fill(" ".join(sorted(of_upstream)), width=112), "    "))

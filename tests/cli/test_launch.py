@@ -12,6 +12,7 @@ from support import ROOT
 from llmtuner.cli import launch
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.process import LAUNCHED
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 WORDS = ["--stage", "sft", "--default_system", "You are a helpful bot; rm -rf ~", "--output_dir", "two words"]
@@ -28,7 +29,7 @@ def started(monkeypatch):
         return 3
 
     monkeypatch.setattr(launch, "_run", run)
-    monkeypatch.setattr("llmtuner.cli.run.prepare", lambda flags, config: None)
+    monkeypatch.setattr("llmtuner.cli.run.read_values", lambda flags: {})
     for name in ("LOCAL_RANK", "FORCE_TORCHRUN", "USE_RAY", "NPROC_PER_NODE", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     return commands
@@ -59,7 +60,7 @@ def test_a_worker_does_not_start_workers(started, monkeypatch, name, value):
 
 def test_cpu_runs_stay_one_process(started, monkeypatch):
     monkeypatch.setattr(launch, "_count_devices", lambda: 8)
-    assert launch.launch_if_several_devices(Flags({"use_cpu": []}), WORDS) is None
+    assert launch.launch_if_several_devices(Flags.of(Words({"use_cpu": []})), WORDS) is None
 
 
 def test_the_environment_decides_as_in_upstreams_launcher(started, monkeypatch):
@@ -77,10 +78,10 @@ def test_ray_would_pass_the_patches_by(started, monkeypatch):
 
 
 def test_a_mistake_is_found_before_workers_start(started, monkeypatch):
-    def refuse(flags, config):
+    def refuse(flags):
         raise UserError("unknown flag")
 
-    monkeypatch.setattr("llmtuner.cli.run.prepare", refuse)
+    monkeypatch.setattr("llmtuner.cli.run.read_values", refuse)
     monkeypatch.setattr(launch, "_count_devices", lambda: 2)
     with pytest.raises(UserError):
         launch.launch_if_several_devices(Flags(), WORDS)

@@ -4,15 +4,15 @@ import hashlib
 
 import pytest
 
-from llmtuner.cli.flags import Flags
 from llmtuner.cli.profile_2023 import DEFAULTS, LLAMA2_SYSTEM, apply_profile, changed_defaults
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 BACK = "--profile 2023 brings those defaults back"
 
 
 def profiled(*argv: str) -> dict[str, list[str]]:
-    flags = Flags.from_argv(["--profile", "2023", *argv])
+    flags = Words.from_argv(["--profile", "2023", *argv])
     assert len(apply_profile(flags)) == 1
     assert "profile" not in flags
     return {name: flags.values(name) for name in flags}
@@ -53,27 +53,27 @@ def test_other_tuning_gets_no_lora_defaults(tuning, sets):
 
 
 def test_without_a_profile_nothing_is_set():
-    flags = Flags({"stage": ["sft"]})
+    flags = Words({"stage": ["sft"]})
     assert apply_profile(flags) == []
-    assert flags == Flags({"stage": ["sft"]})
+    assert flags == Words({"stage": ["sft"]})
 
 
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--profile", "2024"], "--profile 2024: there is no such profile; known: 2023. Did you mean 2023?"),
-        (["--profile", "old"], "--profile old: there is no such profile; known: 2023."),
+        (["--profile", "2024"], "--profile 2024: unknown value; choose from: 2023. Did you mean 2023?"),
+        (["--profile", "old"], "--profile old: unknown value; choose from: 2023."),
         (["--profile"], "--profile needs a value"),
     ],
 )
 def test_an_unknown_profile_is_refused_with_the_names(argv, said):
     with pytest.raises(UserError) as error:
-        apply_profile(Flags.from_argv(argv))
+        apply_profile(Words.from_argv(argv))
     assert str(error.value) == said
 
 
 def test_the_notice_tells_what_was_set_but_not_the_whole_system_prompt():
-    [notice] = apply_profile(Flags.from_argv(["--profile=2023", "--template=llama2", "--cutoff_len=9"]))
+    [notice] = apply_profile(Words.from_argv(["--profile=2023", "--template=llama2", "--cutoff_len=9"]))
     assert "lora_target q_proj,v_proj" in notice
     assert "cutoff_len" not in notice
     assert "Meta's system prompt" in notice
@@ -91,7 +91,7 @@ def test_the_system_prompt_is_metas_to_the_letter():
 
 
 def test_a_plain_training_run_names_what_changed():
-    assert changed_defaults(Flags.from_argv(["--do_train", "--template", "llama2"])) == [
+    assert changed_defaults(Words.from_argv(["--do_train", "--template", "llama2"])) == [
         "lora_target: all (2023: q_proj,v_proj)",
         "lora_alpha: 16 (2023: 32)",
         "lora_dropout: 0.0 (2023: 0.1)",
@@ -103,26 +103,26 @@ def test_a_plain_training_run_names_what_changed():
 
 def test_only_what_the_user_has_not_set_is_named():
     argv = ["--do_train", "--lora_target=all", "--lora_alpha=16", "--lora_dropout=0", "--cutoff_len=2048"]
-    assert changed_defaults(Flags.from_argv(argv)) == []
+    assert changed_defaults(Words.from_argv(argv)) == []
 
 
 def test_a_rank_of_16_gives_the_alpha_of_2023():
-    lines = changed_defaults(Flags.from_argv(["--do_train", "--lora_rank", "16"]))
+    lines = changed_defaults(Words.from_argv(["--do_train", "--lora_rank", "16"]))
     assert not any(line.startswith("lora_alpha") for line in lines)
 
 
 def test_generation_is_named_where_the_run_predicts_too():
-    assert "max_new_tokens: 1024 (2023: 512)" in changed_defaults(Flags.from_argv(["--do_train", "--do_predict"]))
+    assert "max_new_tokens: 1024 (2023: 512)" in changed_defaults(Words.from_argv(["--do_train", "--do_predict"]))
 
 
 @pytest.mark.parametrize("argv", [["--stage=mcq", "--do_train"], ["--stage=pt", "--do_train"], ["--do_predict"], []])
 def test_other_runs_are_told_nothing(argv):
-    assert changed_defaults(Flags.from_argv(argv)) == []
+    assert changed_defaults(Words.from_argv(argv)) == []
 
 
 @pytest.mark.parametrize("tuning", ["lora", "freeze", "full"])
 def test_under_the_profile_nothing_differs(tuning):
-    flags = Flags.from_argv(["--profile=2023", "--do_train", "--do_predict", "--template=llama2"])
+    flags = Words.from_argv(["--profile=2023", "--do_train", "--do_predict", "--template=llama2"])
     flags.set("finetuning_type", tuning)
     apply_profile(flags)
     assert changed_defaults(flags) == []
@@ -140,5 +140,5 @@ def test_what_is_called_todays_default_is_upstreams(default, upstream_actions):
 
 @pytest.mark.parametrize("default", DEFAULTS, ids=lambda default: default.flag)
 def test_upstream_takes_the_values_of_2023(default, upstream_parser):
-    read = upstream_parser.parse_args(Flags({default.flag: [default.then]}).to_argv())
+    read = upstream_parser.parse_args(Words({default.flag: [default.then]}).to_argv())
     assert str(getattr(read, default.flag)) == default.then

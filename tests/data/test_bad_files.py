@@ -1,4 +1,4 @@
-"""Files that are refused, and what the message must say; the commonest go through the whole program in
+"""Files that are rejected, and their messages. The most frequent ones go through the whole program in
 tests/test_bad_input.py.
 """
 
@@ -24,7 +24,7 @@ def lines(*records) -> str:
     return "".join(json.dumps(record) + "\n" for record in records)
 
 
-# name, content, what the message must say
+# name, content, parts of the message
 WRONG_CONTENT = [
     ("gz.csv", gzip.compress(b"id,prompt", mtime=0), ["gzip archive", "gunzip"]),
     ("workbook.csv", b"PK\x03\x04..[Content_Types].xml", ["Excel workbook", "export the sheet as CSV UTF-8"]),
@@ -40,8 +40,12 @@ WRONG_CONTENT = [
         b"\xef\xbb\xbf" + HEADER.encode() + b"1,Gr\xfc\xdfe",
         ["marked.csv:2: ", "at byte 34 (0xfc)", "iconv"],
     ),
-    ("cut.csv", (HEADER + "1,Café").encode()[:-1], ["cut.csv:2: ", "ends within a character", "download it again"]),
-    ("blank.csv", " \n\n", ["only blanks"]),
+    (
+        "cut.csv",
+        (HEADER + "1,Café").encode()[:-1],
+        ["cut.csv:2: ", "ends in the middle of a character", "download it again"],
+    ),
+    ("blank.csv", " \n\n", ["only white space"]),
     ("blank.jsonl", "\n\n", ["no questions"]),
     ("none.json", "[]", ["no questions"]),
     ("exam.tsv", "a\tb\n", ["unknown file type '.tsv'", ".csv, .jsonl, .json, .parquet"]),
@@ -52,16 +56,16 @@ WRONG_COLUMNS = [
     ("typo.csv", "promt,A,B,anwser\nW?,a,b,A\n", ["typo.csv:1: ", "'prompt' (did you mean 'promt'?)", "'anwser'?"]),
     ("other.csv", "question,A,B,answer\nW?,a,b,A\n", ["missing column 'prompt' (did you mean 'question'?)"]),
     ("words.csv", "prompt,Option A,option_b,answer\nW?,a,b,A\n", ["'A' (did you mean 'Option A'?)", "'option_b'"]),
-    ("lower.csv", "prompt,a,b,answer\nW?,a,b,A\n", ["'a' is not known; did you mean 'A'?", "did you mean 'B'?"]),
-    ("last.csv", "prompt,A,B, C,answer\nW?,a,b,c,A\n", ["column ' C' is not known; did you mean 'C'?"]),
-    ("ids.csv", "ID,prompt,A,B,answer\n7,W?,a,b,A\n", ["column 'ID' is not known; did you mean 'id'?"]),
+    ("lower.csv", "prompt,a,b,answer\nW?,a,b,A\n", ["unknown column 'a'; did you mean 'A'?", "did you mean 'B'?"]),
+    ("last.csv", "prompt,A,B, C,answer\nW?,a,b,c,A\n", ["unknown column ' C'; did you mean 'C'?"]),
+    ("ids.csv", "ID,prompt,A,B,answer\n7,W?,a,b,A\n", ["unknown column 'ID'; did you mean 'id'?"]),
     ("passage.csv", "Wikipedia Excerpt,prompt,A,B,answer\nc,W?,a,b,A\n", ["did you mean 'wikipedia_excerpt'?"]),
     ("eleven.csv", "prompt,A,B,C,D,E,F,G,H,I,J,K,answer\n" + "x," * 12 + "A\n", ["option column K", "at most 10"]),
     ("comma.csv", "prompt,A,B,answer,\nW?,a,b,A,\n", ["column 5 has no name", "extra comma"]),
     ("late.csv", "\n\n" + "id,A,B,answer\n1,a,b,A\n", ["late.csv:3: missing column 'prompt'"]),
     ("list.csv", "question,choices,answer\nW?,\"['a', 'b']\",0\n", ["form scienceqa", "CSV holds text only", "JSONL"]),
     ("keys.jsonl", lines({"question": "W?", "Choices": ["a", "b"], "answer": 0}), ["did you mean 'choices'?"]),
-    ("two.jsonl", lines(GOOD, CHOICES), ["forms kaggle and arc in one file", "a file of each"]),
+    ("two.jsonl", lines(GOOD, CHOICES), ["forms kaggle and arc in one file", "a file for each"]),
     (
         "nothing.csv",
         "a;b,c\n1,2\n",
@@ -91,7 +95,7 @@ WRONG_ROWS = [
     ),
     ("prompt.jsonl", lines({**GOOD, "prompt": ["W?"]}), ["prompt must be text, found list ['W?']"]),
     ("half.jsonl", '{"query": "W\\ud800?", "choices": ["a", "b"], "gold": 0}\n', ["half a character (\\ud800)"]),
-    ("nul.jsonl", lines({**GOOD, "B": "b\0"}), ["column B holds a NUL character"]),
+    ("nul.jsonl", lines({**GOOD, "B": "b\0"}), ["column B contains a NUL character"]),
     ("long.jsonl", lines({**GOOD, "A": "x" * 1_000_001}), ["column A has 1,000,001 characters", "at most 1,000,000"]),
     ("long.csv", HEADER + f"1,W?,a,{'x' * 1_000_001},c,d,e,B\n", ["long.csv:2: column B has 1,000,001 characters"]),
     (
@@ -106,7 +110,7 @@ WRONG_ROWS = [
 @pytest.mark.parametrize(
     ("name", "content", "parts"), WRONG_CONTENT + WRONG_COLUMNS + WRONG_ROWS, ids=lambda value: str(value)[:20]
 )
-def test_a_bad_file_is_refused(name, content, parts, tmp_path, monkeypatch):
+def test_a_bad_file_is_rejected(name, content, parts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError) as error:
@@ -117,15 +121,15 @@ def test_a_bad_file_is_refused(name, content, parts, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "content", "_parts"), WRONG_ROWS[:-2], ids=lambda value: str(value)[:20])
-def test_prediction_does_not_take_what_training_refuses_but_for_answers_and_prompts(name, content, _parts, tmp_path):
+def test_prediction_rejects_what_training_rejects_but_for_answers_and_prompts(name, content, _parts, tmp_path):
     path = tmp_path / name
     path.write_bytes(content.encode())
     with pytest.raises(DataError):
         read_questions(path, purpose="predict")
 
 
-def test_every_problem_of_a_row_is_told(tmp_path):
-    """A user who mends one cell must not find the next defect of the same row in the next run."""
+def test_every_problem_of_a_row_is_listed(tmp_path):
+    """A user who corrects one cell must not meet the next defect of the same row in the next run."""
     path = tmp_path / "exam.csv"
     path.write_text("id,prompt,A,B,answer\n=1+1,W\0?,a,b,C\n")
     with pytest.raises(DataError) as error:
@@ -134,7 +138,7 @@ def test_every_problem_of_a_row_is_told(tmp_path):
         assert part in str(error.value)
 
 
-def test_columns_and_rows_are_told_together(tmp_path):
+def test_problems_of_columns_and_rows_are_listed_together(tmp_path):
     path = tmp_path / "exam.csv"
     path.write_text("promt,A,B,answer\nW?,a,b\n")
     with pytest.raises(DataError, match=r"(?s)2 problems.*missing column 'prompt'.*exam.csv:2: 3 fields"):
@@ -151,12 +155,12 @@ def test_other_single_letters_are_other_columns(tmp_path):
 def test_two_contexts_in_a_row_are_warned_of(tmp_path):
     path = tmp_path / "exam.csv"
     path.write_text("hint,context,prompt,A,B,answer\nh,c,W?,a,b,A\nh,,W?,a,b,A\n")
-    found = read_questions(path, purpose="train")
-    assert [question.context for question in found.questions] == ["c", "h"]
-    assert [str(warning).count("'hint' is not used") for warning in found.warnings] == [1]
+    reading = read_questions(path, purpose="train")
+    assert [question.context for question in reading.questions] == ["c", "h"]
+    assert [str(warning).count("'hint' is not used") for warning in reading.warnings] == [1]
 
 
-# What stands in the way of a file.
+# Files that cannot be opened.
 
 
 def refusal(path) -> str:
@@ -165,14 +169,14 @@ def refusal(path) -> str:
     return str(error.value)
 
 
-def test_a_missing_file_is_not_found_and_near_names_are_shown(tmp_path):
-    """By whole names, every .csv is near to every other."""
+def test_similar_names_are_suggested_for_a_missing_file(tmp_path):
+    """Compared by whole names, every .csv is similar to every other."""
     for name in ("train.csv", "test.parquet", "sample_submission.csv"):
         (tmp_path / name).write_text("x")
     assert "did you mean train.csv?" in refusal(tmp_path / "trian.csv")
     assert "did you mean test.parquet?" in refusal(tmp_path / "test.csv")
     assert "did you mean" not in refusal(tmp_path / "quiz.csv")
-    assert f"there is no folder {tmp_path}" in refusal(tmp_path / "nowhere" / "train.csv")
+    assert f"the folder {tmp_path}{os.sep}nowhere does not exist" in refusal(tmp_path / "nowhere" / "train.csv")
 
 
 def test_a_folder_is_no_file_whatever_its_name(tmp_path):
@@ -184,7 +188,7 @@ def test_a_folder_is_no_file_whatever_its_name(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+def test_a_pipe_is_rejected_without_blocking(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
     assert "not a regular file" in refusal(tmp_path / "pipe.csv")
 

@@ -1,4 +1,4 @@
-"""CSV in detail: quotes, line numbers, and what the csv module would let pass."""
+"""CSV in detail: quotes, line numbers, and defects that the csv module ignores."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ def test_an_open_quote_is_found_where_it_opens(tmp_path, end):
 
 def test_an_open_quote_that_a_later_quote_seems_to_close(tmp_path):
     """Two rows would become one with a text that nobody wrote."""
-    said = refusal(tmp_path, HEADER + ROW + '2,"open,a,b,A\n3,"W, or V?",a,b,A\n')
-    assert "exam.csv:4: not CSV" in said
-    assert "the row that begins in line 3" in said
+    message = refusal(tmp_path, HEADER + ROW + '2,"open,a,b,A\n3,"W, or V?",a,b,A\n')
+    assert "exam.csv:4: not CSV" in message
+    assert "in the row from line 3" in message
 
 
 def test_text_after_a_closing_quote_does_not_lose_its_quotes(tmp_path):
     """The csv module's default reads '"Ohm" is' as 'Ohm is'."""
-    said = refusal(tmp_path, HEADER + ROW + '2,"Ohm" is,a,b,A\n')
-    assert "exam.csv:3: not CSV: text follows a closing quote" in said
-    assert 'twice: ""' in said
+    message = refusal(tmp_path, HEADER + ROW + '2,"Ohm" is,a,b,A\n')
+    assert "exam.csv:3: not CSV: text follows a closing quote" in message
+    assert 'twice: ""' in message
 
 
-def test_problems_before_a_broken_quote_are_told_too(tmp_path):
-    said = refusal(tmp_path, HEADER + "1,W?,a,b\n" + "2,W?,a,b,C\n" + '3,"open,a,b,A\n')
+def test_problems_before_a_broken_quote_are_listed_too(tmp_path):
+    message = refusal(tmp_path, HEADER + "1,W?,a,b\n" + "2,W?,a,b,C\n" + '3,"open,a,b,A\n')
     for part in ("3 problems", ":2: 4 fields", ":3: answer 'C'", ":4: a quote opens"):
-        assert part in said
+        assert part in message
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_another_separator_is_seen_before_parsing(tmp_path, separator):
     """To the csv module a header of quoted names is broken CSV, which says nothing about the separator."""
     header = separator.join(['"id"', '"prompt"', '"A"', '"B"', '"answer"'])
-    assert "-separated, ',' is needed" in refusal(tmp_path, f"\n{header}\n")
+    assert "the separator seems to be" in refusal(tmp_path, f"\n{header}\n")
 
 
 def test_blank_lines_are_skipped_and_counted(tmp_path):
@@ -68,7 +68,7 @@ def test_quotes_within_an_unquoted_text_are_text(tmp_path):
     assert read_questions(path, purpose="train").questions[0].options[1] == '5" pipe'
 
 
-def test_the_limit_of_the_csv_module_is_put_back(tmp_path):
+def test_the_limit_of_the_csv_module_is_restored(tmp_path):
     """It belongs to the whole process: 131,072 characters by default, too few for a long passage."""
     before = csv.field_size_limit()
     path = tmp_path / "exam.csv"

@@ -1,4 +1,4 @@
-"""What counts as the same question, as nearly the same, and as a contradiction."""
+"""The same question, near duplicates, and contradictions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from llmtuner.data.duplicates import conflicts, contradictions, exact_key, near_
 from llmtuner.data.question import Question
 from llmtuner.data.words import words, words_and_signs
 
-ASKED = "Which of these gases do green plants take in from the air while the sun shines on their leaves"
-FIRST = Question("1", ASKED, ("carbon dioxide", "nitrogen", "helium"), 0)
+PROMPT = "Which of these gases do green plants take in from the air while the sun shines on their leaves"
+FIRST = Question("1", PROMPT, ("carbon dioxide", "nitrogen", "helium"), 0)
 DIFFERENT = [
     FIRST,
     Question("2", "What is the capital of Norway?", ("Oslo", "Bergen"), 0),
-    replace(FIRST, question=f"{ASKED} today"),
+    replace(FIRST, question=f"{PROMPT} today"),
     Question("4", "?!", ("...", "!"), 0),
     Question("5", "!!", ("...", "?"), 0),
     replace(FIRST, options=("oxygen", "argon", "neon")),
@@ -42,8 +42,8 @@ def test_equal_rows_go_together_without_being_compared(monkeypatch):
         "insert",
         lambda self, key, *args, **options: (inserted.append(key), original(self, key, *args, **options)),
     )
-    again = [replace(FIRST, id=str(n), options=FIRST.options[n % 3 :] + FIRST.options[: n % 3]) for n in range(50)]
-    assert near_groups(again) == [0] * 50
+    copies = [replace(FIRST, id=str(n), options=FIRST.options[n % 3 :] + FIRST.options[: n % 3]) for n in range(50)]
+    assert near_groups(copies) == [0] * 50
     assert inserted == [0]
 
 
@@ -51,8 +51,8 @@ def test_equal_rows_go_together_without_being_compared(monkeypatch):
 def test_repeated_rows_change_no_group(places):
     """What holds for different rows holds for their copies: joined where and only where the first ones are."""
     groups = near_groups([DIFFERENT[place] for place in places])
-    alone = near_groups(DIFFERENT)
-    expected = [min(i for i, other in enumerate(places) if alone[other] == alone[place]) for place in places]
+    group_of = near_groups(DIFFERENT)
+    expected = [min(i for i, first in enumerate(places) if group_of[first] == group_of[place]) for place in places]
     assert groups == expected
 
 
@@ -61,23 +61,23 @@ def test_rows_without_a_word_are_like_nothing():
 
 
 @pytest.mark.parametrize(
-    ("asked", "changed"),
+    ("prompt", "changed"),
     [
         ("光合作用需要阳光和水,植物吸收二氧化碳并释放氧气,这个过程发生在哪里", ("释", "排")),
         ("植物は日光と水を使って光合成を行い酸素を出しますがどの気体を吸いますか", ("日光", "太陽光")),
     ],
 )
-def test_sentences_without_blanks_have_words(asked, changed):
+def test_sentences_without_blanks_have_words(prompt, changed):
     """A whole Chinese sentence was one word, so that one changed character made it another question."""
-    one = Question("1", asked, ("叶绿体", "线粒体", "细胞核"), 0)
-    assert near_groups([one, replace(one, question=asked.replace(*changed))]) == [0, 0]
+    question = Question("1", prompt, ("叶绿体", "线粒体", "细胞核"), 0)
+    assert near_groups([question, replace(question, question=prompt.replace(*changed))]) == [0, 0]
 
 
 def test_a_sign_makes_another_formula():
     """7 + 3 and 7 - 3 with the same options had the same shingles: the right answer is another one."""
-    asked = [Question("", f"What is {formula}?", ("10", "4", "21", "2"), 0) for formula in ("7 + 3", "7 - 3", "7 × 3")]
-    assert near_groups(asked) == [0, 1, 2]
-    assert shingles_of(replace(asked[0], options=("-5", "5"))) != shingles_of(replace(asked[0], options=("5", "5")))
+    sums = [Question("", f"What is {formula}?", ("10", "4", "21", "2"), 0) for formula in ("7 + 3", "7 - 3", "7 × 3")]
+    assert near_groups(sums) == [0, 1, 2]
+    assert shingles_of(replace(sums[0], options=("-5", "5"))) != shingles_of(replace(sums[0], options=("5", "5")))
     assert words_and_signs("7−3") == words_and_signs("7 - 3") == ["7", "-", "3"], "another code point, the same sign"
 
 
@@ -100,14 +100,14 @@ CLAIMS = st.builds(
 @given(st.lists(CLAIMS, max_size=8))
 def test_without_the_contradictions_nothing_contradicts(rows):
     """The build keeps what is left, and an audit of it must find no conflict."""
-    found = contradictions(rows)
-    left = [question for row, question in enumerate(rows) if row not in found]
-    assert conflicts(left) == []
+    contradicting = contradictions(rows)
+    remaining = [question for row, question in enumerate(rows) if row not in contradicting]
+    assert conflicts(remaining) == []
     in_conflict = {row for group in conflicts(rows) for row in group}
-    assert set(found) <= in_conflict
-    for row, other in found.items():
-        assert other in found, f"row {row} contradicts it"
-        assert any({row, other} <= set(group) for group in same_questions(rows))
+    assert set(contradicting) <= in_conflict
+    for row, cause in contradicting.items():
+        assert cause in contradicting, f"row {row} contradicts it"
+        assert any({row, cause} <= set(group) for group in same_questions(rows))
 
 
 def test_a_row_that_only_stands_beside_a_contradiction_stays():

@@ -42,9 +42,9 @@ def passages() -> dict[str, dict]:
 def test_the_parts_are_as_large_as_the_card_says_and_read_without_a_warning(parts):
     card = (EXAM / "README.md").read_text()
     for name, count in PARTS.items():
-        found = read_questions(EXAM / f"{name}.jsonl", purpose="train")
-        assert not found.warnings
-        assert len(found.questions) == count
+        reading = read_questions(EXAM / f"{name}.jsonl", purpose="train")
+        assert not reading.warnings
+        assert len(reading.questions) == count
         assert f"`{name}.jsonl` | {count} questions" in card
     assert len(find_source("llmscience_demo", str(PROJECT_DATA)).files) == 3
 
@@ -96,6 +96,6 @@ def test_a_model_that_knows_nothing_stays_near_chance():
     """The audit's logistic model on lengths, likeness and places; chance is 0.367."""
     of_part = {name: read_questions(EXAM / f"{name}.jsonl", purpose="train").questions for name in PARTS}
     for questions in (*of_part.values(), [question for part in of_part.values() for question in part]):
-        found = shortcut_model(questions)
-        assert found is not None
-        assert found.score.map_at_3 < 0.45
+        reading = shortcut_model(questions)
+        assert reading is not None
+        assert reading.score.map_at_3 < 0.45

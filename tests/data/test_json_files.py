@@ -1,4 +1,4 @@
-"""JSON and JSON Lines: strict objects, and the line of what is wrong."""
+"""JSON and JSON Lines: strict objects, and the line of each defect."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def refusal(path, text: str) -> str:
         ('[{"prompt": "W', ["not JSON", "Unterminated string"]),
         (json.dumps([GOOD])[:-1], ["exam.json:1:", "cut short"]),
         (json.dumps(GOOD) + "\n" + json.dumps(GOOD), ["exam.json:2:1: not JSON", "rename it to .jsonl"]),
-        (json.dumps({"data": [GOOD]}), ["expected an array of objects", "found an object", "out of the object"]),
+        (json.dumps({"data": [GOOD]}), ["expected an array of objects", "found an object", "store the array alone"]),
         (json.dumps([GOOD, 3]), ["exam.json:2: expected an object {...}, found a number: 3"]),
         ('[{"prompt": "a", "A": "a", "B": "b", "prompt": "b"}]', ["exam.json:1: key 'prompt' occurs twice"]),
         ("[" * 100_000 + "]" * 100_000, ["nested too deeply"]),
     ],
 )
 def test_broken_json_is_named_with_its_place(tmp_path, text, parts):
-    said = refusal(tmp_path / "exam.json", text)
+    message = refusal(tmp_path / "exam.json", text)
     for part in parts:
-        assert part in said
+        assert part in message
 
 
 @pytest.mark.parametrize(
@@ -48,37 +48,37 @@ def test_broken_json_is_named_with_its_place(tmp_path, text, parts):
         ('"text"', ["found a text: 'text'"]),
         ("null", ["found null"]),
         ('{"A": "a", "A": "b"}', [":2: key 'A' occurs twice"]),
-        ('{"A": ' + "[" * 100_000 + "]" * 100_000 + "}", [":2: not data: brackets are nested too deeply"]),
-        ('{"A": ' + "9" * 5000 + "}", [":2: not data: Exceeds the limit"]),
+        ('{"A": ' + "[" * 100_000 + "]" * 100_000 + "}", [":2: not readable: brackets are nested too deeply"]),
+        ('{"A": ' + "9" * 5000 + "}", [":2: not readable: Exceeds the limit"]),
         ('{"A": "a\tb"}', [":2:9: not JSON"]),
     ],
 )
 def test_a_broken_line_is_named_and_the_others_are_still_checked(tmp_path, line, parts):
     text = f"{json.dumps(GOOD)}\n{line}\n\n{json.dumps({**GOOD, 'answer': 'C'})}\n"
-    said = refusal(tmp_path / "exam.jsonl", text)
+    message = refusal(tmp_path / "exam.jsonl", text)
     for part in [*parts, "exam.jsonl:4: answer 'C'"]:
-        assert part in said
+        assert part in message
 
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_an_array_by_the_name_of_jsonl(tmp_path, indent):
     """Line by line, every one of its lines is broken."""
-    said = refusal(tmp_path / "exam.jsonl", json.dumps([GOOD, GOOD], indent=indent))
-    assert "one JSON array" in said
-    assert "rename it to .json" in said
-    assert "problems" not in said
+    message = refusal(tmp_path / "exam.jsonl", json.dumps([GOOD, GOOD], indent=indent))
+    assert "one JSON array" in message
+    assert "rename it to .json" in message
+    assert "problems" not in message
 
 
-@pytest.mark.parametrize("lost", ["null", "absent"])
+@pytest.mark.parametrize("gap", ["null", "absent"])
 @pytest.mark.parametrize("rows", [3, 300])
-def test_a_letter_that_a_record_lacks_is_a_blank_one(tmp_path, lost, rows):
+def test_a_letter_that_a_record_lacks_is_a_blank_one(tmp_path, gap, rows):
     """Absent in one of 300 records it is a defect: read as a question with fewer options, it would score too well."""
-    short = {**GOOD, "C": None} if lost == "null" else GOOD
+    short = {**GOOD, "C": None} if gap == "null" else GOOD
     path = tmp_path / "exam.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in [short, *[{**GOOD, "C": "c"}] * (rows - 1)]))
-    found = read_questions(path, purpose="train")
-    assert found.questions[0].options == (("a", "b") if rows == 3 else ("a", "b", ""))
-    [warning] = found.warnings
+    reading = read_questions(path, purpose="train")
+    assert reading.questions[0].options == (("a", "b") if rows == 3 else ("a", "b", ""))
+    [warning] = reading.warnings
     assert ("1 row with 2, 2 rows with 3" if rows == 3 else "option C is blank") in str(warning)
 
 
@@ -89,9 +89,9 @@ def test_lists_of_choices_are_ragged_and_never_trimmed(tmp_path):
             [{"query": "W?", "choices": ["a", "b", ""], "gold": 2}, {"query": "V?", "choices": ["a", "b"], "gold": 0}]
         )
     )
-    found = read_questions(path, purpose="train")
-    assert [question.options for question in found.questions] == [("a", "b", ""), ("a", "b")]
-    assert [str(warning) for warning in found.warnings] == [f"{path}:1: option C is blank"]
+    reading = read_questions(path, purpose="train")
+    assert [question.options for question in reading.questions] == [("a", "b", ""), ("a", "b")]
+    assert [str(warning) for warning in reading.warnings] == [f"{path}:1: option C is blank"]
 
 
 def test_line_ends_of_windows_and_of_unicode(tmp_path):

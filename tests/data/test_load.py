@@ -1,6 +1,6 @@
-"""Files into questions: what is accepted as it is, what is warned of, what every reader and form promises.
+"""Files into questions: accepted variants, warnings, and the guarantees of every reader and form.
 
-The table of files that are refused stands in tests/test_bad_input.py, through the whole program.
+tests/test_bad_input.py has the table of rejected files, through the whole program.
 """
 
 from __future__ import annotations
@@ -100,17 +100,20 @@ def test_a_passage_has_several_names(tmp_path, name):
 @pytest.mark.parametrize("written", ["b", " B ", "b "])
 def test_a_letter_in_another_form_is_accepted_with_a_note(tmp_path, written):
     path = write_csv(tmp_path / "exam.csv", [["prompt", "A", "B", "answer"], ["W?", "a", "b", written]])
-    found = read_questions(path, purpose="train")
-    assert found.questions[0].answer_letter == "B"
-    [note] = found.warnings
+    reading = read_questions(path, purpose="train")
+    assert reading.questions[0].answer_letter == "B"
+    [note] = reading.warnings
     assert f"{path}:2: answer " in str(note)
 
 
 def test_blank_and_equal_options_are_kept_and_warned_of(tmp_path):
     rows = [["prompt", *"ABCDE", "answer"], ["W?", "a", "", "c", "a", "e", "A"]]
-    found = read_questions(write_csv(tmp_path / "exam.csv", rows), purpose="train")
-    assert found.questions[0].options == ("a", "", "c", "a", "e")
-    assert [str(w).split(": ", 1)[1] for w in found.warnings] == ["option B is blank", "options A and D are equal: 'a'"]
+    reading = read_questions(write_csv(tmp_path / "exam.csv", rows), purpose="train")
+    assert reading.questions[0].options == ("a", "", "c", "a", "e")
+    assert [str(w).split(": ", 1)[1] for w in reading.warnings] == [
+        "option B is blank",
+        "options A and D are equal: 'a'",
+    ]
 
 
 def mixed(tmp_path, rows_with_blank_end: int, rows: int) -> Path:
@@ -120,17 +123,17 @@ def mixed(tmp_path, rows_with_blank_end: int, rows: int) -> Path:
 
 
 def test_blank_ends_in_many_rows_mean_fewer_options(tmp_path):
-    found = read_questions(mixed(tmp_path, 50, 200), purpose="train")
-    assert {len(question.options) for question in found.questions} == {3, 5}
-    assert len(found.warnings) == 1
-    assert "50 of 200 rows" in str(found.warnings[0])
+    reading = read_questions(mixed(tmp_path, 50, 200), purpose="train")
+    assert {len(question.options) for question in reading.questions} == {3, 5}
+    assert len(reading.warnings) == 1
+    assert "50 of 200 rows" in str(reading.warnings[0])
 
 
 def test_a_rare_blank_end_is_a_defect_and_stays_an_option(tmp_path):
     """Two of Kaggle's 6,000 rows have no text in E; ranked among four options they would score too well."""
-    found = read_questions(mixed(tmp_path, 1, 200), purpose="train")
-    assert {len(question.options) for question in found.questions} == {5}
-    assert len(found.warnings) == 2, "options D and E of one row"
+    reading = read_questions(mixed(tmp_path, 1, 200), purpose="train")
+    assert {len(question.options) for question in reading.questions} == {5}
+    assert len(reading.warnings) == 2, "options D and E of one row"
 
 
 def test_an_answer_that_points_to_an_option_that_is_not_there(tmp_path):
@@ -142,7 +145,7 @@ def test_an_answer_that_points_to_an_option_that_is_not_there(tmp_path):
 def test_the_same_id_twice_is_warned_of(tmp_path):
     rows = [["id", "prompt", "A", "B", "answer"], ["7", "W?", "a", "b", "A"], ["7", "V?", "a", "b", "B"]]
     [warning] = read_questions(write_csv(tmp_path / "exam.csv", rows), purpose="train").warnings
-    assert "id '7' stands in lines 2, 3" in str(warning)
+    assert "id '7' is repeated in lines 2, 3" in str(warning)
 
 
 def test_ids_keep_their_leading_zeros_and_numbers_become_text(tmp_path):
@@ -155,9 +158,9 @@ def test_ids_keep_their_leading_zeros_and_numbers_become_text(tmp_path):
 
 def test_prediction_needs_no_answers_and_no_prompt(tmp_path):
     path = write_csv(tmp_path / "test.csv", [["prompt", "A", "B"], ["", "a", "b"], ["W?", "a", "b"]])
-    found = read_questions(path, purpose="predict")
-    assert not found.labelled
-    assert [str(warning) for warning in found.warnings] == [f"{path}:2: the question has no text"]
+    reading = read_questions(path, purpose="predict")
+    assert not reading.labelled
+    assert [str(warning) for warning in reading.warnings] == [f"{path}:2: the question has no text"]
 
 
 def test_a_file_that_changes_is_read_again(tmp_path):
@@ -210,21 +213,21 @@ def test_every_form_is_documented():
 
 @pytest.mark.real_data
 def test_the_known_defects_of_kaggles_6000(real_data):
-    found = read_questions(real_data / "kaggle" / "6000_train_examples.csv", purpose="train")
-    assert len(found.questions) == 6000
-    said = {(warning.line - 2, warning.what.split(":")[0]) for warning in found.warnings}
-    assert {(2427, "option B is blank"), (3532, "option E is blank"), (4482, "option E is blank")} <= said
-    assert {line for line, what in said if "equal" in what} == {633, 3011, 4563, 4602}
+    reading = read_questions(real_data / "kaggle" / "6000_train_examples.csv", purpose="train")
+    assert len(reading.questions) == 6000
+    warnings = {(warning.line - 2, warning.what.split(":")[0]) for warning in reading.warnings}
+    assert {(2427, "option B is blank"), (3532, "option E is blank"), (4482, "option E is blank")} <= warnings
+    assert {line for line, defect in warnings if "equal" in defect} == {633, 3011, 4563, 4602}
 
 
 @pytest.mark.real_data
 def test_kaggles_500_with_their_columns_out_of_order(real_data):
     path = real_data / "kaggle" / "extra_train_set.csv"
-    found = read_questions(path, purpose="train")
+    reading = read_questions(path, purpose="train")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [q.options for q in found.questions] == [tuple(row[letter] for letter in "ABCDE") for row in rows]
-    assert any(w.what == "option A is blank" and found.questions[447].line == w.line for w in found.warnings)
+    assert [q.options for q in reading.questions] == [tuple(row[letter] for letter in "ABCDE") for row in rows]
+    assert any(w.what == "option A is blank" and reading.questions[447].line == w.line for w in reading.warnings)
 
 
 @pytest.mark.real_data
@@ -237,6 +240,6 @@ def test_kaggles_500_with_their_columns_out_of_order(real_data):
     ],
 )
 def test_arc_and_scienceqa_as_they_come(real_data, name, rows, form, counts):
-    found = read_questions(real_data / name, purpose="train")
-    assert (len(found.questions), found.form) == (rows, form)
-    assert {len(question.options) for question in found.questions} == counts
+    reading = read_questions(real_data / name, purpose="train")
+    assert (len(reading.questions), reading.form) == (rows, form)
+    assert {len(question.options) for question in reading.questions} == counts

@@ -39,7 +39,7 @@ def test_every_way_to_store_a_list_is_a_list(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         ({**KAGGLE, "prompt": [1]}, "column prompt must be text, found int64"),
         ({**KAGGLE, "answer": [1]}, "column answer must be text, found int64"),
@@ -49,18 +49,18 @@ def test_every_way_to_store_a_list_is_a_list(tmp_path, kind):
         ({**SCIENCEQA, "choices": ["a, b"]}, "column choices must be texts, found string"),
     ],
 )
-def test_a_column_of_another_type_is_one_problem_not_one_a_row(tmp_path, columns, said):
+def test_a_column_of_another_type_is_one_problem_not_one_a_row(tmp_path, columns, message):
     with pytest.raises(DataError) as error:
         read_questions(write(tmp_path / "exam.parquet", columns), purpose="predict")
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "problems" not in str(error.value)
 
 
 def test_a_column_of_nothing_but_nulls_has_no_type(tmp_path):
     columns = {**SCIENCEQA, "answer": pa.nulls(1), "hint": pa.nulls(1)}
-    found = read_questions(write(tmp_path / "exam.parquet", columns), purpose="predict")
-    assert not found.labelled
-    assert found.questions[0].context == ""
+    reading = read_questions(write(tmp_path / "exam.parquet", columns), purpose="predict")
+    assert not reading.labelled
+    assert reading.questions[0].context == ""
 
 
 def test_the_solution_is_not_even_loaded(tmp_path):
@@ -91,12 +91,12 @@ def test_no_rows(tmp_path):
 def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path):
     """pyarrow has a dozen exceptions for what a flipped byte can do."""
     path = write(tmp_path / "exam.parquet", {name: values * 20 for name, values in SCIENCEQA.items()})
-    whole, place = path.read_bytes(), random.Random(0)
+    intact, place = path.read_bytes(), random.Random(0)
     refused = 0
     for _ in range(300):
-        content = bytearray(whole)
-        content[place.randrange(len(whole))] = place.randrange(256)
-        path.write_bytes(content[: place.choice([len(whole), place.randrange(1, len(whole))])])
+        content = bytearray(intact)
+        content[place.randrange(len(intact))] = place.randrange(256)
+        path.write_bytes(content[: place.choice([len(intact), place.randrange(1, len(intact))])])
         try:
             read_questions(path, purpose="train")
         except DataError:

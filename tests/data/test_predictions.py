@@ -1,4 +1,4 @@
-"""The files that a prediction leaves."""
+"""The output files of a prediction."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ def test_what_is_written_is_read_again(tmp_path, predictions):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("{", "not JSON"),
         ("[1]", "no id with scores"),
         ('{"id": "1"}', "no id with scores"),
         ('{"id": "1", "scores": [1, 2]}', "no id with scores"),
-        ('{"id": "1", "scores": {"A": 1}}', "expected one a letter"),
-        ('{"id": "1", "scores": {"A": 1, "C": 2}}', "expected one a letter"),
+        ('{"id": "1", "scores": {"A": 1}}', "expected one for each letter"),
+        ('{"id": "1", "scores": {"A": 1, "C": 2}}', "expected one for each letter"),
         ('{"id": "1", "scores": {"A": 1, "B": "2"}}', "finite numbers"),
         ('{"id": "1", "scores": {"A": 1, "B": NaN}}', "finite numbers"),
         ('{"id": "1", "scores": {"A": 1, "B": 1' + "0" * 400 + "}}", "finite numbers"),
@@ -99,8 +99,8 @@ def test_what_is_written_is_read_again(tmp_path, predictions):
         ('{"id": "1", "scores": {"A": 1, "B": 2}, "answer": "AB"}', "is not one of AB"),
     ],
 )
-def test_a_line_that_is_no_prediction_is_named(tmp_path, line, said):
+def test_a_line_that_is_no_prediction_is_named(tmp_path, line, message):
     path = tmp_path / "predictions.jsonl"
     path.write_text('{"id": "0", "scores": {"A": 1, "B": 2}}\n\n' + line + "\n")
-    with pytest.raises(DataError, match=rf"predictions\.jsonl:3: .*{said}"):
+    with pytest.raises(DataError, match=rf"predictions\.jsonl:3: .*{message}"):
         read_predictions(path)

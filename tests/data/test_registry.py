@@ -55,16 +55,16 @@ def test_every_missing_file_is_named_with_the_command_that_fetches_it(data):
     for name in ("llmscience_raw_all", "llmscience"):
         with pytest.raises(UserError) as error:
             find_source(name, str(data))
-        said = str(error.value)
+        message = str(error.value)
         assert re.search(
-            r"train\.csv: not found; .*competition kaggle-llm-science-exam.*kaggle competitions download", said
+            r"train\.csv: not found; .*competition kaggle-llm-science-exam.*kaggle competitions download", message
         )
         assert re.search(
-            r"5900_examples\.csv: not found; .*radek1/15k-high-quality-examples.*kaggle datasets download", said
+            r"5900_examples\.csv: not found; .*radek1/15k-high-quality-examples.*kaggle datasets download", message
         )
-        assert ("5 of its 7 files are there" in said) == (name == "llmscience_raw_all")
-        assert ("prepare_llmscience.py --raw data/raw" in said) == (name == "llmscience")
-        assert said.count("not found") == 2 + (name == "llmscience")
+        assert ("5 of its 7 files exist" in message) == (name == "llmscience_raw_all")
+        assert ("prepare_llmscience.py --raw data/raw" in message) == (name == "llmscience")
+        assert message.count("not found") == 2 + (name == "llmscience")
 
 
 def test_built_files_come_before_raw_ones_in_either_form(data):
@@ -119,23 +119,23 @@ def test_an_online_registry_is_left_to_upstream():
 
 
 @pytest.mark.parametrize("entry", [{"formatting": "mcq"}, {"formatting": "mcq", "file_name": 7}])
-def test_an_entry_without_a_file_is_refused(tmp_path, entry):
+def test_an_entry_without_a_file_is_rejected(tmp_path, entry):
     (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}))
     with pytest.raises(UserError, match="file_name must be"):
         find_source("mine", str(tmp_path))
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
-        ({"file_name": "a.csv", "otherwise": "mine"}, "'mine' is no data set that is registered"),
-        ({"file_name": "a.csv", "made_from": "mine"}, "'mine' is no data set that is registered"),
+        ({"file_name": "a.csv", "otherwise": "mine"}, "'mine' is not a registered data set"),
+        ({"file_name": "a.csv", "made_from": "mine"}, "'mine' is not a registered data set"),
         ({"file_name": "a.csv", "otherwise": ["b"]}, "otherwise must be a data set's name"),
-        ({"sources": []}, "it names no file"),
-        ({"file_name": []}, "it names no file"),
+        ({"sources": []}, "no file is named"),
+        ({"file_name": []}, "no file is named"),
     ],
 )
-def test_entries_that_lead_nowhere_are_refused(entry, said, tmp_path):
+def test_entries_that_lead_nowhere_are_rejected(entry, message, tmp_path):
     (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": {"formatting": "mcq", **entry}}))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         find_source("mine", str(tmp_path))

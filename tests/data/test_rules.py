@@ -30,23 +30,23 @@ def write(tmp_path, *rows: str, header: str = "prompt,A,B,C,answer\n") -> Path:
 def test_fewer_options_begin_at_one_row_in_a_hundred(tmp_path, short, rows, trimmed):
     assert MIXED_PERCENT == 1
     path = write(tmp_path, *[SHORT] * short, *[FULL] * (rows - short))
-    found = read_questions(path, purpose="train")
-    assert len(found.questions[0].options) == (2 if trimmed else 3)
-    assert len(found.warnings) == (1 if trimmed else short)
+    reading = read_questions(path, purpose="train")
+    assert len(reading.questions[0].options) == (2 if trimmed else 3)
+    assert len(reading.warnings) == (1 if trimmed else short)
 
 
 def test_only_the_end_of_the_options_is_trimmed(tmp_path):
     path = write(tmp_path, "W?,a,,,D,e,A\n", header="prompt,A,B,C,D,E,answer\n")
-    found = read_questions(path, purpose="train")
-    assert found.questions[0].options == ("a", "", "", "D", "e")
-    assert [warning.what for warning in found.warnings] == ["option B is blank", "option C is blank"]
+    reading = read_questions(path, purpose="train")
+    assert reading.questions[0].options == ("a", "", "", "D", "e")
+    assert [warning.what for warning in reading.warnings] == ["option B is blank", "option C is blank"]
 
 
 def test_a_row_with_a_single_text_keeps_two_options(tmp_path):
     """A test file must always give a complete submission; the blank option is warned of."""
-    found = read_questions(write(tmp_path, "W?,a,,,A\n", FULL), purpose="predict")
-    assert found.questions[0].options == ("a", "")
-    assert "option B is blank" in [warning.what for warning in found.warnings]
+    reading = read_questions(write(tmp_path, "W?,a,,,A\n", FULL), purpose="predict")
+    assert reading.questions[0].options == ("a", "")
+    assert "option B is blank" in [warning.what for warning in reading.warnings]
 
 
 def test_equal_but_for_blanks_around_is_equal(tmp_path):
@@ -56,9 +56,9 @@ def test_equal_but_for_blanks_around_is_equal(tmp_path):
 
 def test_many_loose_answers_are_one_warning(tmp_path):
     """A file in lower case would otherwise warn as often as it has rows."""
-    found = read_questions(write(tmp_path, FULL, *["W?,a,b,c,b\n"] * 300), purpose="train")
-    assert {question.answer for question in found.questions[1:]} == {1}
-    [warning] = found.warnings
+    reading = read_questions(write(tmp_path, FULL, *["W?,a,b,c,b\n"] * 300), purpose="train")
+    assert {question.answer for question in reading.questions[1:]} == {1}
+    [warning] = reading.warnings
     assert warning.line == 3
     assert "lines 3, 4, 5, 6, 7 and 295 more" in str(warning)
 
@@ -72,22 +72,22 @@ def test_ids_count_records_not_lines(tmp_path):
 
 def test_both_purposes_share_one_reading(tmp_path, monkeypatch):
     path = write(tmp_path, FULL, "W?,a,b,c,\n", ",a,b,c,A\n")
-    found = read_questions(path, purpose="predict")
+    reading = read_questions(path, purpose="predict")
     monkeypatch.setattr(load, "READERS", {})
-    assert read_questions(path, purpose="predict").questions is found.questions
+    assert read_questions(path, purpose="predict").questions is reading.questions
     with pytest.raises(DataError, match=r"(?s)exam.csv:3: no answer.*exam.csv:4: the question has no text"):
         read_questions(path, purpose="train")
 
 
 def test_an_inspection_goes_on_where_a_training_stops(tmp_path):
     path = write(tmp_path, FULL, "W?,a,b,c,\n", ",a,b,c,A\n", "W?,a,b,c,X\n", "W?,a,a,c,A\n")
-    found = inspect_questions(path)
-    assert [question.line for question in found.questions] == [2, 3, 4, 6]
-    assert [problem.line for problem in found.errors] == [3, 4, 5]
-    assert [problem.line for problem in found.warnings] == [6]
+    reading = inspect_questions(path)
+    assert [question.line for question in reading.questions] == [2, 3, 4, 6]
+    assert [problem.line for problem in reading.errors] == [3, 4, 5]
+    assert [problem.line for problem in reading.warnings] == [6]
     with pytest.raises(DataError) as refused:
         read_questions(path, purpose="train")
-    assert all(str(problem) in str(refused.value) for problem in found.errors)
+    assert all(str(problem) in str(refused.value) for problem in reading.errors)
 
 
 def test_a_test_file_may_be_inspected_without_answers(tmp_path):
@@ -126,8 +126,8 @@ def test_the_context_of_scienceqa_is_hint_and_lecture_and_never_the_solution(rea
     for question, row in zip(questions, rows, strict=True):
         assert question.context == "\n".join(text for text in (row["hint"], row["lecture"]) if text.strip())
         assert question.answer == row["answer"]
-        given = (row["hint"], row["lecture"])
-        assert not row["solution"].strip() or row["solution"] in given or row["solution"] not in question.context
+        texts = (row["hint"], row["lecture"])
+        assert not row["solution"].strip() or row["solution"] in texts or row["solution"] not in question.context
     assert sum(bool(row["solution"].strip()) for row in rows) > 5000, "there are solutions to leave out"
 
 
@@ -135,11 +135,11 @@ def test_the_context_of_scienceqa_is_hint_and_lecture_and_never_the_solution(rea
 def test_reading_csv_imports_nothing_heavy(tmp_path):
     path = write(tmp_path, FULL)
     program = (
-        "import sys; from llmtuner.data.load import read_questions; read_questions(sys.argv[1], purpose='train'); "
+        "import sys; from llmtuner.data import *; read_questions(sys.argv[1], purpose='train'); "
         "print(sorted({'torch', 'transformers', 'datasets', 'pandas', 'pyarrow', 'numpy'} & set(sys.modules)))"
     )
     src = Path(__file__).resolve().parents[2] / "src"
-    said = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, cwd=src, check=True
     )
-    assert said.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"

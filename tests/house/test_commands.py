@@ -13,10 +13,13 @@ import pytest
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.profile_2023 import apply_profile
-from llmtuner.cli.run import check_flags
+from llmtuner.cli.run import check_names, read_values
+from llmtuner.cli.words import Words
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / name for name in ("README.md", "README_zh.md", "data/README.md", "scripts/distributed/README.md")]
+IN_BOTH_LANGUAGES = {"README.md": "README_zh.md", "docs/commands.md": "docs/zh/commands.md"}
+DOCUMENTS = [ROOT / name for pair in IN_BOTH_LANGUAGES.items() for name in pair]
+DOCUMENTS += [ROOT / name for name in ("data/README.md", "scripts/distributed/README.md")]
 STEP_SCRIPTS = ["step1_sft.sh", "step1_predict.sh", "step2_mcq.sh", "step2_predict.sh"]
 STEP_SCRIPTS += ["step3_duma.sh", "step3_cduma.sh", "step3_losses.sh", "2023-08-19.sh", "2023-08-20.sh"]
 RECORDER = """#!/usr/bin/env bash
@@ -27,10 +30,12 @@ printf '\\n' >>"$RECORD"
 
 def check(words: list[str]) -> Flags:
     """What `main` does with the words before it runs anything."""
-    flags = Flags.from_argv(words)
-    translate(flags)
-    apply_profile(flags)
-    check_flags(flags)
+    given = Words.from_argv(words)
+    translate(given)
+    apply_profile(given)
+    check_names(given)
+    flags = Flags.of(given)
+    read_values(flags)
     return flags
 
 
@@ -74,7 +79,7 @@ def test_a_prediction_does_not_replace_that_of_another_step(adapter, folder, rec
     """STEP3's went to STEP2's folder, and the two were to be compared."""
     given = {} if adapter is None else {"ADAPTER": adapter}
     words = recorded("step2_predict.sh", OUTPUT_DIR="", **given)[0]
-    assert check(words[1:]).get("output_dir") == folder
+    assert check(words[1:])["output_dir"] == folder
 
 
 @pytest.mark.subprocess
@@ -84,10 +89,10 @@ def test_scripts_parse_and_take_their_values_from_the_environment(script, record
     for words in recorded(script, *seed, TEMPLATE="mistral", OUTPUT_DIR="an output"):
         assert words[0].endswith("src/train_bash.py")
         flags = check(words[1:])
-        assert flags.get("model_name_or_path") == "a model", "a path with a blank arrives whole"
-        assert flags.get("template") == "mistral"
-        assert (flags.get("output_dir") or "").startswith("an output")
-        assert flags.get("seed") == "7"
+        assert flags["model_name_or_path"] == "a model", "a path with a blank arrives whole"
+        assert flags["template"] == "mistral"
+        assert (flags["output_dir"] or "").startswith("an output")
+        assert flags["seed"] == 7
 
 
 def test_every_script_is_tried_here():
@@ -116,6 +121,11 @@ def test_commands_of_the_documents_exist(path):
             assert words[0] in ("git", "cd", "pip", "kaggle", "export", "CUDA_VISIBLE_DEVICES=0"), command
         found += 1
     assert found or path.parent.name == "data"
+
+
+@pytest.mark.parametrize(("english", "chinese"), IN_BOTH_LANGUAGES.items())
+def test_the_documents_have_the_same_commands_in_both_languages(english, chinese):
+    assert blocks(ROOT / english) == blocks(ROOT / chinese)
 
 
 def test_the_first_commands_of_the_readme_are_the_two_that_set_themselves_up():

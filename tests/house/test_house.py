@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,11 +24,13 @@ INWARDS = {
     "llmtuner.mcq": {"llmtuner.data", "llmtuner.metrics"},
     "llmtuner.report": {"llmtuner.data", "llmtuner.metrics"},
     "llmtuner.metrics": set(),
+    "llmtuner.spec": set(),
     "llmtuner.errors": set(),
+    "llmtuner.files": set(),
     "llmtuner.suggest": set(),
     "llmtuner": set(),
 }
-EVERYWHERE = {"llmtuner.errors", "llmtuner.suggest", "llmtuner"}
+EVERYWHERE = {"llmtuner.spec", "llmtuner.errors", "llmtuner.files", "llmtuner.suggest", "llmtuner"}
 HEAVY = {"torch", "transformers", "datasets", "peft", "trl", "llamafactory", "pandas", "matplotlib", "pyarrow"}
 
 
@@ -41,14 +46,14 @@ def room(name: str) -> str:
 
 def imports(tree: ast.AST, *, top_only: bool = False) -> set[str]:
     nodes = tree.body if top_only and isinstance(tree, ast.Module) else list(ast.walk(tree))
-    found = set()
+    names = set()
     for node in nodes:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module}
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            names |= {node.module}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 def parse(path: Path) -> ast.Module:
@@ -57,14 +62,94 @@ def parse(path: Path) -> ast.Module:
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_imports_run_one_way(path):
-    here = room(module_name(path))
-    assert here in INWARDS, f"a new room: say in this test what {here} may import"
-    allowed = INWARDS[here] | EVERYWHERE | {here}
+    importer = room(module_name(path))
+    assert importer in INWARDS, f"a new room: add to this test the rooms that {importer} may import"
+    allowed = INWARDS[importer] | EVERYWHERE | {importer}
     for name in imports(parse(path)):
         if name.split(".")[0] in ("llmtuner", "patches"):
-            there = room(name)
-            # `from llmtuner.data import load` names room and module; a name in a package's __init__ is the room's own
-            assert there in allowed or (name.split(".")[0] == "llmtuner" and there not in INWARDS), f"{here} -> {name}"
+            imported = room(name)
+            # `from llmtuner import __version__` imports a name of the package, not a room
+            is_name = name.split(".")[0] == "llmtuner" and imported not in INWARDS
+            assert imported in allowed or is_name, f"{importer} -> {name}"
+
+
+def import_graph(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
+    """The modules that each module imports, at its top, in its functions and for its types.
+
+    An import also runs the `__init__` of every package on the way to the module, except of those that the importing
+    module is in itself: they run before it.
+    """
+    graph: dict[str, set[str]] = {}
+    for name, tree in trees.items():
+        imported = {module for target in imports(tree) if (module := nearest_module(target, trees)) and module != name}
+        packages = {package for module in imported for package in packages_of(module) if package in trees}
+        graph[name] = imported | {package for package in packages if not f"{name}.".startswith(f"{package}.")}
+    return graph
+
+
+def nearest_module(target: str, modules: Mapping[str, object]) -> str | None:
+    """The module itself, or the one that a name is imported from."""
+    return next((name for name in (target, *packages_of(target)[:1]) if name in modules), None)
+
+
+def packages_of(name: str) -> list[str]:
+    """The packages around a module, the innermost first."""
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(len(parts) - 1, 0, -1)]
+
+
+def children_graph(graph: Mapping[str, set[str]], package: str) -> dict[str, set[str]]:
+    """The same between the parts of one package: each module in it, and each package in it as a whole."""
+    children: dict[str, set[str]] = {}
+    depth = package.count(".") + 2
+    for name, imported in graph.items():
+        if name.startswith(f"{package}."):
+            child = ".".join(name.split(".")[:depth])
+            parts = {".".join(target.split(".")[:depth]) for target in imported if target.startswith(f"{package}.")}
+            children.setdefault(child, set()).update(parts - {child})
+    return children
+
+
+def find_cycle(graph: Mapping[str, set[str]]) -> str:
+    """A cycle as "a -> b -> a", importing before imported, first in the alphabet first; "" where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        names = error.args[1][:0:-1]
+        first = names.index(min(names))
+        return " -> ".join([*names[first:], *names[: first + 1]])
+    return ""
+
+
+def cycles(sources: Mapping[str, str]) -> Iterator[str]:
+    """Cycles between modules, and between the parts of every package."""
+    graph = import_graph({name: ast.parse(source) for name, source in sources.items()})
+    packages = {package for name in graph for package in packages_of(name)}
+    yield from filter(None, [find_cycle(graph), *(find_cycle(children_graph(graph, name)) for name in packages)])
+
+
+def test_imports_have_no_cycle():
+    """Also none behind a late import or `TYPE_CHECKING`, which hide a cycle and do not mend it."""
+    all_cycles = list(cycles({module_name(path): path.read_text(encoding="utf-8") for path in MODULES}))
+    assert not all_cycles, "\n".join(all_cycles)
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ({"p.a": "import p.b", "p.b": "def f():\n    from p.a import g"}, {"p.a -> p.b -> p.a"}),
+        ({"p.a": "import p.b", "p.b": "if TYPE_CHECKING:\n    from p import a"}, {"p.a -> p.b -> p.a"}),
+        ({"p.q.a": "import p.r.a", "p.r.a": "", "p.r.b": "import p.q.b", "p.q.b": ""}, {"p.q -> p.r -> p.q"}),
+        (
+            {"p.q": "import p.q.a", "p.q.a": "import p.r", "p.q.b": "", "p.r": "import p.q.b"},
+            {"p.q -> p.q.a -> p.r -> p.q", "p.q -> p.r -> p.q"},
+        ),
+        ({"p.q": "import p.q.a", "p.q.a": "import p.q.b", "p.q.b": "", "p.r": "import p.q.b, p.q.a"}, set()),
+    ],
+    ids=["late", "for types", "between packages", "through __init__", "none"],
+)
+def test_the_search_for_cycles_sees_them(sources, expected):
+    assert set(cycles(sources)) == expected
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.is_relative_to(ROOT / "src")], ids=module_name)
@@ -82,6 +167,12 @@ def test_only_patches_and_the_runner_touch_upstream(path):
 def test_the_front_end_imports_nothing_heavy_at_the_top(path):
     heavy = {name for name in imports(parse(path), top_only=True) if name.split(".")[0] in HEAVY}
     assert not heavy, "import it inside the function that needs it: --help and data checks answer at once"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if module_name(p) in EVERYWHERE], ids=module_name)
+def test_what_every_room_may_import_needs_the_standard_library_only(path):
+    roots = {name.split(".")[0] for name in imports(parse(path))}
+    assert roots <= {"llmtuner", *sys.stdlib_module_names}
 
 
 @pytest.mark.parametrize("path", [*MODULES, *SCRIPTS], ids=lambda p: str(p.relative_to(ROOT)))
@@ -106,10 +197,29 @@ def test_the_entry_point_stays_thin():
     assert (ROOT / "src" / "train_bash.py").read_text().count("\n") < 60
 
 
-@pytest.mark.parametrize("path", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile"]))
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "Makefile"]))
 def test_relative_links_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_a_wheel_has_every_file_that_is_no_module():
+    """Without py.typed, no types are taken from an installed package; without its template, no page is made."""
+    listed = re.search(r"package_data=(\{.*\})", (ROOT / "setup.py").read_text(encoding="utf-8"))
+    packaged = {
+        path
+        for package, patterns in ast.literal_eval(listed[1]).items()
+        for pattern in patterns
+        for path in (ROOT / "src" / package.replace(".", "/")).glob(pattern)
+    }
+    files = {
+        path
+        for base in (ROOT / "src", ROOT / "patches")
+        for path in base.rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    }
+    assert ROOT / "src" / "llmtuner" / "py.typed" in files
+    assert {path for path in files if ".egg-info" not in str(path)} == packaged
 
 
 def test_a_wheel_has_every_room():

@@ -62,14 +62,15 @@ def test_a_step_by_tokens_has_the_same_questions_however_it_is_split(accumulatio
     assert found == steps(4, epoch(tokens_per_batch=300, accumulation=4))
 
 
-def test_what_a_deal_is_known_by_changes_where_the_steps_do():
-    """A run that goes on compares it: 1 x 8 may go on as 8 x 1, another budget of tokens may not."""
+def test_what_the_order_depends_on_changes_where_the_steps_do():
+    """A resumed run compares it: 1 x 8 may resume as 8 x 1, another budget of tokens may not."""
     by_size = [QuestionBatches(SHAPES, batch_size=b, accumulation=a, world=w) for b, a, w in ((1, 8, 1), (2, 2, 2))]
-    assert by_size[0].dealt_by() == by_size[1].dealt_by()
+    assert by_size[0].order_depends_on() == by_size[1].order_depends_on()
     by_tokens = [QuestionBatches(SHAPES, batch_size=1, tokens_per_batch=n, accumulation=2) for n in (300, 400)]
-    assert len({str(one.dealt_by()) for one in (by_size[0], *by_tokens)}) == 3
-    assert QuestionBatches(SHAPES, batch_size=8).dealt_by() != QuestionBatches(SHAPES, batch_size=8, seed=7).dealt_by()
-    assert QuestionBatches(SHAPES, batch_size=8).dealt_by() != QuestionBatches(SHAPES[1:], batch_size=8).dealt_by()
+    assert len({str(one.order_depends_on()) for one in (by_size[0], *by_tokens)}) == 3
+    order = QuestionBatches(SHAPES, batch_size=8).order_depends_on()
+    assert order != QuestionBatches(SHAPES, batch_size=8, seed=7).order_depends_on()
+    assert order != QuestionBatches(SHAPES[1:], batch_size=8).order_depends_on()
 
 
 @pytest.mark.parametrize("more", [{"batch_size": 3}, {"tokens_per_batch": 400}, {"batch_size": 7, "world": 3}])

@@ -7,10 +7,10 @@ import torch
 from models import build
 from peft import LoraConfig, get_peft_model
 
+from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.heads.attention import CoAttention
 from llmtuner.mcq.model import attach_head
-from llmtuner.mcq.settings import resolve
 
 IDS = torch.arange(3, 23)[None]
 

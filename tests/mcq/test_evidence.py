@@ -25,12 +25,13 @@ from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 from llmtuner.data.tokens.pair import PairEncoder
+from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.heads import HEADS
-from llmtuner.mcq.loss_terms import LOSS_NAMES
 from llmtuner.mcq.model import attach_head
 from llmtuner.mcq.questions import Example
-from llmtuner.mcq.settings import resolve, write_settings
+from llmtuner.mcq.settings import write_settings
+from llmtuner.spec.losses import LOSSES as DECLARED
 
 
 class Words:
@@ -72,14 +73,13 @@ def frozen(tmp_path_factory) -> FrozenExam:
 def test_processes_that_cache_the_same_states_do_not_meet(tmp_path, monkeypatch):
     """One renamed the half-written file of the other."""
     model, tokenizer = build("bert", causal=False), Words()
-    questions, saved, processes = exam().test, np.save, iter(range(2, 9))
+    questions, saved = exam().test, np.save
 
     def save(path, array):
         saved(path, array)
         if not list((tmp_path / "states").glob("000000.npy")):
             with monkeypatch.context() as other:
                 other.setattr(states.np, "save", saved)
-                other.setattr(states.os, "getpid", lambda: next(processes))
                 cache_states(model, tokenizer, questions, tmp_path / "states", 64)
 
     monkeypatch.setattr(states.np, "save", save)
@@ -317,9 +317,9 @@ def run_comparison(monkeypatch, *words: str) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--combinations", "duma"], "--combinations duma: --mcq_loss : a name is missing"),
+        (["--combinations", "duma"], "--combinations duma: loss : a name is missing"),
         (["--combinations", "dumma/poly1"], "heads are linear, option_mean, duma, cduma"),
-        (["--combinations", "duma/poly"], "--mcq_loss poly"),
+        (["--combinations", "duma/poly"], "loss poly"),
         (["--encoder", "nowhere"], "no folder nowhere"),
         ([], "needs --encoder"),
         (["--report"], "--data nowhere"),
@@ -392,7 +392,7 @@ def test_results_of_other_models_are_not_mixed(tmp_path):
 
 
 def test_only_bounded_losses_begin_with_cross_entropy():
-    warmed = {loss for loss in (*LOSS_NAMES, "cross_entropy:0.5+expected_map3:0.5") if warmup(loss)}
+    warmed = {loss for loss in (*DECLARED, "cross_entropy:0.5+expected_map3:0.5") if warmup(loss)}
     assert warmed == {"approx_map3", "expected_map3", "cross_entropy:0.5+expected_map3:0.5"}
     assert warmup("expected_map3:0.5+cross_entropy:0.5")
     assert not warmup("cross_entropy:0.5+log_expected_map3:0.5")

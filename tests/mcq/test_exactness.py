@@ -8,15 +8,16 @@ from models import ANSWERS, MODELS, build, hard_questions, question
 from peft import LoraConfig, get_peft_model
 
 from llmtuner.data.tokens.option import OptionTokens
-from llmtuner.mcq.attention import SPLIT, choose_attention, keep_gradients_finite, keep_soft_cap
-from llmtuner.mcq.check import packing_defect
+from llmtuner.mcq.attention import SPLIT, choose_attention, finite_gradients, keep_soft_cap
+from llmtuner.mcq.check import check_packing
+from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.losses import LOSSES
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.questions import Example
-from llmtuner.mcq.settings import POOLING_NAMES, resolve
+from llmtuner.spec.poolings import POOLINGS as DECLARED
 
-POOLINGS = [name for name in POOLING_NAMES if name not in ("auto", "first")]  # of causal models
+POOLINGS = [name for name, pooling in DECLARED.items() if "causal" in pooling.kinds]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def questions() -> list[OptionTokens]:
 
 def scorer(name: str, pooling: str = "last", lora: bool = False, **more) -> torch.nn.Module:
     """A model with a head as the stage makes it, adapters around it where they are asked for."""
-    model = attach_head(build(name, **more), resolve("causal", {"mcq_pooling": pooling}))
+    model = attach_head(build(name, **more), resolve("causal", {"pooling": pooling}))
     keep_soft_cap(model)
     choose_attention(model)
     if lora:
@@ -189,7 +190,7 @@ def test_in_bf16_packed_rows_are_no_further_from_fp32_than_single_ones():
 @pytest.mark.parametrize("name", ["llama", "qwen3", "mistral-narrow", "gemma2", "gemma3", "gpt_neox"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_models_that_can_take_packed_rows_pass_the_check(name, dtype, questions):
-    assert packing_defect(scorer(name).to(dtype), questions, "last", 0) == ""
+    assert check_packing(scorer(name).to(dtype), questions, "last", 0).defect == ""
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_models_that_cannot_are_found_out(name, more, questions):
     """ALiBi counts places, recurrent models read rows from left to right: both would give other scores in silence."""
     model = attach_head(build(name, **more), resolve("causal"))
     choose_attention(model)
-    assert packing_defect(model, questions, "last", 0)
+    assert check_packing(model, questions, "last", 0).defect
 
 
 def test_the_check_finds_a_mask_that_is_wrong(questions, monkeypatch):
@@ -217,7 +218,7 @@ def test_the_check_finds_a_mask_that_is_wrong(questions, monkeypatch):
         return (positions_BT[:, first:, None] >= positions_BT[:, None, :])[:, None]
 
     monkeypatch.setattr(attention, "tree_mask", sees_all_options)
-    assert "differ by" in packing_defect(model, questions, "last", 0)
+    assert "differ by" in check_packing(model, questions, "last", 0).defect
 
 
 def test_a_row_with_one_token_behind_the_common_part_is_masked_as_any_other():
@@ -234,11 +235,13 @@ def test_a_row_with_one_token_behind_the_common_part_is_masked_as_any_other():
 def test_cudnn_is_left_out_where_it_could_meet_a_mask(attention, kept):
     """Its gradients are NaN for some lengths (pytorch issue 196678); packed rows choose kernels by themselves."""
     model = build("llama")
+    choose_attention(model)
     model.set_attn_implementation(attention)
     before = torch.backends.cuda.cudnn_sdp_enabled()
     try:
         torch.backends.cuda.enable_cudnn_sdp(True)
-        keep_gradients_finite(model)
-        assert torch.backends.cuda.cudnn_sdp_enabled() == kept
+        with finite_gradients(model):
+            assert torch.backends.cuda.cudnn_sdp_enabled() == kept
+        assert torch.backends.cuda.cudnn_sdp_enabled(), "the switch belongs to the whole process"
     finally:
         torch.backends.cuda.enable_cudnn_sdp(before)

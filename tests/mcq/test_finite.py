@@ -1,4 +1,4 @@
-"""Gradients that are no numbers stop a training; a loss scale that is still coming down does not."""
+"""A loss or gradients that became NaN or Inf stop a training; a loss scale that is still coming down does not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def step(guard: FiniteGuard, value: float, *, fp16: bool = False) -> None:
 def test_the_step_is_named(value):
     guard = FiniteGuard()
     step(guard, 1.0)
-    with pytest.raises(RunError, match="not finite at step 7"):
+    with pytest.raises(RunError, match="gradients became NaN or Inf at step 7"):
         step(guard, value)
 
 
@@ -40,3 +40,14 @@ def test_fp16_overflows_while_its_scale_comes_down():
 
 def test_a_model_without_gradients_is_left_alone():
     FiniteGuard().on_pre_optimizer_step(SimpleNamespace(fp16=False), SimpleNamespace(global_step=0), None, model=None)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_is_checked_before_the_gradients_and_named_by_its_own_batch(value):
+    """Reading each batch's loss back from the device cost a synchronisation a batch; now it is one a step."""
+    losses = [(torch.tensor(1.0), lambda: "the first batch"), (torch.tensor(value), lambda: "the second batch")]
+    guard = FiniteGuard(lambda: losses)
+    with pytest.raises(RunError, match="the second batch"):
+        step(guard, float("nan"), fp16=True)
+    losses[1] = losses[0]
+    step(guard, 1.0)

@@ -11,19 +11,20 @@ from peft import LoraConfig, get_peft_model
 
 from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap
+from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.collate import Collator, Twice
 from llmtuner.mcq.heads import HEADS
 from llmtuner.mcq.losses import LOSSES
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.pooling import PASSAGES
 from llmtuner.mcq.questions import Example
-from llmtuner.mcq.settings import McqSettings, resolve
+from llmtuner.mcq.settings import McqSettings
 
 CASES = [
     *((name, {}) for name in HEADS),
-    ("duma", {"mcq_duma_layers": 2, "mcq_duma_share": False}),
-    ("duma", {"mcq_duma_preset": "paper"}),
-    ("cduma", {"mcq_duma_passage": "context"}),
+    ("duma", {"duma.layers": 2, "duma.share": False}),
+    ("duma", {"duma.preset": "paper"}),
+    ("cduma", {"duma.passage": "context"}),
 ]
 QUESTIONS = hard_questions()
 
@@ -31,7 +32,7 @@ QUESTIONS = hard_questions()
 def scorer(model_name: str, head: str, given: dict, *, lora: bool = False) -> tuple[torch.nn.Module, McqSettings]:
     """A model with a head that has been trained a little: none of its weights is zero."""
     model = build(model_name)
-    settings = resolve("causal", {"mcq_head": head, **given}, model.config.to_dict())
+    settings = resolve("causal", {"head": head, **given}, model.config.to_dict())
     attach_head(model, settings)
     torch.manual_seed(3)
     with torch.no_grad():

@@ -10,7 +10,12 @@ from models import hard_questions
 
 from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.attention import tree_mask
-from llmtuner.mcq.layout import LAYOUTS, PADDING, per_option, row_shape, shared_prefix
+from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.layouts import layout_of
+from llmtuner.mcq.layouts.base import PADDING
+from llmtuner.mcq.layouts.shared_prefix import SharedPrefix
+from llmtuner.mcq.questions import Example
+from llmtuner.spec.layouts import LAYOUTS
 
 
 @pytest.fixture(scope="module")
@@ -18,16 +23,23 @@ def questions() -> list[OptionTokens]:
     return hard_questions()
 
 
+OF_OPTIONS = [name for name in LAYOUTS if layout_of(name).text == "option"]
+
+
+def collated(layout: str, questions) -> dict:
+    """A batch of a layout; the labels mean nothing."""
+    return Collator(layout, "last", 0)([Example(tokens, 0, row) for row, tokens in enumerate(questions)])
+
+
 def test_a_packed_row_is_shorter_by_the_prefix(questions):
-    rows = shared_prefix(questions[:1], 0)
-    assert rows.input_ids_BT.shape[1] == 20 + (3 + 9 + 1 + 6 + 4) + 5
-    assert per_option(questions[:1], 0).input_ids_BT.numel() == 5 * (20 + 9 + 1)
+    assert collated("shared_prefix", questions[:1])["input_ids"].shape[1] == 20 + (3 + 9 + 1 + 6 + 4) + 5
+    assert collated("per_option", questions[:1])["input_ids"].numel() == 5 * (20 + 9 + 1)
 
 
-@pytest.mark.parametrize("layout", list(LAYOUTS))
+@pytest.mark.parametrize("layout", OF_OPTIONS)
 def test_the_planned_shape_is_the_real_one(layout, questions):
     for question in questions:
-        assert row_shape(layout, question) == tuple(LAYOUTS[layout]([question], 0).input_ids_BT.shape)
+        assert layout_of(layout).shape(question) == tuple(collated(layout, [question])["input_ids"].shape)
 
 
 def test_the_stored_prefix_runs_into_common_option_text(questions):
@@ -36,14 +48,14 @@ def test_the_stored_prefix_runs_into_common_option_text(questions):
 
 def test_equal_options_each_keep_a_token_of_their_own(questions):
     assert questions[2].prefix_length == len(questions[2].sequences[0]) - 1
-    rows = shared_prefix(questions[2:3], 0)
+    rows = SharedPrefix.rows(questions[2:3])
     assert [place.index(place.length - 1) for place in rows.places[0]] == [19, 20]
 
 
 def test_no_option_sees_another_and_padding_sees_itself(questions):
-    rows = shared_prefix(questions, 0)
-    mask = tree_mask(rows.segments_BT, rows.position_ids_BT)[:, 0]
-    segments, positions = rows.segments_BT, rows.position_ids_BT
+    batch = collated("shared_prefix", questions)
+    segments, positions = batch["segments"], batch["position_ids"]
+    mask = tree_mask(segments, positions)[:, 0]
     for row in range(len(questions)):
         for i in range(mask.shape[1]):
             for j in range(mask.shape[1]):
@@ -57,14 +69,15 @@ def test_no_option_sees_another_and_padding_sees_itself(questions):
 
 
 def test_a_mask_of_later_queries_is_the_end_of_the_whole_one(questions):
-    rows = shared_prefix(questions, 0)
-    whole = tree_mask(rows.segments_BT, rows.position_ids_BT, window=9)
-    assert torch.equal(tree_mask(rows.segments_BT, rows.position_ids_BT, window=9, first=7), whole[:, :, 7:])
+    batch = collated("shared_prefix", questions)
+    segments, positions = batch["segments"], batch["position_ids"]
+    whole = tree_mask(segments, positions, window=9)
+    assert torch.equal(tree_mask(segments, positions, window=9, first=7), whole[:, :, 7:])
 
 
 def test_a_token_that_leaves_its_sequence_is_an_error(questions):
     """In a packed row the next tokens are another option's."""
-    place = shared_prefix(questions[:1], 0).places[0][0]
+    place = SharedPrefix.rows(questions[:1]).places[0][0]
     with pytest.raises(IndexError):
         place.index(place.length)
 
@@ -89,14 +102,14 @@ def token_questions(draw) -> OptionTokens:
 @given(st.lists(token_questions(), min_size=1, max_size=4))
 def test_every_sequence_is_found_again_in_its_row(questions):
     """Ids, positions and what a token sees are those of the option alone, in both layouts, for any options."""
-    for layout in LAYOUTS.values():
-        rows = layout(questions, 0)
-        mask = tree_mask(rows.segments_BT, rows.position_ids_BT)[:, 0]
+    for layout in OF_OPTIONS:
+        rows, batch = layout_of(layout).rows(questions), collated(layout, questions)
+        mask = tree_mask(batch["segments"], batch["position_ids"])[:, 0] if rows.packed else None
         for question, places in zip(questions, rows.places, strict=True):
             for sequence, place in zip(question.sequences, places, strict=True):
                 index = [place.index(token) for token in range(len(sequence))]
-                assert rows.input_ids_BT[place.row, index].tolist() == sequence
-                assert rows.position_ids_BT[place.row, index].tolist() == list(range(len(sequence)))
+                assert batch["input_ids"][place.row, index].tolist() == sequence
+                assert batch["position_ids"][place.row, index].tolist() == list(range(len(sequence)))
                 if not rows.packed:
                     continue
                 for token, at in enumerate(index):

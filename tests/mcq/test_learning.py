@@ -6,12 +6,11 @@ import pytest
 import torch
 from models import ANSWERS, build, hard_questions
 
+from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.collate import Collator
-from llmtuner.mcq.loss_terms import LOSS_NAMES
 from llmtuner.mcq.losses import LOSSES
 from llmtuner.mcq.model import attach_head
 from llmtuner.mcq.questions import Example
-from llmtuner.mcq.settings import resolve
 from llmtuner.metrics import map_at_k
 
 STEPS = 60
@@ -25,7 +24,7 @@ def reached(model, batch) -> float:
     return map_at_k(scores, batch["labels"].tolist())
 
 
-@pytest.mark.parametrize("name", LOSS_NAMES)
+@pytest.mark.parametrize("name", LOSSES)
 def test_a_model_learns_the_right_order_by_every_loss(name):
     """A loss with a wrong sign, or without a gradient at its start, changes from step to step like any other."""
     model = attach_head(build("llama", num_hidden_layers=1), resolve("causal"))

@@ -8,7 +8,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from llmtuner.mcq.letter import LetterRow, score_letters
+from llmtuner.data.question import Question
+from llmtuner.data.tokens.joint import JointTokens
+from llmtuner.errors import RunError
+from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.letter import plain_letter_scores
+from llmtuner.mcq.predict import Scoring, score_questions
+from llmtuner.mcq.questions import QuestionSet
 
 
 @pytest.fixture(scope="module")
@@ -20,19 +26,24 @@ def model(tiny_llama):
 def rows():
     draw = random.Random(0)
     return [
-        LetterRow([draw.randrange(5, 499) for _ in range(draw.randrange(3, 40))], draw.sample(range(5, 500), n))
+        JointTokens(
+            [draw.randrange(5, 499) for _ in range(draw.randrange(3, 40))], [], [], draw.sample(range(5, 500), n), 0, 0
+        )
         for n in (5, 2, 4, 10, 5, 3, 5)
     ]
 
 
 def score(model, rows, batch_size=4):
-    return score_letters(model, rows, batch_size=batch_size, pad_token_id=0)
+    """The way of stage sft: a language model as it was loaded, and questions whose tokens are known."""
+    questions = [Question(str(i), "Which?", tuple("abcdefghij"[: row.count])) for i, row in enumerate(rows)]
+    scoring = Scoring(Collator("joint", "none", 0), batch_size=batch_size, forward=plain_letter_scores)
+    return score_questions(model, QuestionSet.ready(questions, rows), scoring)
 
 
 def test_scores_are_the_models_logits_at_the_last_token(model, rows):
     for row, scores in zip(rows, score(model, rows), strict=True):
         with torch.no_grad():
-            logits = model(torch.tensor([row.input_ids])).logits[0, -1]
+            logits = model(torch.tensor([row.scored])).logits[0, -1]
         assert scores == pytest.approx(logits[row.letter_ids].tolist(), abs=1e-5)
 
 
@@ -65,7 +76,7 @@ def test_a_broken_model_is_an_error_not_a_ranking(tiny_llama, rows):
     broken = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
     with torch.no_grad():
         broken.model.norm.weight.fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match="not finite"):
+    with pytest.raises(RunError, match=r"id \d: the scores are not finite"):
         score(broken, rows)
 
 
@@ -76,7 +87,7 @@ def test_letters_are_scored_in_fp32_by_a_half_precision_model(tiny_llama, rows, 
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         found = score(half, rows)
         with torch.no_grad():
-            hidden = [half.model(torch.tensor([row.input_ids])).last_hidden_state[0, -1].float() for row in rows]
+            hidden = [half.model(torch.tensor([row.scored])).last_hidden_state[0, -1].float() for row in rows]
     numbers = torch.tensor([number for scores in found for number in scores])
     assert not torch.equal(numbers, numbers.bfloat16().float()), "these are bf16 numbers"
     for row, scores, state in zip(rows, found, hidden, strict=True):

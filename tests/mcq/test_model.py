@@ -8,8 +8,9 @@ from models import build
 
 from llmtuner.errors import UserError
 from llmtuner.mcq.checkpoint import check_base, describe_base, head_tensors, load_head
+from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.model import HEAD, StowedHead, attach_head, backbone_of
-from llmtuner.mcq.settings import McqSettings, resolve
+from llmtuner.mcq.settings import McqSettings
 
 
 def test_the_backbone_is_the_decoder_and_an_encoder_itself():
@@ -41,7 +42,7 @@ def test_a_tied_lm_head_is_the_embedding_and_stays():
 
 
 def test_letters_need_the_lm_head():
-    model = attach_head(build("llama"), resolve("causal", {"mcq_head": "letter"}))
+    model = attach_head(build("llama"), resolve("causal", {"head": "letter"}))
     assert not hasattr(model, HEAD)
     assert not isinstance(model.get_output_embeddings(), StowedHead)
 

@@ -7,8 +7,9 @@ import torch
 from models import hard_questions
 
 from llmtuner.mcq.collate import Collator
-from llmtuner.mcq.pooling import POOLINGS, pool
+from llmtuner.mcq.pooling import pool
 from llmtuner.mcq.questions import Example
+from llmtuner.spec.poolings import POOLINGS
 
 QUESTIONS = hard_questions()
 # The tokens of a sequence, by the docstrings of mcq/pooling.py; spans are (begin, end).

@@ -6,16 +6,16 @@ import pytest
 
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
-from llmtuner.mcq.predict import figures, floors_of
+from llmtuner.mcq.predict import figures_of, floors_of
 
 
 def test_figures_are_of_the_questions_whose_answer_is_known():
     """A question without an answer that counts as wrong lowers every figure of a partly labelled file."""
     known = [Prediction("1", (2.0, 1.0, 0.0), 0), Prediction("2", (0.0, 2.0, 1.0), 2)]
-    found = figures([known[0], Prediction("3", (0.0, 9.0)), known[1]])
-    assert found == figures(known)
+    found = figures_of([known[0], Prediction("3", (0.0, 9.0)), known[1]])
+    assert found == figures_of(known)
     assert (found["accuracy"], found["map@3"], found["mrr"]) == (0.5, 0.75, 0.75)
-    assert figures([Prediction("3", (0.0, 9.0))]) == {}
+    assert figures_of([Prediction("3", (0.0, 9.0))]) == {}
 
 
 def test_the_floor_is_always_the_longest_option():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from argparse import Namespace
 from dataclasses import replace
 
 import pytest
@@ -13,9 +12,10 @@ from transformers import AutoTokenizer
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.joint import JointEncoder
 from llmtuner.data.tokens.option import OptionTokens
+from llmtuner.errors import DataError
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.questions import NOT_COUNTED, Pick, QuestionSet, permuted
-from patches.mcq_stage.data import encode_set
+from patches.mcq_stage.data import fitted
 
 ASKED = Question("7", "Which?", ("one", "two words", "three", "four", "five"), answer=1, dataset="d")
 
@@ -114,7 +114,15 @@ def test_options_that_give_no_tokens_are_named_by_place(caplog):
         Question("2", "Which?", ("seen", "seen"), answer=0, file="a.csv", line=3),
     ]
     with caplog.at_level(logging.WARNING):
-        encode_set(questions, "training", Silent(), Namespace(mcq_drop_long=False), training=True, speaks=True)
+        fitted(QuestionSet(questions, Silent()), "training", 64, training=True, drop=False, speaks=True)
     assert "1 options give no tokens" in caplog.text
     assert "a.csv:2: id 1: option B" in caplog.text
     assert "option C" not in caplog.text, "a blank option, of which the reader has warned"
+
+
+@pytest.mark.parametrize("count", [1, 11])
+def test_a_number_of_options_that_cannot_be_ranked_is_refused(count, encoder):
+    """A loss over a single option was noticed batch by batch, with a read from the device each time."""
+    question = replace(ASKED, options=tuple("abcdefghijk"[:count]), answer=0)
+    with pytest.raises(DataError, match=rf"question 7: {count} options, expected 2 to 10"):
+        QuestionSet([question], encoder)

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from llmtuner.errors import UserError
-from llmtuner.mcq import duma_options, settings
-from llmtuner.mcq.heads import HEADS
-from llmtuner.mcq.layout import LAYOUTS
-from llmtuner.mcq.plan import plan_run
-from llmtuner.mcq.pooling import PASSAGES, POOLINGS
-from llmtuner.mcq.settings import McqSettings, model_kind, read_settings, resolve, settle, write_settings
+from llmtuner.mcq import choices, kinds
+from llmtuner.mcq.choices import resolve, settle
+from llmtuner.mcq.kinds import model_kind
+from llmtuner.mcq.pooling import PASSAGES
+from llmtuner.mcq.run import resolve_run
+from llmtuner.mcq.settings import McqSettings, read_settings, write_settings
+from llmtuner.spec.flags import DUMA_PASSAGES
 
 MINILM = {"hidden_size": 384, "num_attention_heads": 12, "attention_probs_dropout_prob": 0.1}
 LLAMA = {"hidden_size": 4096, "num_attention_heads": 32, "attention_dropout": 0.0}
 
 
-def test_the_light_lists_of_names_are_those_of_the_registries():
-    """They are written twice, since the checks before a run must not wait for torch."""
-    assert {"letter", *HEADS} == settings.HEAD_LAYOUTS.keys()
-    assert {"joint", *LAYOUTS} == set(settings.LAYOUT_NAMES) == settings.LAYOUT_POOLINGS.keys()
-    assert {"auto", *POOLINGS} == set(settings.POOLING_NAMES)
-    assert tuple(PASSAGES) == duma_options.PASSAGES
-    assert set(settings.AUTO_POOLING.values()) <= set(POOLINGS)
+def test_the_declared_passages_are_implemented():
+    assert tuple(PASSAGES) == DUMA_PASSAGES
 
 
 def test_encoders_are_families_with_a_masked_language_model():
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as masked
 
-    assert settings.ENCODERS - masked.keys() == set()
+    assert kinds.ENCODERS - masked.keys() == set()
     left_out = {"bart", "mbart", "mvp", "perceiver", "reformer", "xlm"}  # encoder and decoder, or causal as well
-    assert masked.keys() - settings.ENCODERS <= left_out
+    assert masked.keys() - kinds.ENCODERS <= left_out
 
 
 @pytest.mark.parametrize(
@@ -53,35 +50,35 @@ def test_the_kind_of_a_model_is_read_from_its_configuration(config, kind):
     ("kind", "given", "chosen"),
     [
         ("causal", {}, ("linear", "shared_prefix", "last")),
-        ("encoder", {}, ("linear", "per_option", settings.AUTO_POOLING["encoder"])),
+        ("encoder", {}, ("linear", "per_option", choices.AUTO_POOLING["encoder"])),
         ("causal", {"head": "letter"}, ("letter", "joint", "none")),
         ("causal", {"layout": "joint"}, ("linear", "joint", "last")),
         ("causal", {"layout": "per_option", "pooling": "option"}, ("linear", "per_option", "option")),
     ],
 )
 def test_what_is_not_given_is_chosen(kind, given, chosen):
-    found = resolve(kind, {f"mcq_{name}": value for name, value in given.items()}, MINILM)
+    found = resolve(kind, given, MINILM)
     assert (found.head, found.layout, found.pooling) == chosen
 
 
 @pytest.mark.parametrize(
     ("kind", "given", "said"),
     [
-        ("causal", {"head": "linaer"}, "known: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
-        ("causal", {"layout": "packed"}, "known: shared_prefix, per_option, joint"),
-        ("causal", {"pooling": "max"}, "known: auto, last"),
-        ("causal", {"loss": "mse"}, "known: cross_entropy"),
-        ("causal", {"head": "letter", "layout": "shared_prefix"}, "it takes joint"),
-        ("causal", {"head": "duma", "layout": "joint"}, "it takes shared_prefix or per_option"),
-        ("causal", {"head": "option_mean", "layout": "joint"}, "it takes shared_prefix or per_option"),
-        ("causal", {"duma_width": 64}, "--mcq_duma_width is for --mcq_head duma or cduma, and the head is linear"),
-        ("causal", {"head": "duma", "duma_preset": "papers"}, "known: bottleneck, paper. Did you mean paper?"),
-        ("causal", {"head": "duma", "duma_passage": "ctx"}, "known: context_question, context"),
-        ("causal", {"head": "cduma", "duma_heads": "5"}, "5 does not divide the width 384; 6 does"),
-        ("causal", {"head": "cduma", "duma_width": "0"}, "a whole number of at least 1"),
-        ("causal", {"head": "cduma", "duma_layers": "many"}, "a whole number of at least 1"),
-        ("causal", {"head": "cduma", "duma_share": "perhaps"}, "true or false"),
-        ("causal", {"head": "duma", "duma_preset": "paper", "duma_width": "64"}, "preset paper, which fixes it"),
+        ("causal", {"head": "linaer"}, "choose from: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
+        ("causal", {"layout": "packed"}, "choose from: shared_prefix, per_option, joint"),
+        ("causal", {"pooling": "max"}, "choose from: auto, last"),
+        ("causal", {"loss": "mse"}, "choose from: cross_entropy"),
+        ("causal", {"head": "letter", "layout": "shared_prefix"}, "takes joint"),
+        ("causal", {"head": "duma", "layout": "joint"}, "takes shared_prefix or per_option"),
+        ("causal", {"head": "option_mean", "layout": "joint"}, "takes shared_prefix or per_option"),
+        ("causal", {"duma.width": 64}, "duma.width 64: it is for the heads duma or cduma, and the head is linear"),
+        ("causal", {"head": "duma", "duma.preset": "papers"}, "choose from: bottleneck, paper. Did you mean paper?"),
+        ("causal", {"head": "duma", "duma.passage": "ctx"}, "choose from: context_question, context"),
+        ("causal", {"head": "cduma", "duma.heads": 5}, "5: it does not divide the width 384; 6 does"),
+        ("causal", {"head": "cduma", "duma.width": 0}, "expected a whole number of at least 1"),
+        ("causal", {"head": "cduma", "duma.layers": "many"}, "expected a whole number of at least 1"),
+        ("causal", {"head": "cduma", "duma.share": "perhaps"}, "expected true or false"),
+        ("causal", {"head": "duma", "duma.preset": "paper", "duma.width": 64}, "the preset paper fixes it"),
         ("causal", {"head": "letter", "pooling": "last"}, "pools nothing"),
         ("causal", {"layout": "joint", "pooling": "option"}, "it takes last, mean"),
         ("causal", {"pooling": "first"}, "whose first token has seen no option"),
@@ -92,7 +89,7 @@ def test_what_is_not_given_is_chosen(kind, given, chosen):
 )
 def test_names_that_do_not_go_together_are_refused(kind, given, said):
     with pytest.raises(UserError, match=said):
-        resolve(kind, {f"mcq_{name}": value for name, value in given.items()}, MINILM)
+        resolve(kind, given, MINILM)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +103,8 @@ def test_names_that_do_not_go_together_are_refused(kind, given, said):
         ({}, MINILM, {"width": 384, "heads": 6, "dropout": 0}),
         ({}, {"hidden_size": 32}, {"width": 32, "heads": 1}),
         ({}, {"text_config": LLAMA}, {"width": 512}),
-        ({"width": "500"}, LLAMA, {"width": 500, "heads": 5}),
-        ({"share": "false", "layers": 2}, LLAMA, {"share": False, "layers": 2}),
+        ({"width": 500}, LLAMA, {"width": 500, "heads": 5}),
+        ({"share": False, "layers": 2}, LLAMA, {"share": False, "layers": 2}),
         ({"preset": "paper"}, LLAMA, {"width": 4096, "heads": 32, "passage": "context", "dropout": 0}),
         ({"preset": "paper"}, MINILM, {"width": 384, "heads": 12, "share": True, "dropout": 0.1}),
         ({"preset": "paper", "passage": "context_question"}, MINILM, {"passage": "context_question"}),
@@ -116,34 +113,34 @@ def test_names_that_do_not_go_together_are_refused(kind, given, said):
     ],
 )
 def test_the_measures_of_co_attention_follow_preset_and_model(given, config, wanted):
-    flags = {f"mcq_duma_{name}": value for name, value in given.items()}
-    found = resolve("causal", {"mcq_head": "duma", **flags}, config).duma
-    assert found == found | wanted
+    measures = {f"duma.{name}": value for name, value in given.items()}
+    duma = asdict(resolve("causal", {"head": "duma", **measures}, config).duma)
+    assert duma == duma | wanted
 
 
 def test_a_paper_head_names_a_number_of_attention_heads_that_divides_the_width():
     """The message blamed a flag that nobody had given."""
     config = {"hidden_size": 4096, "num_attention_heads": 80}
-    with pytest.raises(UserError, match=r"80 attention heads do not divide its width 4096; add --mcq_duma_heads 64"):
-        resolve("causal", {"mcq_head": "duma", "mcq_duma_preset": "paper"}, config)
+    with pytest.raises(UserError, match=r"80 attention heads do not divide its width 4096; give 64"):
+        resolve("causal", {"head": "duma", "duma.preset": "paper"}, config)
 
 
 def test_another_preset_or_width_than_the_stored_one_is_refused_with_both_shapes():
-    stored = resolve("causal", {"mcq_head": "duma"}, LLAMA).with_(base={"hidden_size": 4096})
-    assert settle(stored, {"mcq_duma_width": "512", "mcq_duma_share": "True"}, "a") == stored
-    for given, shape in (({"mcq_duma_width": 256}, "256 x 256"), ({"mcq_duma_preset": "paper"}, "4096 x 4096")):
+    stored = resolve("causal", {"head": "duma"}, LLAMA).with_(base={"hidden_size": 4096})
+    assert settle(stored, {"duma.width": 512, "duma.share": True}, "a") == stored
+    for given, shape in (({"duma.width": 256}, "256 x 256"), ({"duma.preset": "paper"}, "4096 x 4096")):
         with pytest.raises(UserError, match=rf"contradicts a.mcq_config.json.*512 x 512, and this would be {shape}"):
             settle(stored, given, "a")
-    assert settle(stored, {"mcq_duma_share": "1", "mcq_duma_heads": "8"}, "a") == stored
-    with pytest.raises(UserError, match=r"known: bottleneck, paper\. Did you mean paper"):
-        settle(stored, {"mcq_duma_preset": "papr"}, "a")
-    small = resolve("causal", {"mcq_head": "duma"}, MINILM).with_(base={"hidden_size": 384})
-    with pytest.raises(UserError, match=r"paper contradicts .*which says bottleneck; leave"):
-        settle(small, {"mcq_duma_preset": "paper"}, "a")
-    with pytest.raises(UserError, match=r"mcq_duma_layers 2 contradicts .*which says 1; leave"):
-        settle(stored, {"mcq_duma_layers": 2}, "a")
-    with pytest.raises(UserError, match="is for --mcq_head duma or cduma, and the head is linear"):
-        settle(McqSettings(), {"mcq_duma_layers": 2}, "a")
+    assert settle(stored, {"duma.share": True, "duma.heads": 8}, "a") == stored
+    with pytest.raises(UserError, match=r"choose from: bottleneck, paper\. Did you mean paper"):
+        settle(stored, {"duma.preset": "papr"}, "a")
+    small = resolve("causal", {"head": "duma"}, MINILM).with_(base={"hidden_size": 384})
+    with pytest.raises(UserError, match=r"paper: contradicts .*which says bottleneck; leave"):
+        settle(small, {"duma.preset": "paper"}, "a")
+    with pytest.raises(UserError, match=r"duma.layers 2: contradicts .*which says 1; leave"):
+        settle(stored, {"duma.layers": 2}, "a")
+    with pytest.raises(UserError, match="it is for the heads duma or cduma, and the head is linear"):
+        settle(McqSettings(), {"duma.layers": 2}, "a")
 
 
 def test_a_model_with_encoder_and_decoder_is_refused():
@@ -182,28 +179,30 @@ def test_a_damaged_file_is_said_to_be_one(change, said, tmp_path):
 )
 def test_measures_that_no_head_can_have_are_damage(change, tmp_path):
     """They ended in tracebacks while the model was built, or made another head."""
-    kept = resolve("causal", {"mcq_head": "duma"}, {"hidden_size": 64})
+    kept = resolve("causal", {"head": "duma"}, {"hidden_size": 64})
     write_settings(kept, tmp_path)
     assert read_settings(tmp_path) == kept
-    write_settings(kept.with_(duma={**kept.duma, **change}), tmp_path)
-    with pytest.raises(UserError, match="damaged: duma: "):
+    path = tmp_path / "mcq_config.json"
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "duma": {**stored["duma"], **change}}))
+    with pytest.raises(UserError, match=r"damaged: (duma\.|dropout)"):
         read_settings(tmp_path)
 
 
 def test_a_flag_may_repeat_what_is_stored_and_choose_another_layout_of_rows():
     stored = McqSettings(head="linear", layout="shared_prefix", pooling="option")
-    assert settle(stored, {"mcq_head": "linear", "mcq_pooling": "auto"}, "here") == stored
-    assert settle(stored, {"mcq_layout": "per_option"}, "here") == stored.with_(layout="per_option")
+    assert settle(stored, {"head": "linear", "pooling": "auto"}, "here") == stored
+    assert settle(stored, {"layout": "per_option"}, "here") == stored.with_(layout="per_option")
 
 
 @pytest.mark.parametrize(
     ("stored", "given"),
     [
-        (McqSettings(), {"mcq_head": "letter"}),
-        (McqSettings(), {"mcq_pooling": "mean"}),
-        (McqSettings(), {"mcq_layout": "joint"}),
-        (McqSettings(layout="joint"), {"mcq_layout": "shared_prefix"}),
-        (McqSettings(layout="per_option", kind="encoder"), {"mcq_layout": "shared_prefix"}),
+        (McqSettings(), {"head": "letter"}),
+        (McqSettings(), {"pooling": "mean"}),
+        (McqSettings(), {"layout": "joint"}),
+        (McqSettings(layout="joint"), {"layout": "shared_prefix"}),
+        (McqSettings(layout="per_option", kind="encoder"), {"layout": "shared_prefix"}),
     ],
 )
 def test_a_flag_that_contradicts_what_is_stored_is_refused(stored, given):
@@ -223,14 +222,14 @@ def test_the_last_adapter_with_settings_decides(tmp_path):
     for name, pooling, below in (("one", "mean", ()), ("two", "option", (adapters[0],))):
         (tmp_path / name).mkdir()
         write_settings(McqSettings(pooling=pooling, merged_adapters=below), tmp_path / name)
-    plan = plan_run(model, adapters, {}, training=False)
-    assert (plan.settings.pooling, plan.source, plan.adapters) == ("option", adapters[1], tuple(adapters))
+    run = resolve_run(model, adapters, {}, training=False)
+    assert (run.settings.pooling, run.source, run.adapters) == ("option", adapters[1], tuple(adapters))
 
 
 def test_settings_of_another_kind_of_model_are_refused(tmp_path):
     write_settings(McqSettings(kind="encoder", layout="per_option"), tmp_path)
     with pytest.raises(UserError, match="kind encoder"):
-        plan_run(model_folder(tmp_path / "model"), [str(tmp_path)], {}, training=False)
+        resolve_run(model_folder(tmp_path / "model"), [str(tmp_path)], {}, training=False)
 
 
 @pytest.fixture
@@ -238,10 +237,10 @@ def stacked(tmp_path):
     """A model, an adapter of stage sft, and one of stage mcq that was trained on top of it."""
     model = model_folder(tmp_path / "model")
     (tmp_path / "sft").mkdir()
-    plan = plan_run(model, [str(tmp_path / "sft")], {}, training=True)
-    assert plan.merge_all
+    run = resolve_run(model, [str(tmp_path / "sft")], {}, training=True)
+    assert run.merge_all
     (tmp_path / "mcq").mkdir()
-    write_settings(plan.settings, tmp_path / "mcq")
+    write_settings(run.settings, tmp_path / "mcq")
     return model, str(tmp_path / "sft"), str(tmp_path / "mcq")
 
 
@@ -249,19 +248,19 @@ def test_a_linear_head_goes_on_as_co_attention_in_training_alone(stacked):
     model, _, mcq = stacked
     (Path(model) / "config.json").write_text('{"model_type": "llama", "hidden_size": 64}')
     write_settings(McqSettings(pooling="mean"), mcq)
-    duma = {"mcq_head": "duma", "mcq_duma_width": "16"}
-    plan = plan_run(model, [mcq], duma, training=True)
-    assert (plan.settings.head, plan.settings.pooling, plan.settings.duma["width"]) == ("duma", "mean", 16)
-    assert any("goes on as a duma head" in notice for notice in plan.notices)
-    with pytest.raises(UserError, match="duma contradicts"):
-        plan_run(model, [mcq], duma, training=False)
-    plan = plan_run(model, [mcq], {"mcq_head": "option_mean"}, training=True)
-    assert (plan.settings.head, plan.settings.duma) == ("option_mean", {})
-    with pytest.raises(UserError, match=r"no such one.*Did you mean duma"):
-        plan_run(model, [mcq], {"mcq_head": "dumaa"}, training=True)
+    duma = {"head": "duma", "duma.width": 16}
+    run = resolve_run(model, [mcq], duma, training=True)
+    assert (run.settings.head, run.settings.pooling, run.settings.duma.width) == ("duma", "mean", 16)
+    assert any("becomes a duma head" in notice for notice in run.notices)
+    with pytest.raises(UserError, match="duma: contradicts"):
+        resolve_run(model, [mcq], duma, training=False)
+    run = resolve_run(model, [mcq], {"head": "option_mean"}, training=True)
+    assert (run.settings.head, run.settings.duma) == ("option_mean", None)
+    with pytest.raises(UserError, match=r"unknown value.*Did you mean duma"):
+        resolve_run(model, [mcq], {"head": "dumaa"}, training=True)
     write_settings(McqSettings(layout="joint", num_options=5), mcq)
     with pytest.raises(UserError, match=r"has a linear head over joint prompts, and only STEP2's linear head"):
-        plan_run(model, [mcq], duma, training=True)
+        resolve_run(model, [mcq], duma, training=True)
 
 
 def test_an_adapter_below_is_found_once_however_it_is_spelt(stacked, monkeypatch):
@@ -269,15 +268,15 @@ def test_an_adapter_below_is_found_once_however_it_is_spelt(stacked, monkeypatch
     model, sft, mcq = stacked
     monkeypatch.chdir(Path(sft).parent)
     for given, wanted in (([mcq], (sft, mcq)), (["./sft", mcq], ("./sft", mcq)), (["sft", "mcq"], ("sft", "mcq"))):
-        assert plan_run(model, given, {}, training=False).adapters == wanted
+        assert resolve_run(model, given, {}, training=False).adapters == wanted
 
 
 def test_moved_folders_can_be_named_where_they_are(stacked):
     model, sft, mcq = stacked
     moved = Path(sft).rename(Path(sft).parent / "moved")
     with pytest.raises(UserError, match="wherever they are now"):
-        plan_run(model, [mcq], {}, training=False)
-    assert plan_run(model, [str(moved), mcq], {}, training=False).adapters == (str(moved), mcq)
+        resolve_run(model, [mcq], {}, training=False)
+    assert resolve_run(model, [str(moved), mcq], {}, training=False).adapters == (str(moved), mcq)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -295,10 +294,10 @@ def test_adapters_that_do_not_belong_together_are_refused(stacked, training):
         ([mcq, mcq], f"was trained on top of {sft}"),
     ):
         with pytest.raises(UserError, match=said):
-            plan_run(model, given, {}, training=training)
+            resolve_run(model, given, {}, training=training)
     write_settings(McqSettings(), model)  # of full tuning
     with pytest.raises(UserError, match=f"not trained with the head of {model}"):
-        plan_run(model, [sft], {}, training=training)
+        resolve_run(model, [sft], {}, training=training)
 
 
 @pytest.mark.parametrize(
@@ -309,13 +308,13 @@ def test_what_is_merged_below_a_training_is_remembered(stacked, given, new_adapt
     """Prediction with the new adapter alone left the others out, without a word."""
     model, sft, mcq = stacked
     paths = {"sft": sft, "mcq": mcq}
-    plan = plan_run(model, [paths[name] for name in given], {}, training=True, new_adapter=new_adapter)
-    assert plan.settings.merged_adapters == tuple(paths[name] for name in merged)
-    assert plan.merge_all == new_adapter
+    run = resolve_run(model, [paths[name] for name in given], {}, training=True, new_adapter=new_adapter)
+    assert run.settings.merged_adapters == tuple(paths[name] for name in merged)
+    assert run.merge_all == new_adapter
 
 
 def test_letters_go_on_with_an_sft_adapter_unless_a_new_one_is_asked_for(stacked):
     model, sft, _ = stacked
-    letters = {"mcq_head": "letter"}
-    assert plan_run(model, [sft], letters, training=True).settings.merged_adapters == ()
-    assert plan_run(model, [sft], letters, training=True, new_adapter=True).settings.merged_adapters == (sft,)
+    letters = {"head": "letter"}
+    assert resolve_run(model, [sft], letters, training=True).settings.merged_adapters == ()
+    assert resolve_run(model, [sft], letters, training=True, new_adapter=True).settings.merged_adapters == (sft,)

@@ -11,24 +11,24 @@ import torch
 from distributed_runs import QUESTIONS, model, question_set
 from transformers import TrainerCallback, TrainingArguments
 
-from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.losses import LOSSES
 from llmtuner.mcq.questions import Pick
-from llmtuner.mcq.settings import resolve
+from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.trainer import McqTrainer
 
 SECONDS = 7  # that an optimizer step takes by the clock below
 
 
-def make_trainer(folder: Path, *, callbacks=(), **arguments) -> McqTrainer:
+def make_trainer(folder: Path, *, callbacks=(), smoothing: float = 0.0, **arguments) -> McqTrainer:
     """A trainer of 21 questions on a tiny Llama; a CPU, no bars, a line of the log a step."""
-    settings, questions = resolve("causal"), question_set()
+    objective = {"label_smoothing": smoothing} if smoothing else {}
+    settings, questions = resolve("causal", objective), question_set()
     quiet = {"report_to": "none", "use_cpu": True, "disable_tqdm": True, "logging_steps": 1, "save_strategy": "no"}
     return McqTrainer(
-        model=model(settings),
-        args=TrainingArguments(output_dir=str(folder), max_grad_norm=0.0, **{**quiet, **arguments}),
-        settings=settings,
-        collator=Collator(settings.layout, settings.pooling, 0),
+        model(settings),
+        TrainingArguments(output_dir=str(folder), max_grad_norm=0.0, **{**quiet, **arguments}),
+        McqRun("", settings, training=True),
         train_set=questions,
         eval_set=questions,
         callbacks=list(callbacks),
@@ -75,13 +75,13 @@ def test_a_run_that_goes_on_counts_its_own_steps_only(tmp_path, monkeypatch):
 
 def test_an_evaluation_has_no_label_smoothing(tmp_path):
     """Smoothed, the loss of an evaluation is no likelihood and falls behind that of a training without smoothing."""
-    found = make_trainer(tmp_path, label_smoothing_factor=0.3).evaluate()
+    found = make_trainer(tmp_path, smoothing=0.3).evaluate()
     assert found["eval_loss"] == pytest.approx(found["eval_nll"], rel=1e-5)
 
 
 def test_a_training_is_smoothed(tmp_path):
     """The first loss of a training is that of its questions' scores, with the smoothing that was asked for."""
-    trainer = make_trainer(tmp_path, label_smoothing_factor=0.3, per_device_train_batch_size=QUESTIONS, max_steps=1)
+    trainer = make_trainer(tmp_path, smoothing=0.3, per_device_train_batch_size=QUESTIONS, max_steps=1)
     wanted = mean_loss(trainer, label_smoothing=0.3)
     trainer.train()
     assert paced(trainer)[0]["loss"] == pytest.approx(wanted, rel=1e-4)

@@ -1,4 +1,4 @@
-"""The page of an audit: nothing of the data becomes markup, nothing is loaded, lists are not cut in silence."""
+"""The page of an audit: data never becomes markup, nothing is loaded, shortened lists are marked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtuner.data.audit.run import Audit, audit
+from llmtuner.data.audit.result import Audit
+from llmtuner.data.audit.run import audit
 from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.report import audit_page
 from llmtuner.report.audit_page import is_audit_page, render_page
@@ -93,21 +94,21 @@ def evil_audit(folder, evil: str = EVIL) -> Audit:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def result(tmp_path_factory):
     return evil_audit(tmp_path_factory.mktemp("evil"))
 
 
-def test_every_kind_of_finding_is_on_the_page_under_test(found):
+def test_every_kind_of_finding_is_on_the_page_under_test(result):
     """Else the test of escaping would pass on a page without data."""
-    again = found.repeats
-    assert all((again.same_text, again.same_question, again.near, again.conflicts, again.leaks))
-    assert found.label_errors.suspects
-    assert found.files[0].errors
-    assert len({warning.kind for warning in found.files[0].warnings}) >= 2
+    repeats = result.repeats
+    assert all((repeats.same_text, repeats.same_question, repeats.near, repeats.conflicts, repeats.leaks))
+    assert result.label_errors.suspects
+    assert result.files[0].errors
+    assert len({warning.kind for warning in result.files[0].warnings}) >= 2
 
 
-def test_no_text_of_the_data_becomes_markup(found):
-    page = Page(render_page(found))
+def test_no_text_of_the_data_becomes_markup(result):
+    page = Page(render_page(result))
     assert "script" not in page.elements
     assert "img" not in page.elements
     assert EVIL in page.text, "it is shown as it is"
@@ -116,8 +117,8 @@ def test_no_text_of_the_data_becomes_markup(found):
     assert not page.open, "every element is closed"
 
 
-def test_the_page_loads_nothing_and_says_so(found):
-    html = render_page(found)
+def test_the_page_loads_nothing_and_says_so(result):
+    html = render_page(result)
     page = Page(html)
     assert page.loads == []
     assert not {"link", "iframe", "object", "embed", "base", "form"} & set(page.elements)
@@ -128,36 +129,36 @@ def test_the_page_loads_nothing_and_says_so(found):
     assert addresses <= {"www.w3.org/2000/svg", "www.w3.org/1999/xlink"}, "names of formats, which nothing loads"
 
 
-def test_charts_are_in_the_page_with_ids_of_their_own(found):
-    page = Page(render_page(found))
+def test_charts_are_in_the_page_with_ids_of_their_own(result):
+    page = Page(render_page(result))
     assert page.elements.count("svg") >= 4
     assert page.ids, "frames that clip"
     assert len(page.ids) == len(set(page.ids)), "a chart would be clipped by another one's frame"
 
 
-def test_a_suspect_shows_the_answer_and_what_the_model_would_choose(found):
-    text = " ".join(Page(render_page(found)).text.split())
-    assert text.count("the model's choice") == len(found.label_errors.suspects)
+def test_a_suspect_shows_the_answer_and_what_the_model_would_choose(result):
+    text = " ".join(Page(render_page(result)).text.split())
+    assert text.count("the model's choice") == len(result.label_errors.suspects)
 
 
-def test_the_same_audit_gives_the_same_page(found):
-    assert render_page(found) == render_page(found)
+def test_the_same_audit_gives_the_same_page(result):
+    assert render_page(result) == render_page(result)
 
 
-def test_an_earlier_page_is_known_by_its_mark(found, tmp_path):
-    page, other = tmp_path / "audit.html", tmp_path / "other.html"
-    page.write_text(render_page(found), encoding="utf-8")
-    other.write_text("<!doctype html><title>Audit</title>")
-    assert (is_audit_page(page), is_audit_page(other)) == (True, False)
+def test_an_earlier_page_is_known_by_its_mark(result, tmp_path):
+    page, foreign = tmp_path / "audit.html", tmp_path / "other.html"
+    page.write_text(render_page(result), encoding="utf-8")
+    foreign.write_text("<!doctype html><title>Audit</title>")
+    assert (is_audit_page(page), is_audit_page(foreign)) == (True, False)
 
 
-def test_long_lists_are_cut_and_say_so(found, monkeypatch):
-    whole = render_page(found)
+def test_long_lists_are_cut_and_say_so(result, monkeypatch):
+    full = render_page(result)
     monkeypatch.setattr(audit_page, "LISTED", 1)
-    cut = render_page(found)
-    assert len(cut) < len(whole)
+    cut = render_page(result)
+    assert len(cut) < len(full)
     assert "more: --json lists all" in cut
-    assert "more: --json lists all" not in whole
+    assert "more: --json lists all" not in full
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40))
@@ -189,11 +190,11 @@ def test_the_terminal_gets_no_control_characters(tmp_path):
     assert all(line.isprintable() for line in lines)
 
 
-def test_the_summary_names_each_file_and_check_and_where_things_are(found):
-    lines = "\n".join(summary(found))
-    for check, hits in found.checks.items():
-        assert f"{check:15}{'not done' if hits is None else f'{hits:,}':>9}" in lines
-    [conflict] = found.repeats.conflicts
+def test_the_summary_names_each_file_and_check_and_where_things_are(result):
+    lines = "\n".join(summary(result))
+    for check, hits in result.checks.items():
+        assert f"{check:15}{'skipped' if hits is None else f'{hits:,}':>9}" in lines
+    [conflict] = result.repeats.conflicts
     assert f"{conflict[0].file}:{conflict[0].line}" in lines
-    suspect = found.label_errors.suspects[0]
+    suspect = result.label_errors.suspects[0]
     assert f"{suspect.row.where}: {suspect.row.answer} has {suspect.given_probability:.3f}" in lines

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.cli.config_values import kind, words_of
-from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -23,7 +23,7 @@ def is_config(word: str) -> bool:
     return word.lower().endswith(SUFFIXES)
 
 
-def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Flags:
+def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Words:
     """Read a flat YAML or JSON file into flags.
 
     Args:
@@ -41,26 +41,26 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Flags:
     for word in overrides[:start]:
         config = OmegaConf.merge(config, _read_override(word))
         given[re.split(r"[.\[=]", word, maxsplit=1)[0]] = word
-    flags = Flags()
+    flags = Words()
     problems: list[str] = []
     for key, value in OmegaConf.to_container(config).items():
         where = f"override {given[key]!r}" if key in given else locate_key(path, str(key))
         try:
-            _set(flags, key, value)
+            _set(flags, key, value, where)
         except UserError as error:
             problems.append(f"{where}: {error}")
         if "${" in str(value):
-            flags.notices.append(f"{where}: {key}: ${{...}} is taken as it stands, not looked up")
+            flags.notices.append(f"{where}: {key}: ${{...}} is kept as text, not resolved")
     if problems:
         raise UserError("\n".join(problems))
     _add_flags(flags, overrides[start:], {_canonical(key) for key in given})
     return flags
 
 
-def _add_flags(flags: Flags, words: Sequence[str], given: set[str]) -> None:
+def _add_flags(flags: Words, words: Sequence[str], given: set[str]) -> None:
     """Let `--key value` words behind a file replace what it says."""
     try:
-        later = Flags.from_argv(words)
+        later = Words.from_argv(words)
     except UserError as error:
         late = next((word for word in words if re.match(r"[A-Za-z_][\w.]*=", word)), None)
         hint = f"; key=value words such as {late!r} stand before the first --flag" if late else ""
@@ -112,7 +112,7 @@ def _read_text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such config file") from None
+        raise UserError(f"{path}: no such config file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from error
 
@@ -147,7 +147,7 @@ def _load_json(path: str, text: str) -> Any:
         for key, value in pairs:
             if key in result:
                 line = _json_key_line(text, key, occurrence=2)
-                raise UserError(f"{path}:{line}: the key {key!r} stands here for the second time")
+                raise UserError(f"{path}:{line}: the key {key!r} is given twice")
             result[key] = value
         return result
 
@@ -173,21 +173,21 @@ def _read_override(word: str) -> Any:
         raise UserError(f"override {word!r}: the value is not YAML; put it in quotes") from error
 
 
-def _set(flags: Flags, key: Any, value: Any) -> None:
+def _set(flags: Words, key: Any, value: Any, where: str) -> None:
     if not isinstance(key, str) or key.startswith("-") or not _canonical(key).isidentifier():
-        raise UserError(f"{key!r} is no flag name; keys are flag names without the dashes in front")
+        raise UserError(f"{key!r} is not a flag name; keys are flag names without the leading dashes")
     name = _canonical(key)
     if value is None:
         return
     if name in flags:
         raise UserError(f"the key {key!r} is given twice, with dashes and with underscores")
-    flags.set(name, *words_of(name, value))
+    flags.set(name, *words_of(name, value), origin=where)
 
 
 def _json_key_line(text: str, key: str, occurrence: int = 1) -> int:
     """Line of a key in JSON text, 0 where it cannot be found."""
-    found = list(re.finditer(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text))
-    return text.count("\n", 0, found[occurrence - 1].start()) + 1 if len(found) >= occurrence else 0
+    places = list(re.finditer(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text))
+    return text.count("\n", 0, places[occurrence - 1].start()) + 1 if len(places) >= occurrence else 0
 
 
 def _canonical(name: str) -> str:

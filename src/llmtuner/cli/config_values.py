@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from llmtuner.cli.flags import LIST_FLAGS
+from llmtuner.cli.words import LIST_FLAGS
 from llmtuner.errors import UserError
 
 # Upstream types these as str and splits them at commas itself. The last line: old names for such fields.

@@ -1,4 +1,4 @@
-"""An earlier run in the same --output_dir: finished ones are protected, unfinished ones go on."""
+"""An earlier run in the same --output_dir: finished ones are protected, unfinished ones resume."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.process import is_first_process, say
+from llmtuner.cli.preflight_mcq import check_checkpoint
+from llmtuner.cli.process import is_first_process
 from llmtuner.errors import UserError
+from llmtuner.mcq.run import McqRun
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-DEFAULT_EPOCHS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,14 @@ class Checkpoint:
     not_restored: tuple[str, ...] = field(default=())
 
 
-def settle_earlier_run(flags: Flags) -> None:
-    """Decide between a fresh run, going on, and refusing to overwrite results by training nothing.
+def settle_earlier_run(flags: Flags, run: McqRun | None = None) -> tuple[Path | None, tuple[str, ...]]:
+    """Decide between a fresh run, resuming, and refusing to overwrite results by training nothing.
 
-    A run that goes on gets its checkpoint as `resume_from_checkpoint`; what is said goes to stderr.
+    Args:
+        run: of stage mcq, whose settings a checkpoint must have.
+
+    Returns:
+        the checkpoint to resume from, or None; and lines for the user
 
     Raises:
         UserError: the earlier run is finished, or the checkpoint that was asked for is not complete.
@@ -42,48 +47,47 @@ def settle_earlier_run(flags: Flags) -> None:
         checkpoint = inspect_checkpoint(asked)
         if checkpoint.defects:
             raise UserError(f"--resume_from_checkpoint {asked}: not a complete checkpoint: {checkpoint.defects[0]}")
-        _check_kind(checkpoint, flags)
-        _say_resume(checkpoint)
-        return
-    output_dir = Path(flags.get("output_dir") or "")
-    if flags.get("output_dir") is None or not output_dir.is_dir() or flags.is_true("overwrite_output_dir"):
-        return
+        return asked, (_resume_line(checkpoint, flags, run),)
+    output_dir = Path(flags["output_dir"] or "")
+    if flags["output_dir"] is None or not output_dir.is_dir() or flags["overwrite_output_dir"]:
+        return None, ()
     checkpoints = find_checkpoints(output_dir)
     complete = [checkpoint for checkpoint in checkpoints if not checkpoint.defects]
-    for checkpoint in checkpoints:
-        if checkpoint.defects and (not complete or checkpoint.step > complete[-1].step):
-            say([f"passed over {checkpoint.folder}: {checkpoint.defects[0]}"])
+    skipped = tuple(
+        f"skipped {checkpoint.folder}: {checkpoint.defects[0]}"
+        for checkpoint in checkpoints
+        if checkpoint.defects and (not complete or checkpoint.step > complete[-1].step)
+    )
     if not complete:
-        if not checkpoints and any(output_dir.glob("*.safetensors")):
-            raise UserError(
-                f"--output_dir {output_dir} holds the weights of a finished run, without checkpoints; pass "
-                "--overwrite_output_dir to train afresh, or another --output_dir"
-            )
-        if checkpoints:
-            raise UserError(
-                f"--output_dir {output_dir} holds no complete checkpoint to go on from; pass --overwrite_output_dir "
-                "to train afresh, or another --output_dir"
-            )
-        return
+        _refuse_without_checkpoint(output_dir, checkpoints, skipped)
+        return None, ()
     last = complete[-1]
     if _is_finished(last, flags):
         raise UserError(_finished(last, output_dir))
-    _check_kind(last, flags)
-    flags.set("resume_from_checkpoint", str(last.folder))
-    _say_resume(last)
+    return last.folder, (*skipped, _resume_line(last, flags, run))
+
+
+def _refuse_without_checkpoint(output_dir: Path, checkpoints: list[Checkpoint], skipped: tuple[str, ...]) -> None:
+    if checkpoints:
+        raise UserError(
+            f"--output_dir {output_dir} holds no complete checkpoint to resume from ({'; '.join(skipped)}); pass "
+            "--overwrite_output_dir to train afresh, or another --output_dir"
+        )
+    if any(output_dir.glob("*.safetensors")):
+        raise UserError(
+            f"--output_dir {output_dir} holds the weights of a finished run, without checkpoints; pass "
+            "--overwrite_output_dir to train afresh, or another --output_dir"
+        )
 
 
 def _checkpoint_asked_for(flags: Flags) -> Path | None:
-    """The folder in --resume_from_checkpoint. true, false and nothing are no folders, though upstream takes them so."""
-    words = [word.lower() for word in flags.values("resume_from_checkpoint")]
-    if "resume_from_checkpoint" not in flags:
+    """The folder in --resume_from_checkpoint. "true" means the last complete one, as without the flag."""
+    word = flags["resume_from_checkpoint"]
+    if word is None or word.lower() == "true":
         return None
-    if words == ["false"]:
+    if word.lower() == "false":
         raise UserError("--resume_from_checkpoint false: pass --overwrite_output_dir to train afresh")
-    if words in ([], ["true"]):  # what happens without the flag, too: the last complete checkpoint
-        flags.remove("resume_from_checkpoint")
-        return None
-    return Path(flags.get("resume_from_checkpoint") or "")
+    return Path(word)
 
 
 def set_aside(output_dir: Path) -> None:
@@ -133,32 +137,27 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
         step,
         max_steps,
         epoch,
-        restored=("weights", *(name for name, there in states.items() if there)),
-        not_restored=tuple(name for name, there in states.items() if not there),
+        restored=("weights", *(name for name, is_saved in states.items() if is_saved)),
+        not_restored=tuple(name for name, is_saved in states.items() if not is_saved),
     )
 
 
 def _check_kind(checkpoint: Checkpoint, flags: Flags) -> None:
     """An adapter cannot go on as a full model, nor the other way round."""
-    kind = flags.get("finetuning_type") or "lora"
+    kind = flags["finetuning_type"]
     is_adapter = (checkpoint.folder / "adapter_config.json").is_file()
     if is_adapter != (kind in ("lora", "oft")):
-        found = "an adapter" if is_adapter else "a whole model"
+        content = "an adapter" if is_adapter else "a whole model"
         raise UserError(
-            f"{checkpoint.folder} is {found} and cannot go on with --finetuning_type {kind}; pass another "
+            f"{checkpoint.folder} is {content} and cannot resume with --finetuning_type {kind}; pass another "
             "--output_dir, or --overwrite_output_dir to train afresh"
         )
 
 
 def _is_finished(checkpoint: Checkpoint, flags: Flags) -> bool:
-    try:
-        max_steps = int(flags.get("max_steps") or -1)
-        epochs = float(flags.get("num_train_epochs") or DEFAULT_EPOCHS)
-    except ValueError:
-        return False  # the parser will say what is wrong with them
-    if max_steps > 0:
-        return checkpoint.step >= max_steps
-    return checkpoint.epoch >= epochs - 1e-6
+    if flags["max_steps"] > 0:
+        return checkpoint.step >= flags["max_steps"]
+    return checkpoint.epoch >= flags["num_train_epochs"] - 1e-6
 
 
 def _finished(checkpoint: Checkpoint, output_dir: Path) -> str:
@@ -170,12 +169,16 @@ def _finished(checkpoint: Checkpoint, output_dir: Path) -> str:
     )
 
 
-def _say_resume(checkpoint: Checkpoint) -> None:
+def _resume_line(checkpoint: Checkpoint, flags: Flags, run: McqRun | None) -> str:
+    """What is resumed, after checking that it can be."""
+    _check_kind(checkpoint, flags)
+    if run is not None:
+        check_checkpoint(checkpoint.folder, run)
     total = f" (of {checkpoint.max_steps} planned then)" if checkpoint.max_steps else ""
     line = (
-        f"going on from {checkpoint.folder}: step {checkpoint.step}{total}, epoch {checkpoint.epoch:.2f}; "
-        f"restored from it: {', '.join(checkpoint.restored)}"
+        f"resuming from {checkpoint.folder}: step {checkpoint.step}{total}, epoch {checkpoint.epoch:.2f}; "
+        f"restored: {', '.join(checkpoint.restored)}"
     )
     if checkpoint.not_restored:
         line += f"; NOT restored, because not saved: {', '.join(checkpoint.not_restored)}"
-    say([line])
+    return line

@@ -1,204 +1,92 @@
-"""The command line as an ordered mapping from names to words, before any parser with types sees it.
-
-Legacy names, profiles and config files are all settled on this form; `to_argv` hands it to upstream's parser.
-"""
+"""Every word of a command as a typed value, with where it was given. Flags are read once and never changed."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
+from llmtuner.cli.words import COMMAND_LINE, Words
 from llmtuner.errors import UserError
-
-# Upstream's flags that take several words (argparse nargs="+"). Every other flag takes one word or none.
-LIST_FLAGS = frozenset({"debug", "include_for_metrics", "label_names"})
-
-# The spellings of transformers' HfArgumentParser.
-_TRUE = frozenset({"yes", "true", "t", "y", "1"})
-_FALSE = frozenset({"no", "false", "f", "n", "0"})
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_FLAG = re.compile(r"--([A-Za-z_][A-Za-z0-9_-]*)(?:=(.*))?", re.DOTALL)
-_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-inf|-nan")
-# What argparse itself takes for a negative number; exponents are not among it.
-_NEGATIVE_FOR_ARGPARSE = re.compile(r"-\d+|-\d*\.\d+")
+from llmtuner.spec.flags import FIELDS, FLAGS
 
 
-class Flags:
-    """Flag names (with underscores, without dashes) and their words, in the order given; a bare flag has none.
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One flag of a command.
 
-    `notices` collects one line for everything that was understood differently from how it was typed.
+    Args:
+        words: as they stand behind the flag.
+        value: what they mean, where the flag is declared here; the words themselves where only upstream knows it.
+        origin: where it was given: the command line, a file and its line, a profile, what is stored with a model.
     """
 
-    def __init__(self, flags: Mapping[str, Sequence[str]] | None = None) -> None:
-        self._flags: dict[str, list[str]] = {}
-        self.notices: list[str] = []
-        for name, values in (flags or {}).items():
-            self.set(name, *values)
+    words: tuple[str, ...]
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags of a command by name, in the order given."""
+
+    given: Mapping[str, Given] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
-    def from_argv(cls, argv: Sequence[str]) -> Flags:
-        """Read `--name`, `--name value...` and `--name=value`.
+    def of(cls, words: Words) -> Flags:
+        """Give the words their types.
 
         Raises:
-            UserError: a word belongs to no flag, or something with dashes is neither a flag nor a value.
+            UserError: every value that its flag cannot have, in one message.
         """
-        flags = cls()
-        name = ""
-        values: list[str] = []
-        closed = True  # no word can follow: nothing was begun yet, or it was --name=value
-        for word in argv:
-            if _is_value(word):
-                if closed:
-                    raise UserError(_stray(word, name))
-                values.append(word)
-                continue
-            flags._add(name, values)
-            name, inline = _read_flag(word)
-            values, closed = ([], False) if inline is None else ([inline], True)
-        flags._add(name, values)
-        return flags
-
-    def _add(self, name: str, values: Sequence[str]) -> None:
-        if not name:
-            return
-        if name in self:
-            self.notices.append(f"--{name} is given more than once: the last one holds")
-        self.set(name, *values)
+        given: dict[str, Given] = {}
+        problems: list[str] = []
+        for name in words:
+            try:
+                given[name] = _given(name, tuple(words.values(name)), words.origins[name])
+            except UserError as error:
+                origin = words.origins[name]
+                problems.append(str(error) if origin == COMMAND_LINE else f"{origin}: {error}")
+        if problems:
+            raise UserError("\n".join(problems))
+        return cls(MappingProxyType(given))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and _canonical(name) in self._flags
+        return name in self.given
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._flags)
+        return iter(self.given)
 
-    def __len__(self) -> int:
-        return len(self._flags)
+    def __getitem__(self, name: str) -> Any:
+        """The value of a declared flag: as given, else its default."""
+        return self.given[name].value if name in self.given else FLAGS[name].default
 
-    def __eq__(self, other: object) -> bool:
-        # The order counts: for `--x --no_x` the parser takes the last one.
-        return isinstance(other, Flags) and list(self._flags.items()) == list(other._flags.items())
+    def names(self, name: str) -> list[str]:
+        """The parts of a value with commas in it."""
+        return [part.strip() for part in (self[name] or "").split(",") if part.strip()]
 
-    __hash__ = None  # type: ignore[assignment]  # mutable
+    def fields(self) -> dict[str, Any]:
+        """The given values that the engine reads, by its own names."""
+        return {field: self.given[flag.name].value for field, flag in FIELDS.items() if flag.name in self.given}
 
-    def __repr__(self) -> str:
-        return f"Flags({self._flags!r})"
+    def with_(self, origin: str, **values: str) -> Flags:
+        """These flags and others, which take the place of earlier ones of the same name.
 
-    def values(self, name: str) -> list[str]:
-        """Every word of the flag; empty when it is bare or absent."""
-        return list(self._flags.get(_canonical(name), ()))
-
-    def get(self, name: str) -> str | None:
-        """The flag's one word, or None when it is absent.
-
-        Raises:
-            UserError: the flag is bare or has several words.
+        Args:
+            origin: where the new ones are from.
         """
-        if name not in self:
-            return None
-        values = self.values(name)
-        if not values:
-            raise UserError(f"--{_canonical(name)} needs a value")
-        if len(values) > 1:
-            raise UserError(f"--{_canonical(name)} takes one value, it has {len(values)}")
-        return values[0]
+        added = {name: _given(name, (word,), origin) for name, word in values.items()}
+        return Flags(MappingProxyType({**self.given, **added}))
 
-    def is_true(self, name: str) -> bool:
-        """Whether a yes/no flag is on: bare, or with a word that HfArgumentParser takes for true.
-
-        Raises:
-            UserError: its word is neither true nor false.
-        """
-        if name not in self:
-            return False
-        if not self.values(name):
-            return True
-        value = self.get(name) or ""
-        if value.lower() in _TRUE:
-            return True
-        if value.lower() in _FALSE:
-            return False
-        raise UserError(f"--{_canonical(name)} is a yes/no flag: expected true or false, found {value!r}")
-
-    def set(self, name: str, *values: str) -> None:
-        """Give the flag these words and move it to the end, as if it had been typed last.
-
-        Raises:
-            UserError: no flag has such a name, or the words cannot stand on a command line.
-        """
-        name = _canonical(name)
-        if not _NAME.fullmatch(name):
-            raise UserError(f"{name!r} is no flag name: expected letters, digits and underscores")
-        if len(values) > 1:
-            _check_several(name, values)
-        self._flags.pop(name, None)
-        self._flags[name] = list(values)
-
-    def remove(self, name: str) -> None:
-        """Forget the flag; absent ones are fine."""
-        self._flags.pop(_canonical(name), None)
-
-    def rename(self, old: str, new: str) -> None:
-        """Give the flag another name in the same place.
-
-        Raises:
-            KeyError: there is no `old`.
-            ValueError: `new` is there already.
-        """
-        old, new = _canonical(old), _canonical(new)
-        if old not in self._flags:
-            raise KeyError(old)
-        if new in self._flags:
-            raise ValueError(f"--{new} is there already")
-        self._flags = {new if name == old else name: values for name, values in self._flags.items()}
+    def without(self, *names: str) -> Flags:
+        """These flags but for some."""
+        return Flags(MappingProxyType({name: given for name, given in self.given.items() if name not in names}))
 
     def to_argv(self) -> list[str]:
-        """The words for a parser: one value goes as `--name=value`, so that dashes, blanks and nothing survive."""
-        argv: list[str] = []
-        for name, values in self._flags.items():
-            argv += [f"--{name}={values[0]}"] if len(values) == 1 else [f"--{name}", *values]
-        return argv
+        """The words for a parser."""
+        return Words({name: given.words for name, given in self.given.items()}).to_argv()
 
 
-def _canonical(name: str) -> str:
-    return name.replace("-", "_")
-
-
-def _is_value(word: str) -> bool:
-    # As argparse does it: a word with a blank in it is text even when it begins with a dash.
-    if not word.startswith("-") or word == "-" or _NEGATIVE.fullmatch(word):
-        return True
-    return not _FLAG.fullmatch(word) and any(character.isspace() for character in word)
-
-
-def _read_flag(word: str) -> tuple[str, str | None]:
-    if word == "-h":
-        return "help", None
-    match = _FLAG.fullmatch(word)
-    if match is None:
-        raise UserError(
-            f"{word!r} is neither a flag nor a value: flags look like --name; a value that begins with a dash is "
-            f"written --name={word}"
-        )
-    return _canonical(match[1]), match[2]
-
-
-def _stray(word: str, name: str) -> str:
-    if not name:
-        return (
-            f"{word!r} stands before any flag and belongs to none: flags look like --name value; a config file "
-            "(.yaml, .yml, .json) comes first"
-        )
-    return f"{word!r} belongs to no flag: --{name}=... before it is complete; put a value with blanks in quotes"
-
-
-def _check_several(name: str, values: Sequence[str]) -> None:
-    if name not in LIST_FLAGS:
-        several = ", ".join(f"--{flag}" for flag in sorted(LIST_FLAGS))
-        raise UserError(
-            f"{values[1]!r} belongs to no flag: --{name} before it has its value already; put a value with blanks in "
-            f"quotes and separate names by commas alone (only {several} take several values)"
-        )
-    for value in values:
-        if value.startswith("-") and value != "-" and not _NEGATIVE_FOR_ARGPARSE.fullmatch(value) and " " not in value:
-            raise UserError(f"--{name}: {value!r} begins with a dash and cannot stand in a list of values")
+def _given(name: str, words: tuple[str, ...], origin: str) -> Given:
+    return Given(words, FLAGS[name].parse(words) if name in FLAGS else words, origin)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from llmtuner.cli import rewrites_2023 as rewrite
-from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 
@@ -54,14 +54,14 @@ class Refuse:
 class Special:
     """Anything else: `apply(flags, name)` changes the flags and returns the notice; `to` are the names it may set."""
 
-    apply: Callable[[Flags, str], str]
+    apply: Callable[[Words, str], str]
     to: tuple[str, ...] = ()
 
 
 Rule = Rename | Becomes | Drop | Keep | Refuse | Special
 
 
-def translate(flags: Flags) -> list[str]:
+def translate(flags: Words) -> list[str]:
     """Rewrite old names and values in place; return one notice for each.
 
     Raises:
@@ -103,7 +103,7 @@ def targets(rule: Rule) -> tuple[str, ...]:
             return ()
 
 
-def _apply(flags: Flags, name: str, rule: Rule) -> str:
+def _apply(flags: Words, name: str, rule: Rule) -> str:
     match rule:
         case Rename(to):
             rewrite.refuse_both(flags, name, to)
@@ -129,7 +129,7 @@ def _apply(flags: Flags, name: str, rule: Rule) -> str:
 
 
 # Run on every command, after the names: values whose meaning changed. "" is no change.
-_VALUES: tuple[Callable[[Flags], str], ...] = (
+_VALUES: tuple[Callable[[Words], str], ...] = (
     rewrite.tuning_none,
     rewrite.whole_lora_alpha,
     rewrite.data_for_prediction,

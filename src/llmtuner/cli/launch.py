@@ -17,7 +17,7 @@ from llmtuner.errors import UserError
 ENTRY_POINT = Path(__file__).resolve().parents[2] / "train_bash.py"
 
 
-def launch_if_several_devices(flags: Flags, words: Sequence[str], config: Path | None = None) -> int | None:
+def launch_if_several_devices(flags: Flags, words: Sequence[str]) -> int | None:
     """Run the same command under torchrun and return its status, or None where this process is to do the work.
 
     Set by the environment as upstream's own launcher: FORCE_TORCHRUN, NPROC_PER_NODE, NNODES, NODE_RANK, MASTER_ADDR,
@@ -31,12 +31,12 @@ def launch_if_several_devices(flags: Flags, words: Sequence[str], config: Path |
     if "LOCAL_RANK" in os.environ:
         return None
     forced = os.environ.get("FORCE_TORCHRUN", "0").lower() in ("1", "true")
-    devices = 1 if flags.is_true("use_cpu") else _count_devices()
+    devices = 1 if flags["use_cpu"] else _count_devices()
     if devices < 2 and not forced:
         return None
-    from llmtuner.cli.run import prepare
+    from llmtuner.cli.run import read_values
 
-    prepare(flags, config)  # a mistake is said once, here, and not by every worker
+    read_values(flags)  # a mistake is reported once, here, and not by every worker
     command = torchrun_command(words, os.environ, devices)
     processes = os.environ.get("NPROC_PER_NODE", str(devices))
     print(f"note: starting torchrun with {processes} processes", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,10 +15,10 @@ from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.help import help_text
 from llmtuner.cli.known_flags import KNOWN_FLAGS
 from llmtuner.cli.launch import launch_if_several_devices
-from llmtuner.cli.preflight import preflight
+from llmtuner.cli.preflight import flag_message, preflight
 from llmtuner.cli.process import is_first_process, say
 from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
-from llmtuner.data.registry import PROJECT_DATA
+from llmtuner.cli.words import Words
 from llmtuner.errors import RunError, UserError
 
 DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--traceback" in words:
             traceback.print_exc()
         if is_first_process():
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {flag_message(error)}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -52,40 +53,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    flags = _read(words)
-    if "help" in flags:
+    given = _read(words)
+    if "help" in given:
         print(help_text())
         return DONE
-    if "version" in flags:
+    if "version" in given:
         print(_versions())
         return DONE
-    if "help_all" in flags:
+    if "help_all" in given:
         from llmtuner.cli.run import full_help
 
         print(full_help())
         return DONE
 
-    notices = [*flags.notices, *translate(flags), *apply_profile(flags)]
-    flags.remove("traceback")
-    if "dataset_dir" not in flags:
-        flags.set("dataset_dir", str(PROJECT_DATA))
-    say(notices)
-    if flags.get("stage") in (None, "sft") and flags.is_true("do_train"):
-        say(changed_defaults(flags))
-    if any(name not in KNOWN_FLAGS for name in flags):
-        # A flag that is not known by heart: ask upstream first, since a mistyped one makes every other message wrong.
-        from llmtuner.cli.run import prepare
+    say([*given.notices, *translate(given), *apply_profile(given), *changed_defaults(given)])
+    given.remove("traceback")
+    config = _config_file(words)
+    if any(name not in KNOWN_FLAGS for name in given):
+        # Perhaps a flag of another version. Upstream is asked first: a mistyped flag makes every other message wrong.
+        from llmtuner.cli.run import check_names
 
-        prepare(flags, _config_file(words))
-    preflight(flags)
+        check_names(given, config)
+    plan = preflight(Flags.of(given))
+    say(plan.notices)
+    say(plan.warnings, "warning")
+    for name, value in plan.environment.items():
+        os.environ.setdefault(name, value)
 
     # From here on torch and upstream are imported: seconds instead of milliseconds.
-    status = launch_if_several_devices(flags, words, _config_file(words))
+    status = launch_if_several_devices(plan.flags, words)
     if status is not None:
         return status
     from llmtuner.cli.run import run
 
-    run(flags, config=_config_file(words))
+    run(plan)
     return DONE
 
 
@@ -94,11 +95,11 @@ def _config_file(words: Sequence[str]) -> Path | None:
     return Path(words[0]) if words and is_config(words[0]) else None
 
 
-def _read(words: list[str]) -> Flags:
+def _read(words: list[str]) -> Words:
     if not words:
-        return Flags({"help": []})
+        return Words({"help": []})
     config = _config_file(words)
-    return Flags.from_argv(words) if config is None else read_config(config, words[1:])
+    return Words.from_argv(words) if config is None else read_config(config, words[1:])
 
 
 def _log_to_stderr() -> None:

@@ -1,53 +1,159 @@
-"""Everything that can be known before a model is loaded: paths, data, an earlier run in the same folder."""
+"""Everything that can be known before a model is loaded: paths, data, an earlier run in the same folder.
+
+A check returns what it found and changes nothing. `preflight` puts it together as a plan, which the caller carries out.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.preflight_mcq import check_mcq
-from llmtuner.cli.process import say
+from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, render_problems
-from llmtuner.data.registry import find_source, is_local
-from llmtuner.errors import UserError
+from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
+from llmtuner.errors import FieldError, UserError
+from llmtuner.mcq.run import McqRun
+from llmtuner.spec.flags import FIELDS, FLAGS
+from llmtuner.spec.upstream_flags import OTHER_STAGES, STAGES
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-STAGES = ("sft", "mcq")  # the stages that know what a question is
-OTHER_STAGES = ("pt", "rm", "ppo", "dpo", "kto")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
+_NONE: tuple[str, ...] = ()
+STORED = "stored with the model"  # where a flag of a plan is from
 
 
-def preflight(flags: Flags) -> None:
-    """Check what the flags point to; say what is worth a warning; keep the network out where nothing needs it.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a command will do.
+
+    Args:
+        flags: as they go to upstream: the given ones, and what an earlier run or a stored model adds.
+        run: of stage mcq; None for the others.
+        environment: variables to set where they are not set: no network where nothing needs it.
+        notices, warnings: lines for the user.
+    """
+
+    flags: Flags
+    run: McqRun | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class _Problems:
+    """Collects user errors, so that one message has all of them."""
+
+    def __init__(self) -> None:
+        self.errors: list[UserError] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Run a check; its error is kept for later."""
+        try:
+            yield
+        except UserError as error:
+            self.errors.append(error)
+
+    def raise_all(self) -> None:
+        """Raise what was collected.
+
+        Raises:
+            UserError: the one error, or all of them as one.
+        """
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            raise UserError("\n".join(dict.fromkeys(map(flag_message, self.errors))))
+
+
+def flag_message(error: UserError) -> str:
+    """An error's message; one of the engine's names flags in place of its fields."""
+    if not isinstance(error, FieldError):
+        return str(error)
+    message = error.named(_flag_of(error.field))
+    return re.sub(r"`([\w.]+)`", lambda match: _flag_of(match[1]), message)
+
+
+def _flag_of(field: str) -> str:
+    if field in FIELDS:
+        return f"--{FIELDS[field].name}"
+    return f"--{field}" if field in FLAGS else field
+
+
+def preflight(flags: Flags) -> Plan:
+    """Check what the flags point to, and plan the run.
 
     Raises:
-        UserError: the first thing that would make the run fail.
+        UserError: everything that would make the run fail, in one message.
     """
-    if not any(flags.is_true(name) for name in ("do_train", "do_predict", "do_eval")):
+    if not any(flags[name] for name in ("do_train", "do_predict", "do_eval")):
         raise UserError("nothing to do: add --do_train, --do_predict or --do_eval")
-    _check_model(flags.get("model_name_or_path"))
-    adapters = _names(flags.get("adapter_name_or_path"))
-    for adapter in adapters:
-        _check_adapter(adapter)
-    local_data = _check_data(flags)
-    model = flags.get("model_name_or_path")
-    wants_network = flags.is_true("push_to_hub") or not local_data
-    if model and all(Path(path).is_dir() for path in (model, *adapters)) and not wants_network:
-        for name, value in OFFLINE.items():
-            os.environ.setdefault(name, value)
-    if flags.is_true("do_train"):
-        settle_earlier_run(flags)
-    check_mcq(flags, adapters)
-    _check_output_dir(flags.get("output_dir"))
+    model, adapters = flags["model_name_or_path"], flags.names("adapter_name_or_path")
+    problems = _Problems()
+    run: McqRun | None = None
+    resumed: Path | None = None
+    local_data, warnings, notices = True, _NONE, _NONE
+    with problems.collected():
+        _check_conflicts(flags)
+    with problems.collected():
+        _check_model(model)
+        for adapter in adapters:
+            _check_adapter(adapter)
+        if flags["stage"] == "mcq":
+            run = resolve_mcq(flags, adapters)
+        else:
+            check_other_stage(flags)
+    with problems.collected():
+        local_data, warnings = _check_data(flags)
+    if flags["do_train"]:
+        with problems.collected():
+            resumed, notices = settle_earlier_run(flags, run)
+    with problems.collected():
+        _check_output_dir(flags["output_dir"])
+    problems.raise_all()
+
+    settled = flags if "dataset_dir" in flags else flags.with_("default", dataset_dir=str(PROJECT_DATA))
+    if resumed is not None:
+        settled = settled.with_("earlier run", resume_from_checkpoint=str(resumed))
+    elif "resume_from_checkpoint" in flags:
+        settled = settled.without("resume_from_checkpoint")
+    if run is not None:
+        settled = _with_stored(settled, run)
+    wants_network = flags["push_to_hub"] or not local_data
+    offline = model and all(Path(path).is_dir() for path in (model, *adapters)) and not wants_network
+    all_notices = (*notices, *(run.notices if run is not None else ()))
+    return Plan(settled, run, OFFLINE if offline else {}, all_notices, warnings)
 
 
-def _names(value: str | None) -> list[str]:
-    return [name.strip() for name in (value or "").split(",") if name.strip()]
+def _with_stored(flags: Flags, run: McqRun) -> Flags:
+    """The flags with template and cut-off as the model was trained with."""
+    flags = flags.with_(STORED, cutoff_len=str(run.cutoff_len))
+    if run.template is None:
+        return flags.without("template")
+    return flags.with_(STORED, template=run.template)
+
+
+def _check_conflicts(flags: Flags) -> None:
+    """Refuse combinations that a flag declares as impossible."""
+    problems = []
+    for name in flags:
+        for conflict in FLAGS[name].conflicts if name in FLAGS else ():
+            value = flags[name]
+            refused = bool(value) if conflict.own is None else value == conflict.own
+            refused = refused if conflict.only is None else value != conflict.only
+            if refused and str(flags[conflict.flag]) == conflict.value:
+                shown = "" if value is True else f" {value}"
+                problems.append(f"--{name}{shown} does not go with --{conflict.flag} {conflict.value}: {conflict.why}")
+    if problems:
+        raise UserError("\n".join(problems))
 
 
 def _check_model(model: str | None) -> None:
@@ -71,10 +177,10 @@ def _check_model(model: str | None) -> None:
 
 
 def _is_meant_as_path(name: str) -> bool:
-    """Whether a name that is no folder cannot be a hub's: another form, a folder that is half there, or no network."""
+    """Whether a name that is no folder cannot be a hub's: another form, a parent folder that exists, or no network."""
     offline = os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on")
-    half_there = "/" in name and Path(name).parent.is_dir()
-    return offline or half_there or name.startswith((".", "/", "~")) or name.count("/") > 1
+    parent_exists = "/" in name and Path(name).parent.is_dir()
+    return offline or parent_exists or name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 def _check_adapter(adapter: str) -> None:
@@ -104,32 +210,29 @@ def _check_weights(folder: Path, flag: str) -> None:
     raise UserError(f"{flag} {folder}: no weights in it (*.safetensors)")
 
 
-def _check_data(flags: Flags) -> bool:
-    """Read and check all multiple-choice files; return whether every data set is local."""
-    dataset_dir = flags.get("dataset_dir") or "data"
+def _check_data(flags: Flags) -> tuple[bool, tuple[str, ...]]:
+    """Read and check all multiple-choice files.
+
+    Returns:
+        whether every data set is local, and warnings about the files
+    """
+    dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
     local = True
     warnings: dict[tuple[str, int, str], Problem] = {}
     for flag in ("dataset", "eval_dataset"):
-        purpose = "train" if flag == "dataset" and flags.is_true("do_train") else "predict"
-        for name in _names(flags.get(flag)):
+        purpose = "train" if flag == "dataset" and flags["do_train"] else "predict"
+        for name in flags.names(flag):
             source = find_source(name, dataset_dir)
             local = local and is_local(name, dataset_dir)
-            if source is not None and flags.get("stage") in OTHER_STAGES:
+            if source is not None and flags["stage"] in OTHER_STAGES:
                 raise UserError(
-                    f"data set {name!r} has multiple-choice questions, which --stage {flags.get('stage')} cannot use; "
-                    f"they go with --stage {' or '.join(STAGES)}"
+                    f"data set {name!r} has multiple-choice questions, which --stage {flags['stage']} cannot use; they "
+                    f"go with --stage {' or '.join(STAGES)}"
                 )
             for file in source.files if source else ():
-                found = read_questions(file, purpose=purpose, dataset=name)  # type: ignore[arg-type]
-                warnings |= {(p.file, p.line, p.what): p for p in found.warnings}
-    _warn(warnings.values())
-    return local
-
-
-def _warn(problems: Iterable[Problem]) -> None:
-    problems = list(problems)
-    if problems:
-        say([render_problems(problems)], "warning")
+                checked = read_questions(file, purpose=purpose, dataset=name)  # type: ignore[arg-type]
+                warnings |= {(p.file, p.line, p.what): p for p in checked.warnings}
+    return local, (render_problems(list(warnings.values())),) if warnings else ()
 
 
 def _check_output_dir(output_dir: str | None) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
-from llmtuner.suggest import did_you_mean
+from llmtuner.spec.entry import choose_from
 
 # Meta's default for Llama-2 chat (arXiv:2307.09288, appendix A.3.3), two blanks in the first paragraph and all.
 LLAMA2_SYSTEM = (
@@ -45,29 +45,27 @@ PROFILES = {"2023": DEFAULTS}
 _LORA_RANK = "8"
 
 
-def apply_profile(flags: Flags) -> list[str]:
+def apply_profile(flags: Words) -> list[str]:
     """Take `--profile` out of the flags and set what it stands for; old names must be translated already.
 
     Raises:
-        UserError: there is no such profile.
+        UserError: an unknown profile.
     """
     name = flags.get("profile")
     if name is None:
         return []
     if name not in PROFILES:
-        raise UserError(
-            f"--profile {name}: there is no such profile; known: {', '.join(PROFILES)}.{did_you_mean(name, PROFILES)}"
-        )
+        raise UserError(f"--profile {name}: {choose_from(name, PROFILES)}")
     flags.remove("profile")
     missing = [default for default in PROFILES[name] if _concerns(default, flags) and default.flag not in flags]
     for default in missing:
-        flags.set(default.flag, default.then)
+        flags.set(default.flag, default.then, origin=f"--profile {name}")
     if not missing:
         return [f"--profile {name} sets nothing: all its flags are given"]
     return [f"--profile {name} sets " + ", ".join(f"{default.flag} {_short(default.then)}" for default in missing)]
 
 
-def changed_defaults(flags: Flags) -> list[str]:
+def changed_defaults(flags: Words) -> list[str]:
     """A line for each default of 2023 that would make this training another one, and how to get them back.
 
     Empty for anything but training in stage sft.
@@ -86,12 +84,12 @@ def changed_defaults(flags: Flags) -> list[str]:
     return [*lines, "--profile 2023 brings those defaults back"] if lines else []
 
 
-def _concerns(default: Default, flags: Flags) -> bool:
+def _concerns(default: Default, flags: Words) -> bool:
     tuning = default.tuning in ("", flags.get("finetuning_type") or "lora")
     return tuning and default.template in ("", flags.get("template"))
 
 
-def _today(default: Default, flags: Flags) -> str:
+def _today(default: Default, flags: Words) -> str:
     if default.flag != "lora_alpha":
         return default.today
     rank = flags.get("lora_rank") or _LORA_RANK

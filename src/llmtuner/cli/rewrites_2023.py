@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 # Each length of 2023 counted alone: so many tokens of the prompt, so many of the answer.
 _LENGTH_2023 = 512
 
 
-def refuse_both(flags: Flags, old: str, new: str) -> None:
+def refuse_both(flags: Words, old: str, new: str) -> None:
     """Refuse an old name beside the one that it has today."""
     if new in flags:
         raise UserError(f"--{old} is --{new} today, and both are given: keep --{new}")
 
 
-def checkpoint_dir(flags: Flags, name: str) -> str:
+def checkpoint_dir(flags: Words, name: str) -> str:
     """Where 2023 kept what was trained: an adapter, or for full tuning the whole model."""
     tuning = flags.get("finetuning_type") or "lora"
     if tuning == "freeze":
@@ -35,7 +35,7 @@ def checkpoint_dir(flags: Flags, name: str) -> str:
     return f"--checkpoint_dir with --finetuning_type full is --model_name_or_path {folder} today, in place of the other"
 
 
-def resume_lora_training(flags: Flags, name: str) -> str:
+def resume_lora_training(flags: Words, name: str) -> str:
     """Turned round since: 2023 asked whether to go on, today's flag whether to begin anew."""
     refuse_both(flags, name, "create_new_adapter")
     goes_on = flags.is_true(name)
@@ -46,7 +46,7 @@ def resume_lora_training(flags: Flags, name: str) -> str:
     return "--resume_lora_training false is --create_new_adapter true today"
 
 
-def lengths(flags: Flags, name: str) -> str:
+def lengths(flags: Words, name: str) -> str:
     """The two lengths of 2023 as one; a missing one counts 512, as it did."""
     names = ("max_source_length", "max_target_length")
     words = [flags.get(each) for each in names]
@@ -67,7 +67,7 @@ def _whole(name: str, word: str) -> int:
         raise UserError(f"--{name}: expected a whole number, found {word!r}") from None
 
 
-def system(flags: Flags, name: str) -> str:
+def system(flags: Words, name: str) -> str:
     """One system prompt for all data sets."""
     if "|" in (flags.get(name) or ""):
         raise UserError(
@@ -79,7 +79,7 @@ def system(flags: Flags, name: str) -> str:
     return f"--{name} is --default_system today"
 
 
-def split(flags: Flags, name: str) -> str:
+def split(flags: Words, name: str) -> str:
     """Which split of a data set to read."""
     split = flags.get(name)
     if split != "train":
@@ -88,19 +88,19 @@ def split(flags: Flags, name: str) -> str:
     return "--split train is left out: it is the default"
 
 
-def num_layer_trainable(flags: Flags, name: str) -> str:
+def num_layer_trainable(flags: Words, name: str) -> str:
     """Freeze tuning, how many layers: a rename, but the default of its partner has changed since."""
     partner = ("name_module_trainable", "freeze_trainable_modules")
     return _freeze(flags, name, "freeze_trainable_layers", partner, "all by default (mlp in 2023)")
 
 
-def name_module_trainable(flags: Flags, name: str) -> str:
+def name_module_trainable(flags: Words, name: str) -> str:
     """Freeze tuning, which modules: a rename, but the default of its partner has changed since."""
     partner = ("num_layer_trainable", "freeze_trainable_layers")
     return _freeze(flags, name, "freeze_trainable_modules", partner, "2 by default (3 in 2023)")
 
 
-def _freeze(flags: Flags, name: str, new: str, partner: tuple[str, str], default: str) -> str:
+def _freeze(flags: Words, name: str, new: str, partner: tuple[str, str], default: str) -> str:
     """Rename, and tell the partner's changed default where it is given under neither of its names."""
     refuse_both(flags, name, new)
     flags.rename(name, new)
@@ -108,14 +108,14 @@ def _freeze(flags: Flags, name: str, new: str, partner: tuple[str, str], default
     return f"--{name} is --{new} today{hint}"
 
 
-def save_safetensors(flags: Flags, name: str) -> str:
+def save_safetensors(flags: Words, name: str) -> str:
     """Whether to save safetensors rather than pickle: always, today."""
     wanted = flags.is_true(name)
     flags.remove(name)
     return f"--{name} is left out: weights are always saved as safetensors" + ("" if wanted else ", never as pickle")
 
 
-def warmup_ratio(flags: Flags, name: str) -> str:
+def warmup_ratio(flags: Words, name: str) -> str:
     """A share of the steps: `warmup_steps` takes shares as well now."""
     refuse_both(flags, name, "warmup_steps")
     ratio = flags.get(name) or ""
@@ -133,7 +133,7 @@ def _number(name: str, word: str) -> float:
         raise UserError(f"--{name}: expected a number, found {word!r}") from None
 
 
-def tuning_none(flags: Flags) -> str:
+def tuning_none(flags: Words) -> str:
     """Evaluation of the bare model."""
     if flags.get("finetuning_type") != "none":
         return ""
@@ -143,7 +143,7 @@ def tuning_none(flags: Flags) -> str:
     return "--finetuning_type none is lora today: without an adapter that is the model as it is"
 
 
-def whole_lora_alpha(flags: Flags) -> str:
+def whole_lora_alpha(flags: Words) -> str:
     """`32.0` was right in 2023 and is no number to today's parser."""
     word = flags.get("lora_alpha")
     if word is None or word.lstrip("+-").isdecimal():
@@ -155,7 +155,7 @@ def whole_lora_alpha(flags: Flags) -> str:
     return f"--lora_alpha {word} is {int(alpha)} today"
 
 
-def data_for_prediction(flags: Flags) -> str:
+def data_for_prediction(flags: Words) -> str:
     """In 2023 `--dataset` was also what is predicted when nothing is trained."""
     predicts = flags.is_true("do_eval") or flags.is_true("do_predict")
     if "dataset" not in flags or "eval_dataset" in flags or flags.is_true("do_train") or not predicts:
@@ -166,7 +166,7 @@ def data_for_prediction(flags: Flags) -> str:
     return "--dataset is --eval_dataset today where nothing is trained"
 
 
-def generate(flags: Flags) -> str:
+def generate(flags: Words) -> str:
     """What upstream refuses to predict without."""
     generative = flags.get("stage") in (None, "sft")
     if not generative or not flags.is_true("do_predict") or "predict_with_generate" in flags:

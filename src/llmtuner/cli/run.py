@@ -2,58 +2,69 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from llmtuner.cli.config_file import locate_key
 from llmtuner.cli.earlier_run import set_aside
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.preflight import Plan
+from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.suggest import did_you_mean
 
+OURS = ("llmtuner", "patches", "train_bash")
 
-def run(flags: Flags, *, config: Path | None = None) -> None:
-    """Check the flags against upstream's parser, then run the stage.
+
+def run(plan: Plan) -> None:
+    """Let upstream's parser read the flags, then run the stage.
 
     Raises:
-        UserError: an unknown flag or a value that does not fit, or a check of upstream's own.
+        UserError: a value that does not fit, or a check of upstream's own.
     """
-    prepare(flags, config)
-    from llamafactory.train.tuner import run_exp
-
-    from llmtuner.mcq.finite import FiniteGuard
-
-    starts_afresh = flags.is_true("overwrite_output_dir") and "resume_from_checkpoint" not in flags
-    if flags.is_true("do_train") and starts_afresh:
-        set_aside(Path(flags.get("output_dir") or ""))
+    values = read_values(plan.flags)
+    flags = plan.flags
+    if flags["do_train"] and flags["overwrite_output_dir"] and "resume_from_checkpoint" not in flags:
+        set_aside(Path(flags["output_dir"]))
     try:
-        if flags.get("stage") == "mcq":
+        if plan.run is not None:
             from patches.mcq_stage.run import run_mcq
 
-            run_mcq(flags.to_argv())
+            run_mcq(plan.run, values)
         else:
-            run_exp(flags.to_argv(), callbacks=[FiniteGuard()])
+            _run_upstream(values)
     except ImportError as error:
+        if not _asks_for_a_package(error):
+            raise
         raise UserError(f"a package that this run needs is missing or does not fit: {error}") from error
     except OSError as error:
         if "Failed to load" not in str(error):
             raise
-        name = flags.get("model_name_or_path")
+        name = flags["model_name_or_path"]
         raise UserError(
             f"--model_name_or_path {name}: neither a model's folder here nor reachable on the hub"
         ) from error
 
 
-def prepare(flags: Flags, config: Path | None = None) -> None:
-    """Import upstream, patch it, and let its parser check the flags.
+def _run_upstream(values: Mapping[str, Any]) -> None:
+    from llamafactory.train.tuner import run_exp
 
-    Raises:
-        UserError: an unknown flag or a value that does not fit.
-    """
-    from patches import install
+    from llmtuner.mcq.finite import FiniteGuard
 
-    install()
-    check_flags(flags, config)
+    run_exp(dict(values), callbacks=[FiniteGuard()])
+
+
+def _asks_for_a_package(error: ImportError) -> bool:
+    """Whether somebody else's package is missing; a broken import of our own is our bug."""
+    top = (error.name or "").partition(".")[0]
+    if top:
+        return top not in OURS and find_spec(top) is None
+    # transformers and others raise it by hand, with the command that installs what they need.
+    frame = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
+    return frame.f_globals.get("__name__", "").partition(".")[0] not in OURS
 
 
 def full_help() -> str:
@@ -61,23 +72,28 @@ def full_help() -> str:
     return _parser().format_help()
 
 
-def check_flags(flags: Flags, config: Path | None = None) -> None:
-    """Let upstream's parser read the flags, with one message in place of its whole help.
+def check_names(words: Words, config: Path | None = None) -> None:
+    """Ask upstream's parser about the flags' names.
 
     Raises:
-        UserError: every unknown flag with the nearest right one, or the first value that does not fit.
+        UserError: every unknown flag with the nearest right one.
     """
-    parser = _parser()
-    known = [name.lstrip("-") for name in parser._option_string_actions if name.startswith("--")]
-    unknown = [name for name in flags if name not in known]
+    known = [name.lstrip("-") for name in _parser()._option_string_actions if name.startswith("--")]
+    unknown = [name for name in words if name not in known]
     if unknown:
         raise UserError("\n".join(_unknown(name, known, config) for name in unknown))
 
-    def refuse(message: str) -> NoReturn:
-        raise UserError(message)
 
-    parser.error = refuse
-    parser.parse_args(flags.to_argv())
+def read_values(flags: Flags) -> dict[str, Any]:
+    """The given values with the types of upstream's parser, for upstream.
+
+    Raises:
+        UserError: the first value that does not fit.
+    """
+    from patches.arguments import parse
+
+    _install()
+    return parse(flags.to_argv())
 
 
 def _unknown(name: str, known: list[str], config: Path | None) -> str:
@@ -89,8 +105,18 @@ def _unknown(name: str, known: list[str], config: Path | None) -> str:
 
 
 def _parser() -> Any:
-    from patches import install
     from patches.arguments import build_parser
 
-    install()
+    _install()
     return build_parser()
+
+
+def _install() -> None:
+    """Patch upstream.
+
+    Raises:
+        UserError: upstream, or a package that it needs, is missing or has another version than the tested one.
+    """
+    from patches import install
+
+    install()

@@ -1,4 +1,4 @@
-"""All questions of the data sets that a run names."""
+"""The questions of the data sets that a run names."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ from llmtuner.errors import DataError, UserError
 
 
 def collect(names: Sequence[str], dataset_dir: str, *, max_samples: int | None = None) -> dict[str, list[Question]]:
-    """The questions of each data set by its name or path.
+    """The questions of each data set, by its name or path.
 
     Args:
-        max_samples: use only the first so many of each.
+        max_samples: upper limit of questions from each data set, taken from its start.
 
     Raises:
-        UserError: a name that is no multiple-choice data set.
+        UserError: a name is not a multiple-choice data set.
         DataError: defects of a file.
     """
-    found: dict[str, list[Question]] = {}
+    questions_by_name: dict[str, list[Question]] = {}
     for name in names:
         source = find_source(name, dataset_dir)
         if source is None:
             raise UserError(f"data set {name!r} has no multiple-choice questions, which --stage mcq needs")
-        found[name] = questions_of(source)[:max_samples]
-    return found
+        questions_by_name[name] = questions_of(source)[:max_samples]
+    return questions_by_name
 
 
 def questions_of(source: DataSource) -> list[Question]:
-    """A source's questions: all, or the random part that its `num_samples` asks for."""
+    """A source's questions: all of them, or a random sample of `num_samples` if the registry sets it.
+
+    Raises:
+        DataError: defects of a file.
+    """
     questions = [
         question
         for file in source.files
@@ -41,26 +45,26 @@ def questions_of(source: DataSource) -> list[Question]:
     return [questions[row] for row in _sample(len(questions), source.num_samples)]
 
 
-def _sample(available: int, wanted: int) -> list[int]:
-    """Row numbers as upstream's `num_samples` means them: a random part, or all and a random rest again."""
+def _sample(available: int, num_samples: int) -> list[int]:
+    """Row numbers by upstream's rule: a random subset; if more rows are asked for, all plus a random repetition."""
     import numpy as np
 
-    rows = np.random.permutation(available)[:wanted].tolist()
-    return rows + np.random.choice(available, max(wanted - available, 0)).tolist()
+    rows = np.random.permutation(available)[:num_samples].tolist()
+    return rows + np.random.choice(available, max(num_samples - available, 0)).tolist()
 
 
 def require_answers(questions: Sequence[Question], purpose: str) -> None:
-    """Refuse questions without an answer where one is needed.
+    """Reject questions without an answer.
 
     Args:
-        purpose: what needs them, for the message.
+        purpose: subject and verb for the message, such as "training needs".
 
     Raises:
-        DataError: some have none.
+        DataError: at least one question has no answer.
     """
-    without = [question.where for question in questions if question.answer is None]
-    if without:
+    unanswered = [question.where for question in questions if question.answer is None]
+    if unanswered:
         raise DataError(
-            f"{len(without)} questions have no answer, the first at {without[0]}; {purpose} one for each (prediction "
-            "with --do_predict does not)"
+            f"{len(unanswered)} questions have no answer, the first at {unanswered[0]}; {purpose} one for each "
+            "(prediction with --do_predict does not)"
         )

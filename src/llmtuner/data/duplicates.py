@@ -1,9 +1,7 @@
-"""Questions that say the same: exactly, nearly, or with another answer."""
+"""Find repeated questions: exact duplicates, near duplicates, and contradictions."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import zlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -13,43 +11,44 @@ from typing import Any
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 from llmtuner.data.words import words_and_signs
+from llmtuner.files import sha256_of_bytes, sha256_of_json
 
-NEAR = 0.7  # Jaccard similarity of shingles from which two questions count as near duplicates
+NEAR = 0.7  # Jaccard similarity of shingles from which two questions are near duplicates
 _PERMUTATIONS = 128
-# Bands and rows of the index: a pair of similarity 0.7 becomes a candidate in 99 cases of 100, one of 0.8 in all but
-# one of 20,000. What is below the threshold is found out afterwards.
+# Bands and rows of the index. A pair of similarity 0.7 becomes a candidate in 99 cases of 100, a pair of similarity 0.8
+# in all but one of 20,000. Candidates below the threshold are discarded afterwards.
 _BANDS = (25, 5)
 
 
 def exact_key(question: Question) -> tuple[str, tuple[str, ...]]:
-    """What makes a question the same one: its text and its options as a set, but for Unicode form, case and blanks.
+    """The identity of a question: its text and its set of options, without Unicode form, case and white space.
 
-    The Unicode form is NFKC, which takes what is raised for what is not: 10² is 102 to it, and H₂O is H2O.
+    The Unicode form is NFKC, which ignores superscripts and subscripts: 10² equals 102, and H₂O equals H2O.
     """
     return question_key(question.question), tuple(sorted(set(map(question_key, question.options))))
 
 
 def stable_id(question: Question) -> str:
-    """A name that depends on the question's text and option set alone: 16 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(exact_key(question)).encode()).hexdigest()[:16]
+    """An id that depends on the question's text and option set alone: 16 hexadecimal digits."""
+    return sha256_of_json(exact_key(question))[:16]
 
 
 def answer_text(question: Question) -> str | None:
-    """The right option's text, since letters mean nothing between files."""
+    """The right option's text. Letters cannot be compared between files."""
     return None if question.answer is None else question.options[question.answer]
 
 
 def answer_key(question: Question) -> str | None:
-    """That text in its normal form; its case counts where options differ in nothing else (AA, Aa, aa)."""
+    """The right option's text in normal form. Its case counts if options differ only in case (AA, Aa, aa)."""
     text = answer_text(question)
     if text is None:
         return None
-    options = set(map(plain, question.options))
-    return question_key(text) if len(set(map(question_key, options))) == len(options) else plain(text)
+    options = set(map(collapse_spaces, question.options))
+    return question_key(text) if len(set(map(question_key, options))) == len(options) else collapse_spaces(text)
 
 
-def plain(text: str) -> str:
-    """A text but for blanks. Case is kept: AA, Aa and aa are three genotypes, and three options."""
+def collapse_spaces(text: str) -> str:
+    """A text with single spaces. Case is kept: AA, Aa and aa are three genotypes, and three options."""
     return " ".join(text.split())
 
 
@@ -62,69 +61,75 @@ def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
 
 
 def same_questions(questions: Sequence[Question], keys: Sequence[Hashable] | None = None) -> list[list[int]]:
-    """Groups of rows with the same text and option set, and the same context where all of them have one.
+    """Groups of rows with the same text and option set, and the same context if all of them have one.
 
     Args:
-        keys: the rows' `exact_key`, where it is known: finding it takes most of the time.
+        keys: the rows' `exact_key` if already computed, which takes most of the time.
     """
     groups = groups_of(map(exact_key, questions) if keys is None else keys)
     return [part for rows in groups if len(rows) > 1 for part in _by_context(rows, questions)]
 
 
 def _by_context(rows: list[int], questions: Sequence[Question]) -> list[list[int]]:
-    """Rows of one question, parted where they have different contexts; one without a context goes with any."""
+    """Split rows of one question by their contexts, unless one of them has no context: it matches all."""
     # Case counts here: a plant of the genotype EE and one of ee look different.
-    contexts = [plain(questions[row].context) for row in rows]
+    contexts = [collapse_spaces(questions[row].context) for row in rows]
     if "" in contexts:
         return [rows]
-    return [[rows[place] for place in places] for places in groups_of(contexts) if len(places) > 1]
+    return [[rows[position] for position in positions] for positions in groups_of(contexts) if len(positions) > 1]
 
 
-def conflicts(questions: Sequence[Question], same: Sequence[list[int]] | None = None) -> list[list[int]]:
+def conflicts(questions: Sequence[Question], groups: Sequence[list[int]] | None = None) -> list[list[int]]:
     """The groups of `same_questions` with rows that contradict each other.
 
     Args:
-        same: those groups, where they are known.
+        groups: the result of `same_questions` if already computed.
     """
-    same = same_questions(questions) if same is None else same
-    found = _contradictions(questions, same)
-    return [rows for rows in same if any(row in found for row in rows)]
+    groups = same_questions(questions) if groups is None else groups
+    contradicted = _contradictions(questions, groups)
+    return [rows for rows in groups if any(row in contradicted for row in rows)]
 
 
 def contradictions(questions: Sequence[Question]) -> dict[int, int]:
-    """For each row that another one contradicts, the first such row.
+    """For each contradicted row, the first row that contradicts it.
 
-    Two rows contradict each other where text and option set are the same, both name an answer, and these differ, unless
-    they ask about two different contexts. What is left without these rows has no `conflicts`.
+    Two rows contradict each other if they have the same text and option set, and different answers, unless they have
+    two different contexts. The remaining rows have no `conflicts`.
     """
     return _contradictions(questions, same_questions(questions))
 
 
-def _contradictions(questions: Sequence[Question], same: Iterable[list[int]]) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for rows in same:
-        said = [(row, plain(questions[row].context), answer_key(questions[row])) for row in rows]
-        # The first row of each context and answer is enough to look at, however often it is there again.
-        first = {(context, answer): row for row, context, answer in reversed(said) if answer is not None}
-        if len({answer for _, answer in first}) < 2:
+def _contradictions(questions: Sequence[Question], groups: Iterable[list[int]]) -> dict[int, int]:
+    contradicting: dict[int, int] = {}
+    for rows in groups:
+        claims = [(row, collapse_spaces(questions[row].context), answer_key(questions[row])) for row in rows]
+        # Only the first row of each context and answer is compared, however often that pair is repeated.
+        first_rows = {(context, answer): row for row, context, answer in reversed(claims) if answer is not None}
+        if len({answer for _, answer in first_rows}) < 2:
             continue
-        claims = sorted((row, *claim) for claim, row in first.items())
-        for row, mine, answer in said:
-            for other, context, another in claims if answer is not None else ():
-                if another != answer and (not mine or not context or mine == context):
-                    found[row] = other
+        first_claims = sorted((row, context, answer) for (context, answer), row in first_rows.items())
+        for row, context, answer in claims:
+            if answer is None:
+                continue
+            for first_row, first_context, first_answer in first_claims:
+                contexts_match = not context or not first_context or context == first_context
+                if first_answer != answer and contexts_match:
+                    contradicting[row] = first_row
                     break
-    return found
+    return contradicting
 
 
 def near_groups(questions: Sequence[Question], threshold: float = NEAR) -> list[int]:
-    """A group number for each question; equal numbers are near duplicates, also through a chain of them.
+    """A group number for each question. Equal numbers are near duplicates, directly or through a chain of them.
 
-    Candidates come from MinHash with locality-sensitive hashing over word pairs of the text and of each option, so that
-    the order of the options means nothing; a pair counts where the Jaccard similarity of its shingles reaches the
-    threshold, and questions with the same normalised text always go together.
+    MinHash with locality-sensitive hashing over word pairs of the text and of each option gives the candidates, so the
+    order of the options does not count. A candidate pair counts if the Jaccard similarity of its shingles reaches the
+    threshold. Questions with the same normalised text are always in one group.
 
     Source: Broder, "On the resemblance and containment of documents" (1997); package datasketch.
+
+    Raises:
+        ImportError: datasketch is not installed.
     """
     parents = list(range(len(questions)))
     for rows in groups_of(question_key(question.question) for question in questions):
@@ -140,47 +145,47 @@ def _join_near(parents: list[int], questions: Sequence[Question], threshold: flo
 
     index = MinHashLSH(num_perm=_PERMUTATIONS, params=_BANDS)
     # The shingles of each row in the index, as sorted numbers: texts would take three times the memory.
-    kept: dict[int, Any] = {}
+    shingles_by_row: dict[int, Any] = {}
 
-    def different() -> Iterator[list[int]]:
-        """Shingles that no earlier row has. A row that has the same goes to it at once: in the index, each of n equal
-        rows would be compared with all before it."""
-        first: dict[bytes, int] = {}
+    def new_shingles() -> Iterator[list[int]]:
+        """Shingle sets that no earlier row has. A row with a known set joins its first row at once: in the index, each
+        of n equal rows would be compared with all rows before it."""
+        first_rows: dict[str, int] = {}
         for row, question in enumerate(questions):
             hashed = sorted(set(map(_hash, shingles_of(question))))
-            mine = np.array(hashed, dtype=np.uint32)
-            same = first.setdefault(hashlib.sha256(mine.tobytes()).digest(), row)
-            if not hashed:  # neither words nor signs: like nothing
+            shingles = np.array(hashed, dtype=np.uint32)
+            first_row = first_rows.setdefault(sha256_of_bytes(shingles.tobytes()), row)
+            if not hashed:  # neither words nor signs: similar to nothing
                 continue
-            if same != row:
-                _join(parents, same, row)
+            if first_row != row:
+                _join(parents, first_row, row)
                 continue
-            kept[row] = mine
+            shingles_by_row[row] = shingles
             yield hashed
 
-    for sketch in MinHash.generator(different(), num_perm=_PERMUTATIONS, hashfunc=int):
-        row = next(reversed(kept))
-        mine = kept[row]
-        for other in index.query(sketch):
-            if _root(parents, other) == _root(parents, row):  # through a chain, or by their text
+    for sketch in MinHash.generator(new_shingles(), num_perm=_PERMUTATIONS, hashfunc=int):
+        row = next(reversed(shingles_by_row))
+        shingles = shingles_by_row[row]
+        for candidate in index.query(sketch):
+            if _root(parents, candidate) == _root(parents, row):  # joined already, through a chain or by the text
                 continue
-            shared = len(np.intersect1d(mine, kept[other], assume_unique=True))
-            if shared >= threshold * (len(mine) + len(kept[other]) - shared):
-                _join(parents, other, row)
+            shared = len(np.intersect1d(shingles, shingles_by_row[candidate], assume_unique=True))
+            if shared >= threshold * (len(shingles) + len(shingles_by_row[candidate]) - shared):
+                _join(parents, candidate, row)
         index.insert(row, sketch, check_duplication=False)
 
 
 def shingles_of(question: Question) -> set[str]:
-    """Pairs of words and signs of the text and of each option; a text of one of them is that one."""
-    found: set[str] = set()
+    """Pairs of neighbouring words and signs of the text and of each option; a single word is a shingle of its own."""
+    shingles: set[str] = set()
     for text in (question.question, *question.options):
         words = words_and_signs(question_key(text))
-        found.update(map(" ".join, pairwise(words)) if len(words) > 1 else words)
-    return found
+        shingles.update(map(" ".join, pairwise(words)) if len(words) > 1 else words)
+    return shingles
 
 
 def _hash(shingle: str) -> int:
-    """32 bits, the same in every process (Python's own hash of texts is not)."""
+    """A 32-bit hash that is the same in every process, unlike Python's own hash of texts."""
     return zlib.crc32(shingle.encode())
 
 
@@ -191,7 +196,7 @@ def _root(parents: list[int], row: int) -> int:
     return row
 
 
-def _join(parents: list[int], one: int, other: int) -> None:
-    """The smaller row number becomes the group's."""
-    low, high = sorted((_root(parents, one), _root(parents, other)))
+def _join(parents: list[int], first: int, second: int) -> None:
+    """Join the groups of two rows; the smaller row number becomes the group's number."""
+    low, high = sorted((_root(parents, first), _root(parents, second)))
     parents[high] = low

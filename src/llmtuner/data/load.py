@@ -1,4 +1,4 @@
-"""A file into checked questions: recognises the form, collects every problem, warns of what can be lived with."""
+"""Read a file into checked questions: recognise its form, collect every problem, warn of harmless oddities."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Literal
 
 from llmtuner.data.forms import FORMS
 from llmtuner.data.forms.columns import form_of, missing
-from llmtuner.data.forms.form import Defect, Form, Row
-from llmtuner.data.forms.rules import Numbered, count_options, file_oddities, option_defects, option_oddities
+from llmtuner.data.forms.form import Defect, Form, RowReader
+from llmtuner.data.forms.rules import NumberedDraft, count_options, file_oddities, option_defects, option_oddities
 from llmtuner.data.problems import Problem, render_problems, terminal_path
 from llmtuner.data.question import Question
 from llmtuner.data.readers import READERS
@@ -24,7 +24,7 @@ from llmtuner.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class QuestionFile:
-    """The questions of one file, with what was noticed while reading."""
+    """The questions of one file and the warnings from reading it."""
 
     path: Path
     questions: tuple[Question, ...]
@@ -40,34 +40,34 @@ class QuestionFile:
 def read_questions(
     path: str | os.PathLike[str], *, purpose: Literal["train", "predict"], dataset: str = ""
 ) -> QuestionFile:
-    """Read and check a file; a second call for an unchanged file is free, for the other purpose, too.
+    """Read and check a file. An unchanged file is read once, whatever the purpose of later calls.
 
     Args:
-        purpose: training needs an answer and a prompt in every row; prediction scores what there is.
-        dataset: kept in the questions.
+        purpose: "train" requires an answer and a prompt in every row, "predict" does not.
+        dataset: stored in each question's `dataset`.
 
     Raises:
-        DataError: everything that is wrong with the file, in one message.
+        DataError: all defects of the file, in one message.
     """
     file = Path(path)
-    found = _found(file, dataset)
-    problems = list(found.errors)
+    reading = _read_cached(file, dataset)
+    problems = list(reading.errors)
     if purpose == "train":
-        problems += [*_unanswered(found), *found.empty]
+        problems += [*_unanswered(reading), *reading.blank_prompts]
     if problems:
         raise DataError(render_problems(_by_line(problems)))
-    warnings = found.warnings if purpose == "train" else (*found.warnings, *found.empty)
-    return QuestionFile(file, found.questions, found.form.name, tuple(_by_line(warnings)))
+    warnings = reading.warnings if purpose == "train" else (*reading.warnings, *reading.blank_prompts)
+    return QuestionFile(file, reading.questions, reading.form.name, tuple(_by_line(warnings)))
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A file as it is: the rows that could be read, and everything that is wrong with the file.
+    """The readable rows of a file, and all of its defects.
 
     Args:
         questions: rows without an error; they may have warnings, no answer or a blank prompt.
-        errors: what `read_questions` refuses a training file for.
-        unit: what line numbers count, "line" or "row".
+        errors: the defects for which `read_questions` rejects a training file.
+        unit: the unit of line numbers, "line" or "row".
     """
 
     path: Path
@@ -79,34 +79,49 @@ class Inspection:
 
     @property
     def unread(self) -> int:
-        """Lines that no question was looked for in, because of an error before them."""
+        """Number of lines after an error at which reading ended."""
         return sum(problem.unread for problem in self.errors)
 
 
 def inspect_questions(path: str | os.PathLike[str], *, dataset: str = "") -> Inspection:
-    """Read a file without stopping at defective rows. A file without any answers is a test file, and no error.
+    """Read a file without stopping at defective rows. A file without any answers is a test file, not an error.
 
     Raises:
-        DataError: the file cannot be read as questions at all: not there, empty, of no known type or form.
+        DataError: the file holds no readable questions at all: missing, empty, of unknown type or form.
     """
     file = Path(path)
-    found = _found(file, dataset)
-    some_answers = any(question.answer is not None for question in found.questions)
-    errors = [*found.errors, *found.empty, *(_unanswered(found) if some_answers else ())]
-    warnings = tuple(_by_line(found.warnings))
-    return Inspection(file, found.questions, found.form.name, tuple(_by_line(errors)), warnings, found.unit)
+    reading = _read_cached(file, dataset)
+    has_answers = any(question.answer is not None for question in reading.questions)
+    errors = [*reading.errors, *reading.blank_prompts, *(_unanswered(reading) if has_answers else ())]
+    warnings = tuple(_by_line(reading.warnings))
+    return Inspection(file, reading.questions, reading.form.name, tuple(_by_line(errors)), warnings, reading.unit)
 
 
-def _found(file: Path, dataset: str) -> _Found:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The result of reading a file, before the purpose decides which problems are errors."""
+
+    file: str
+    form: Form
+    columns: tuple[str, ...]
+    header: int
+    questions: tuple[Question, ...]
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    blank_prompts: tuple[Problem, ...]  # an error in training, a warning in prediction
+    unit: str
+
+
+def _read_cached(file: Path, dataset: str) -> _Reading:
     status = file_status(file)
-    # With the working directory: a relative path may name another file by the second call.
-    with _no_collection():
+    # The resolved path is part of the key: a relative path names another file after a change of directory.
+    with _garbage_collection_paused():
         return _read(file, file.resolve(), status.st_mtime_ns, status.st_size, dataset)
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Pause the garbage collector: it would go through all rows again and again (a third of the time), in vain."""
+def _garbage_collection_paused() -> Iterator[None]:
+    """Pause the garbage collector: it would scan all rows again and again for nothing, a third of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -116,31 +131,16 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What a file holds, whatever it is wanted for."""
-
-    file: str
-    form: Form
-    columns: tuple[str, ...]
-    header: int
-    questions: tuple[Question, ...]
-    errors: tuple[Problem, ...]
-    warnings: tuple[Problem, ...]
-    empty: tuple[Problem, ...]  # prompts without text: an error in training, a warning in prediction
-    unit: str
-
-
 @lru_cache(maxsize=32)
-def _read(path: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str) -> _Found:
+def _read(path: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str) -> _Reading:
     file = terminal_path(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{file}: unknown file type {path.suffix!r}; known are {', '.join(READERS)}")
+        raise DataError(f"{file}: unknown file type {path.suffix!r}; use one of {', '.join(READERS)}")
     table = reader(path)
     if not table.records and not table.problems:
-        has = "has a header but" if table.header else "has" if table.columns else "is blank and has"
-        raise DataError(f"{file}: {has} no questions; download it again")
+        contents = "has a header but" if table.header else "has" if table.columns else "is blank and has"
+        raise DataError(f"{file}: {contents} no questions; download it again")
     if not table.columns and table.problems:
         raise DataError(render_problems(table.problems))
     form, defects = form_of(table, FORMS.values())
@@ -148,33 +148,41 @@ def _read(path: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str)
         problems = [*_problems(file, table.header, defects), *table.problems]
         raise DataError(render_problems(_by_line(problems)))
     errors = list(table.problems)
-    drafts, empty = [], []
+    drafts, blank_prompts = [], []
     for number, (line, record) in enumerate(table.records):
-        row = Row(record, table.columns)
+        row = RowReader(record, table.columns)
         draft = form.read(row)
         if row.defects:
             errors += _problems(file, line, row.defects)
             continue
-        drafts.append(Numbered(number, line, draft))
+        drafts.append(NumberedDraft(number, line, draft))
         if not draft.question.strip():
-            empty.append(Problem(file, line, "the question has no text", kind="prompt"))
-    questions, more_errors, warnings = _questions(drafts, file, dataset, lettered="choices" not in form.columns)
-    errors += more_errors
+            blank_prompts.append(Problem(file, line, "the question has no text", kind="prompt"))
+    questions, option_errors, warnings = _questions(drafts, file, dataset, lettered="choices" not in form.columns)
     warnings += file_oddities(drafts, file, table.unit)
-    found = tuple(questions), tuple(errors), tuple(warnings), tuple(empty)
-    return _Found(file, form, table.columns, table.header, *found, unit=table.unit)
+    return _Reading(
+        file=file,
+        form=form,
+        columns=table.columns,
+        header=table.header,
+        questions=tuple(questions),
+        errors=(*errors, *option_errors),
+        warnings=tuple(warnings),
+        blank_prompts=tuple(blank_prompts),
+        unit=table.unit,
+    )
 
 
 def _questions(
-    drafts: Sequence[Numbered], file: str, dataset: str, *, lettered: bool
+    drafts: Sequence[NumberedDraft], file: str, dataset: str, *, lettered: bool
 ) -> tuple[list[Question], list[Problem], list[Problem]]:
-    """The rows as questions, errors, warnings.
+    """The rows as questions, errors and warnings.
 
     Args:
-        lettered: each option has a column of its own, so that a row with fewer options has blank ones.
+        lettered: each option has its own column, so a row with fewer options has blank ones.
     """
-    counts, trimmed = count_options(drafts) if lettered else ([len(n.draft.options) for n in drafts], "")
-    warnings = [Problem(file, 0, trimmed, kind="trimmed")] if trimmed else []
+    counts, notice = count_options(drafts) if lettered else ([len(n.draft.options) for n in drafts], "")
+    warnings = [Problem(file, 0, notice, kind="trimmed")] if notice else []
     questions: list[Question] = []
     errors: list[Problem] = []
     for numbered, count in zip(drafts, counts, strict=True):
@@ -190,23 +198,22 @@ def _questions(
     return questions, errors, warnings
 
 
-def _unanswered(found: _Found) -> list[Problem]:
-    answer, questions = found.form.answer, found.questions
-    if answer not in found.columns:
-        defects = missing(found.form, found.columns, [answer])
-        return [
-            Problem(found.file, found.header, defect.what, "training needs an answer for every question", defect.fix)
-            for defect in defects
-        ]
-    blank = [
-        Problem(found.file, q.line, "no answer; training needs one", kind="no answer")
-        for q in questions
-        if q.answer is None
+def _unanswered(reading: _Reading) -> list[Problem]:
+    """The missing answers as problems: one for the whole column, or one a row."""
+    file, column, questions = reading.file, reading.form.answer, reading.questions
+    expected = "training needs an answer for every question"
+    if column not in reading.columns:
+        defects = missing(reading.form, reading.columns, [column])
+        return [Problem(file, reading.header, defect.what, expected, defect.fix) for defect in defects]
+    unanswered = [
+        Problem(file, question.line, "no answer; training needs one", kind="no answer")
+        for question in questions
+        if question.answer is None
     ]
-    if len(blank) > 1 and len(blank) == len(questions):
-        what = f"column {answer!r} is blank in all {len(blank):,} rows"
-        return [Problem(found.file, questions[0].line, what, "training needs an answer for every question")]
-    return blank
+    if len(unanswered) > 1 and len(unanswered) == len(questions):
+        defect = f"column {column!r} is blank in all {len(questions):,} rows"
+        return [Problem(file, questions[0].line, defect, expected)]
+    return unanswered
 
 
 def _problems(file: str, line: int, defects: Iterable[Defect]) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""What a prediction leaves behind: predictions.jsonl, which can be read again, and a submission in Kaggle's form."""
+"""The output files of a prediction: predictions.jsonl, which can be read again, and a submission for Kaggle."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from llmtuner.data.problems import shown, terminal_path
+from llmtuner.data.problems import quoted, terminal_path
 from llmtuner.data.question import LETTERS, MIN_OPTIONS
 from llmtuner.data.sniff import read_text
 from llmtuner.errors import DataError
+from llmtuner.files import write_atomic
 
-BEST = 3  # letters a question in Kaggle's submission
+BEST = 3  # letters for each question in Kaggle's submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ class Prediction:
     """The scores of one question.
 
     Args:
-        scores: one number an option before the softmax, in the options' order.
-        answer: 0-based index, or None where it is not known.
+        scores: one number for each option before the softmax, in the options' order.
+        answer: 0-based index, or None if it is unknown.
     """
 
     id: str
@@ -37,19 +36,21 @@ class Prediction:
 
     @property
     def ranking(self) -> str:
-        """Letters, best first; ties go by letter."""
+        """Letters, best first; equal scores in the order of the letters."""
         order = sorted(range(len(self.scores)), key=lambda i: (-self.scores[i], i))
         return "".join(LETTERS[i] for i in order)
 
     @property
     def probabilities(self) -> tuple[float, ...]:
         """Softmax of the scores over the options."""
+        import numpy as np  # reading and writing files does not need it
+
         shifted = np.exp(np.asarray(self.scores, dtype=np.float64) - max(self.scores))
         return tuple(float(p) for p in shifted / shifted.sum())
 
 
-def as_record(prediction: Prediction, *, with_dataset: bool) -> dict[str, object]:
-    """The line of predictions.jsonl."""
+def prediction_record(prediction: Prediction, *, with_dataset: bool) -> dict[str, object]:
+    """A prediction as an object of predictions.jsonl."""
     letters = LETTERS[: len(prediction.scores)]
     record: dict[str, object] = {
         "id": prediction.id,
@@ -69,14 +70,15 @@ def write_predictions(predictions: Sequence[Prediction], output_dir: str | os.Pa
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     with_dataset = len({prediction.dataset for prediction in predictions}) > 1
-    lines = [json.dumps(as_record(p, with_dataset=with_dataset), ensure_ascii=False) + "\n" for p in predictions]
+    records = [prediction_record(prediction, with_dataset=with_dataset) for prediction in predictions]
+    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["id", "prediction"])
     writer.writerows([p.id, " ".join(p.ranking[:BEST])] for p in predictions)
     return [
-        _replace(folder / "predictions.jsonl", "".join(lines)),
-        _replace(folder / "submission.csv", table.getvalue()),
+        write_atomic(folder / "predictions.jsonl", "".join(lines)),
+        write_atomic(folder / "submission.csv", table.getvalue()),
     ]
 
 
@@ -84,45 +86,34 @@ def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
     """The predictions of a predictions.jsonl.
 
     Raises:
-        DataError: no such file, or a line that is no prediction: file, line, what was found and what was expected.
+        DataError: no such file, or an invalid line, with file, line, and what was found and expected.
     """
     file = Path(path)
     lines = [(number, line) for number, line in enumerate(read_text(file).split("\n"), start=1) if line.strip()]
     return [_prediction(line, f"{terminal_path(file)}:{number}") for number, line in lines]
 
 
-def _prediction(line: str, where: str) -> Prediction:
+def _prediction(line: str, location: str) -> Prediction:
     expected = 'expected a line of predictions.jsonl: {"id": "7", "scores": {"A": 0.1, "B": 2.3}, ...}'
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON: {error}; {expected}") from error
+        raise DataError(f"{location}: not JSON: {error}; {expected}") from error
     if not isinstance(record, dict) or "id" not in record or not isinstance(record.get("scores"), dict):
-        raise DataError(f"{where}: no id with scores: {shown(record)}; {expected}")
+        raise DataError(f"{location}: no id with scores in {quoted(record)}; {expected}")
     scores, answer = record["scores"], record.get("answer")
     letters = LETTERS[: len(scores)]
     if len(scores) < MIN_OPTIONS or "".join(sorted(scores)) != letters:
-        raise DataError(f"{where}: scores of {shown(list(scores))}; expected one a letter, A, B and so on")
+        raise DataError(f"{location}: scores of {quoted(list(scores))}; expected one for each letter from A")
     if not all(map(_is_finite, scores.values())):
-        raise DataError(f"{where}: scores must be finite numbers, found {shown(list(scores.values()))}")
+        raise DataError(f"{location}: scores must be finite numbers, found {quoted(list(scores.values()))}")
     if answer is not None and (not isinstance(answer, str) or len(answer) != 1 or answer not in letters):
-        raise DataError(f"{where}: answer {shown(answer)} is not one of {letters}")
+        raise DataError(f"{location}: answer {quoted(answer)} is not one of {letters}")
     values = tuple(float(scores[letter]) for letter in letters)
-    right = None if answer is None else letters.index(answer)
-    return Prediction(str(record["id"]), values, right, str(record.get("dataset", "")))
+    answer_index = None if answer is None else letters.index(answer)
+    return Prediction(str(record["id"]), values, answer_index, str(record.get("dataset", "")))
 
 
 def _is_finite(score: object) -> bool:
-    """Whether it is a number that a float can hold; Python's whole numbers know no bounds."""
+    """Whether a value is a number that fits into a float; Python's integers are unbounded."""
     return isinstance(score, int | float) and not isinstance(score, bool) and abs(score) <= sys.float_info.max
-
-
-def _replace(path: Path, text: str) -> Path:
-    """Write beside, then rename: a reader never sees half a file."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    return path

@@ -1,4 +1,4 @@
-"""What is wrong with a file, and where: collected while reading, shown all together."""
+"""Defects of a data file with their places. Readers collect them; one message shows them all."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ QUOTED = 60  # characters of data text in a message
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One defect, as `file:line: what; expected; fix`.
+    """One defect, printed as `file:line: what; expected; fix`.
 
     Args:
-        line: 1-based (a row number for Parquet and JSON arrays); 0 stands for the file as a whole.
-        kind: what sort of defect it is, so that a list cut short still shows one of each.
-        column: 1-based place in the line, 0 where it has none.
-        unread: lines behind it that could not be read because of it.
+        line: 1-based (a row number for Parquet and JSON arrays); 0 is the file as a whole.
+        kind: the sort of defect, so that a shortened list still shows one of each kind.
+        column: 1-based column in the line, 0 if there is none.
+        unread: number of lines after this one that could not be read because of the defect.
     """
 
     file: str
@@ -32,12 +32,12 @@ class Problem:
     unread: int = 0
 
     def __str__(self) -> str:
-        where = ":".join([self.file, *(str(number) for number in (self.line, self.column) if number)])
-        return f"{where}: " + "; ".join(part for part in (self.what, self.expected, self.fix) if part)
+        location = ":".join([self.file, *(str(number) for number in (self.line, self.column) if number)])
+        return f"{location}: " + "; ".join(part for part in (self.what, self.expected, self.fix) if part)
 
 
 def render_problems(problems: Sequence[Problem]) -> str:
-    """One problem as one line; several as a count and a list of at most twenty, with every kind among them."""
+    """One problem as one line; several as a count and a list of at most twenty that has every kind in it."""
     if len(problems) == 1:
         return str(problems[0])
     listed = _fair_share(problems)
@@ -48,29 +48,31 @@ def render_problems(problems: Sequence[Problem]) -> str:
 
 
 def _fair_share(problems: Sequence[Problem]) -> list[Problem]:
-    """At most `LISTED` problems in their order: a hundred of one kind must not hide the one of another."""
-    places: dict[str, list[int]] = {}
-    for place, problem in enumerate(problems):
-        places.setdefault(problem.kind, []).append(place)
+    """At most `LISTED` problems in their order. A hundred of one kind must not hide the only one of another."""
+    positions_by_kind: dict[str, list[int]] = {}
+    for position, problem in enumerate(problems):
+        positions_by_kind.setdefault(problem.kind, []).append(position)
     # First the first of every kind, then the second of every kind, ...
-    turns = sorted((turn, place) for same in places.values() for turn, place in enumerate(same[:LISTED]))
-    return [problems[place] for place in sorted(place for _, place in turns[:LISTED])]
+    turns = sorted(
+        (turn, position) for positions in positions_by_kind.values() for turn, position in enumerate(positions[:LISTED])
+    )
+    return [problems[position] for position in sorted(position for _, position in turns[:LISTED])]
 
 
-def shown(value: object) -> str:
-    """A value of the data for a message: quoted, short, and without characters that a terminal would obey."""
-    # Two characters more than can be shown: enough to know that a text goes on, whatever its length.
-    quoted = repr(value[: QUOTED + 2]) if isinstance(value, str) else reprlib.repr(value)
-    return quoted if len(quoted) <= QUOTED else quoted[: QUOTED - 3] + "..."
+def quoted(value: object) -> str:
+    """A value of the data for a message: in quotes, shortened, with terminal control characters escaped."""
+    # Two characters more than fit: enough to see that the text goes on, however long it is.
+    text = repr(value[: QUOTED + 2]) if isinstance(value, str) else reprlib.repr(value)
+    return text if len(text) <= QUOTED else text[: QUOTED - 3] + "..."
 
 
 def terminal_path(path: str | os.PathLike[str]) -> str:
-    """A path for a message, as it was given; what a terminal would obey is spelt out."""
+    """A path for a message, as the user gave it, with terminal control characters escaped."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in os.fspath(path))
 
 
 def line_list(lines: Sequence[int], unit: str = "line") -> str:
-    """Where something occurs: "line 3", "lines 3, 90", "lines 3, 9, 12, 13, 20 and 7 more"."""
+    """Line numbers for a message: "line 3", "lines 3, 90", "lines 3, 9, 12, 13, 20 and 7 more"."""
     listed = lines if len(lines) <= 6 else lines[:5]
     more = f" and {len(lines) - len(listed)} more" if len(lines) > len(listed) else ""
     return f"{unit}{'s' * (len(lines) > 1)} {', '.join(map(str, listed))}{more}"

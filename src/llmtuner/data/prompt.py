@@ -1,11 +1,11 @@
-"""The one place where a question becomes a prompt: pieces of text, and how each stage puts them together.
+"""The prompts of all stages: the text pieces of a question, and the order in which each stage composes them.
 
-A composed prompt is a sequence of *literals*, which are ours and may meet the template's special tokens, and *fields*,
-which are the data's and are always tokenised on their own as plain text (see `llmtuner.data.tokens.fields`).
+A composed prompt is a sequence of *literals* and *fields*. Literals are our own text and may contain the template's
+special tokens. Fields hold data text and are always tokenised separately as plain text (`llmtuner.data.tokens.fields`).
 
-How a letter is bound to its option follows two findings that nanochat records for small models: the letter comes
-*after* its option, and it is spelt in the prompt by exactly the tokens with which the answer is given. Fields make the
-second hold for every tokenizer, since the letter is a field in both places. (docs/sources.md)
+The binding of letters to options follows two findings of nanochat for small models: the letter comes *after* its
+option, and its tokens in the prompt are exactly those of the answer. The second holds for every tokenizer, because the
+letter is a field in both places. (docs/sources.md)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from llmtuner.data.question import Question
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A place for data text in a composed prompt; `index` counts options and letters from 0."""
+    """A slot for data text in a composed prompt; `index` is the 0-based number of the option or letter."""
 
     name: Literal["context", "question", "option", "letter"]
     index: int = 0
@@ -29,7 +29,7 @@ Part = str | Field
 
 @dataclass(frozen=True, slots=True)
 class PromptPieces:
-    """The texts of one question from which every stage composes its prompt."""
+    """The texts of one question, from which every stage composes its prompt."""
 
     context: str
     question: str
@@ -37,7 +37,7 @@ class PromptPieces:
     letters: str
 
     def text(self, field: Field) -> str:
-        """The text that belongs into a field."""
+        """The text of a field."""
         match field.name:
             case "context":
                 return self.context
@@ -50,7 +50,7 @@ class PromptPieces:
 
 
 def build_pieces(question: Question) -> PromptPieces:
-    """Take a question apart; nothing is trimmed or changed."""
+    """The pieces of a question, with unchanged texts."""
     return PromptPieces(question.context, question.question, question.options, question.letters)
 
 
@@ -75,12 +75,15 @@ def compose_joint(num_options: int, *, with_context: bool) -> tuple[Part, ...]:
 def compose_option(*, with_context: bool) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """One option's sequence: context and question in the user turn, the bare option as the answer.
 
-    No letter and no other option stands in it, so that neither order nor neighbours can change an option's score.
+    It has no letter and no other option, so the order of the options and their texts cannot change an option's score.
+
+    Returns:
+        (parts of the user turn, parts of the answer)
     """
     user: list[Part] = [Field("context"), "\n\n"] if with_context else []
     return (*user, Field("question")), (Field("option"),)
 
 
 def render(parts: tuple[Part, ...], pieces: PromptPieces) -> str:
-    """The composed prompt as a person reads it (for logs and examples; models get the tokens)."""
+    """The composed prompt as text, for logs and examples. Models get the tokens instead."""
     return "".join(part if isinstance(part, str) else pieces.text(part) for part in parts)

@@ -1,4 +1,4 @@
-"""The row that everything else is made of: one multiple-choice question."""
+"""One multiple-choice question: the row on which all data modules work."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ MIN_OPTIONS, MAX_OPTIONS = 2, len(LETTERS)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A checked question as a file gives it; no text is changed on the way in.
+    """A checked question. Its texts are those of the file, unchanged.
 
     Args:
         id: the file's own id as text, else the 0-based row number.
-        question: the text that is asked ("prompt" in Kaggle's files).
-        options: two to ten texts; one of them may be blank, or equal to another.
-        answer: 0-based index into `options`, or None where the file gives no answer.
-        context: a passage that goes with the question, or "".
-        dataset: the name under which the file was asked for.
-        file, line: where the row stands; the line is 1-based (a row number for Parquet and JSON arrays).
+        question: the text of the question ("prompt" in Kaggle's files).
+        options: two to ten texts; one may be blank or equal to another.
+        answer: 0-based index into `options`, or None if the file gives no answer.
+        context: the passage of the question, or "".
+        dataset: the name under which the file was requested.
+        file, line: the place of the row; the line is 1-based (a row number for Parquet and JSON arrays).
     """
 
     id: str
@@ -43,5 +43,5 @@ class Question:
 
     @property
     def where(self) -> str:
-        """`file:line`, as editors understand it."""
+        """The place of the row as `file:line`, which editors can open."""
         return f"{self.file}:{self.line}"

@@ -1,4 +1,4 @@
-"""Which files a `--dataset` name means: our dataset_info_ext.json, an upstream-style registry, or a path."""
+"""Resolve a `--dataset` name to files: by dataset_info_ext.json, by an upstream-style registry, or as a path."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class DataSource:
 
 
 def find_source(name: str, dataset_dir: str) -> DataSource | None:
-    """The files behind a name or path, or None where the name is one of upstream's own kind of data set.
+    """The files of a name or path, or None if the name is a data set in one of upstream's own formats.
 
     Raises:
-        UserError: an unknown name, a file that is missing or lies outside its data folder, a broken registry.
+        UserError: an unknown name, a file that is missing or outside its data folder, a broken registry.
     """
-    ours, theirs = _read_registry(EXTENSION), _read_info(dataset_dir)
-    entries = {name: (entry, Path(dataset_dir)) for name, entry in (theirs or {}).items()}
-    entries |= {name: (entry, PROJECT_DATA) for name, entry in ours.items()}
+    extension, upstream = _read_registry(EXTENSION), _read_info(dataset_dir)
+    entries = {name: (entry, Path(dataset_dir)) for name, entry in (upstream or {}).items()}
+    entries |= {name: (entry, PROJECT_DATA) for name, entry in extension.items()}
     if name in entries:
         entry, folder = entries[name]
         _check_shape(name, entry)
@@ -51,60 +51,63 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
         return None
     if looks_like_path(name):
         return DataSource(name, (Path(name).absolute(),))
-    if theirs is None:  # an online registry: upstream knows its names
+    if upstream is None:  # an online registry: only upstream knows its names
         return None
     raise UserError(_unknown_name(name, dataset_dir, entries))
 
 
 def is_local(name: str, dataset_dir: str) -> bool:
-    """Whether a data set lies on this machine: ours all do; of upstream's, those with a `file_name`."""
-    theirs = _read_info(dataset_dir)
-    if theirs is None or name not in theirs or name in _read_registry(EXTENSION):
-        return theirs is not None
-    return isinstance(theirs[name], dict) and "file_name" in theirs[name]
+    """Whether a data set is on this machine. Ours always are; upstream's are if they have a `file_name`."""
+    upstream = _read_info(dataset_dir)
+    if upstream is None or name not in upstream or name in _read_registry(EXTENSION):
+        return upstream is not None
+    return isinstance(upstream[name], dict) and "file_name" in upstream[name]
 
 
 def looks_like_path(name: str) -> bool:
-    """Whether a `--dataset` value is meant as a file rather than a registered name."""
+    """Whether a `--dataset` value is a path rather than a registered name."""
     return name.lower().endswith(SUFFIXES) or os.sep in name or Path(name).is_file()
 
 
-def contained(folder: Path, file_name: str, where: str) -> Path:
-    """`folder/file_name`, which must not leave the folder, by `..`, an absolute path or a link.
+def contained(folder: Path, file_name: str, subject: str) -> Path:
+    """`folder/file_name`, resolved.
+
+    Args:
+        subject: the first words of the message, such as "data set 'exam'".
 
     Raises:
-        UserError: it does.
+        UserError: the path leaves the folder through `..`, an absolute path or a link.
     """
     path = (folder / file_name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise UserError(
-            f"{where}: file_name {file_name!r} leads outside the data folder {folder}; "
+            f"{subject}: file_name {file_name!r} leads outside the data folder {folder}; "
             "move the file into it, or pass the file's own path to --dataset"
         )
     return path
 
 
 def _check_shape(name: str, entry: Any) -> None:
-    """What a registry's entry must look like, before anything is made of it."""
+    """Check the types of an entry's values before any is used."""
     if not isinstance(entry, dict):
         raise UserError(f"data set {name!r}: expected an object {{...}} in the registry, found {entry!r}")
     formatting = entry.get("formatting", "alpaca")
     if formatting not in FORMATTINGS:
-        near = difflib.get_close_matches(str(formatting), FORMATTINGS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FORMATTINGS)}"
+        close = difflib.get_close_matches(str(formatting), FORMATTINGS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(FORMATTINGS)}"
         raise UserError(f"data set {name!r}: unknown formatting {formatting!r}; {hint}")
-    given = entry.get("file_name")
+    file_name = entry.get("file_name")
     if formatting == "mcq" and "sources" not in entry:
-        given = [given] if isinstance(given, str) else given
-        if not isinstance(given, list) or not all(isinstance(file, str) for file in given):
-            raise UserError(f"data set {name!r}: file_name must be a file's name or a list of them, found {given!r}")
-    elif given is not None and not isinstance(given, str):
-        raise UserError(f"data set {name!r}: file_name must be a file's name, found {given!r}")
+        names = [file_name] if isinstance(file_name, str) else file_name
+        if not isinstance(names, list) or not all(isinstance(file, str) for file in names):
+            raise UserError(f"data set {name!r}: file_name must be a file's name or a list of them, found {names!r}")
+    elif file_name is not None and not isinstance(file_name, str):
+        raise UserError(f"data set {name!r}: file_name must be a file's name, found {file_name!r}")
     for key in ("otherwise", "made_from"):
         if not isinstance(entry.get(key, ""), str):
             raise UserError(f"data set {name!r}: {key} must be a data set's name, found {entry[key]!r}")
     if [] in (entry.get("sources"), entry.get("file_name")):
-        raise UserError(f"data set {name!r}: it names no file")
+        raise UserError(f"data set {name!r}: no file is named; add one to file_name or sources")
     sources = entry.get("sources", [])
     if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
         raise UserError(f"data set {name!r}: sources must be a list of names, found {sources!r}")
@@ -113,49 +116,53 @@ def _check_shape(name: str, entry: Any) -> None:
 def _from_entry(name: str, entries: dict[str, tuple[Any, Path]]) -> DataSource:
     files, missing = _files_of(name, name, entries)
     if missing:
-        there = sum(file.is_file() for file in files)
-        found = f" ({there} of its {len(files)} files are there)" if len(files) > 1 else ""
-        raise UserError(f"data set {name!r} is not complete{found}:\n" + "\n".join(f"  {line}" for line in missing))
+        present_count = sum(file.is_file() for file in files)
+        count = f" ({present_count} of its {len(files)} files exist)" if len(files) > 1 else ""
+        raise UserError(f"data set {name!r} is not complete{count}:\n" + "\n".join(f"  {line}" for line in missing))
     return DataSource(name, tuple(files), entries[name][0].get("num_samples"))
 
 
-def _files_of(name: str, wanted_by: str, entries: dict[str, tuple[Any, Path]]) -> tuple[list[Path], list[str]]:
-    """An entry's files, those of its sources, or of the entry that it names for when its own are not there.
+def _files_of(name: str, requested: str, entries: dict[str, tuple[Any, Path]]) -> tuple[list[Path], list[str]]:
+    """The files of an entry: its own, those of its sources, or those of its substitute if its own are missing.
+
+    Args:
+        requested: the name of the data set that the files are for.
 
     Returns:
-        (files, a line for each that is missing)
+        (files, a line for each missing file)
     """
     if name not in entries:
-        raise UserError(f"data set {wanted_by!r}: its source {name!r} is no data set that is registered")
+        raise UserError(f"data set {requested!r}: its source {name!r} is not a registered data set")
     entry, folder = entries[name]
     _check_shape(name, entry)
-    if entry.get("formatting") == "mcq" and "sources" in entry and name == wanted_by:
-        parts = [_files_of(source, wanted_by, entries) for source in entry["sources"]]
+    if entry.get("formatting") == "mcq" and "sources" in entry and name == requested:
+        parts = [_files_of(source, requested, entries) for source in entry["sources"]]
         return [file for files, _ in parts for file in files], [line for _, missing in parts for line in missing]
     if entry.get("formatting") != "mcq" or "file_name" not in entry:
-        raise UserError(f"data set {wanted_by!r}: its source {name!r} has no multiple-choice files")
+        raise UserError(f"data set {requested!r}: its source {name!r} has no multiple-choice files")
     names = [entry["file_name"]] if isinstance(entry["file_name"], str) else entry["file_name"]
-    files = [_built(contained(folder, file, f"data set {name!r}")) for file in names]
-    missing = [_missing(file, entry) for file in files if not file.is_file()]
+    files = [_jsonl_or_parquet(contained(folder, file, f"data set {name!r}")) for file in names]
+    missing = [_missing_line(file, entry) for file in files if not file.is_file()]
     if missing and "otherwise" in entry:
         return _files_of(entry["otherwise"], entry["otherwise"], _without(name, entries))
-    if missing and "made_from" in entry:  # what it is made from may be missing, too
+    if missing and "made_from" in entry:  # its ingredients may be missing, too
         missing += _files_of(entry["made_from"], entry["made_from"], _without(name, entries))[1]
     return files, missing
 
 
 def _without(name: str, entries: dict[str, tuple[Any, Path]]) -> dict[str, tuple[Any, Path]]:
-    """The other entries: one that leads back to itself finds nothing."""
-    return {other: entry for other, entry in entries.items() if other != name}
+    """All entries but one, so that an entry cannot lead back to itself."""
+    return {key: entry for key, entry in entries.items() if key != name}
 
 
-def _built(file: Path) -> Path:
-    """A file of a data preparation, which writes JSONL or Parquet."""
+def _jsonl_or_parquet(file: Path) -> Path:
+    """The file, or its Parquet version if only that exists: a build writes either."""
     parquet = file.with_suffix(".parquet")
     return parquet if file.suffix == ".jsonl" and not file.is_file() and parquet.is_file() else file
 
 
-def _missing(file: Path, entry: dict[str, Any]) -> str:
+def _missing_line(file: Path, entry: dict[str, Any]) -> str:
+    """The message for a missing file, with the way to get it."""
     line = f"{file}: not found"
     if "kaggle" in entry:
         line += f"; it is {file.name} of Kaggle's {entry['kaggle']}"
@@ -168,20 +175,20 @@ def _missing(file: Path, entry: dict[str, Any]) -> str:
 
 def _unknown_name(name: str, dataset_dir: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"choose from: {', '.join(names)}"
     return (
         f"unknown data set {name!r}: neither in {EXTENSION.name} nor in {Path(dataset_dir) / INFO}, nor a file; {hint}"
     )
 
 
 def _read_info(dataset_dir: str) -> dict[str, Any] | None:
-    """An upstream-style registry; {} where the folder has none, None where it is not a local folder."""
+    """An upstream-style registry: {} if the folder has none, None if the name is not a local folder."""
     if dataset_dir == "ONLINE" or dataset_dir.startswith("REMOTE:"):
         return None
     path = Path(dataset_dir) / INFO
     if not Path(dataset_dir).is_dir():
-        raise UserError(f"--dataset_dir {dataset_dir}: no such folder; leave the flag out for {PROJECT_DATA}")
+        raise UserError(f"--dataset_dir {dataset_dir}: no such folder; leave out the flag to use {PROJECT_DATA}")
     return _read_registry(path) if path.is_file() else {}
 
 
@@ -196,7 +203,7 @@ def _parse_registry(path: Path, _mtime_ns: int) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from error
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     if not isinstance(registry, dict):
         raise UserError(f"{path}: expected an object of data sets, found {type(registry).__name__}")
     return registry

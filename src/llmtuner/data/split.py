@@ -1,4 +1,4 @@
-"""Splitting by question: rows that ask the same thing never stand on both sides."""
+"""Split by question: rows with the same question never land on both sides."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from llmtuner.errors import UserError
 
 
 def question_key(prompt: str) -> str:
-    """The prompt without what does not make it another question: Unicode form, case, white space."""
+    """The prompt in a normal form, in which Unicode form, case and white space do not count."""
     return " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
 
 
 def split_by_key(keys: Sequence[str], val_size: float, seed: int) -> tuple[list[int], list[int]]:
     """Row numbers of the training and validation parts, each in the order of the input.
 
-    Groups of equal keys are drawn in random order until the validation part holds the wanted number of rows; a group
-    that would overshoot is passed over, so the part is as large as asked for or, at most, a little smaller.
+    Groups of equal keys are drawn in random order until the validation part has the requested number of rows. A group
+    that would exceed it is skipped, so the part may end up slightly smaller.
 
     Args:
-        val_size: number of rows if above 1, else a share.
+        val_size: number of rows if above 1, else a share of the rows.
+        seed: of the random order.
 
     Raises:
         UserError: one of the parts would be empty.
@@ -29,18 +30,18 @@ def split_by_key(keys: Sequence[str], val_size: float, seed: int) -> tuple[list[
     groups: dict[str, list[int]] = {}
     for row, key in enumerate(keys):
         groups.setdefault(key, []).append(row)
-    wanted = int(val_size) if val_size > 1 else round(val_size * len(keys))
+    target_size = int(val_size) if val_size > 1 else round(val_size * len(keys))
     order = list(groups.values())
     random.Random(seed).shuffle(order)
     validation: list[int] = []
     for rows in order:
-        if len(validation) + len(rows) <= wanted:
+        if len(validation) + len(rows) <= target_size:
             validation += rows
     held_out = set(validation)
     training = [row for row in range(len(keys)) if row not in held_out]
     if not validation or not training:
         raise UserError(
             f"--val_size {val_size:g} leaves {len(training)} rows to train and {len(validation)} to validate, of "
-            f"{len(keys)} rows with {len(groups)} different questions; both sides need at least one question"
+            f"{len(keys)} rows with {len(groups)} different questions; both parts need at least one question"
         )
     return training, sorted(validation)

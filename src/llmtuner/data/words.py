@@ -1,14 +1,14 @@
-"""Texts as words: one splitter for everything that compares or counts them."""
+"""Split texts into words. All modules that compare or count words use this splitter."""
 
 from __future__ import annotations
 
 import re
 
-# Chinese, Japanese and Korean are written without blanks: each of their characters counts as a word.
+# Chinese, Japanese and Korean are written without spaces: each character counts as a word.
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _ONE_WORD = rf"[{_CJK}]|[^\W{_CJK}]+"
 _LETTER = r"[^\W\d_]"
-# A stroke between two letters joins them (gamma-ray); anywhere else it may be a minus.
+# A hyphen between two letters joins them (gamma-ray); anywhere else it may be a minus sign.
 _SIGN = rf"[+*/<>=^±×÷≤≥≠≈√]|(?<!{_LETTER})-|-(?!{_LETTER})"
 _WORD = re.compile(_ONE_WORD)
 _TOKEN = re.compile(f"{_ONE_WORD}|{_SIGN}")
@@ -20,5 +20,5 @@ def words(text: str) -> list[str]:
 
 
 def words_and_signs(text: str) -> list[str]:
-    """The words of a text in lower case, and the signs that make another formula of them: 7 + 3, 7 - 3, -3."""
+    """The words of a text in lower case with its mathematical signs, which tell 7 + 3, 7 - 3 and -3 apart."""
     return _TOKEN.findall(text.casefold().replace("−", "-"))

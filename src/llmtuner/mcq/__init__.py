@@ -1,19 +1,55 @@
-"""The engine of multiple-choice models: layouts, heads, losses, training and scoring.
+"""The engine of multiple-choice models: layouts, heads, losses, training and scoring. Public names: `__all__`.
 
     from llmtuner.mcq import load_scorer
     scorer = load_scorer("mcq_checkpoint")
     predictions = scorer.score(questions)
 
 Needs torch, transformers and peft only. Importing this package is light; its names are imported when they are used.
+docs/python.md has examples.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_PUBLIC = {"load_scorer": "scorer", "OptionScorer": "scorer", "McqSettings": "settings", "McqTrainer": "trainer"}
-__all__ = list(_PUBLIC)
+if TYPE_CHECKING:
+    from llmtuner.mcq.choices import resolve
+    from llmtuner.mcq.objective import Objective
+    from llmtuner.mcq.run import McqRun, RunData, resolve_run
+    from llmtuner.mcq.scorer import OptionScorer, load_scorer
+    from llmtuner.mcq.settings import McqSettings, read_settings, write_settings
+    from llmtuner.mcq.trainer import McqTrainer
+    from llmtuner.mcq.training import train
+
+_PUBLIC = {
+    "McqRun": "run",
+    "McqSettings": "settings",
+    "McqTrainer": "trainer",
+    "Objective": "objective",
+    "OptionScorer": "scorer",
+    "RunData": "run",
+    "load_scorer": "scorer",
+    "read_settings": "settings",
+    "resolve": "choices",
+    "resolve_run": "run",
+    "train": "training",
+    "write_settings": "settings",
+}
+__all__ = [
+    "McqRun",
+    "McqSettings",
+    "McqTrainer",
+    "Objective",
+    "OptionScorer",
+    "RunData",
+    "load_scorer",
+    "read_settings",
+    "resolve",
+    "resolve_run",
+    "train",
+    "write_settings",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,9 @@ Shape legend: B rows, T tokens of a row, S tokens of the common prefix part, H h
 from __future__ import annotations
 
 import inspect
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -23,7 +25,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from llmtuner.mcq.layout import PADDING, PREFIX
+from llmtuner.mcq.layouts.base import PADDING, PREFIX
 
 SPLIT = "mcq_split"
 # cuDNN's kernel gives NaN gradients for some masked lengths on Hopper (pytorch issue 196678; seen on an H100:
@@ -37,7 +39,7 @@ def tree_mask(
     """Who may look at whom.
 
     Args:
-        segments_BT, positions_BT: as in `llmtuner.mcq.layout.Rows`.
+        segments_BT, positions_BT: as in `llmtuner.mcq.collate.Collator`.
         window: positions that a token sees, itself included; None for all.
         first: leave out the queries in front of this place of the row.
 
@@ -92,7 +94,13 @@ def takes_mask_per_layer_type(backbone: nn.Module) -> bool:
     Nothing in transformers' public interface tells, so its source is asked; the check of both layouts on the first
     questions would notice a wrong answer.
     """
-    return "causal_mask_mapping" in inspect.getsource(type(backbone).forward)
+    return _names_mask_mapping(type(backbone).forward)
+
+
+@lru_cache
+def _names_mask_mapping(forward: Callable[..., Any]) -> bool:
+    # Reading the source takes milliseconds: once a class, not once a forward pass.
+    return "causal_mask_mapping" in inspect.getsource(forward)
 
 
 def split_attention(
@@ -124,8 +132,10 @@ def split_attention(
     return torch.cat([common, rest], dim=1), None
 
 
-AttentionInterface.register(SPLIT, split_attention)
-AttentionMaskInterface.register(SPLIT, sdpa_mask)  # for rows that are not packed
+def _register() -> None:
+    """Make `SPLIT` known to transformers; a second call changes nothing."""
+    AttentionInterface.register(SPLIT, split_attention)
+    AttentionMaskInterface.register(SPLIT, sdpa_mask)  # for rows that are not packed
 
 
 def keep_soft_cap(model: Any) -> str:
@@ -140,13 +150,19 @@ def keep_soft_cap(model: Any) -> str:
     return "attention: eager, since sdpa would leave out this model's soft-capping"
 
 
-def keep_gradients_finite(model: Any) -> None:
-    """Leave cuDNN's kernel out for this process where the model's own attention is called, masks and all.
+@contextmanager
+def finite_gradients(model: Any) -> Iterator[None]:
+    """Leave cuDNN's kernel out, for the time being, where the model's own attention is called, masks and all.
 
     `SPLIT` chooses its kernels call by call, and keeps cuDNN's for what needs no mask.
     """
+    before = torch.backends.cuda.cudnn_sdp_enabled()
     if model.config._attn_implementation != SPLIT:
         torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 def choose_attention(model: Any) -> str:
@@ -156,6 +172,7 @@ def choose_attention(model: Any) -> str:
     if before == "eager":
         return ""
     if getattr(model, "_supports_attention_backend", False):
+        _register()
         model.set_attn_implementation(SPLIT)
     elif before != "sdpa":
         model.set_attn_implementation("sdpa")

@@ -66,7 +66,7 @@ class QuestionBatches(Sampler[list[Pick]]):
             rows = batches[place] if place < len(batches) else []
             yield [Pick(int(row), epoch=self.epoch) for row in rows] or filler
 
-    def dealt_by(self) -> dict[str, int]:
+    def order_depends_on(self) -> dict[str, int]:
         """Everything that decides which questions come in which optimizer step of an epoch."""
         if self.tokens_per_batch is None:
             size = {"questions a step": self._step_size()}

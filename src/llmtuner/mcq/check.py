@@ -1,81 +1,121 @@
-"""Whether a model gives the same in packed rows as in one row an option, seen on the first questions."""
+"""Whether a model gives the same in packed rows as in one row an option, seen on the first questions.
+
+Half precision hides small mistakes behind its rounding, so such models are compared in fp32 as well.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from llmtuner.data.tokens.option import OptionTokens
-from llmtuner.mcq.collate import Collator
-from llmtuner.mcq.model import hidden_states
-from llmtuner.mcq.pooling import pool
-from llmtuner.mcq.predict import device_of, to_device
-from llmtuner.mcq.questions import Example
+from llmtuner.mcq.compare import NAMES, Comparison, RefusedError, Subject, distance, is_about_memory
+from llmtuner.mcq.fp32 import half_precision_of, in_fp32
+from llmtuner.mcq.model import backbone_of
 
 CHECKED = 2  # questions
-TOLERANCE = 1e-4  # of states in fp32, relative to their scale
-HALF_PRECISION_FACTOR = 3.0  # times the difference that batching alone makes
 
 
-def packing_defect(model: Any, questions: list[OptionTokens], pooling: str, pad_token_id: int) -> str:
-    """Why a model cannot take packed rows, or "" where it can.
-
-    Compares the states from which options are scored. In half precision the yardstick is the difference between
-    per_option in one batch and one by one: rounding that is there without any packing.
+@dataclass(frozen=True, slots=True)
+class PackingCheck:
+    """What the check says.
 
     Args:
-        model: with a head attached; its mode is left as it was.
-        questions: the first few; at most two are used.
+        defect: why the model cannot take packed rows and what that costs; "" where it can.
+        notice: a line about the check itself, or "".
+        comparisons: in the model's own precision, then in fp32 where that was needed; none where the model's forward
+            refused packed rows.
     """
-    examples = [Example(tokens, 0, row) for row, tokens in enumerate(questions[:CHECKED])]
-    single = _features(model, [examples], "per_option", pooling, pad_token_id)
-    try:
-        packed = _features(model, [examples], "shared_prefix", pooling, pad_token_id)
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, KeyError, AttributeError, IndexError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        return f"its attention does not take the mask of packed rows ({first_line})"
-    scale = float(single.square().mean().sqrt()) or 1.0
-    difference = float((packed - single).abs().max()) / scale
-    allowed = TOLERANCE
-    if next(model.parameters()).dtype != torch.float32:
-        alone = [
-            [Example(_only(example.tokens, option), 0, 0)]
-            for example in examples
-            if isinstance(example.tokens, OptionTokens)
-            for option in range(len(example.tokens.sequences))
-        ]
-        one_by_one = _features(model, alone, "per_option", pooling, pad_token_id)
-        rounding = float((one_by_one - single).abs().max()) / scale
-        # Kernels that do not depend on the batch differ by nothing here; packed rows still round elsewhere.
-        allowed = max(HALF_PRECISION_FACTOR * rounding, 4 * torch.finfo(next(model.parameters()).dtype).eps)
-    if difference <= allowed:
-        return ""
-    return (
-        f"its states differ by {difference:.1e} of their scale from those of one row an option (allowed {allowed:.1e})"
-    )
+
+    defect: str = ""
+    notice: str = ""
+    comparisons: tuple[Comparison, ...] = ()
 
 
-@torch.inference_mode()
-def _features(model: Any, batches: list[list[Example]], layout: str, pooling: str, pad_token_id: int) -> torch.Tensor:
-    """The pooled states of all options in order: [options, D]."""
-    collator = Collator(layout, pooling, pad_token_id)
+def check_packing(model: Any, questions: list[OptionTokens], pooling: str, pad_token_id: int) -> PackingCheck:
+    """Compare the states from which options are scored in both layouts.
+
+    Args:
+        model: causal, with a head attached; its mode, weights and precision are left as they were.
+        questions: the first few; at most `CHECKED` are used.
+        pooling: which tokens an option is scored from.
+
+    Raises:
+        RuntimeError: out of memory, which says nothing about packed rows.
+        Exception: what the model raises for one row an option, and what our own code raises for packed ones.
+    """
+    subject = Subject(model, questions[:CHECKED], pooling, pad_token_id)
     was_training = model.training
     model.eval()
-    found = []
     try:
-        for examples in batches:
-            batch = to_device(collator(examples), device_of(model))
-            reads = ("input_ids", "position_ids", "attention_mask", "segments", "shared")
-            hidden_BTD = hidden_states(model, **{name: batch[name] for name in reads if name in batch})
-            features_QND = pool(hidden_BTD, batch["pool_rows"], batch["pool_tokens"])
-            found.append(features_QND[batch["mask"]])
+        comparisons, obstacle = _comparisons(subject)
+    except RefusedError as refusal:
+        reason = f"its attention does not take the mask of packed rows ({refusal})"
+        return PackingCheck(f"{reason}; {_cost(subject.questions)}")
     finally:
         model.train(was_training)
-    return torch.cat(found)
+    defect = next((_differs(each) for each in reversed(comparisons) if not each.agrees), "")
+    if defect:
+        return PackingCheck(f"{defect}; {_cost(subject.questions)}", comparisons=comparisons)
+    return PackingCheck(notice=_notice(comparisons, obstacle), comparisons=comparisons)
 
 
-def _only(tokens: OptionTokens, option: int) -> OptionTokens:
-    return OptionTokens(
-        [tokens.sequences[option]], tokens.context, tokens.question, [tokens.options[option]], tokens.cut, tokens.over
+def _comparisons(subject: Subject) -> tuple[tuple[Comparison, ...], str]:
+    """In the model's own precision and, where that is a half one, in fp32, or why not."""
+    half = half_precision_of(backbone_of(subject.model))
+    single_OD = subject.single()
+    packed_OD = subject.packed()
+    if half is None:
+        return (subject.compare(torch.float32, single_OD, packed_OD),), ""
+    try:
+        with in_fp32(backbone_of(subject.model)):
+            exact_OD = subject.single(may_fail=True)
+            exact = subject.compare(torch.float32, exact_OD, subject.packed(), may_fail=True)
+    except RefusedError as refusal:
+        obstacle = f"; the model does not compute in fp32 ({refusal})"
+    except RuntimeError as error:
+        if not is_about_memory(error):
+            raise
+        obstacle = "; there is no memory for fp32"
+    else:
+        difference, rounding = distance(packed_OD, single_OD), distance(single_OD, exact_OD)
+        return (Comparison(NAMES[half], difference, rounding, exact.moved), exact), ""
+    return (subject.compare(half, single_OD, packed_OD),), obstacle
+
+
+def _differs(comparison: Comparison) -> str:
+    if math.isnan(comparison.difference):
+        return f"some of its states are not finite in {comparison.precision}"
+    return (
+        f"its states differ by {comparison.difference:.1e} of their scale in {comparison.precision} from those of one "
+        f"row an option, and {comparison.bound:.1e} would pass for rounding"
     )
+
+
+def _notice(comparisons: tuple[Comparison, ...], obstacle: str) -> str:
+    """Why there is a comparison in fp32, or what the only or last one cannot see."""
+    first, last = comparisons[0], comparisons[-1]
+    if not last.sees:
+        return (
+            f"layout: packed rows agree with one row an option, but the comparison is coarse: {_passes(last)}{obstacle}"
+        )
+    if first is last:
+        return ""
+    return f"layout: packed rows agree with one row an option, and were compared in fp32, too: {_passes(first)}"
+
+
+def _passes(comparison: Comparison) -> str:
+    return (
+        f"in {comparison.precision}, differences up to {comparison.bound:.1e} of the states' scale pass for rounding, "
+        f"and options at wrong positions make {comparison.moved:.1e}"
+    )
+
+
+def _cost(questions: list[OptionTokens]) -> str:
+    """What it costs not to pack them, in tokens."""
+    single = sum(len(sequence) for tokens in questions for sequence in tokens.sequences)
+    saved = sum(tokens.prefix_length * (len(tokens.sequences) - 1) for tokens in questions)
+    return f"one row an option computes {single / (single - saved):.1f} times the tokens"

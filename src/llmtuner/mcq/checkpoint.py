@@ -26,16 +26,16 @@ def head_tensors(folder: str | Path) -> dict[str, torch.Tensor]:
     Raises:
         UserError: a file is damaged.
     """
-    found: dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     for path in sorted(Path(folder).glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118  (no mapping)
                     if f"{HEAD}." in name:
-                        found[name.split(f"{HEAD}.", 1)[1]] = file.get_tensor(name)
+                        tensors[name.split(f"{HEAD}.", 1)[1]] = file.get_tensor(name)
         except SafetensorError as error:
             raise UserError(f"{path}: damaged: {error}") from error
-    return found
+    return tensors
 
 
 def check_head(folder: str | Path, head: torch.nn.Module, *, grown: bool = False) -> dict[str, torch.Tensor]:
@@ -48,14 +48,14 @@ def check_head(folder: str | Path, head: torch.nn.Module, *, grown: bool = False
         UserError: it is missing, or another one; a fresh head in its place would give chance scores in silence.
     """
     stored, wanted = head_tensors(folder), head.state_dict()
-    other = "it was made by another head than mcq_config.json says"
+    another_head = "it was made by another head than mcq_config.json says"
     if not stored:
-        raise UserError(f"{folder}: its weights have no head, although mcq_config.json says so; copy the folder again")
+        raise UserError(f"{folder}: mcq_config.json declares a head, but the weights have none; copy the folder again")
     for name, tensor in wanted.items():
         if name not in stored:
             if grown and not name.startswith("mcq_score."):
                 continue
-            raise UserError(f"{folder}: the head has no {name}: {other}")
+            raise UserError(f"{folder}: the head has no {name}: {another_head}")
         if stored[name].shape != tensor.shape:
             raise UserError(
                 f"{folder}: the head's {name} has shape {tuple(stored[name].shape)}, and this model needs "
@@ -63,7 +63,7 @@ def check_head(folder: str | Path, head: torch.nn.Module, *, grown: bool = False
             )
     surplus = sorted(stored.keys() - wanted.keys())
     if surplus:
-        raise UserError(f"{folder}: the head has {surplus[0]}: {other}")
+        raise UserError(f"{folder}: the head has {surplus[0]}: {another_head}")
     return stored
 
 
@@ -94,7 +94,7 @@ def load_head(model: Any, folder: str | Path, *, grown: bool = False) -> None:
 
 @contextmanager
 def completed(adapters: Sequence[str], head: torch.nn.Module) -> Iterator[list[str]]:
-    """The adapters as peft can load them: it wants every weight of a head, and a grown one has more than STEP2's.
+    """The adapters as peft can load them: it needs every weight of a head, and a grown one has more than STEP2's.
 
     Yields:
         Their folders; one whose head has grown since is a copy, for the time being, with the fresh weights beside.
@@ -138,10 +138,10 @@ def check_base(settings: McqSettings, config: Any, source: str) -> None:
     Raises:
         UserError: with what differs.
     """
-    found = describe_base(config)
+    given = describe_base(config)
     for name, wanted in settings.base.items():
-        if found.get(name) != wanted:
+        if given.get(name) != wanted:
             raise UserError(
-                f"{source} was trained on another base model: {name} {wanted}, and this one has {found.get(name)}; "
+                f"{source} was trained on another base model: {name} {wanted}, and this one has {given.get(name)}; "
                 "pass the model that it was trained on"
             )

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from llmtuner.data.tokens.joint import JointTokens
 from llmtuner.data.tokens.option import OptionTokens
-from llmtuner.mcq.layout import LAYOUTS, PADDING, Place, Rows, pad_rows
-from llmtuner.mcq.pooling import PASSAGES, POOLINGS
-from llmtuner.mcq.questions import Example
+from llmtuner.mcq.layouts import layout_of
+from llmtuner.mcq.layouts.base import PADDING, Place, Rows
+from llmtuner.mcq.pooling import PASSAGES
+from llmtuner.mcq.questions import Example, Tokens
 from llmtuner.mcq.settings import McqSettings
+from llmtuner.spec.poolings import NONE, POOLINGS
 
 Batch = dict[str, Any]
-_Found = tuple[int, list[int]]  # a row, and places in it
+_Spot = tuple[int, list[int]]  # a row, and places in it
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,16 @@ class Collator:
     """A batch holds:
 
     - ``input_ids [B, T]``, ``position_ids [B, T]``, and ``attention_mask [B, T]``, or for packed rows ``segments
-      [B, T]`` and the number ``shared`` (see `llmtuner.mcq.layout.Rows`); ``token_type_ids [B, T]`` for encoders;
-    - ``pool_rows [Q, N]`` and ``pool_tokens [Q, N, S]`` (see `llmtuner.mcq.pooling.pool`), or ``letter_ids [Q, N]``;
+      [B, T]`` and the number ``shared`` (see `llmtuner.mcq.layouts.base.Rows`); ``token_type_ids [B, T]`` for encoders;
+    - ``pool_rows [Q, N]`` and ``pool_tokens [Q, N, S]`` (see `llmtuner.mcq.pooling.pool`), with N = 1 where one vector
+      stands for all options, or ``letter_ids [Q, N]`` for heads that pool nothing;
     - for heads that read tokens, ``passage_rows [Q, M]``, ``passage_tokens [Q, M, S]`` (M is 1 in packed rows, where
       the options share the passage, else N) and ``answer_tokens [Q, N, S]``, in the rows of ``pool_rows``;
     - ``mask [Q, N]``, true where there is an option; ``labels [Q]``, -100 where none counts; ``rows [Q]``.
 
     Args:
-        layout: "shared_prefix", "per_option" or "joint".
-        pooling: "last", "first", "mean" or "option"; "none" for letters.
+        layout: its name.
+        pooling: its name; "none" for heads that pool nothing.
         pad_token_id: fills rows up.
         passage: which tokens are passage and which answer (`llmtuner.mcq.pooling.PASSAGES`), for heads that read them.
     """
@@ -48,69 +50,69 @@ class Collator:
     @classmethod
     def of(cls, settings: McqSettings, pad_token_id: int) -> Collator:
         """The collator that the settings need."""
-        return cls(settings.layout, settings.pooling, pad_token_id, settings.duma.get("passage"))
+        passage = None if settings.duma is None else settings.duma.passage
+        return cls(settings.layout, settings.pooling, pad_token_id, passage)
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        """Collate examples whose tokens are of this layout's kind."""
-        if self.layout == "joint":
-            batch = self._joint([cast(JointTokens, example.tokens) for example in examples])
+        """Collate examples whose tokens are of this layout's text."""
+        questions: list[Any] = [example.tokens for example in examples]
+        rows = layout_of(self.layout).rows(questions)
+        batch = {**self._rows(questions, rows), "mask": _option_mask(questions)}
+        if self.pooling == NONE:
+            letters_QN = pad_rows([tokens.letter_ids for tokens in questions], -1)
+            batch["letter_ids"] = letters_QN.clamp(min=0)
         else:
-            batch = self._options([cast(OptionTokens, example.tokens) for example in examples])
+            pooled_rows_QN, pooled_tokens_QNS = _padded(self._pooled(questions, rows))
+            batch |= {"pool_rows": pooled_rows_QN, "pool_tokens": pooled_tokens_QNS}
+        if self.passage is not None:
+            batch |= self._passages(questions, rows)
         batch["labels"] = torch.tensor([example.label for example in examples])
         batch["rows"] = torch.tensor([example.row for example in examples])
         return batch
 
-    def _options(self, questions: Sequence[OptionTokens]) -> Batch:
-        rows = LAYOUTS[self.layout](questions, self.pad_token_id)
-        span_of = POOLINGS[self.pooling]
-        pooled = [
-            [_found(place, list(range(*span_of(tokens, option)))) for option, place in enumerate(places)]
-            for tokens, places in zip(questions, rows.places, strict=True)
-        ]
-        batch: Batch = {"input_ids": rows.input_ids_BT, **_pooled(pooled)}
-        if self.passage is not None:
-            batch |= self._read(questions, rows)
+    def _rows(self, questions: Sequence[Tokens], rows: Rows) -> Batch:
+        """What the backbone reads."""
+        pad = _pad_left if rows.left else pad_rows
+        positions_BT = pad([row.positions for row in rows.rows], 0)
+        segments_BT = pad([row.segments for row in rows.rows], PADDING)
+        batch: Batch = {"input_ids": pad([row.ids for row in rows.rows], self.pad_token_id)}
         if rows.packed:
-            batch |= {"segments": rows.segments_BT, "position_ids": rows.position_ids_BT, "shared": rows.shared}
-            return batch
-        batch["attention_mask"] = (rows.segments_BT != PADDING).long()
-        starts = [tokens.second for tokens in questions for _ in tokens.sequences]
+            return batch | {"segments": segments_BT, "position_ids": positions_BT, "shared": rows.shared}
+        batch["attention_mask"] = (segments_BT != PADDING).long()
+        starts = [tokens.second for tokens, places in zip(questions, rows.places, strict=True) for _ in places]
         if any(starts):
-            second = rows.position_ids_BT >= torch.tensor(starts)[:, None]
-            batch["token_type_ids"] = (second & (batch["attention_mask"] > 0)).long()
-        return batch | {"position_ids": rows.position_ids_BT}
+            second_BT = positions_BT >= torch.tensor(starts)[:, None]
+            batch["token_type_ids"] = (second_BT & (batch["attention_mask"] > 0)).long()
+        return batch | {"position_ids": positions_BT}
 
-    def _read(self, questions: Sequence[OptionTokens], rows: Rows) -> Batch:
+    def _pooled(self, questions: Sequence[Tokens], rows: Rows) -> list[list[_Spot]]:
+        """For each question and option, the row and the places of the tokens that are averaged."""
+        span_of = POOLINGS[self.pooling].load()
+        longest = max(len(row.ids) for row in rows.rows)
+        pooled = []
+        for tokens, places in zip(questions, rows.places, strict=True):
+            spots = [_spot(place, range(*span_of(tokens, option))) for option, place in enumerate(places)]
+            if rows.left:
+                spots = [(row, [token + longest - len(rows.rows[row].ids) for token in spot]) for row, spot in spots]
+            pooled.append(spots)
+        return pooled
+
+    def _passages(self, questions: Sequence[OptionTokens], rows: Rows) -> Batch:
         """The tokens of passage and answer. In packed rows the options share the passage: the first one's will do."""
         spans_of = PASSAGES[self.passage or ""]
-        passages: list[list[_Found]] = []
-        answers: list[list[_Found]] = []
+        passages: list[list[_Spot]] = []
+        answers: list[list[_Spot]] = []
         for tokens, places in zip(questions, rows.places, strict=True):
             spans = [spans_of(tokens, option) for option in range(len(places))]
             copies = 1 if rows.packed else len(places)
-            passages.append([_found(places[option], spans[option][0]) for option in range(copies)])
-            answers.append([_found(place, answer) for place, (_, answer) in zip(places, spans, strict=True)])
+            passages.append([_spot(places[option], spans[option][0]) for option in range(copies)])
+            answers.append([_spot(place, answer) for place, (_, answer) in zip(places, spans, strict=True)])
         passage_rows_QM, passage_tokens_QMS = _padded(passages)
         return {
             "passage_rows": passage_rows_QM,
             "passage_tokens": passage_tokens_QMS,
             "answer_tokens": _padded(answers)[1],
         }
-
-    def _joint(self, questions: Sequence[JointTokens]) -> Batch:
-        """Padded on the left, so that the scored place is the last of every row."""
-        ids_BT = pad_rows([tokens.scored[::-1] for tokens in questions], self.pad_token_id).flip(1)
-        mask_BT = pad_rows([[1] * len(tokens.scored) for tokens in questions], 0).flip(1)
-        positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
-        batch: Batch = {"input_ids": ids_BT, "attention_mask": mask_BT, "position_ids": positions_BT}
-        letters_QN = pad_rows([tokens.letter_ids for tokens in questions], -1)
-        batch["mask"] = letters_QN >= 0
-        if self.pooling == "none":
-            return batch | {"letter_ids": letters_QN.clamp(min=0)}
-        length = ids_BT.shape[1]
-        begins = [length - (1 if self.pooling == "last" else len(tokens.scored)) for tokens in questions]
-        pooled = _pooled([[(row, list(range(begin, length)))] for row, begin in enumerate(begins)])
-        return {**pooled, **batch}
 
 
 @dataclass(frozen=True)
@@ -124,18 +126,17 @@ class Twice:
         return self.collator([*examples, *examples])
 
 
-def _found(place: Place, tokens: list[int]) -> _Found:
+def _option_mask(questions: Sequence[Tokens]) -> torch.Tensor:
+    """Which options exist: [Q, N]."""
+    most = max(tokens.count for tokens in questions)
+    return torch.tensor([[n < tokens.count for n in range(most)] for tokens in questions])
+
+
+def _spot(place: Place, tokens: Sequence[int]) -> _Spot:
     return place.row, [place.index(token) for token in tokens]
 
 
-def _pooled(options: Sequence[Sequence[_Found]]) -> Batch:
-    """Rows and places of the tokens that count, for each question and option; and which options there are."""
-    rows_QN, tokens_QNS = _padded(options)
-    mask = [[n < len(of_question) for n in range(rows_QN.shape[1])] for of_question in options]
-    return {"pool_rows": rows_QN, "pool_tokens": tokens_QNS, "mask": torch.tensor(mask)}
-
-
-def _padded(options: Sequence[Sequence[_Found]]) -> tuple[torch.Tensor, torch.Tensor]:
+def _padded(options: Sequence[Sequence[_Spot]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows [Q, N], 0 where there is no option, and places [Q, N, S], -1 where there is none."""
     most = max(map(len, options))
     longest = max(1, *(len(tokens) for of_question in options for _, tokens in of_question))
@@ -146,3 +147,15 @@ def _padded(options: Sequence[Sequence[_Found]]) -> tuple[torch.Tensor, torch.Te
         padded = [tokens + [-1] * (longest - len(tokens)) for _, tokens in of_question]
         tokens_QNS.append(padded + [[-1] * longest] * missing)
     return torch.tensor(rows_QN), torch.tensor(tokens_QNS)
+
+
+def pad_rows(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
+    """Rows of numbers, filled up on the right: [B, T]."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows])
+
+
+def _pad_left(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
+    """Rows of numbers, filled up on the left: [B, T]."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*[filler] * (longest - len(row)), *row] for row in rows])

@@ -18,26 +18,26 @@ def set_dropout(model: Any, probability: float) -> int:
     """Give every dropout of a backbone one probability, in place; adapters and the head keep theirs.
 
     Returns:
-        how many there were to set
+        how many dropouts were set
     """
-    found = 0
+    count = 0
     for name, module in model.named_modules():
         if f".{HEAD}" in f".{name}" or "lora_" in name:
             continue
         for attribute in _attributes(module):
             setattr(module, attribute, probability)
-            found += 1
-    return found
+            count += 1
+    return count
 
 
 def _attributes(module: Any) -> list[str]:
     """Where a module keeps its dropout: it is one (BERT), or hands a number to its attention (Llama).
 
-    Leaving whole layers out (layerdrop) is another thing.
+    Layerdrop, which leaves out whole layers, is no dropout here.
     """
-    found = [
+    numbers = [
         name
         for name, value in vars(module).items()
         if "drop" in name and "layer" not in name and isinstance(value, int | float) and not isinstance(value, bool)
     ]
-    return [*found, "p"] if isinstance(module, nn.Dropout) else found
+    return [*numbers, "p"] if isinstance(module, nn.Dropout) else numbers

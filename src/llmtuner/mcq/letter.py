@@ -6,90 +6,49 @@ Shape legend: B rows of a batch, T tokens, D hidden width, V vocabulary, L lette
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
 
-
-@dataclass(frozen=True, slots=True)
-class LetterRow:
-    """Token ids up to the place of the letter, and the token of each option's letter there."""
-
-    input_ids: list[int]
-    letter_ids: list[int]
+from llmtuner.mcq.outputs import Scores
+from llmtuner.mcq.unwrap import unwrap
 
 
-def score_letters(
-    model: nn.Module, rows: Sequence[LetterRow], *, batch_size: int, pad_token_id: int
-) -> list[tuple[float, ...]]:
-    """Raw fp32 logits of the letters, in the order of `rows`.
-
-    Rows are padded on the left and carry their own position ids, so that neither batch size nor neighbours change a
-    score; rows of similar length share a batch.
+def letter_scores(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+    """The letter head: scores ``[Q, N]`` of a model that `llmtuner.mcq.model.attach_head` has prepared.
 
     Args:
-        model: a causal language model (or a PEFT model around one), in eval mode.
-        batch_size: rows a forward pass.
-
-    Raises:
-        FloatingPointError: a score is not finite.
+        inputs: a batch of joint prompts as `llmtuner.mcq.collate.Collator` makes it.
     """
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids))
-    scores: dict[int, tuple[float, ...]] = {}
-    for batch in _batches(order, batch_size):
-        found = _scores(model, [rows[i] for i in batch], pad_token_id)
-        for index, score_N in zip(batch, found, strict=True):
-            if not torch.isfinite(score_N).all():
-                raise FloatingPointError(f"row {index}: the letters' logits are not finite: {score_N.tolist()}")
-            scores[index] = tuple(score_N.tolist())
-    return [scores[i] for i in range(len(rows))]
+    return letter_logits(model, type(model).forward, inputs)
 
 
-def _batches(order: list[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+def plain_letter_scores(model: Any, inputs: dict[str, Any]) -> Scores:
+    """The same of a language model as it was loaded, or a PEFT model around one."""
+    return Scores(letter_logits(model, type(model).__call__, inputs), inputs["mask"])
 
 
-@torch.no_grad()
-def _scores(model: nn.Module, rows: Sequence[LetterRow], pad_token_id: int) -> list[torch.Tensor]:
-    """Each row's fp32 logits of its letters: [N], ragged."""
-    device = next(model.parameters()).device
-    longest = max(len(row.input_ids) for row in rows)
-    padding = [longest - len(row.input_ids) for row in rows]
-    ids = [[pad_token_id] * p + row.input_ids for p, row in zip(padding, rows, strict=True)]
-    mask = [[0] * p + [1] * len(row.input_ids) for p, row in zip(padding, rows, strict=True)]
-    most = max(len(row.letter_ids) for row in rows)
-    letters = [row.letter_ids + row.letter_ids[:1] * (most - len(row.letter_ids)) for row in rows]
-    mask_BT = torch.tensor(mask, device=device)
-    inputs = {
-        "input_ids": torch.tensor(ids, device=device),
-        "attention_mask": mask_BT,
-        "position_ids": (mask_BT.cumsum(-1) - 1).clamp(min=0),
-    }
-    scores_BN = letter_logits(model, type(model).__call__, inputs, torch.tensor(letters, device=device))
-    return [score_N[: len(row.letter_ids)] for row, score_N in zip(rows, scores_BN, strict=True)]
-
-
-def letter_logits(
-    model: nn.Module, forward: Callable[..., Any], inputs: dict[str, torch.Tensor], letter_ids_BN: torch.Tensor
-) -> torch.Tensor:
+def letter_logits(model: nn.Module, forward: Callable[..., Any], inputs: dict[str, Any]) -> torch.Tensor:
     """The fp32 logits of letters at the last place of each row: [B, N]. Gradients flow.
 
     Args:
         model: a causal language model, or a PEFT model around one.
         forward: called as `forward(model, **inputs)` for an output with `logits`.
-        inputs: `input_ids`, `attention_mask` and `position_ids`, padded on the left.
-        letter_ids_BN: the token of each option's letter.
+        inputs: `input_ids`, `attention_mask` and `position_ids`, padded on the left; `letter_ids [B, N]`, the token of
+            each option's letter.
     """
+    letter_ids_BN = inputs["letter_ids"]
     letters_L = letter_ids_BN.unique()  # sorted
     # Only the last place's logits are needed: [B, T, V] in fp32 is the largest tensor of such a pass.
-    extra = {"logits_to_keep": 1} if _keeps_last_logits(model) else {}
+    reads = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids")}
+    if _keeps_last_logits(type(unwrap(model)).forward):
+        reads["logits_to_keep"] = 1
     with _fp32_head(model, letters_L) as narrow:
-        logits_BTV = forward(model, use_cache=False, **inputs, **extra).logits
+        logits_BTV = forward(model, use_cache=False, **reads).logits
     places_BN = torch.searchsorted(letters_L, letter_ids_BN) if narrow else letter_ids_BN
     return logits_BTV[:, -1].float().gather(1, places_BN)
 
@@ -102,8 +61,7 @@ def _fp32_head(model: nn.Module, letters_L: torch.Tensor) -> Iterator[bool]:
     does to its logits after the head (soft-capping, scaling) still happens. A head whose weight is not a plain matrix
     here (quantised, sharded) computes as it does.
     """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    head = base.get_output_embeddings()
+    head = unwrap(model).get_output_embeddings()
     weight: Any = getattr(head, "weight", None)
     plain = type(head) is nn.Linear and weight.is_floating_point() and weight.dim() == 2
     if not plain or weight.shape[0] <= int(letters_L[-1]):
@@ -124,6 +82,6 @@ def _fp32_head(model: nn.Module, letters_L: torch.Tensor) -> Iterator[bool]:
         del head.forward  # the class's own again
 
 
-def _keeps_last_logits(model: nn.Module) -> bool:
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "logits_to_keep" in inspect.signature(type(base).forward).parameters
+@lru_cache
+def _keeps_last_logits(forward: Callable[..., Any]) -> bool:
+    return "logits_to_keep" in inspect.signature(forward).parameters

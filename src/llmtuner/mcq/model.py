@@ -8,32 +8,24 @@ Shape legend: B rows, T tokens of a row, Q questions, N options, D hidden width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
 import torch
 from torch import nn
-from transformers.utils import ModelOutput
 
 from llmtuner.mcq.attention import packed_mask
-from llmtuner.mcq.heads import HEADS
 from llmtuner.mcq.heads.base import TokenStates
-from llmtuner.mcq.letter import letter_logits
+from llmtuner.mcq.outputs import Scores
 from llmtuner.mcq.pooling import gather_tokens, pool
 from llmtuner.mcq.settings import McqSettings
+from llmtuner.mcq.unwrap import unwrap
+from llmtuner.spec.heads import HEADS
 
 HEAD = "mcq_head"
+POOLER = "pooler"  # a layer behind the last states that BERT's pre-training had
 # Families that count positions from behind the padding token's number.
 _FROM_PADDING = ("roberta", "camembert", "mpnet", "longformer", "data2vec", "ibert", "esm", "xmod", "luke")
-
-
-@dataclass
-class Scores(ModelOutput):
-    """Scores ``[Q, N]`` in fp32, and ``mask [Q, N]``, true where a question has an option."""
-
-    scores: torch.Tensor | None = None
-    mask: torch.Tensor | None = None
 
 
 def attach_head(model: Any, settings: McqSettings) -> Any:
@@ -42,12 +34,14 @@ def attach_head(model: Any, settings: McqSettings) -> Any:
     Args:
         model: a causal language model, or a bidirectional encoder without a task's head.
     """
-    if settings.head != "letter":
+    head = HEADS[settings.head]
+    model.mcq_scores = None
+    if head.pools:
         width = text_config(model).hidden_size
-        head = HEADS[settings.head].make(width, settings)
-        setattr(model, HEAD, head.to(model.device))
+        setattr(model, HEAD, head.load().make(width, settings).to(model.device))
         stow_lm_head(model)
-    model.mcq_reads_letters = settings.head == "letter"
+    else:
+        model.mcq_scores = head.load()
     model.forward = MethodType(_forward, model)
     return model
 
@@ -65,9 +59,11 @@ def position_limit(config: Any, tokenizer: Any) -> int:
     return min(known, tokenizer.model_max_length)
 
 
-def unwrap(model: Any) -> Any:
-    """The Hugging Face model inside a PEFT model; others as they are."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+def freeze_pooler(model: Any) -> None:
+    """Leave out of training the layer behind an encoder's last states, on which no score depends."""
+    for name, parameter in model.named_parameters():
+        if f"{POOLER}." in name:
+            parameter.requires_grad_(False)
 
 
 def backbone_of(model: Any) -> Any:
@@ -95,9 +91,9 @@ def _forward(
     **_: Any,  # what PEFT adds, all None
 ) -> Scores:
     """Scores of a batch as `llmtuner.mcq.collate.Collator` makes it."""
-    if self.mcq_reads_letters:
+    if self.mcq_scores is not None:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
-        return Scores(letter_logits(self, type(self).forward, inputs, letter_ids), mask)
+        return Scores(self.mcq_scores(self, {**inputs, "letter_ids": letter_ids}), mask)
     hidden_BTD = hidden_states(self, input_ids, position_ids, attention_mask, segments, shared, token_type_ids)
     features: list[Any] = [pool(hidden_BTD, pool_rows, pool_tokens), mask]
     if passage_tokens is not None:  # where the head reads tokens

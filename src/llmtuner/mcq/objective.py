@@ -1,83 +1,175 @@
-"""What a training minimises: losses by weight, a start with cross-entropy alone, and R-Drop beside them."""
+"""What a training minimises: losses by weight, label smoothing, a warm-up, R-Drop, dropout. Light: no torch."""
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
 
-import torch
+from llmtuner.errors import FieldError
+from llmtuner.mcq.fields import check_field
+from llmtuner.spec.entry import choose_from
+from llmtuner.spec.flags import FIELDS
+from llmtuner.spec.losses import LOSSES
 
-from llmtuner.errors import UserError
-from llmtuner.mcq.loss_terms import LossTerm, check_smoothing, parse_loss
-from llmtuner.mcq.losses.mixture import LossMixture
-from llmtuner.mcq.losses.rdrop import rdrop
-from llmtuner.mcq.losses.topk_ce import require_package
+START = "cross_entropy"  # what a warm-up begins with
+FORM = "NAME[:WEIGHT][+NAME[:WEIGHT]...]"
+_PLUS = re.compile(r"(?<![0-9.][eE])\+")  # but not the one of 1e+16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class LossTerm:
+    """One loss of a mixture."""
+
+    name: str
+    weight: float = 1.0
+
+    def __str__(self) -> str:
+        return self.name if self.weight == 1 else f"{self.name}:{repr(self.weight).removesuffix('.0')}"
+
+
+def parse_loss(text: str) -> tuple[LossTerm, ...]:
+    """The terms of `cross_entropy:0.5+expected_map3:0.5`.
+
+    Raises:
+        FieldError: an unknown name, a weight that is no number above 0, a name twice, or another form.
+    """
+    terms: list[LossTerm] = []
+    for part in _PLUS.split(text):
+        name, colon, weight = (piece.strip() for piece in part.partition(":"))
+        if not name:
+            raise FieldError("loss", text, f"a name is missing; the form is {FORM}")
+        if name not in LOSSES:
+            raise FieldError("loss", text, f"{'' if name == text else f'{name}: '}{choose_from(name, LOSSES)}")
+        if any(name == term.name for term in terms):
+            raise FieldError("loss", text, f"{name} is listed twice; add its weights up")
+        terms.append(LossTerm(name, _weight(weight, text) if colon else 1.0))
+    return tuple(terms)
+
+
+def _weight(number: str, text: str) -> float:
+    try:
+        weight = float(number)
+    except ValueError:
+        raise FieldError("loss", text, f"{number!r} is no weight; the form is {FORM}") from None
+    if not (math.isfinite(weight) and weight > 0):
+        raise FieldError("loss", text, f"a weight must be above 0, found {number}; leave out a loss that counts 0")
+    return weight
+
+
+def loss_text(terms: tuple[LossTerm, ...]) -> str:
+    """The terms in one form, however they were written."""
+    return "+".join(map(str, terms))
+
+
+@dataclass(frozen=True, slots=True)
 class Objective:
-    """One number a question from scores ``[Q, N]``; with R-Drop, a batch's second half repeats its first one.
+    """What is minimised, one number a question, and the dropout under which it is.
 
     Args:
-        loss: names and weights, as in --mcq_loss.
+        loss: names and weights; kept in one spelling.
         label_smoothing: of the losses that take it, and of the cross-entropy that a warm-up begins with.
         warmup_ratio: share of the steps, from the first on, whose loss is cross-entropy (and R-Drop, if there is any).
         rdrop_alpha: weight of R-Drop; 0 for none.
+        dropout: of the whole model; None for the model's own.
 
     Raises:
-        UserError: a value that is not possible.
+        FieldError: a value that is not possible, or values that contradict each other.
     """
 
-    loss: str = "cross_entropy"
+    loss: str = START
     label_smoothing: float = 0.0
     warmup_ratio: float = 0.0
     rdrop_alpha: float = 0.0
+    dropout: float | None = None
 
     def __post_init__(self) -> None:
-        terms = parse_loss(self.loss)
-        if not self.warmup_ratio:  # which begins with cross-entropy, and that takes smoothing
-            check_smoothing(terms, self.label_smoothing)
-        if any(term.name == "topk_ce" for term in terms):
-            require_package()
-        if not 0 <= self.label_smoothing < 1:
-            raise UserError(f"--label_smoothing_factor {self.label_smoothing}: a share from 0 to below 1 is needed")
-        if self.warmup_ratio and terms == (LossTerm("cross_entropy"),):
-            raise UserError("--mcq_loss_warmup_ratio begins with cross-entropy, which is the loss anyway; leave it out")
-        if not 0 <= self.warmup_ratio < 1:
-            raise UserError(
-                f"--mcq_loss_warmup_ratio {self.warmup_ratio}: a share of the steps is needed, from 0 to below 1"
+        check_field("loss", self.loss)
+        object.__setattr__(self, "loss", loss_text(parse_loss(self.loss)))
+        for name in NUMBERS:
+            if getattr(self, name) is not None:
+                check_field(name, getattr(self, name))
+        if self.warmup_ratio and self.loss == START:
+            raise FieldError(
+                "warmup_ratio", self.warmup_ratio, f"it begins with {START}, which is the loss; leave it out"
             )
-        if not 0 <= self.rdrop_alpha < float("inf"):
-            raise UserError(f"--mcq_rdrop_alpha {self.rdrop_alpha}: a number of at least 0 is needed")
+        if (
+            self.label_smoothing
+            and not self.warmup_ratio
+            and not any(LOSSES[term.name].smoothed for term in self.terms)
+        ):
+            smoothed = " and ".join(name for name, loss in LOSSES.items() if loss.smoothed)
+            raise FieldError(
+                "label_smoothing",
+                self.label_smoothing,
+                f"it is for {smoothed}, and the loss is {self.loss}; leave it out",
+            )
 
-    @cached_property
-    def _start(self) -> LossMixture:
-        return LossMixture([LossTerm("cross_entropy")], self.label_smoothing)
-
-    @cached_property
-    def _mixture(self) -> LossMixture:
-        return LossMixture(parse_loss(self.loss), self.label_smoothing)
+    @property
+    def terms(self) -> tuple[LossTerm, ...]:
+        """The losses and their weights."""
+        return parse_loss(self.loss)
 
     @property
     def copies(self) -> int:
-        """How often a batch holds each of its questions."""
+        """How often a training batch holds each of its questions."""
         return 2 if self.rdrop_alpha else 1
 
-    def __call__(
-        self, scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor, progress: float = 1.0
-    ) -> torch.Tensor:
-        """The losses of a training batch: [Q].
+    def require_packages(self) -> None:
+        """Say what to install before a model is loaded for nothing.
+
+        Raises:
+            FieldError: a loss needs a package that is not installed.
+        """
+        for term in self.terms:
+            package = LOSSES[term.name].package
+            if package and find_spec(package) is None:
+                raise FieldError("loss", term.name, f"it needs the package {package}: pip install {package}")
+
+    def require_dropout(self, anything_drops: bool, *, lora: bool) -> None:
+        """Refuse R-Drop without dropout: its two passes would be the same.
 
         Args:
-            progress: the share of the steps that are done.
-        """
-        loss = self._start if progress < self.warmup_ratio else self._mixture
-        losses_Q = loss(scores_QN, answers_Q, mask_QN)
-        if not self.rdrop_alpha:
-            return losses_Q
-        (first, second), (mask, _) = scores_QN.chunk(2), mask_QN.chunk(2)
-        return losses_Q + self.rdrop_alpha * rdrop(first, second, mask).repeat(2)
+            anything_drops: whether something in the model, its adapters or its head is dropped in training.
+            lora: whether adapters are trained, whose dropout could be set.
 
-    def evaluate(self, scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
-        """The losses of questions that are not trained on, without smoothing: [Q]."""
-        return LossMixture(parse_loss(self.loss))(scores_QN, answers_Q, mask_QN)
+        Raises:
+            FieldError: R-Drop is asked for, and nothing drops.
+        """
+        if self.rdrop_alpha and not anything_drops:
+            add = "`lora_dropout` 0.1 or `dropout` 0.1" if lora else "`dropout` 0.1"
+            raise FieldError(
+                "rdrop_alpha",
+                self.rdrop_alpha,
+                "nothing in this model has any dropout, so that both passes are the same and R-Drop would do nothing; "
+                f"add {add}, or leave it out",
+            )
+
+    def to_json(self) -> dict[str, float]:
+        """The numbers that differ from the defaults, by the names of their flags; the loss is stored on its own."""
+        # A dropout of 0 takes away what the model has; of the others 0 is the default.
+        numbers = {name: getattr(self, name) for name in NUMBERS}
+        return {
+            FIELDS[name].name: number
+            for name, number in numbers.items()
+            if number or (name == "dropout" and number is not None)
+        }
+
+    @classmethod
+    def from_json(cls, loss: Any, numbers: Mapping[str, Any]) -> Objective:
+        """What `to_json` returned, with its loss.
+
+        Raises:
+            FieldError: an unknown name, or a value that is not possible.
+        """
+        names = {FIELDS[name].name: name for name in NUMBERS}
+        unknown = sorted(set(numbers) - set(names))
+        if unknown:
+            raise FieldError("objective", unknown[0], choose_from(unknown[0], names))
+        return cls(loss, **{names[flag]: number for flag, number in numbers.items()})
+
+
+NUMBERS = ("label_smoothing", "warmup_ratio", "rdrop_alpha", "dropout")

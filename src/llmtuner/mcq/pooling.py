@@ -9,21 +9,22 @@ from collections.abc import Callable
 
 import torch
 
+from llmtuner.data.tokens.encoder import Tokens
 from llmtuner.data.tokens.option import OptionTokens, Span
 
 
-def last(tokens: OptionTokens, option: int) -> Span:
+def last(tokens: Tokens, option: int) -> Span:
     """The last token, the template's closing one: it has seen everything. For causal models."""
     length = len(tokens.sequences[option])
     return length - 1, length
 
 
-def first(tokens: OptionTokens, option: int) -> Span:
+def first(tokens: Tokens, option: int) -> Span:
     """The first token, as BERT's [CLS]; of a causal model it is the same for every option."""
     return 0, 1
 
 
-def mean(tokens: OptionTokens, option: int) -> Span:
+def mean(tokens: Tokens, option: int) -> Span:
     """The option's whole sequence, context and question included."""
     return 0, len(tokens.sequences[option])
 
@@ -32,9 +33,6 @@ def own(tokens: OptionTokens, option: int) -> Span:
     """The option's own text; the last token stands in for a blank option."""
     begin, end = tokens.options[option]
     return (begin, end) if end > begin else last(tokens, option)
-
-
-POOLINGS: dict[str, Callable[[OptionTokens, int], Span]] = {"last": last, "first": first, "mean": mean, "option": own}
 
 
 def context_and_question(tokens: OptionTokens, option: int) -> tuple[list[int], list[int]]:

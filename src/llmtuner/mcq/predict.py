@@ -14,10 +14,12 @@ from llmtuner.data.question import Question
 from llmtuner.errors import RunError
 from llmtuner.mcq.batches import by_length
 from llmtuner.mcq.collate import Batch, Collator
+from llmtuner.mcq.outputs import Scores
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.metrics import accuracy, ece, floors, map_at_k, mrr, nll
+from llmtuner.metrics import figures, floors
 
 OptionScores = tuple[float, ...]
+NOT_READ = ("labels", "rows")  # of a batch, by the model
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Scoring:
         rank, world: this process and how many share the work.
         gather: joins the lists of all processes.
         precision: the context of a forward pass (autocast).
+        forward: called with the model and a batch's inputs for its scores.
         progress: called with the questions done by each batch.
     """
 
@@ -41,6 +44,7 @@ class Scoring:
     world: int = 1
     gather: Callable[[list[Any]], list[Any]] = list
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext
+    forward: Callable[[Any, Batch], Scores] = lambda model, inputs: model(**inputs)
     progress: Callable[[int], None] = lambda _: None
 
 
@@ -60,16 +64,16 @@ def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Sco
     batches = by_length(shapes, batch_size=scoring.batch_size, tokens_per_batch=scoring.tokens_per_batch)
     was_training = model.training
     model.eval()
-    found: list[tuple[int, OptionScores]] = []
+    scored: list[tuple[int, OptionScores]] = []
     try:
         # Every process makes as many passes as the others, since sharded models need all of them in each.
         for place in range(scoring.rank, -(-len(batches) // scoring.world) * scoring.world, scoring.world):
             rows = batches[place] if place < len(batches) else batches[0]
-            found += _score_batch(model, questions, rows, scoring)
+            scored += _score_batch(model, questions, rows, scoring)
             scoring.progress(len(rows) if place < len(batches) else 0)
     finally:
         model.train(was_training)
-    scores = dict(scoring.gather(found))
+    scores = dict(scoring.gather(scored))
     return [scores[row] for row in range(len(questions))]
 
 
@@ -78,15 +82,16 @@ def _score_batch(
 ) -> list[tuple[int, OptionScores]]:
     batch = to_device(scoring.collator([questions[row] for row in rows]), device_of(model))
     with scoring.precision():
-        output = model(**{name: batch[name] for name in batch if name not in ("labels", "rows")})
-    found = []
-    for row, scores_N, mask_N in zip(rows, output.scores.float().cpu(), output.mask.cpu(), strict=True):
+        output = scoring.forward(model, {name: batch[name] for name in batch if name not in NOT_READ})
+    scored = []
+    scores_QN, mask_QN = output["scores"].float().cpu(), output["mask"].cpu()
+    for row, scores_N, mask_N in zip(rows, scores_QN, mask_QN, strict=True):
         scores = tuple(scores_N[mask_N].tolist())
         if not torch.isfinite(scores_N[mask_N]).all():
             question = questions.questions[row]
             raise RunError(f"{question.where}: id {question.id}: the scores are not finite: {scores}")
-        found.append((row, scores))
-    return found
+        scored.append((row, scores))
+    return scored
 
 
 def device_of(model: torch.nn.Module) -> torch.device:
@@ -105,23 +110,14 @@ def as_predictions(questions: Sequence[Question], scores: Sequence[OptionScores]
     return [Prediction(id=q.id, scores=s, answer=q.answer, dataset=q.dataset) for q, s in pairs]
 
 
-def figures(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """MAP@3, accuracy, MRR, NLL and ECE over the questions whose answer is known; {} where none is."""
-    known = [prediction for prediction in predictions if prediction.answer is not None]
-    if not known:
-        return {}
-    scores, answers = [p.scores for p in known], [p.answer for p in known if p.answer is not None]
-    return {
-        "map@3": map_at_k(scores, answers),
-        "accuracy": accuracy(scores, answers),
-        "mrr": mrr(scores, answers),
-        "nll": nll(scores, answers),
-        "ece": ece(scores, answers),
-    }
+def figures_of(predictions: Sequence[Prediction]) -> dict[str, float]:
+    """Every metric over the questions whose answer is known; {} where none is."""
+    known = [(prediction.scores, prediction.answer) for prediction in predictions if prediction.answer is not None]
+    return figures(*zip(*known, strict=True)) if known else {}
 
 
 def floors_of(questions: Sequence[Question]) -> dict[str, float]:
-    """What answered questions give without being read: the longest option, and chance; {} where none is answered."""
+    """The baselines that need no model, of answered questions: the longest option, and chance; {} where none is."""
     known = [question for question in questions if question.answer is not None]
     if not known:
         return {}

@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 
 from torch.utils.data import Dataset
 
-from llmtuner.data.question import Question
+from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS, Question
+from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.data.tokens.fit import Length
-from llmtuner.data.tokens.form import Encoder
 from llmtuner.data.tokens.joint import JointTokens
 from llmtuner.data.tokens.option import OptionTokens
-from llmtuner.mcq.layout import row_shape
+from llmtuner.errors import DataError
+from llmtuner.mcq.layouts import layout_of
 
+Tokens = OptionTokens | JointTokens
 NOT_COUNTED = -100  # the label of a question without an answer, or of one that only fills a batch up
 _CHUNK = 1000  # questions a tokenizer call
 
@@ -33,7 +35,7 @@ class Pick:
 class Example:
     """A question's tokens and label, ready to be collated."""
 
-    tokens: OptionTokens | JointTokens
+    tokens: Tokens
     label: int
     row: int
 
@@ -43,18 +45,25 @@ class QuestionSet(Dataset):
 
     Args:
         questions: their answers may be missing.
-        encoder: for joint prompts or for one sequence an option.
+        encoder: for joint prompts or for one sequence an option; None for a set that gets its tokens later.
         shuffle_seed: permute the options of a picked question by this seed, its epoch and its id.
 
     Raises:
-        DataError: an option gives no tokens.
+        DataError: a question has one option, or more than there are letters; an option gives no tokens.
     """
 
-    def __init__(self, questions: Sequence[Question], encoder: Encoder, *, shuffle_seed: int | None = None) -> None:
+    def __init__(
+        self, questions: Sequence[Question], encoder: PromptEncoder | None = None, *, shuffle_seed: int | None = None
+    ) -> None:
         self.questions = list(questions)
+        for question in self.questions:
+            if not MIN_OPTIONS <= len(question.options) <= MAX_OPTIONS:
+                count = len(question.options)
+                raise DataError(f"question {question.id}: {count} options, expected {MIN_OPTIONS} to {MAX_OPTIONS}")
         self._encoder, self._shuffle_seed = encoder, shuffle_seed
-        self.tokens: list[OptionTokens | JointTokens] = []
+        self.tokens: list[Tokens] = []
         for begin in range(0, len(self.questions), _CHUNK):
+            assert encoder is not None, "questions without tokens need an encoder"
             self.tokens += encode(encoder, self.questions[begin : begin + _CHUNK])
 
     def __len__(self) -> int:
@@ -65,9 +74,23 @@ class QuestionSet(Dataset):
         question, tokens = self.questions[pick.row], self.tokens[pick.row]
         if self._shuffle_seed is not None:
             question = permuted(question, f"{self._shuffle_seed}/{pick.epoch}/{question.dataset}/{question.id}")
+            assert self._encoder is not None, "options are permuted before they are encoded"
             tokens = encode(self._encoder, [question])[0]
         answer = question.answer if pick.counted else None
         return Example(tokens, NOT_COUNTED if answer is None else answer, pick.row)
+
+    @classmethod
+    def ready(cls, questions: Sequence[Question], tokens: Sequence[Tokens]) -> QuestionSet:
+        """A set of questions whose tokens are known already."""
+        known = cls([])
+        known.questions, known.tokens = list(questions), list(tokens)
+        return known
+
+    def subset(self, rows: Sequence[int]) -> QuestionSet:
+        """Some of the questions, without encoding again."""
+        part = QuestionSet([], self._encoder, shuffle_seed=self._shuffle_seed)
+        part.questions, part.tokens = [self.questions[row] for row in rows], [self.tokens[row] for row in rows]
+        return part
 
     def joined(self, others: Sequence[QuestionSet]) -> QuestionSet:
         """This set and others behind it as one, without encoding again."""
@@ -79,10 +102,8 @@ class QuestionSet(Dataset):
 
     def shapes(self, layout: str) -> list[tuple[int, int]]:
         """Rows and longest row of each question alone."""
-        return [
-            row_shape(layout, tokens) if isinstance(tokens, OptionTokens) else (1, len(tokens.scored))
-            for tokens in self.tokens
-        ]
+        shape = layout_of(layout).shape
+        return [shape(tokens) for tokens in self.tokens]
 
     def fits(self) -> list[Length]:
         """How each question met the limit of tokens."""
@@ -90,7 +111,7 @@ class QuestionSet(Dataset):
         return [Length(row, q.where, q.id, tokens.cut, tokens.over) for row, (q, tokens) in enumerate(pairs)]
 
 
-def encode(encoder: Encoder, questions: Sequence[Question]) -> Sequence[OptionTokens | JointTokens]:
+def encode(encoder: PromptEncoder, questions: Sequence[Question]) -> Sequence[Tokens]:
     """The questions' tokens; an answer takes no part, so that training and prediction see the same."""
     return encoder.encode([replace(question, answer=None) for question in questions])
 

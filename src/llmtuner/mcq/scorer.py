@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,29 @@ from typing import Any
 import torch
 
 from llmtuner.data.predictions import Prediction
-from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS, Question
-from llmtuner.data.tokens.form import make_encoder
-from llmtuner.data.tokens.option import OptionTokens
+from llmtuner.data.question import Question
 from llmtuner.errors import DataError, UserError
-from llmtuner.mcq.attention import choose_attention, keep_soft_cap
-from llmtuner.mcq.check import CHECKED, packing_defect
+from llmtuner.mcq.attention import finite_gradients
 from llmtuner.mcq.checkpoint import check_base, check_head, completed, load_head, require_safetensors
 from llmtuner.mcq.collate import Collator
-from llmtuner.mcq.model import HEAD, attach_head, position_limit, unwrap
+from llmtuner.mcq.encoding import make_encoder
+from llmtuner.mcq.model import HEAD, attach_head
+from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.predict import Scoring, as_predictions, score_questions
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
+from llmtuner.mcq.run import CUTOFF_LEN
+from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings, write_settings
+from llmtuner.mcq.unwrap import unwrap
+from llmtuner.spec.heads import HEADS
 
-logger = logging.getLogger("llmtuner.mcq")
+# Two ordinary questions, on which both layouts are compared when a scorer is made.
+_PASSAGE = "Water boils at a lower temperature on a mountain, since the pressure of the air is lower there than at sea."
+SAMPLES = (
+    Question(
+        "1", "What boils on a mountain?", ("Water", "The pressure of the air", "The sea itself"), context=_PASSAGE
+    ),
+    Question("2", "Where does water boil at the lowest temperature?", ("On a mountain", "At sea", "On a low island")),
+)
 
 
 class OptionScorer:
@@ -35,25 +43,19 @@ class OptionScorer:
         tokenizer: the model's.
         settings: as stored with the model.
         cutoff_len: tokens of a question at most, as in training unless given; only the end of its context is cut.
+
+    Attributes:
+        settings: with the layout that the model really takes.
+        notices: lines for the user, for example why the layout is another one than the stored one.
     """
 
     def __init__(self, model: Any, tokenizer: Any, settings: McqSettings, *, cutoff_len: int | None = None) -> None:
-        self.model, self.tokenizer, self.settings = model.eval(), tokenizer, settings
-        limit = cutoff_len or settings.cutoff_len or 2048
-        if settings.kind == "encoder":
-            limit = min(limit, position_limit(model.config, tokenizer))
-        else:
-            keep_soft_cap(unwrap(model))
-        self._encoder = make_encoder(
-            tokenizer,
-            pairs=settings.kind == "encoder",
-            joint=settings.layout == "joint",
-            cutoff_len=limit,
-            stored=settings.prompt,
-        )
-        self._checked = settings.layout != "shared_prefix"
-        if not self._checked:
-            choose_attention(unwrap(model))
+        self.model, self.tokenizer = model.eval(), tokenizer
+        limit = cutoff_len or settings.cutoff_len or CUTOFF_LEN
+        self._encoder = make_encoder(settings, tokenizer, unwrap(model).config, cutoff_len=limit)
+        self._pad_token_id = tokenizer.pad_token_id or 0
+        samples = QuestionSet(SAMPLES, self._encoder).tokens if settings.layout == "shared_prefix" else []
+        self.settings, self.notices = settle_layout(model, settings, samples, self._pad_token_id)
 
     def score(
         self, questions: Sequence[Question], *, batch_size: int = 8, tokens_per_batch: int | None = None
@@ -68,26 +70,30 @@ class OptionScorer:
             RunError: a score is not finite.
             DataError: a question has a number of options that cannot be scored, or an option gives no tokens.
         """
+        fixed = self.settings.num_options
         for question in questions:
-            count, fixed = len(question.options), self.settings.num_options
-            if not MIN_OPTIONS <= count <= MAX_OPTIONS or fixed not in (None, count):
-                wanted = fixed or f"{MIN_OPTIONS} to {MAX_OPTIONS}"
-                raise DataError(f"question {question.id}: {count} options, and this model scores {wanted}")
+            count = len(question.options)
+            if fixed not in (None, count):
+                raise DataError(f"question {question.id}: {count} options, and this model scores {fixed}")
         encoded = QuestionSet(questions, self._encoder)
-        if not self._checked and questions:
-            self._check(encoded)
-        collator = Collator.of(self.settings, self.tokenizer.pad_token_id or 0)
+        collator = Collator.of(self.settings, self._pad_token_id)
         scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch)
-        return as_predictions(questions, score_questions(self.model, encoded, scoring))
+        with finite_gradients(unwrap(self.model)):
+            return as_predictions(questions, score_questions(self.model, encoded, scoring))
 
-    def _check(self, encoded: QuestionSet) -> None:
-        """Packed rows are kept where they give what one row an option gives."""
-        first = [tokens for tokens in encoded.tokens[:CHECKED] if isinstance(tokens, OptionTokens)]
-        defect = packing_defect(self.model, first, self.settings.pooling, self.tokenizer.pad_token_id or 0)
-        if defect:
-            logger.warning("layout: per_option, since this model cannot take shared_prefix: %s", defect)
-            self.settings = self.settings.with_(layout="per_option")
-        self._checked = True
+    def save(self, folder: str | Path) -> None:
+        """Save model, head, tokenizer and settings as one whole model, which `load_scorer` reads.
+
+        Raises:
+            UserError: the model has adapters that are not merged.
+        """
+        if unwrap(self.model) is not self.model:
+            raise UserError(
+                "adapters that are still being trained are saved by the trainer; load them with load_scorer"
+            )
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        write_settings(self.settings.with_(merged_adapters=()), folder)
 
 
 def load_scorer(
@@ -99,11 +105,11 @@ def load_scorer(
     cutoff_len: int | None = None,
     trust_remote_code: bool = False,
 ) -> OptionScorer:
-    """Load what a --stage mcq training left.
+    """Load what a training of multiple choice left.
 
     Args:
-        folder: its --output_dir, an adapter or a whole model.
-        base_model: of an adapter, where it is not where the training found it.
+        folder: its output folder, an adapter or a whole model.
+        base_model: of an adapter, where it is not where the training had it.
         dtype: of the backbone; scores are fp32 in any case.
 
     Raises:
@@ -113,7 +119,7 @@ def load_scorer(
 
     settings = read_settings(folder)
     if settings is None:
-        raise UserError(f"{folder}: no {CONFIG_NAME} in it; expected the --output_dir of a --stage mcq training")
+        raise UserError(f"{folder}: no {CONFIG_NAME} in it; expected the output folder of a --stage mcq training")
     adapter = Path(folder) / "adapter_config.json"
     if adapter.is_file():
         base_model = base_model or json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
@@ -129,14 +135,15 @@ def load_scorer(
 
 
 def _with_weights(model: Any, folder: str | Path, settings: McqSettings, *, is_adapter: bool) -> Any:
+    has_weights = HEADS[settings.head].pools
     if not is_adapter:
-        if settings.head != "letter":
+        if has_weights:
             load_head(model, folder)
         return model
     paths = (*settings.merged_adapters, str(folder))
     for path in paths:
         require_safetensors(path)
-    if settings.head == "letter":
+    if not has_weights:
         return _merged(model, paths)
     head = getattr(model, HEAD)
     check_head(folder, head)

@@ -1,4 +1,4 @@
-"""An audit as one HTML page that needs nothing else: no network, no script, every text of the data escaped."""
+"""An audit as one self-contained HTML page: no network, no script, every text of the data escaped."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from typing import Any
 
 from llmtuner.data.audit.checks import CHECKS
 from llmtuner.data.audit.quality import DEDUCTIONS
-from llmtuner.data.audit.run import Audit, FileAudit
+from llmtuner.data.audit.result import Audit, FileAudit
 from llmtuner.data.problems import line_list
 from llmtuner.data.question import LETTERS
 from llmtuner.report.audit_charts import lengths_chart, positions_chart, shortcuts_chart
 from llmtuner.report.audit_summary import leak_line, options_line, positions_line, repeat_lists
 
 TEMPLATE = "audit_page.html.j2"
-MARK = '<meta name="generator" content="llmtuner audit">'  # by which an earlier audit is known
-LISTED = 200  # entries of a list; a page with a hundred thousand would not open
-LONGEST = 2_000  # characters of a text; the rest is in the file
+MARK = '<meta name="generator" content="llmtuner audit">'  # identifies an earlier audit
+LISTED = 200  # entries of a list; a browser cannot open a page with a hundred thousand
+LONGEST = 2_000  # characters of a text
 
 
 def render_page(audit: Audit) -> str:
-    """The page's HTML. The same audit gives the same page."""
+    """The page's HTML. The same audit gives the same page.
+
+    Raises:
+        ImportError: jinja2 or matplotlib is not installed.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -34,7 +38,7 @@ def render_page(audit: Audit) -> str:
     environment.filters |= {"line_list": line_list, "positions": positions_line, "options": options_line}
     return environment.get_template(TEMPLATE).render(
         audit=audit,
-        files=[_file(file, number) for number, file in enumerate(audit.files)],
+        files=[_file_section(file, number) for number, file in enumerate(audit.files)],
         checks=[(name, meaning, audit.checks[name]) for name, (meaning, _) in CHECKS.items()],
         leaks=[leak_line(leak) for leak in audit.repeats.leaks],
         repeats=repeat_lists(audit.repeats),
@@ -47,30 +51,34 @@ def render_page(audit: Audit) -> str:
 
 
 def is_audit_page(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a page that `render_page` made."""
+    """Whether a file was made by `render_page`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     with open(path, "rb") as file:
         return MARK.encode() in file.read(2000)
 
 
-def _file(file: FileAudit, number: int) -> dict[str, Any]:
-    """A file's findings with its charts: the answer's place for the commonest number of options only."""
+def _file_section(file: FileAudit, number: int) -> dict[str, Any]:
+    """A file's audit with its charts. Positions are charted for the most frequent number of options only."""
     charts = []
     if file.positions:
-        commonest = max(file.positions, key=lambda found: sum(found.right))
-        title = f"Place of the answer, questions with {len(commonest.right)} options"
-        charts.append((title, _safe(positions_chart(commonest, f"{number} positions"))))
+        most_frequent = max(file.positions, key=lambda positions: sum(positions.right))
+        title = f"Position of the answer, questions with {len(most_frequent.right)} options"
+        charts.append((title, _safe(positions_chart(most_frequent, f"{number} positions"))))
     if file.lengths.histogram is not None:
         title = "Length of the options"
         charts.append((title, _safe(lengths_chart(file.lengths.histogram, f"{number} lengths"))))
     scores = file.scores
     if scores:
-        title = "Score without knowing anything"
+        title = "Baselines that need no language model"
         charts.append((title, _safe(shortcuts_chart(scores, f"{number} shortcuts"))))
     return {"audit": file, "charts": charts, "scores": scores}
 
 
 def _safe(html: str) -> Any:
-    """Text of our own making that goes into the page as it is; nothing of the data may come here."""
+    """HTML that enters the page unescaped. It must not contain text of the data."""
     from markupsafe import Markup
 
     return Markup(html)

@@ -1,4 +1,4 @@
-"""The scores of predictions as a table for the terminal, with what needs no model beside them."""
+"""The scores of predictions as a table for the terminal, with baselines that need no model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Metrics = Mapping[str, float | str]
 
 
 def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
-    """Print MAP@3 and accuracy of the model, of "always the longest option" and of chance."""
+    """Print MAP@3 and accuracy of the model and of two baselines: the longest option, and chance."""
     if "predict_map@3" in metrics:
         print("\n".join(["", *score_table({"this model": metrics})]))
         if "predict_accuracy_is" in metrics:
@@ -18,18 +18,18 @@ def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
 
 
 def score_table(models: Mapping[str, Metrics]) -> list[str]:
-    """The lines of a table: a model each, then the floors; accuracy is top-1 of the ranking.
+    """The lines of a table: one for each model, then the baselines. Accuracy is that of the ranking's first option.
 
     Args:
-        models: what predict_results.json holds, by the name to print; all of the same questions.
+        models: the contents of predict_results.json by the name to print, all for the same questions.
 
     Raises:
-        ValueError: the floors differ, so that the models were scored on different questions.
+        ValueError: the baselines differ, so the models were scored on different questions.
     """
     first = next(iter(models.values()))
     for name, metrics in models.items():
         if any(metrics[floor] != first[floor] for floor in first if floor.startswith("floor_")):
-            raise ValueError(f"{name} was scored on other questions than {next(iter(models))}: their floors differ")
+            raise ValueError(f"{name} was scored on other questions than {next(iter(models))}: their baselines differ")
     rows = [
         (name, metrics["predict_map@3"], metrics.get("predict_top1_accuracy", metrics.get("predict_accuracy")))
         for name, metrics in models.items()
@@ -38,4 +38,4 @@ def score_table(models: Mapping[str, Metrics]) -> list[str]:
     rows.append(("random", first["floor_random_map@3"], first["floor_random_accuracy"]))
     width = max(16, 2 + max(len(name) for name, *_ in rows))
     lines = [f"{'':{width}}{'MAP@3':>8}{'accuracy':>10}"]
-    return lines + [f"{name:{width}}{float(map3):>8.3f}{float(right or 0):>10.3f}" for name, map3, right in rows]
+    return lines + [f"{name:{width}}{float(map3):>8.3f}{float(accuracy or 0):>10.3f}" for name, map3, accuracy in rows]

@@ -1,4 +1,4 @@
-"""The whole audit: defective rows are in the result instead of stopping it, every check can hit, packages may lack."""
+"""The whole audit: defective rows do not stop it, every check can hit, optional packages may be missing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from llmtuner.data.audit.checks import CHECKS, check_names
-from llmtuner.data.audit.run import as_record, audit
+from llmtuner.data.audit.checks import CHECKS, parse_checks
+from llmtuner.data.audit.result import audit_record
+from llmtuner.data.audit.run import audit
 from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.errors import DataError, UserError
 
@@ -64,11 +65,11 @@ def clean(tmp_path):
 
 
 def test_a_clean_file_has_no_hits(clean, tmp_path):
-    other = save(tmp_path / "other.jsonl", rows(80, seed=1, start=80))
-    found = audit([clean, other])
-    assert {name: hits for name, hits in found.checks.items() if hits} == {}
-    assert [name for name, hits in found.checks.items() if hits is None] == ["label_error"]
-    assert found.notes == ()
+    second = save(tmp_path / "other.jsonl", rows(80, seed=1, start=80))
+    result = audit([clean, second])
+    assert {name: hits for name, hits in result.checks.items() if hits} == {}
+    assert [name for name, hits in result.checks.items() if hits is None] == ["label_error"]
+    assert result.notes == ()
 
 
 @pytest.mark.parametrize("name", [n for n in CHECKS if n not in ("leak", "near_leak", "label_error")])
@@ -79,17 +80,17 @@ def test_each_check_hits_what_was_planted(name, tmp_path):
 
 @pytest.mark.parametrize(("name", "prompt"), [("leak", "{}"), ("near_leak", "Now then: {}")])
 def test_leaks_hit_between_files(name, prompt, clean, tmp_path):
-    again = [record | {"prompt": prompt.format(record["prompt"])} for record in rows(2)]
-    other = save(tmp_path / "other.jsonl", [*rows(80, seed=1, start=80), *again])
-    assert audit([clean, other]).checks[name] == 2
+    repeats = [record | {"prompt": prompt.format(record["prompt"])} for record in rows(2)]
+    second = save(tmp_path / "other.jsonl", [*rows(80, seed=1, start=80), *repeats])
+    assert audit([clean, second]).checks[name] == 2
 
 
 def test_what_is_in_three_files_is_counted_once(clean, tmp_path):
     """Each pair of files was counted: 30 texts in three files were said to be 90."""
     near = [record | {"prompt": f"Now then: {record['prompt']}"} for record in rows(2)]
     same = [save(tmp_path / name, [*rows(30)[20:], *near]) for name in ("b.jsonl", "c.jsonl")]
-    found = audit([clean, *same]).checks
-    assert (found["leak"], found["near_leak"]) == (12, 2), "ten and, in the last two files, the two that are near"
+    result = audit([clean, *same]).checks
+    assert (result["leak"], result["near_leak"]) == (12, 2), "ten and, in the last two files, the two that are near"
 
 
 @pytest.mark.parametrize(
@@ -101,26 +102,26 @@ def test_no_check_is_clean_where_reading_had_ended(bad, unread, tmp_path):
     lines = [",".join([r["id"], r["prompt"], *(r[letter] for letter in "ABCD"), r["answer"]]) for r in records]
     part = tmp_path / "part.csv"
     part.write_text("\n".join(["id,prompt,A,B,C,D,answer", *lines[:10], bad, *lines[10:]]) + "\n")
-    other = save(tmp_path / "other.jsonl", records[40:])
-    found = audit([part, other])
-    assert found.files[0].counts.unread == unread
-    assert (found.checks["leak"], found.checks["error"]) == (None, 1)
-    assert f"{unread} lines behind line 12 were not read" in " ".join(found.notes)
+    second = save(tmp_path / "other.jsonl", records[40:])
+    result = audit([part, second])
+    assert result.files[0].counts.unread == unread
+    assert (result.checks["leak"], result.checks["error"]) == (None, 1)
+    assert f"{unread} lines after line 12 were not read" in " ".join(result.notes)
     assert audit([part, save(tmp_path / "first.jsonl", records[:4])]).checks["leak"] == 4, "a hit stays one"
 
 
 def test_one_question_is_no_shortcut(tmp_path):
     [record] = rows(1)
-    found = audit([save(tmp_path / "one.jsonl", [record | {"A": "much longer than the others", "answer": "A"}])])
-    assert found.files[0].shortcuts[0].map_at_3 == 1.0
-    assert found.checks["shortcut"] == 0
+    result = audit([save(tmp_path / "one.jsonl", [record | {"A": "much longer than the others", "answer": "A"}])])
+    assert result.files[0].shortcuts[0].map_at_3 == 1.0
+    assert result.checks["shortcut"] == 0
 
 
-def test_predictions_at_chance_are_said_to_be_of_no_use(clean, tmp_path):
+def test_predictions_at_chance_are_noted_as_meaningless(clean, tmp_path):
     write_predictions([Prediction(r["id"], (4.0, 3.0, 2.0, 1.0)) for r in rows(80)], tmp_path)
-    found = audit([clean], predictions=tmp_path / "predictions.jsonl")
-    assert found.label_errors.chance == 0.25
-    assert "are they of other questions?" in " ".join(found.notes)
+    result = audit([clean], predictions=tmp_path / "predictions.jsonl")
+    assert result.label_errors.chance == 0.25
+    assert "are the predictions of other questions?" in " ".join(result.notes)
 
 
 def test_every_file_that_cannot_be_read_is_named(tmp_path):
@@ -136,9 +137,9 @@ def test_label_errors_hit_with_predictions(clean, tmp_path):
     exam = save(tmp_path / "exam.jsonl", records)
     believed = [Prediction(r["id"], tuple(5.0 * (letter == r["answer"]) for letter in "ABCD")) for r in rows(80)]
     write_predictions(believed, tmp_path)
-    found = audit([exam], predictions=tmp_path / "predictions.jsonl")
-    assert [suspect.row.id for suspect in found.label_errors.suspects] == ["5"]
-    assert found.checks["label_error"] == 1
+    result = audit([exam], predictions=tmp_path / "predictions.jsonl")
+    assert [suspect.row.id for suspect in result.label_errors.suspects] == ["5"]
+    assert result.checks["label_error"] == 1
 
 
 def test_defective_rows_are_listed_and_the_rest_is_audited(tmp_path):
@@ -147,28 +148,28 @@ def test_defective_rows_are_listed_and_the_rest_is_audited(tmp_path):
     records[5]["A"] = 7
     records[7]["prompt"] = "  "
     records[9]["answer"] = ""
-    [found] = audit([save(tmp_path / "exam.jsonl", records)]).files
-    assert [(problem.line, problem.file) for problem in found.errors] == [
+    [result] = audit([save(tmp_path / "exam.jsonl", records)]).files
+    assert [(problem.line, problem.file) for problem in result.errors] == [
         (line, str(tmp_path / "exam.jsonl")) for line in (4, 6, 8, 10)
     ]
-    assert (found.counts.questions, found.counts.unreadable, found.counts.answered) == (58, 2, 57)
+    assert (result.counts.questions, result.counts.unreadable, result.counts.answered) == (58, 2, 57)
 
 
 def test_a_file_of_nothing_but_defects_is_audited_too(tmp_path):
-    found = audit([save(tmp_path / "exam.jsonl", [record | {"answer": "Q"} for record in rows(3)])])
-    assert found.checks["error"] == 3
-    assert found.files[0].counts.questions == 0
-    json.dumps(as_record(found))
+    result = audit([save(tmp_path / "exam.jsonl", [record | {"answer": "Q"} for record in rows(3)])])
+    assert result.checks["error"] == 3
+    assert result.files[0].counts.questions == 0
+    json.dumps(audit_record(result))
 
 
 def test_a_test_file_without_answers_has_no_errors(tmp_path):
-    found = audit([save(tmp_path / "test.jsonl", [record | {"answer": ""} for record in rows(60)])])
-    assert found.checks["error"] == 0
-    assert found.files[0].shortcuts == ()
+    result = audit([save(tmp_path / "test.jsonl", [record | {"answer": ""} for record in rows(60)])])
+    assert result.checks["error"] == 0
+    assert result.files[0].shortcuts == ()
 
 
 def test_the_result_is_json_and_the_same_each_time(clean):
-    first, second = (json.dumps(as_record(audit([clean])), allow_nan=False) for _ in range(2))
+    first, second = (json.dumps(audit_record(audit([clean])), allow_nan=False) for _ in range(2))
     assert first == second
     [file] = json.loads(first)["files"]
     assert file["counts"]["questions"] == 80
@@ -178,30 +179,30 @@ def test_the_result_is_json_and_the_same_each_time(clean):
 
 
 @pytest.mark.parametrize(
-    ("package", "not_done", "said"),
+    ("package", "not_done", "message"),
     [
         ("sklearn.linear_model", [], "scikit-learn is not installed"),
         ("datasketch", ["near_duplicate", "near_leak"], "datasketch is not installed"),
         ("cleanlab.filter", ["label_error"], "cleanlab is not installed"),
     ],
 )
-def test_without_an_optional_package_the_rest_is_done(clean, tmp_path, monkeypatch, package, not_done, said):
+def test_without_an_optional_package_the_rest_is_done(clean, tmp_path, monkeypatch, package, not_done, message):
     write_predictions([Prediction(record["id"], (1.0, 2.0, 3.0, 4.0)) for record in rows(80)], tmp_path)
     monkeypatch.setitem(sys.modules, package, None)
-    found = audit([clean], predictions=tmp_path / "predictions.jsonl")
-    assert said in " ".join(found.notes)
-    assert [name for name, hits in found.checks.items() if hits is None] == not_done
-    assert found.files[0].shortcuts
+    result = audit([clean], predictions=tmp_path / "predictions.jsonl")
+    assert message in " ".join(result.notes)
+    assert [name for name, hits in result.checks.items() if hits is None] == not_done
+    assert result.files[0].shortcuts
 
 
-@pytest.mark.parametrize("again", ["clean.jsonl", "./clean.jsonl"])
-def test_a_file_given_twice_is_refused(clean, monkeypatch, again):
+@pytest.mark.parametrize("path", ["clean.jsonl", "./clean.jsonl"])
+def test_a_file_given_twice_is_rejected(clean, monkeypatch, path):
     monkeypatch.chdir(clean.parent)
     with pytest.raises(UserError, match="given twice"):
-        audit(["clean.jsonl", again])
+        audit(["clean.jsonl", path])
 
 
-def test_a_file_that_is_none_is_refused(tmp_path):
+def test_a_path_that_is_not_a_file_of_questions_is_rejected(tmp_path):
     (tmp_path / "empty.csv").write_text("")
     for path in (tmp_path, tmp_path / "nowhere.csv", tmp_path / "empty.csv"):
         with pytest.raises(DataError):
@@ -209,21 +210,21 @@ def test_a_file_that_is_none_is_refused(tmp_path):
 
 
 def test_checks_are_known_by_name():
-    assert check_names("leak, conflict") == ["leak", "conflict"]
-    with pytest.raises(UserError, match="Did you mean conflict"):
-        check_names("leak,conflcit")
-    with pytest.raises(UserError, match="needs the name of a check"):
-        check_names(" ,")
+    assert parse_checks("leak, conflict") == ["leak", "conflict"]
+    with pytest.raises(UserError, match=r"unknown check\. Did you mean conflict"):
+        parse_checks("leak,conflcit")
+    with pytest.raises(UserError, match="no check is named; choose from: error, warning"):
+        parse_checks(" ,")
 
 
 @pytest.mark.real_data
 def test_known_defects_of_the_real_files(real_data):
-    found = audit([real_data / "kaggle" / name for name in ("6000_train_examples.csv", "extra_train_set.csv")])
-    large, small = found.files
+    result = audit([real_data / "kaggle" / name for name in ("6000_train_examples.csv", "extra_train_set.csv")])
+    large, small = result.files
     assert [problem.line for problem in large.warnings if "blank" in problem.what] == [2429, 3534, 4484]
     assert [problem.line for problem in large.warnings if "equal" in problem.what] == [635, 3013, 4565, 4604]
     assert [(problem.line, problem.what) for problem in small.warnings] == [(449, "option A is blank")]
-    assert found.checks["same_text"] == 8
-    assert found.checks["leak"] == found.checks["error"] == found.checks["imbalance"] == 0
+    assert result.checks["same_text"] == 8
+    assert result.checks["leak"] == result.checks["error"] == result.checks["imbalance"] == 0
     assert large.model.score.map_at_3 > 0.4811, "the model must beat the best single shortcut"
-    assert found.checks["shortcut"] >= 2
+    assert result.checks["shortcut"] >= 2

@@ -23,10 +23,10 @@ def test_each_row_is_counted_as_what_it_is(tmp_path):
         {"question": "Broken twice?", "choices": ["a", 3], "answer": "x"},
     ]
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    found = counts(inspect_questions(path))
-    assert (found.questions, found.unreadable, found.answered, found.with_context) == (4, 2, 3, 1)
-    assert found.texts == 3, "case and blanks make no other text"
-    assert found.options == {2: 3, 3: 1}
+    result = counts(inspect_questions(path))
+    assert (result.questions, result.unreadable, result.answered, result.with_context) == (4, 2, 3, 1)
+    assert result.texts == 3, "case and blanks make no other text"
+    assert result.options == {2: 3, 3: 1}
 
 
 texts = st.text(max_size=30)
@@ -43,18 +43,18 @@ questions = st.lists(
 
 
 @given(questions)
-def test_lengths_are_those_of_the_texts_and_every_option_is_in_the_histogram(asked):
-    found = lengths(asked)
-    prompts = [len(question.question) for question in asked]
-    assert (found.characters["question"].least, found.characters["question"].most) == (min(prompts), max(prompts))
-    assert found.words["question"].most == max(len(question.question.split()) for question in asked)
-    assert "context" not in found.words
-    assert sum(found.histogram.right) == len(asked)
-    assert sum(found.histogram.wrong) == sum(len(question.options) - 1 for question in asked)
+def test_lengths_are_those_of_the_texts_and_every_option_is_in_the_histogram(sample):
+    result = lengths(sample)
+    prompts = [len(question.question) for question in sample]
+    assert (result.characters["question"].least, result.characters["question"].most) == (min(prompts), max(prompts))
+    assert result.words["question"].most == max(len(question.question.split()) for question in sample)
+    assert "context" not in result.words
+    assert sum(result.histogram.right) == len(sample)
+    assert sum(result.histogram.wrong) == sum(len(question.options) - 1 for question in sample)
 
 
 def test_without_answers_there_is_no_right_option_to_measure():
-    found = lengths([Question("1", "Why?", ("a", "bb"))])
-    assert found.histogram is None
-    assert set(found.words) == {"question", "option"}
+    result = lengths([Question("1", "Why?", ("a", "bb"))])
+    assert result.histogram is None
+    assert set(result.words) == {"question", "option"}
     assert lengths([]).words == {}

@@ -17,10 +17,10 @@ def answered(places: list[int], options: int = 4) -> list[Question]:
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=50))
 def test_chi_square_and_p_value_are_scipys(places):
-    [found] = positions(answered(places))
+    [result] = positions(answered(places))
     expected = chisquare([places.count(place) for place in range(4)])
-    assert found.chi_square == pytest.approx(expected.statistic, abs=1e-3)
-    assert found.p_value == pytest.approx(expected.pvalue)
+    assert result.chi_square == pytest.approx(expected.statistic, abs=1e-3)
+    assert result.p_value == pytest.approx(expected.pvalue)
 
 
 def test_a_favoured_place_is_unbalanced_and_equal_ones_are_not():
@@ -32,15 +32,15 @@ def test_a_favoured_place_is_unbalanced_and_equal_ones_are_not():
 
 def test_what_chance_does_once_in_a_hundred_files_is_no_favour():
     """ScienceQA's validation file: 709 and 812."""
-    [found] = positions(answered([0] * 709 + [1] * 812, options=2))
-    assert 0.001 < found.p_value < 0.01
-    assert not found.unbalanced
+    [result] = positions(answered([0] * 709 + [1] * 812, options=2))
+    assert 0.001 < result.p_value < 0.01
+    assert not result.unbalanced
 
 
 def test_each_number_of_options_is_looked_at_alone():
     """Together, questions with two options would make A and B look favoured."""
-    found = positions(
+    result = positions(
         [*answered([0, 1, 2, 3] * 50), *answered([0, 1] * 200, options=2), Question("1", "?", ("a", "b"))]
     )
-    assert [found.right for found in found] == [(200, 200), (50, 50, 50, 50)]
-    assert not any(found.unbalanced for found in found)
+    assert [result.right for result in result] == [(200, 200), (50, 50, 50, 50)]
+    assert not any(result.unbalanced for result in result)

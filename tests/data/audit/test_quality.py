@@ -71,12 +71,12 @@ LEFT_ALONE = [
 ]
 
 
-@pytest.mark.parametrize(("reason", "question"), [(reason, q) for reason, found in PLANTED.items() for q in found])
+@pytest.mark.parametrize(("reason", "question"), [(reason, q) for reason, result in PLANTED.items() for q in result])
 def test_each_defect_is_named_and_deducted(reason, question):
-    found = quality(question)
-    assert reason in found.reasons
-    assert found.score == pytest.approx(max(0, 1 - sum(DEDUCTIONS[name][0] for name in found.reasons)))
-    assert set(found.reasons) <= {reason, "answer by far the longest", "short prompt"}
+    result = quality(question)
+    assert reason in result.reasons
+    assert result.score == pytest.approx(max(0, 1 - sum(DEDUCTIONS[name][0] for name in result.reasons)))
+    assert set(result.reasons) <= {reason, "answer by far the longest", "short prompt"}
 
 
 def test_every_deduction_is_tried_here():
@@ -91,9 +91,9 @@ def test_what_only_looks_like_a_defect_costs_nothing(question):
 
 @given(questions)
 def test_any_text_has_a_score_between_0_and_1_that_says_why(question):
-    found = quality(question)
-    assert 0 <= found.score <= 1
-    assert (found.score == 1) == (not found.reasons)
+    result = quality(question)
+    assert 0 <= result.score <= 1
+    assert (result.score == 1) == (not result.reasons)
 
 
 @given(questions, st.randoms())
@@ -109,8 +109,8 @@ def test_the_order_of_the_options_does_not_matter(question, random):
 @pytest.mark.real_data
 def test_known_defects_of_kaggles_6000(real_data):
     questions = read_questions(real_data / "kaggle" / "6000_train_examples.csv", purpose="train").questions
-    found = {question.id: quality(question).reasons for question in questions}
-    named = {reason: [name for name, reasons in found.items() if reason in reasons] for reason in DEDUCTIONS}
+    result = {question.id: quality(question).reasons for question in questions}
+    named = {reason: [name for name, reasons in result.items() if reason in reasons] for reason in DEDUCTIONS}
     assert named["blank option"] == ["2427", "3532", "4482"]
     assert named["equal options"] == ["633", "3011", "4563", "4602"]
     assert len(named["no question"]) == 2

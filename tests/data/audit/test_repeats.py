@@ -30,18 +30,18 @@ def ids(groups) -> list[list[str]]:
 
 
 def test_what_repeats_within_a_file_is_told_apart():
-    found = one_file(FIRST, SHUFFLED, OTHER_KEY, OTHER_OPTIONS, NEARLY, UNRELATED)
-    assert ids(found.same_text) == [["1", "2", "3", "4"]]
-    assert ids(found.same_question) == [["1", "2", "3"]]
-    assert ids(found.near) == [["1", "2", "3", "4", "5"]]
-    assert ids(found.conflicts) == [["1", "2", "3"]]
+    result = one_file(FIRST, SHUFFLED, OTHER_KEY, OTHER_OPTIONS, NEARLY, UNRELATED)
+    assert ids(result.same_text) == [["1", "2", "3", "4"]]
+    assert ids(result.same_question) == [["1", "2", "3"]]
+    assert ids(result.near) == [["1", "2", "3", "4", "5"]]
+    assert ids(result.conflicts) == [["1", "2", "3"]]
 
 
 def test_shuffled_options_with_the_same_right_text_are_no_conflict():
-    found = one_file(FIRST, SHUFFLED, UNRELATED)
-    assert ids(found.same_question) == [["1", "2"]]
-    assert found.conflicts == ()
-    assert found.near == (), "equal texts are no near duplicates"
+    result = one_file(FIRST, SHUFFLED, UNRELATED)
+    assert ids(result.same_question) == [["1", "2"]]
+    assert result.conflicts == ()
+    assert result.near == (), "equal texts are no near duplicates"
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,18 @@ def test_shuffled_options_with_the_same_right_text_are_no_conflict():
 )
 def test_two_passages_may_have_two_answers(contexts, conflict):
     """ScienceQA asks one question about many passages; two of them differ in the case of two letters."""
-    asked = [replace(q, context=context) for q, context in zip((FIRST, OTHER_KEY), contexts, strict=True)]
-    assert bool(one_file(*asked).conflicts) == conflict
-    assert bool(one_file(*asked).same_question) == conflict
+    rows = [replace(q, context=context) for q, context in zip((FIRST, OTHER_KEY), contexts, strict=True)]
+    assert bool(one_file(*rows).conflicts) == conflict
+    assert bool(one_file(*rows).same_question) == conflict
 
 
 @pytest.mark.parametrize(
-    ("options", "others", "conflict"),
+    ("options", "shuffled", "conflict"),
     [(("AA", "Aa", "aa"), ("AA", "Aa", "aa"), True), (("Iron", "Tin", "Zinc"), ("tin", "zinc", "iron"), False)],
 )
-def test_case_makes_another_answer_only_where_it_makes_another_option(options, others, conflict):
-    one, other = replace(FIRST, options=options, answer=0), replace(FIRST, options=others, answer=2)
-    assert bool(one_file(one, other).conflicts) == conflict
+def test_case_makes_another_answer_only_where_it_makes_another_option(options, shuffled, conflict):
+    first, second = replace(FIRST, options=options, answer=0), replace(FIRST, options=shuffled, answer=2)
+    assert bool(one_file(first, second).conflicts) == conflict
 
 
 def test_unanswered_rows_contradict_nothing():
@@ -76,20 +76,20 @@ def test_unanswered_rows_contradict_nothing():
 
 def test_what_two_files_share_is_counted_from_both_sides():
     theirs = [replace(question, file="b.csv") for question in (SHUFFLED, OTHER_OPTIONS, NEARLY)]
-    found = repeats([[FIRST, UNRELATED], theirs], ["a.csv", "b.csv"])
-    [leak] = found.leaks
+    result = repeats([[FIRST, UNRELATED], theirs], ["a.csv", "b.csv"])
+    [leak] = result.leaks
     assert (leak.first, leak.second) == ("a.csv", "b.csv")
     assert (leak.texts, leak.first_texts, leak.second_texts) == (1, 2, 2)
     assert (leak.first_rows, leak.second_rows, leak.questions, leak.near) == (1, 2, 1, 1)
     without = repeats([[FIRST, UNRELATED], theirs], ["a.csv", "b.csv"], near=False)
     assert (without.near, without.leaks[0].near) == (None, None)
-    assert without.same_text == found.same_text
+    assert without.same_text == result.same_text
 
 
 def test_groups_across_files_come_first():
     inside = [replace(UNRELATED, id=name) for name in "xy"]
-    found = repeats([[*inside, FIRST], [replace(SHUFFLED, file="b.csv")]], ["a.csv", "b.csv"])
-    assert ids(found.same_text) == [["1", "2"], ["x", "y"]]
+    result = repeats([[*inside, FIRST], [replace(SHUFFLED, file="b.csv")]], ["a.csv", "b.csv"])
+    assert ids(result.same_text) == [["1", "2"], ["x", "y"]]
 
 
 def test_files_that_share_nothing_have_no_leak():
@@ -97,7 +97,7 @@ def test_files_that_share_nothing_have_no_leak():
     assert (leak.texts, leak.first_rows, leak.second_rows, leak.questions, leak.near) == (0, 0, 0, 0, 0)
 
 
-asked = st.lists(
+rows = st.lists(
     st.builds(
         lambda prompt, answer: Question("1", prompt, ("x", "y"), answer),
         st.sampled_from("abcde"),
@@ -107,12 +107,12 @@ asked = st.lists(
 )
 
 
-@given(st.lists(asked, min_size=2, max_size=3))
+@given(st.lists(rows, min_size=2, max_size=3))
 def test_a_leak_is_the_intersection_of_two_files(files):
     names = [f"{place}.csv" for place in range(len(files))]
-    found = repeats(files, names, near=False)
-    assert len(found.leaks) == len(files) * (len(files) - 1) // 2
-    for leak in found.leaks:
+    result = repeats(files, names, near=False)
+    assert len(result.leaks) == len(files) * (len(files) - 1) // 2
+    for leak in result.leaks:
         first, second = ({q.question for q in files[names.index(name)]} for name in (leak.first, leak.second))
         assert leak.texts == leak.questions == len(first & second)
         assert leak.first_rows == sum(q.question in second for q in files[names.index(leak.first)])

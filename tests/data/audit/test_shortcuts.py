@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from llmtuner.data.audit import model
 from llmtuner.data.audit.features import NAMES, features
-from llmtuner.data.audit.model import FEWEST, shortcut_model
+from llmtuner.data.audit.model import MIN_TEXTS, shortcut_model
 from llmtuner.data.audit.shortcuts import SHORTCUTS, score, shortcut_scores
 from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
@@ -60,41 +60,41 @@ def test_a_shortcut_looks_at_neither_answer_nor_order(question, rng):
 
 
 @given(st.lists(questions, min_size=1, max_size=10))
-def test_scores_are_those_of_the_metric(asked):
-    for found in shortcut_scores(asked):
-        ranking = [SHORTCUTS[found.name](question) for question in asked]
-        assert found.map_at_3 == pytest.approx(map_at_k(ranking, [0] * len(asked)), abs=1e-6)
-        tied = [[0.0] * len(question.options) for question in asked]
-        assert found.chance == pytest.approx(map_at_k(tied, [0] * len(asked)), abs=1e-6)
-        if not found.applies:
-            assert found.map_at_3 == pytest.approx(found.chance, abs=1e-6)
+def test_scores_are_those_of_the_metric(sample):
+    for result in shortcut_scores(sample):
+        ranking = [SHORTCUTS[result.name](question) for question in sample]
+        assert result.map_at_3 == pytest.approx(map_at_k(ranking, [0] * len(sample)), abs=1e-6)
+        tied = [[0.0] * len(question.options) for question in sample]
+        assert result.chance == pytest.approx(map_at_k(tied, [0] * len(sample)), abs=1e-6)
+        if not result.applies:
+            assert result.map_at_3 == pytest.approx(result.chance, abs=1e-6)
 
 
 def exam(number: int, *, seed: int = 0, give_away: bool = False) -> list[Question]:
     """Questions of random words; the right option ends with a point where it is to be given away."""
     rng = random.Random(seed)
-    asked = []
+    sample = []
     for place in range(number):
         options = [" ".join(rng.choices(["tin", "oak", "sun", "ray", "fog", "ice"], k=4)) for _ in range(4)]
         answer = rng.randrange(4)
         if give_away:
             options[answer] += "."
-        asked.append(Question(str(place), f"Question number {place}, is it?", tuple(options), answer))
-    return asked
+        sample.append(Question(str(place), f"Question number {place}, is it?", tuple(options), answer))
+    return sample
 
 
 def test_a_rare_shortcut_is_judged_where_it_applies():
-    asked = exam(400)
+    sample = exam(400)
     for place in range(60):
-        options = list(asked[place].options)
-        options[asked[place].answer] = "all of the above"
-        asked[place] = replace(asked[place], options=tuple(options))
-    found = {score.name: score for score in shortcut_scores(asked)}["all or none of the above"]
-    assert (found.applies, found.map_at_3_where) == (60, 1.0)
-    assert found.map_at_3 < CHANCE + 0.1
-    assert found.worth_a_warning
+        options = list(sample[place].options)
+        options[sample[place].answer] = "all of the above"
+        sample[place] = replace(sample[place], options=tuple(options))
+    result = {score.name: score for score in shortcut_scores(sample)}["all or none of the above"]
+    assert (result.applies, result.map_at_3_where) == (60, 1.0)
+    assert result.map_at_3 < CHANCE + 0.1
+    assert result.worth_a_warning
     rare = score(
-        "rare", asked[:61], [[0.0] * 4] * 60 + [[0.0] * asked[60].answer + [1.0] + [0.0] * (3 - asked[60].answer)]
+        "rare", sample[:61], [[0.0] * 4] * 60 + [[0.0] * sample[60].answer + [1.0] + [0.0] * (3 - sample[60].answer)]
     )
     assert (rare.applies, rare.map_at_3_where, rare.worth_a_warning) == (1, 1.0, False), "one hit may be luck"
 
@@ -119,12 +119,12 @@ def test_the_model_is_scored_on_questions_that_it_was_not_fitted_to(monkeypatch)
 
 def test_equal_texts_are_held_out_together(monkeypatch):
     """The same random features for equal texts: with one in the fit, the other's answer would be known."""
-    asked = exam(101)
+    sample = exam(101)
     rng = random.Random(0)
-    known = {q.question: [[rng.gauss(0, 1) for _ in range(300)] for _ in range(4)] for q in asked}
+    known = {q.question: [[rng.gauss(0, 1) for _ in range(300)] for _ in range(4)] for q in sample}
     monkeypatch.setattr(model, "features", lambda question: known[question.question])
     monkeypatch.setattr(model, "NAMES", [str(number) for number in range(300)])
-    assert abs(shortcut_model(asked * 2).score.map_at_3 - CHANCE) < 0.1
+    assert abs(shortcut_model(sample * 2).score.map_at_3 - CHANCE) < 0.1
 
 
 def test_the_model_is_the_same_each_time():
@@ -132,9 +132,9 @@ def test_the_model_is_the_same_each_time():
 
 
 def test_too_few_questions_have_no_model_and_unanswered_ones_no_score():
-    assert shortcut_model(exam(FEWEST - 1)) is None
-    assert shortcut_model(exam(1) * 2 * FEWEST) is None, "the same text again is no further question"
-    assert shortcut_model(exam(FEWEST)) is not None
+    assert shortcut_model(exam(MIN_TEXTS - 1)) is None
+    assert shortcut_model(exam(1) * 2 * MIN_TEXTS) is None, "the same text again is no further question"
+    assert shortcut_model(exam(MIN_TEXTS)) is not None
     blank = [replace(question, answer=None) for question in exam(60)]
     assert shortcut_model(blank) is None
     assert shortcut_scores(blank) == []
@@ -146,11 +146,11 @@ def test_too_few_questions_have_no_model_and_unanswered_ones_no_score():
     [("6000_train_examples.csv", 0.4822, 0.4811), ("extra_train_set.csv", 0.4337, 0.4364)],
 )
 def test_the_longest_option_of_kaggles_files(real_data, file, ties_by_letter, ties_shared):
-    asked = read_questions(real_data / "kaggle" / file, purpose="train").questions
-    [longest] = [found for found in shortcut_scores(asked) if found.name == "longest option"]
+    sample = read_questions(real_data / "kaggle" / file, purpose="train").questions
+    [longest] = [result for result in shortcut_scores(sample) if result.name == "longest option"]
     assert longest.map_at_3 == pytest.approx(ties_shared, abs=5e-5)
     by_letter = [
         [length - place * 1e-6 for place, length in enumerate(SHORTCUTS["longest option"](question))]
-        for question in asked
+        for question in sample
     ]
-    assert map_at_k(by_letter, [question.answer for question in asked]) == pytest.approx(ties_by_letter, abs=5e-5)
+    assert map_at_k(by_letter, [question.answer for question in sample]) == pytest.approx(ties_by_letter, abs=5e-5)

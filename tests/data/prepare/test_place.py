@@ -1,4 +1,4 @@
-"""The output folder: refused early, replaced as a whole, and tidied up after an interrupted build."""
+"""The output folder: rejected early, replaced as a whole, and cleaned up after an interrupted build."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from planted import read
 from support import load_script
 
-from llmtuner.data.prepare import Settings, place, prepare
+from llmtuner.data.prepare import BuildSettings, place, prepare_llmscience
 from llmtuner.errors import UserError
 
 
 @pytest.fixture
 def out(raw, tmp_path) -> Path:
     """An earlier build."""
-    prepare(raw, tmp_path / "out", Settings(valid_size=1))
+    prepare_llmscience(raw, tmp_path / "out", BuildSettings(valid_size=1))
     return tmp_path / "out"
 
 
@@ -37,7 +37,7 @@ def killed_build(raw: Path, out: Path, rename: int) -> None:
 
         os.rename = counted
         try:
-            prepare(raw, out, Settings(valid_size=2), overwrite=True)
+            prepare_llmscience(raw, out, BuildSettings(valid_size=2), overwrite=True)
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -47,36 +47,38 @@ def beside(out: Path) -> list[str]:
     return sorted(path.name for path in out.parent.iterdir() if path.name.startswith("."))
 
 
-@pytest.mark.parametrize(("rename", "left", "valid", "said"), [(1, 1, 1, False), (2, 2, 1, True), (3, 1, 2, False)])
-def test_after_a_kill_the_next_build_tidies_up(rename, left, valid, said, raw, out, caplog):
+@pytest.mark.parametrize(
+    ("rename", "leftovers", "valid", "warned"), [(1, 1, 1, False), (2, 2, 1, True), (3, 1, 2, False)]
+)
+def test_after_a_kill_the_next_build_cleans_up(rename, leftovers, valid, warned, raw, out, caplog):
     """Folders stayed for ever; killed between two renames, there was no build, and the old one had a hidden name."""
     killed_build(raw, out, rename)
-    assert len(beside(out)) == left
+    assert len(beside(out)) == leftovers
     assert out.exists() == (rename != 2)
     with caplog.at_level(logging.WARNING), pytest.raises(UserError, match="not empty; pass --overwrite"):
-        prepare(raw, out)
+        prepare_llmscience(raw, out)
     assert beside(out) == []
     assert len(read(out, "llmscience_valid")) == valid, "the earlier build, or the new one where it was in place"
     assert [record.getMessage() for record in caplog.records] == [
-        f"{out}: put back the earlier build, which an interrupted one had moved aside"
-    ] * said
+        f"{out}: restored the earlier build, which an interrupted build had renamed"
+    ] * warned
 
 
 def test_a_build_is_replaced_through_itself(raw, out):
-    """Out of its place it could not be reached any more, so that neither build was there."""
-    prepare(raw, out / ".." / "out", Settings(valid_size=2), overwrite=True)
+    """The path led through the renamed folder, so that neither build was reachable."""
+    prepare_llmscience(raw, out / ".." / "out", BuildSettings(valid_size=2), overwrite=True)
     assert len(read(out, "llmscience_valid")) == 2
     assert beside(out) == []
     (out.parent / "link").symlink_to(out)
-    with pytest.raises(UserError, match="is no folder"):
-        prepare(raw, out / ".." / "link", overwrite=True)
+    with pytest.raises(UserError, match="is not a folder"):
+        prepare_llmscience(raw, out / ".." / "link", overwrite=True)
 
 
-def test_what_others_have_beside_it_stays(raw, out):
+def test_foreign_folders_beside_it_stay(raw, out):
     """A folder of a running build is locked; any other name or content is not ours."""
-    mine = out.with_name(".out.build-abcdefgh")
-    mine.mkdir()
-    (mine / "notes.txt").write_text("mine")
+    foreign = out.with_name(".out.build-abcdefgh")
+    foreign.mkdir()
+    (foreign / "notes.txt").write_text("mine")
     out.with_name(".out.build-settings.earlier").mkdir()
     (out.with_name(".out.build-settings.earlier") / "notes.txt").write_text("mine")
     out.with_name(".out.other").mkdir()
@@ -85,7 +87,7 @@ def test_what_others_have_beside_it_stays(raw, out):
         (running / "manifest.json").write_text("{}")
         place.clear_leftovers(out)
         assert sorted(
-            [".out.build-12345678", mine.name, ".out.build-settings.earlier", ".out.other", running.name]
+            [".out.build-12345678", foreign.name, ".out.build-settings.earlier", ".out.other", running.name]
         ) == (beside(out))
     assert out.is_dir()
     assert running.name not in beside(out)
@@ -96,12 +98,12 @@ def test_an_earlier_build_never_takes_the_place_of_something_else(raw, out):
     killed_build(raw, out, 2)
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"notes\.txt is in it|not empty"):
-        prepare(raw, out)
+    with pytest.raises(UserError, match=r"contains notes\.txt|not empty"):
+        prepare_llmscience(raw, out)
     assert [name.endswith(".earlier") for name in beside(out)] == [True], "kept: it is the only whole build"
     (out / "notes.txt").unlink()
     with pytest.raises(UserError, match="not empty"):
-        prepare(raw, out)
+        prepare_llmscience(raw, out)
     assert len(read(out, "llmscience_valid")) == 1
     assert beside(out) == []
 
@@ -129,26 +131,26 @@ def test_a_request_to_stop_is_one_line_and_leaves_nothing(number, status, raw, o
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
-def test_what_cannot_be_written_is_said_before_anything_is_read(raw, tmp_path, monkeypatch):
+def test_an_unwritable_folder_is_rejected_before_anything_is_read(raw, tmp_path, monkeypatch):
     """The working directory and mount points failed with EBUSY after all the work, a bad parent with status 1."""
     monkeypatch.setattr("llmtuner.data.prepare.find._files", lambda _: pytest.fail("the files are read"))
-    here, mount = tmp_path / "here", tmp_path / "mount"
-    here.mkdir()
+    current, mount = tmp_path / "here", tmp_path / "mount"
+    current.mkdir()
     mount.mkdir()
     (tmp_path / "file").write_text("")
-    monkeypatch.chdir(here)
-    for out in (".", str(here), "../here"):
+    monkeypatch.chdir(current)
+    for out in (".", str(current), "../here"):
         with pytest.raises(UserError, match=r"is the folder that this command runs in.*; pass .*built"):
-            prepare(raw, out)
-    with pytest.raises(UserError, match=r"--out .*/file/out: .*/file cannot be written to \(Not a directory\)"):
-        prepare(raw, tmp_path / "file" / "out")
-    with pytest.raises(UserError, match=r"cannot be written to .*File name too long"):
-        prepare(raw, tmp_path / ("x" * 240))
+            prepare_llmscience(raw, out)
+    with pytest.raises(UserError, match=r"--out .*/file/out: .*/file is not writable \(Not a directory\)"):
+        prepare_llmscience(raw, tmp_path / "file" / "out")
+    with pytest.raises(UserError, match=r"is not writable .*File name too long"):
+        prepare_llmscience(raw, tmp_path / ("x" * 240))
     with pytest.raises(UserError, match="--raw: no folder is named"):
-        prepare("", tmp_path / "out")
+        prepare_llmscience("", tmp_path / "out")
     with pytest.raises(UserError, match="--out: no folder is named"):
-        prepare(raw, " ")
+        prepare_llmscience(raw, " ")
     monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == mount)
     with pytest.raises(UserError, match="is a mount point"):
-        prepare(raw, mount)
+        prepare_llmscience(raw, mount)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "here", "mount", "raw"], "nothing was written"

@@ -15,7 +15,7 @@ from support import load_script
 
 from llmtuner.data.duplicates import stable_id
 from llmtuner.data.load import read_questions
-from llmtuner.data.prepare import Settings, prepare
+from llmtuner.data.prepare import BuildSettings, prepare_llmscience
 from llmtuner.data.prepare import find as finding
 from llmtuner.data.prepare.build import RawRow, build
 from llmtuner.data.question import Question
@@ -29,7 +29,7 @@ def numbers(rows: list[dict]) -> list[int]:
 
 def test_each_row_goes_where_it_belongs_and_the_rest_is_listed_with_its_reason(raw, tmp_path):
     out = tmp_path / "out"
-    done = prepare(raw, out, Settings(valid_size=6))
+    prepared = prepare_llmscience(raw, out, BuildSettings(valid_size=6))
     removed = {(r["reason"], r["prompt"].split()[4].strip().lower()): r for r in read(out, "removed")}
     assert {(reason, word) for reason, word in removed} == {
         ("repeats official", "aword1"),
@@ -39,7 +39,7 @@ def test_each_row_goes_where_it_belongs_and_the_rest_is_listed_with_its_reason(r
         ("duplicate", "aword10"),
         ("conflict", "aword11"),
     }
-    assert done.manifest["removed"] == {"conflict": 2, "duplicate": 1, "repeats official": 3, "repeats test": 1}
+    assert prepared.manifest["removed"] == {"conflict": 2, "duplicate": 1, "repeats official": 3, "repeats test": 1}
     official = removed["repeats official", "aword1"]["because_of"]
     assert (official["source"], official["file"], official["line"], official["answer"]) == (
         "official",
@@ -49,7 +49,7 @@ def test_each_row_goes_where_it_belongs_and_the_rest_is_listed_with_its_reason(r
     )
     assert removed["repeats official", "aword1"]["contradicts"], "another option is right there"
     assert not removed["repeats official", "aword2"]["contradicts"]
-    assert done.manifest["contradictions"] == 3
+    assert prepared.manifest["contradictions"] == 3
     raw_all, everything, valid = (read(out, f"llmscience{name}") for name in ("_raw_all", "", "_valid"))
     assert len(raw_all) == 5 + 26 + 2 + 11 + 3 + 1 + 2
     assert len(everything) + len(valid) == len(raw_all) - 7
@@ -57,16 +57,16 @@ def test_each_row_goes_where_it_belongs_and_the_rest_is_listed_with_its_reason(r
     assert not {r["id"] for r in everything} & {r["id"] for r in valid}
     assert [r["source"] for r in everything].count("official") == 5, "the official questions are in it, once"
     assert all(r["source"] != "official" for r in valid)
-    assert "test.csv: 1 of its 2 questions are those of train.csv" in " ".join(done.manifest["notices"])
-    assert done.table[-1].split() == ["ALL", "50", "39,600"]
+    assert "test.csv: 1 of its 2 questions are in train.csv" in " ".join(prepared.manifest["notices"])
+    assert prepared.table[-1].split() == ["ALL", "50", "39,600"]
 
 
 def test_rows_keep_where_they_come_from_and_options_stay_by_name(raw, tmp_path):
-    prepare(raw, tmp_path / "out")
-    [found] = [r for r in read(tmp_path / "out", "llmscience_raw_all") if "aword40" in r["prompt"]]
-    assert list(found) == ["id", "prompt", "context", *"ABCDE", "answer", "source", "file", "line", "original_id"]
-    assert {name: found[name] for name in (*"ABCDE", "answer")} == {n: row(40)[n] for n in (*"ABCDE", "answer")}
-    assert (found["source"], found["file"], found["line"], found["original_id"]) == (
+    prepare_llmscience(raw, tmp_path / "out")
+    [records] = [r for r in read(tmp_path / "out", "llmscience_raw_all") if "aword40" in r["prompt"]]
+    assert list(records) == ["id", "prompt", "context", *"ABCDE", "answer", "source", "file", "line", "original_id"]
+    assert {name: records[name] for name in (*"ABCDE", "answer")} == {n: row(40)[n] for n in (*"ABCDE", "answer")}
+    assert (records["source"], records["file"], records["line"], records["original_id"]) == (
         "6k5",
         "a/extra_train_set.csv",
         2,
@@ -76,61 +76,61 @@ def test_rows_keep_where_they_come_from_and_options_stay_by_name(raw, tmp_path):
 
 def test_what_was_written_is_read_again_without_a_warning(raw, tmp_path):
     put(raw / "5900_examples.csv", [row(60)])
-    prepare(raw, tmp_path / "out", form="parquet")
-    prepare(raw, tmp_path / "jsonl")
+    prepare_llmscience(raw, tmp_path / "out", form="parquet")
+    prepare_llmscience(raw, tmp_path / "jsonl")
     for name in ("llmscience", "llmscience_raw_all", "llmscience_hq", "llmscience_official", "llmscience_test"):
-        both = [
+        question_files = [
             read_questions(path, purpose="predict")
             for path in (tmp_path / "out" / f"{name}.parquet", tmp_path / "jsonl" / f"{name}.jsonl")
         ]
-        assert both[0].questions
-        assert [q.options for q in both[0].questions] == [q.options for q in both[1].questions]
-        assert not both[0].warnings + both[1].warnings
+        assert question_files[0].questions
+        assert [q.options for q in question_files[0].questions] == [q.options for q in question_files[1].questions]
+        assert not question_files[0].warnings + question_files[1].warnings
 
 
-@pytest.mark.parametrize(("short", "said"), [(1, True), (2, False)])
-def test_few_questions_with_four_options_are_not_lost_sight_of(short, said):
+@pytest.mark.parametrize(("short", "message"), [(1, True), (2, False)])
+def test_few_questions_with_four_options_are_not_lost_sight_of(short, message):
     """Under one row in 100, a blank last option is read as a blank one."""
     options = tuple(row(0)[letter] for letter in "ABCDE")
     rows = [RawRow(Question(str(n), row(n)["prompt"], options[: 4 if n < short else 5], 0), "6k5") for n in range(110)]
-    notices = build(rows, [], Settings(valid_size=0)).notices
-    assert any("llmscience_raw_all: 1 of 110 questions have fewer options" in notice for notice in notices) == said
+    notices = build(rows, [], BuildSettings(valid_size=0)).notices
+    assert any("llmscience_raw_all: 1 of 110 questions have fewer options" in notice for notice in notices) == message
 
 
 def test_the_test_questions_keep_kaggles_ids(raw, tmp_path):
-    prepare(raw, tmp_path / "out")
+    prepare_llmscience(raw, tmp_path / "out")
     assert [r["id"] for r in read(tmp_path / "out", "llmscience_test")] == ["0", "1"]
     assert all(r["answer"] is None for r in read(tmp_path / "out", "llmscience_test"))
 
 
 def test_the_clean_set_has_one_of_each_group_and_none_that_is_damaged(raw, tmp_path):
-    prepare(raw, tmp_path / "out", Settings(valid_size=0))
+    prepare_llmscience(raw, tmp_path / "out", BuildSettings(valid_size=0))
     everything, clean = (read(tmp_path / "out", name) for name in ("llmscience", "llmscience_hq"))
     missing = {r["id"] for r in everything} - {r["id"] for r in clean}
-    lost = [r for r in everything if r["id"] in missing]
-    assert {r["A"].strip() for r in lost if not r["A"].strip()} == {""}, "a blank option"
-    assert any(r["E"] == "All of the above" for r in lost)
+    removed_rows = [r for r in everything if r["id"] in missing]
+    assert {r["A"].strip() for r in removed_rows if not r["A"].strip()} == {""}, "a blank option"
+    assert any(r["E"] == "All of the above" for r in removed_rows)
     assert sum("fword12" in r["prompt"] for r in everything) == 2
     assert sum("fword12" in r["prompt"] for r in clean) == 1, "near duplicates: the first of them"
-    prepare(raw, tmp_path / "small", Settings(valid_size=0, hq_size=7))
+    prepare_llmscience(raw, tmp_path / "small", BuildSettings(valid_size=0, hq_size=7))
     assert len(read(tmp_path / "small", "llmscience_hq")) == 7
 
 
 def test_a_source_that_is_held_out_leaves_with_all_that_repeats_it(raw, tmp_path):
-    prepare(raw, tmp_path / "out", Settings(hold_out=("official", "6k"), valid_size=4))
+    prepare_llmscience(raw, tmp_path / "out", BuildSettings(hold_out=("official", "6k"), valid_size=4))
     for name in ("llmscience", "llmscience_hq", "llmscience_valid"):
         assert not {"official", "6k"} & {r["source"] for r in read(tmp_path / "out", name)}
         prompts = {" ".join(r["prompt"].casefold().split()) for r in read(tmp_path / "out", name)}
         assert not prompts & {" ".join(row(n)["prompt"].casefold().split()) for n in (0, 1, 2, 3, 4, 70)}
     assert len(read(tmp_path / "out", "llmscience_official")) == 5
     assert len(read(tmp_path / "out", "llmscience_raw_all")) == 50
-    with pytest.raises(UserError, match="known: official, 6k5, 15k, 6k"):
-        Settings(hold_out=("offical",))
+    with pytest.raises(UserError, match="choose from: official, 6k5, 15k, 6k"):
+        BuildSettings(hold_out=("offical",))
 
 
 def test_the_same_input_gives_the_same_bytes(raw, tmp_path):
     for name in ("one", "two"):
-        prepare(raw, tmp_path / name)
+        prepare_llmscience(raw, tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert files == sorted(path.name for path in (tmp_path / "two").iterdir())
     for name in files:
@@ -140,7 +140,7 @@ def test_the_same_input_gives_the_same_bytes(raw, tmp_path):
 def test_splits_never_separate_near_duplicates(raw, tmp_path):
     put(raw / "6000_wiki_en_sci_questions.csv", [row(n, prompt=f"{row(n)['prompt']} again") for n in range(50, 60)])
     for seed in range(5):
-        prepare(raw, tmp_path / str(seed), Settings(valid_size=10, seed=seed))
+        prepare_llmscience(raw, tmp_path / str(seed), BuildSettings(valid_size=10, seed=seed))
         sides = [
             {n for n in numbers(read(tmp_path / str(seed), name)) if n >= 50}
             for name in ("llmscience", "llmscience_valid")
@@ -165,13 +165,13 @@ def test_zip_files_are_read_where_they_lie(raw, tmp_path):
         {"train.csv": raw / "competition" / "train.csv", "test.csv": raw / "competition" / "test.csv"},
     )
     zipped(packed / "deep" / "er" / "archive.zip", {"x/6000_train_examples.csv": raw / "a" / "6000_train_examples.csv"})
-    done = prepare(packed, tmp_path / "out")
-    assert set(done.manifest["inputs"]) == {
+    prepared = prepare_llmscience(packed, tmp_path / "out")
+    assert set(prepared.manifest["inputs"]) == {
         "llm.zip/train.csv",
         "llm.zip/test.csv",
         "deep/er/archive.zip/x/6000_train_examples.csv",
     }
-    assert done.manifest["sources"]["6k5"]["missing"] == ["extra_train_set.csv"]
+    assert prepared.manifest["sources"]["6k5"]["missing"] == ["extra_train_set.csv"]
     assert read(tmp_path / "out", "llmscience_official")[0]["file"] == "llm.zip/train.csv"
 
 
@@ -183,32 +183,32 @@ def test_a_zip_file_cannot_write_outside(raw, tmp_path):
         {"../../../train.csv": raw / "competition" / "train.csv", "/abs/test.csv": raw / "competition" / "test.csv"},
     )
     before = sorted(tmp_path.rglob("*"))
-    done = prepare(packed, tmp_path / "out")
-    assert done.manifest["sources"]["official"]["rows"] == 5
+    prepared = prepare_llmscience(packed, tmp_path / "out")
+    assert prepared.manifest["sources"]["official"]["rows"] == 5
     assert {p for p in tmp_path.rglob("*") if p not in before} == {tmp_path / "out", *(tmp_path / "out").iterdir()}
 
 
 def test_zip_files_that_cannot_be_used(raw, tmp_path, monkeypatch):
     packed = tmp_path / "packed"
     path = zipped(packed / "all.zip", {"train.csv": raw / "competition" / "train.csv"})
-    whole = path.read_bytes()
-    monkeypatch.setattr(finding, "MOST_BYTES", 100)
-    with pytest.raises(DataError, match=r"all\.zip: more than 100 bytes when train\.csv is unpacked"):
-        prepare(packed, tmp_path / "out")
+    intact = path.read_bytes()
+    monkeypatch.setattr(finding, "MAX_BYTES", 100)
+    with pytest.raises(DataError, match=r"all\.zip: unpacked with train\.csv, its files have more than 100 bytes"):
+        prepare_llmscience(packed, tmp_path / "out")
     monkeypatch.undo()
-    for damage, said in (
-        (whole[:200], "damaged zip file"),
-        (whole[:60] + b"\xff" * 40 + whole[100:], "damaged zip file"),
+    for damage, message in (
+        (intact[:200], "damaged zip file"),
+        (intact[:60] + b"\xff" * 40 + intact[100:], "damaged zip file"),
     ):
         path.write_bytes(damage)
-        with pytest.raises(DataError, match=said):
-            prepare(packed, tmp_path / "out")
-    locked = bytearray(whole)
+        with pytest.raises(DataError, match=message):
+            prepare_llmscience(packed, tmp_path / "out")
+    locked = bytearray(intact)
     locked[6] |= 1  # the flag of a password, in the file's own header ...
     locked[locked.index(b"PK\x01\x02") + 8] |= 1  # ... and in the directory
     path.write_bytes(bytes(locked))
-    with pytest.raises(DataError, match="protected by a password"):
-        prepare(packed, tmp_path / "out")
+    with pytest.raises(DataError, match=r"train\.csv needs a password"):
+        prepare_llmscience(packed, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -219,9 +219,9 @@ def test_a_damaged_zip_file_is_never_a_traceback(method, raw, tmp_path):
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.write(raw / "competition" / "train.csv", "train.csv")
-    whole = bytearray(path.read_bytes())
-    for place in range(30, len(whole) - 100, 7):
-        damaged = whole.copy()
+    intact = bytearray(path.read_bytes())
+    for place in range(30, len(intact) - 100, 7):
+        damaged = intact.copy()
         damaged[place : place + 3] = b"\xff\x00\xff"
         path.write_bytes(bytes(damaged))
         with suppress(DataError):  # or it can be read all the same
@@ -229,31 +229,33 @@ def test_a_damaged_zip_file_is_never_a_traceback(method, raw, tmp_path):
 
 
 def test_folders_that_cannot_be_used(raw, tmp_path):
-    empty, other = tmp_path / "empty", tmp_path / "other"
+    empty, foreign = tmp_path / "empty", tmp_path / "other"
     empty.mkdir()
-    put(other / "some.csv", [row(1)])
-    for folder, said in (
+    put(foreign / "some.csv", [row(1)])
+    for folder, message in (
         (tmp_path / "nowhere", "no such folder"),
-        (put(tmp_path / "file.csv", [row(1)]), "is a file, a folder is needed"),
+        (put(tmp_path / "file.csv", [row(1)]), "is a file, expected a folder"),
         (empty, "the folder is empty"),
-        (other, "none of the Kaggle files is in it"),
+        (foreign, "none of the Kaggle files is in it"),
     ):
-        with pytest.raises(UserError, match=said):
-            prepare(folder, tmp_path / "out")
+        with pytest.raises(UserError, match=message):
+            prepare_llmscience(folder, tmp_path / "out")
     put(raw / "copy" / "train.csv", [row(n) for n in range(5)])
-    prepare(raw, tmp_path / "out")  # the same content twice is no matter
+    prepare_llmscience(raw, tmp_path / "out")  # the same content twice is no matter
     put(raw / "copy" / "train.csv", [row(9)])
-    with pytest.raises(UserError, match=r"train\.csv is there more than once with different contents: competition/"):
-        prepare(raw, tmp_path / "out2")
+    with pytest.raises(
+        UserError, match=r"train\.csv: several files of this name with different contents: competition/"
+    ):
+        prepare_llmscience(raw, tmp_path / "out2")
     assert not (tmp_path / "out2").exists()
 
 
 def test_an_earlier_build_is_replaced_as_a_whole_or_not_at_all(raw, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    prepare(raw, out)
+    prepare_llmscience(raw, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(UserError, match="not empty; pass --overwrite"):
-        prepare(raw, out)
+        prepare_llmscience(raw, out)
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -261,21 +263,21 @@ def test_an_earlier_build_is_replaced_as_a_whole_or_not_at_all(raw, tmp_path, mo
     put(raw / "6000_all_categories_questions.csv", [row(90), row(91)])
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        with pytest.raises(RunError, match="No space left on device; what was there before is there still"):
-            prepare(raw, out, overwrite=True)
+        with pytest.raises(RunError, match="No space left on device; the earlier content is unchanged"):
+            prepare_llmscience(raw, out, overwrite=True)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            prepare(raw, out, overwrite=True)
+            prepare_llmscience(raw, out, overwrite=True)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"], "nothing is left lying about"
-    prepare(raw, out, overwrite=True)
+    prepare_llmscience(raw, out, overwrite=True)
     assert {path.name: path.read_bytes() for path in out.iterdir()} != before
     for name in ("notes.txt", "llmscience_mine.jsonl"):
         (out / name).write_text("mine")
-        with pytest.raises(UserError, match=f"{name} is in it, which no build writes"):
-            prepare(raw, out, overwrite=True)
+        with pytest.raises(UserError, match=f"contains {name}, which is not part of a build"):
+            prepare_llmscience(raw, out, overwrite=True)
         assert (out / name).read_text() == "mine"
         (out / name).unlink()
 
@@ -283,7 +285,7 @@ def test_an_earlier_build_is_replaced_as_a_whole_or_not_at_all(raw, tmp_path, mo
 @pytest.mark.parametrize("failure", [OSError(errno.EACCES, "Permission denied"), KeyboardInterrupt()])
 def test_the_earlier_build_comes_back_when_the_new_one_cannot_take_its_place(failure, raw, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    prepare(raw, out)
+    prepare_llmscience(raw, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     original, calls = os.rename, []
 
@@ -295,38 +297,38 @@ def test_the_earlier_build_comes_back_when_the_new_one_cannot_take_its_place(fai
 
     monkeypatch.setattr(os, "rename", rename)
     with pytest.raises((RunError, KeyboardInterrupt)):
-        prepare(raw, out, Settings(valid_size=2), overwrite=True)
+        prepare_llmscience(raw, out, BuildSettings(valid_size=2), overwrite=True)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
 
 
 def test_what_cannot_be_held_out_is_not_passed_over(raw, tmp_path):
     (raw / "competition" / "train.csv").unlink()
-    with pytest.raises(UserError, match=r"--hold_out official: train\.csv is not there"):
-        prepare(raw, tmp_path / "out", Settings(hold_out=("official",)))
+    with pytest.raises(UserError, match=r"--hold_out official: train\.csv is missing"):
+        prepare_llmscience(raw, tmp_path / "out", BuildSettings(hold_out=("official",)))
 
 
 def test_the_script_says_what_is_missing_and_ends_well(raw, tmp_path, capsys):
     (raw / "5900_examples.csv").unlink()
     script = load_script("prepare_llmscience").main
     assert script(["--raw", str(raw), "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().out
-    assert "INCOMPLETE" in said
-    assert "5900_examples.csv (data set radek1/15k-high-quality-examples)" in said
-    assert "test.csv                     2       200" in said
+    message = capsys.readouterr().out
+    assert "INCOMPLETE" in message
+    assert "5900_examples.csv (data set radek1/15k-high-quality-examples)" in message
+    assert "test.csv                     2       200" in message
     assert script(["--raw", str(raw), "--out", str(tmp_path / "out")]) == 2
     assert "not empty" in capsys.readouterr().err
     assert script(["--raw", str(raw), "--out", str(tmp_path / "b"), "--hold_out", "15"]) == 2
     assert script(["--raw", str(raw), "--out", str(tmp_path / "b"), "--format", "csv"]) == 2
-    assert "jsonl and parquet" in capsys.readouterr().err
+    assert "jsonl or parquet" in capsys.readouterr().err
 
 
 @pytest.mark.real_data
 def test_the_real_files(real_data, tmp_path):
-    done = prepare(real_data / "kaggle", tmp_path / "out")
-    assert done.manifest["sources"]["6k5"]["rows"] == 6500
-    assert done.manifest["sources"]["15k"]["missing"] == ["15k_gpt3.5-turbo.csv", "5900_examples.csv"]
-    warned = " ".join(done.warnings)
+    prepared = prepare_llmscience(real_data / "kaggle", tmp_path / "out")
+    assert prepared.manifest["sources"]["6k5"]["rows"] == 6500
+    assert prepared.manifest["sources"]["15k"]["missing"] == ["15k_gpt3.5-turbo.csv", "5900_examples.csv"]
+    warned = " ".join(prepared.warnings)
     for line in (635, 3013, 4565, 4604):  # rows 633, 3011, 4563, 4602
         assert f"6000_train_examples.csv:{line}: options" in warned
     for line, letter in ((2429, "B"), (3534, "E"), (4484, "E")):

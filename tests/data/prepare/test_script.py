@@ -1,4 +1,4 @@
-"""The script's flags, and what it says of files that are missing, short or long."""
+"""The script's flags, and its notices on files that are missing, short or long."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from planted import HEADER, put, row
 from support import load_script
 
-from llmtuner.data.prepare import Settings, prepare
+from llmtuner.data.prepare import BuildSettings, prepare_llmscience
 from llmtuner.data.prepare.sources import SOURCES, TEST_FILE
 
 
@@ -22,7 +22,7 @@ def run(raw, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("names", [["official,6k"], ["official", "6k"], ["official,", "6k"], ["official, 6k,official"]])
-def test_sources_to_hold_out_are_parted_by_commas_or_blanks(names, run, tmp_path):
+def test_sources_to_hold_out_are_separated_by_commas_or_spaces(names, run, tmp_path):
     """A comma, as all other flags have it, made one unknown source of two."""
     status, _, _ = run("--hold_out", *names)
     assert status == 0
@@ -30,36 +30,36 @@ def test_sources_to_hold_out_are_parted_by_commas_or_blanks(names, run, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
-        ("", "no source is named; known: official, 6k5"),
+        ("", "no source is named; choose from: official, 6k5"),
         (",", "no source is named"),
         ("offical", "Did you mean official?"),
     ],
 )
-def test_naming_no_source_does_not_hold_out_nothing(names, said, run):
+def test_an_empty_list_of_sources_is_rejected(names, message, run):
     status, _, error = run("--hold_out", names)
     assert status == 2
-    assert said in error
+    assert message in error
 
 
-def test_a_source_that_is_there_in_part_is_held_out_in_part_and_said(raw, run):
+def test_a_partly_missing_source_is_held_out_in_part_with_a_notice(raw, run):
     (raw / "a" / "extra_train_set.csv").unlink()
-    _, said, _ = run("--hold_out", "6k5")
-    assert "--hold_out 6k5: held out in part: extra_train_set.csv is not there" in said
+    _, message, _ = run("--hold_out", "6k5")
+    assert "--hold_out 6k5: held out in part: extra_train_set.csv is missing" in message
 
 
-def test_what_is_missing_short_or_long_is_said_as_what_it_is(raw, run):
+def test_missing_short_and_long_files_have_their_own_notices(raw, run):
     """More rows than expected were called INCOMPLETE, and a test.csv that is not there was not mentioned."""
     (raw / "competition" / TEST_FILE).unlink()
     put(raw / "competition" / "train.csv", [row(n) for n in range(201)])
-    status, said, _ = run()
+    status, message, _ = run()
     assert status == 0
-    lines = {line.split(":")[0].split(" in ")[0]: line for line in said.splitlines()}
-    assert "INCOMPLETE: test.csv not found" in said
-    assert "Without test.csv there is no llmscience_test" in said
-    assert "competition/train.csv (201 of 200)" in lines["More rows than Kaggle's file has"]
-    [fewer] = [line for line in said.splitlines() if "fewer rows" in line]
+    lines = {line.split(":")[0]: line for line in message.splitlines()}
+    assert "INCOMPLETE: test.csv not found" in message
+    assert "Without test.csv there is no llmscience_test" in message
+    assert "competition/train.csv (201 of 200)" in lines["More rows than in Kaggle's file"]
+    [fewer] = [line for line in message.splitlines() if "fewer rows" in line]
     assert "a/6000_train_examples.csv (26 of 6,000)" in fewer
     assert "train.csv (201" not in fewer
 
@@ -71,8 +71,8 @@ def test_a_whole_set_is_not_called_incomplete(raw, tmp_path, monkeypatch):
         for name in source.files:
             monkeypatch.setitem(source.files, name, counts[name])
     put(raw / "competition" / TEST_FILE, [row(n) for n in range(1000, 1200)], HEADER[:-1])
-    done = prepare(raw, tmp_path / "out", Settings())
-    assert not [line for line in done.manifest["notices"] if "INCOMPLETE" in line or "More rows" in line]
+    prepared = prepare_llmscience(raw, tmp_path / "out", BuildSettings())
+    assert not [line for line in prepared.manifest["notices"] if "INCOMPLETE" in line or "More rows" in line]
 
 
 def test_flags_are_not_guessed_and_no_folder_is_not_this_folder(raw, run, tmp_path, capsys):

@@ -30,8 +30,7 @@ Weights = dict[str, torch.Tensor]
 
 def make(name: str, measures: dict) -> OptionHead:
     """A head without any zero weight."""
-    flags = {f"mcq_duma_{measure}": value for measure, value in measures.items()}
-    duma = resolve_duma(flags, {"hidden_size": HIDDEN, "num_attention_heads": 4})
+    duma = resolve_duma(measures, {"hidden_size": HIDDEN, "num_attention_heads": 4})
     torch.manual_seed(0)
     head = HEADS[name].make(HIDDEN, McqSettings(head=name, duma=duma))
     with torch.no_grad():

@@ -11,17 +11,14 @@ from llmtuner.mcq.heads import HEADS
 from llmtuner.mcq.heads.attention import CoAttention
 from llmtuner.mcq.heads.base import OptionHead, TokenStates, masked_mean
 from llmtuner.mcq.settings import McqSettings
+from llmtuner.spec.heads import HEADS as DECLARED
 
 WIDTH = 24
 CONFIG = {"hidden_size": WIDTH, "num_attention_heads": 4}
-KINDS = {
-    "linear": ("linear", {}),
-    "option_mean": ("option_mean", {}),
-    "duma": ("duma", {}),
+KINDS = {name: (name, {}) for name in HEADS} | {
     "duma-2-layers": ("duma", {"layers": 2, "share": False, "heads": 2}),
     "duma-paper": ("duma", {"preset": "paper"}),
     "duma-paper-2": ("duma", {"preset": "paper", "layers": 2}),
-    "cduma": ("cduma", {}),
     "cduma-paper": ("cduma", {"preset": "paper"}),
 }
 EVERY = pytest.mark.parametrize("kind", KINDS)
@@ -33,7 +30,7 @@ def make(kind: str, *, trained: bool = True, hidden: int = WIDTH) -> OptionHead:
     torch.manual_seed(0)
     name, given = KINDS[kind]
     config = {**CONFIG, "hidden_size": hidden}
-    duma = resolve_duma({f"mcq_duma_{key}": value for key, value in given.items()}, config) if "duma" in name else {}
+    duma = resolve_duma(given, config) if DECLARED[name].measures == "duma" else None
     head = HEADS[name].make(hidden, McqSettings(head=name, duma=duma))
     if trained:
         with torch.no_grad():

@@ -1,1 +1,1 @@
-"""What is wrong with multiple-choice files, and what can be scored on them without knowing anything: `run.audit`."""
+"""The audit of multiple-choice files: defects, repeats, baselines without a language model. Entry: `run.audit`."""

@@ -1,15 +1,12 @@
-"""The checks by name: what a build may be stopped for. Each counts its hits in a finished audit."""
+"""The checks by name, for --fail_on. Each counts its hits in a finished audit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
+from llmtuner.data.audit.result import Audit
 from llmtuner.errors import UserError
 from llmtuner.suggest import did_you_mean
-
-if TYPE_CHECKING:
-    from llmtuner.data.audit.run import Audit
 
 
 def _more_than_first(groups: Iterable[Sequence[object]] | None) -> int | None:
@@ -21,44 +18,44 @@ def _shortcuts(audit: Audit) -> int:
 
 
 def _suspects(audit: Audit) -> int | None:
-    found = audit.label_errors
-    return None if found is None or not found.looked_at else len(found.suspects)
+    errors = audit.label_errors
+    return None if errors is None or not errors.looked_at else len(errors.suspects)
 
 
-# What is counted; None stands for "was not looked for".
+# For each check its meaning, and the function that counts its hits: None if the check was skipped.
 CHECKS: dict[str, tuple[str, Callable[[Audit], int | None]]] = {
-    "error": ("errors that a training would stop at", lambda a: sum(len(file.errors) for file in a.files)),
+    "error": ("errors for which a training rejects the file", lambda a: sum(len(file.errors) for file in a.files)),
     "warning": ("warnings of the reader", lambda a: sum(len(file.warnings) for file in a.files)),
-    "damaged": ("questions of damaged form", lambda a: sum(file.form.damaged for file in a.files)),
+    "damaged": ("questions with a damaged form", lambda a: sum(file.form.damaged for file in a.files)),
     "duplicate": ("rows that repeat a question", lambda a: _more_than_first(a.repeats.same_question)),
     "same_text": ("rows that repeat a question's text", lambda a: _more_than_first(a.repeats.same_text)),
-    "near_duplicate": ("rows that are nearly an earlier row", lambda a: _more_than_first(a.repeats.near)),
-    "leak": ("question texts that are in more than one file", lambda a: a.repeats.leaked),
-    "near_leak": ("rows that are nearly a row of an earlier file", lambda a: a.repeats.near_leaked),
+    "near_duplicate": ("rows that are near duplicates of an earlier row", lambda a: _more_than_first(a.repeats.near)),
+    "leak": ("question texts in more than one file", lambda a: a.repeats.leaked),
+    "near_leak": ("rows that are near duplicates of a row of an earlier file", lambda a: a.repeats.near_leaked),
     "conflict": ("questions with more than one answer", lambda a: len(a.repeats.conflicts)),
     "imbalance": (
-        "numbers of options whose answers favour a place",
-        lambda a: sum(found.unbalanced for file in a.files for found in file.positions),
+        "numbers of options with unequal positions of the answer",
+        lambda a: sum(positions.unbalanced for file in a.files for positions in file.positions),
     ),
     "shortcut": ("shortcuts well above chance", _shortcuts),
     "label_error": ("answers that are likely wrong", _suspects),
 }
 
 
-def check_names(text: str) -> list[str]:
-    """The names in `leak,conflict`.
+def parse_checks(text: str) -> list[str]:
+    """The names in a list such as `leak,conflict`.
 
     Raises:
-        UserError: one of them is no check.
+        UserError: an unknown name, or none at all.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in CHECKS:
-            raise UserError(f"--fail_on {name}: there is no such check.{did_you_mean(name, CHECKS)} Known: {_known()}")
+            raise UserError(f"--fail_on {name}: unknown check.{did_you_mean(name, CHECKS)} Choose from: {_names()}")
     if not names:
-        raise UserError(f"--fail_on needs the name of a check; known: {_known()}")
+        raise UserError(f"--fail_on: no check is named; choose from: {_names()}")
     return names
 
 
-def _known() -> str:
+def _names() -> str:
     return ", ".join(CHECKS)

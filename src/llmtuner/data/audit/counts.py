@@ -1,4 +1,4 @@
-"""How many questions a file has, of which shape, and how long their texts are."""
+"""Numbers of questions in a file by kind, and the lengths of their texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 
 BINS = 20
-_SHOWN = 0.99  # of the option lengths lie within the histogram; the longest few would flatten the rest
+_HISTOGRAM_SHARE = 0.99  # of the options set the range of the histogram; the longest few would flatten the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,10 @@ class Counts:
     """Numbers of rows.
 
     Args:
-        questions: rows that could be read.
-        unreadable: rows with an error that kept them from being read.
-        unread: lines that were not looked at, because reading had ended at an error.
-        texts: different question texts, but for case, blanks and Unicode form.
+        questions: readable rows.
+        unreadable: rows that an error made unreadable.
+        unread: lines after an error at which reading ended.
+        texts: different question texts; case, white space and Unicode form do not count.
         options: questions by their number of options.
     """
 
@@ -36,12 +36,12 @@ class Counts:
 
 
 def counts(inspection: Inspection) -> Counts:
-    """Count the rows of one file."""
+    """The counts of one file."""
     questions = inspection.questions
-    read = {question.line for question in questions}
+    readable_lines = {question.line for question in questions}
     return Counts(
         questions=len(questions),
-        unreadable=len({problem.line for problem in inspection.errors if problem.line} - read),
+        unreadable=len({problem.line for problem in inspection.errors if problem.line} - readable_lines),
         unread=inspection.unread,
         answered=sum(question.answer is not None for question in questions),
         with_context=sum(bool(question.context.strip()) for question in questions),
@@ -52,7 +52,7 @@ def counts(inspection: Inspection) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Lengths of many texts: characters, or words parted by blanks."""
+    """The distribution of text lengths, in characters or in words separated by white space."""
 
     least: int
     median: float
@@ -63,9 +63,11 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Options by their characters: `right[i]` and `wrong[i]` options lie from `edges[i]` to below `edges[i + 1]`.
+    """Numbers of options by length in characters.
 
-    What is longer than the last edge is counted in the last bin.
+    Args:
+        edges: edges of the bins; bin i goes from `edges[i]` to below `edges[i + 1]`, the last one to any length.
+        right, wrong: numbers of right and wrong options in each bin.
     """
 
     edges: tuple[float, ...]
@@ -75,10 +77,12 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Lengths of a file's texts; a part that no question has is left out.
+    """Lengths of a file's texts. Parts that no question has are omitted.
 
     Args:
-        characters, words: by part: "question", "context", "option", "right option", "wrong option".
+        characters, words: the distribution for each part: "question", "context", "option", "right option" and "wrong
+            option".
+        histogram: of the options' lengths; None if no question has an answer.
     """
 
     characters: dict[str, Spread]
@@ -87,7 +91,7 @@ class Lengths:
 
 
 def lengths(questions: Sequence[Question]) -> Lengths:
-    """Measure every text."""
+    """The lengths of all texts."""
     answered = [question for question in questions if question.answer is not None]
     parts = {
         "question": [question.question for question in questions],
@@ -116,7 +120,7 @@ def _spread(numbers: Iterable[int]) -> Spread:
 def _histogram(right: Sequence[int], wrong: Sequence[int]) -> Histogram:
     import numpy as np
 
-    most = max(1.0, float(np.quantile([*right, *wrong], _SHOWN)))
-    edges = np.linspace(0, most, BINS + 1)
-    parts = [np.histogram(np.minimum(part, most), edges)[0] for part in (right, wrong)]
-    return Histogram(tuple(edges.tolist()), tuple(parts[0].tolist()), tuple(parts[1].tolist()))
+    longest = max(1.0, float(np.quantile([*right, *wrong], _HISTOGRAM_SHARE)))
+    edges = np.linspace(0, longest, BINS + 1)
+    bins = [np.histogram(np.minimum(lengths, longest), edges)[0] for lengths in (right, wrong)]
+    return Histogram(tuple(edges.tolist()), tuple(bins[0].tolist()), tuple(bins[1].tolist()))

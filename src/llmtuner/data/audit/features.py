@@ -1,12 +1,13 @@
-"""What an option looks like beside the others of its question, in numbers: all of it can be seen without knowledge.
+"""Features of an option relative to the other options of its question. None of them needs knowledge of the subject.
 
-Sources: cues of badly written tests that the test-wise use (Millman, Bishop and Ebel, "An analysis of test-wiseness",
-Educational and Psychological Measurement 25, 1965): length, overlap with the stem, absolute and cautious words.
+Sources: cues in badly written tests that test-wise students use (Millman, Bishop and Ebel, "An analysis of
+test-wiseness", Educational and Psychological Measurement 25, 1965): length, overlap with the stem, absolute and
+cautious words.
 """
 
 from __future__ import annotations
 
-from llmtuner.data.audit.shortcuts import to_others, to_question
+from llmtuner.data.audit.shortcuts import similarity_to_others, similarity_to_question
 from llmtuner.data.audit.wording import of_the_above
 from llmtuner.data.question import MAX_OPTIONS, Question
 from llmtuner.data.words import words
@@ -27,37 +28,43 @@ NAMES = (
     "ends with a point",
     "absolute words",
     "cautious words",
-    *(f"stands at place {place + 1}" for place in range(MAX_OPTIONS)),
+    *(f"stands at place {position + 1}" for position in range(MAX_OPTIONS)),
 )
 
 
 def features(question: Question) -> list[list[float]]:
-    """One list of numbers an option, in the order of `NAMES`; the answer is not looked at."""
+    """The features of each option, in the order of `NAMES`. The answer is not used.
+
+    Returns:
+        [options, features]
+    """
     lengths = [len(option) for option in question.options]
     mean = sum(lengths) / len(lengths) or 1.0
-    asked = words(question.question)
-    found = [words(option) for option in question.options]
-    sets = [set(mine) for mine in found]
-    stem, likes_stem, likes_others = set(asked), to_question(asked, sets), to_others(sets)
+    question_words = words(question.question)
+    option_words = [words(option) for option in question.options]
+    word_sets = [set(option) for option in option_words]
+    stem = set(question_words)
+    question_similarity = similarity_to_question(question_words, word_sets)
+    option_similarity = similarity_to_others(word_sets)
     rows = []
-    for place, option in enumerate(question.options):
-        mine, length = found[place], lengths[place]
+    for position, option in enumerate(question.options):
+        own_words, length = option_words[position], lengths[position]
         rows.append(
             [
-                sum(other < length for other in lengths) / (len(lengths) - 1),
+                sum(shorter < length for shorter in lengths) / (len(lengths) - 1),
                 length / mean,
                 float(length == max(lengths)),
                 float(length == min(lengths)),
-                float(len(mine)),
-                likes_stem[place],
-                likes_others[place],
-                sum(word in stem for word in mine) / len(mine) if mine else 0.0,
+                float(len(own_words)),
+                question_similarity[position],
+                option_similarity[position],
+                sum(word in stem for word in own_words) / len(own_words) if own_words else 0.0,
                 float(of_the_above(option)),
                 float(any(char.isdigit() for char in option)),
                 float(option.rstrip().endswith(".")),
-                float(not _ABSOLUTE.isdisjoint(sets[place])),
-                float(not _CAUTIOUS.isdisjoint(sets[place])),
-                *(float(place == other) for other in range(MAX_OPTIONS)),
+                float(not _ABSOLUTE.isdisjoint(word_sets[position])),
+                float(not _CAUTIOUS.isdisjoint(word_sets[position])),
+                *(float(position == index) for index in range(MAX_OPTIONS)),
             ]
         )
     return rows

@@ -1,4 +1,4 @@
-"""A small logistic model on features that need no knowledge: an upper mark of what shortcuts add up to."""
+"""A logistic model on features that need no knowledge: the score that all shortcuts reach together."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 
 FOLDS = 5
-FEWEST = 50  # different question texts; with fewer, what the model finds is chance
+MIN_TEXTS = 50  # different question texts; with fewer, the model fits chance
 NAME = "logistic model, cross-validated"
 
 
 @dataclass(frozen=True, slots=True)
 class ShortcutModel:
-    """What the model scores on questions that it was not fitted to, and what it goes by.
+    """The score of the model on questions that it was not fitted to, and its weights.
 
     Args:
-        weights: mean coefficient over the folds, for features of mean 0 and variance 1 within a question's options;
-            largest first.
+        weights: mean coefficient over the folds for each standardised feature, largest first.
     """
 
     score: ShortcutScore
@@ -31,18 +30,18 @@ class ShortcutModel:
 def shortcut_model(questions: Sequence[Question]) -> ShortcutModel | None:
     """Fit a logistic regression over options, in five folds by question text, and score each fold by the others.
 
-    The features are taken as differences from their mean over the question's options, which leaves what tells the
-    options of one question apart, as a conditional logit does. No step is random.
+    Each feature is replaced by its difference from the mean over the question's options, as in a conditional logit:
+    only differences between the options of one question count. No step is random.
 
     Returns:
-        None where fewer than `FEWEST` different texts have an answer.
+        None if fewer than `MIN_TEXTS` different texts have an answer.
 
     Raises:
         ImportError: scikit-learn is not installed.
     """
     answered = [question for question in questions if question.answer is not None]
     groups = [question_key(question.question) for question in answered]
-    if len(set(groups)) < FEWEST:
+    if len(set(groups)) < MIN_TEXTS:
         return None
     import numpy as np
     from sklearn.linear_model import LogisticRegression

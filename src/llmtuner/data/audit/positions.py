@@ -1,4 +1,4 @@
-"""Where the right option stands: an answer that is C more often than chance can be guessed."""
+"""The positions of the right options. If C is right more often than chance, a model can learn to guess C."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from llmtuner.data.question import Question
 
-SURE = 0.001  # p-value below which the places are called unbalanced; at 0.05 every twentieth clean file would be
+SIGNIFICANCE = 0.001  # p-value of unbalanced positions; at 0.05 every twentieth clean file would be unbalanced
 
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """Places of the right option among questions with the same number of options.
+    """Positions of the right option, over questions with the same number of options.
 
     Args:
-        right: how often each place holds it, A first.
-        chi_square: of those numbers against equal ones, with `len(right) - 1` degrees of freedom.
-        p_value: how often chance alone would be as far from equal, or farther.
+        right: numbers of right options at each position, A first.
+        chi_square: of these numbers against equal ones, with `len(right) - 1` degrees of freedom.
+        p_value: probability of a chi-square this large by chance.
     """
 
     right: tuple[int, ...]
@@ -27,20 +27,22 @@ class Positions:
 
     @property
     def unbalanced(self) -> bool:
-        """Whether chance is ruled out as the reason."""
-        return self.p_value < SURE
+        """Whether chance is an unlikely reason for the unequal numbers."""
+        return self.p_value < SIGNIFICANCE
 
 
 def positions(questions: Sequence[Question]) -> list[Positions]:
-    """One entry for each number of options, fewest first; questions without an answer do not count."""
-    places: dict[int, Counter[int]] = defaultdict(Counter)
+    """One entry for each number of options, in ascending order. Questions without an answer do not count."""
+    answers_by_count: dict[int, Counter[int]] = defaultdict(Counter)
     for question in questions:
         if question.answer is not None:
-            places[len(question.options)][question.answer] += 1
-    return [_of([found[place] for place in range(count)]) for count, found in sorted(places.items())]
+            answers_by_count[len(question.options)][question.answer] += 1
+    return [
+        _tested([answers[position] for position in range(count)]) for count, answers in sorted(answers_by_count.items())
+    ]
 
 
-def _of(right: Sequence[int]) -> Positions:
+def _tested(right: Sequence[int]) -> Positions:
     from scipy.stats import chi2
 
     expected = sum(right) / len(right)

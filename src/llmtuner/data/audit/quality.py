@@ -1,6 +1,6 @@
-"""How fit a single question is for training, by its form alone: 1.0 for a clean one, less for each thing amiss.
+"""The quality of a single question by its form alone: 1.0 without a defect, less for each defect.
 
-Whether the answer is right is not asked here; `label_errors` and `repeats` look for that.
+Whether the answer is right is not checked here; see `label_errors` and `repeats`.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from llmtuner.data.audit.wording import body, has_letters, needs_passage, of_the_above
-from llmtuner.data.duplicates import plain
+from llmtuner.data.duplicates import collapse_spaces
 from llmtuner.data.question import Question
 from llmtuner.data.words import words
 
-SHORT_PROMPT = 3  # words; fewer ask nothing that could be answered
+SHORT_PROMPT = 3  # words; fewer are no question
 LONG_PROMPT = 3_000  # characters; the longest of Kaggle's 6,500 has fewer than 1,000
 LONG_OPTION = 1_000  # characters
-BY_FAR = 2.0  # times as long as the next longest option ...
-AT_LEAST = 15  # ... and that many characters longer: "Ti" before "I" gives nothing away
+LONG_FACTOR = 2.0  # an answer is far the longest from so many times the next longest option on ...
+LONG_EXCESS = 15  # ... if it also has so many characters more: "Ti" among "I" and "O" gives nothing away
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A question's score and what was deducted.
+    """A question's score and the reasons for deductions.
 
     Args:
-        score: from 0.0 to 1.0, 1.0 where nothing is amiss.
+        score: from 0.0 to 1.0; 1.0 without a defect.
         reasons: keys of `DEDUCTIONS`, in its order.
     """
 
@@ -46,7 +46,7 @@ def _blank_option(question: Question) -> bool:
 
 
 def _equal_options(question: Question) -> bool:
-    filled = [text for option in question.options if (text := plain(option))]
+    filled = [text for option in question.options if (text := collapse_spaces(option))]
     return len(set(filled)) < len(filled)
 
 
@@ -63,8 +63,9 @@ def _passage_is_missing(question: Question) -> bool:
 
 
 def _repeats_prompt(question: Question) -> bool:
-    asked = plain(body(question.question)).casefold()
-    return len(words(asked)) >= SHORT_PROMPT and any(asked in plain(option).casefold() for option in question.options)
+    prompt = collapse_spaces(body(question.question)).casefold()
+    options = [collapse_spaces(option).casefold() for option in question.options]
+    return len(words(prompt)) >= SHORT_PROMPT and any(prompt in option for option in options)
 
 
 def _long_answer(question: Question) -> bool:
@@ -72,43 +73,43 @@ def _long_answer(question: Question) -> bool:
         return False
     lengths = [len(option.strip()) for option in question.options]
     answer = lengths.pop(question.answer)
-    return answer >= BY_FAR * max(lengths) and answer >= max(lengths) + AT_LEAST
+    return answer >= LONG_FACTOR * max(lengths) and answer >= max(lengths) + LONG_EXCESS
 
 
 def _extreme_length(question: Question) -> bool:
     return len(question.question) > LONG_PROMPT or max(map(len, question.options)) > LONG_OPTION
 
 
-# What is deducted, and when. Half a point or more: the row is damaged. Less: it can be answered, but teaches to guess.
+# Points deducted for each defect. From half a point on the row is damaged; with less it still teaches guessing.
 DEDUCTIONS: dict[str, tuple[float, Callable[[Question], bool]]] = {
     "no question": (1.0, _no_text),  # no word in the prompt, or only a label such as "Question:"
     "blank option": (0.5, _blank_option),
     "equal options": (0.5, _equal_options),
     "short prompt": (0.3, _short_prompt),
     "option repeats the prompt": (0.3, _repeats_prompt),
-    "of the above": (0.3, _of_the_above),  # "all of the above" and the like: right far more often than by chance
+    "of the above": (0.3, _of_the_above),  # "all of the above" and similar are right far more often than by chance
     "letters in options": (0.2, _lettered),  # "A) ..." contradicts the letter once options are shuffled
     "answer by far the longest": (0.2, _long_answer),
     "extreme length": (0.2, _extreme_length),
-    "passage is missing": (0.1, _passage_is_missing),  # "according to the excerpt", and there is no context
+    "passage is missing": (0.1, _passage_is_missing),  # "according to the excerpt" without a context
 }
 
 
 def quality(question: Question) -> Quality:
-    """The score of one question: 1.0 less the deductions that apply, not below 0.0."""
+    """The score of one question: 1.0 minus the deductions that apply, at least 0.0."""
     reasons = tuple(name for name, (_, applies) in DEDUCTIONS.items() if applies(question))
     return Quality(max(0.0, round(1.0 - sum(DEDUCTIONS[name][0] for name in reasons), 6)), reasons)
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """The scores of a file's questions together.
+class QualitySummary:
+    """The quality of a file's questions.
 
     Args:
         mean: of the scores; 1.0 for a file without questions.
-        clean: questions with a score of 1.0.
-        damaged: questions with a score of `DAMAGED` or less.
-        reasons: the lines of the questions that each reason applies to, by reason; reasons without a line are left out.
+        clean: number of questions with a score of 1.0.
+        damaged: number of questions with a score of `DAMAGED` or less.
+        reasons: the lines of the affected questions for each reason; reasons without a line are omitted.
     """
 
     mean: float
@@ -120,16 +121,17 @@ class Form:
 DAMAGED = 0.5
 
 
-def form(questions: Sequence[Question]) -> Form:
-    """The quality of every question, summed up."""
-    found = [quality(question) for question in questions]
-    reasons: dict[str, list[int]] = {name: [] for name in DEDUCTIONS}
-    for question, its in zip(questions, found, strict=True):
-        for name in its.reasons:
-            reasons[name].append(question.line)
-    return Form(
-        mean=round(sum(its.score for its in found) / len(found), 4) if found else 1.0,
-        clean=sum(its.score == 1.0 for its in found),
-        damaged=sum(its.score <= DAMAGED for its in found),
-        reasons={name: tuple(lines) for name, lines in reasons.items() if lines},
+def quality_summary(questions: Sequence[Question]) -> QualitySummary:
+    """The quality of all questions together."""
+    qualities = [quality(question) for question in questions]
+    lines_by_reason: dict[str, list[int]] = {name: [] for name in DEDUCTIONS}
+    for question, rating in zip(questions, qualities, strict=True):
+        for name in rating.reasons:
+            lines_by_reason[name].append(question.line)
+    scores = [rating.score for rating in qualities]
+    return QualitySummary(
+        mean=round(sum(scores) / len(scores), 4) if scores else 1.0,
+        clean=sum(score == 1.0 for score in scores),
+        damaged=sum(score <= DAMAGED for score in scores),
+        reasons={name: tuple(lines) for name, lines in lines_by_reason.items() if lines},
     )

@@ -1,4 +1,4 @@
-"""What occurs again: within a file (duplicates), between files (leaks), and with another answer (conflicts)."""
+"""Repeated questions: within a file (duplicates), between files (leaks), with different answers (conflicts)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
-from llmtuner.data.audit.rows import Row, row_of
+from llmtuner.data.audit.rows import AuditRow, row_of
 from llmtuner.data.duplicates import conflicts, exact_key, groups_of, near_groups, same_questions
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
@@ -14,15 +14,15 @@ from llmtuner.data.split import question_key
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """What two files share. A text in both measures memory, not knowledge, once one of them is trained on.
+    """The questions that two files share. After training on one file, their scores on the other measure memory.
 
     Args:
-        texts: different question texts that are in both files, whatever their options.
+        texts: different question texts in both files; the options do not count.
         first_texts, second_texts: different question texts of each file.
-        first_rows, second_rows: rows of each file whose text is in the other one.
-        questions: different questions that are in both with the same options, too.
-        near: rows of the second file that are nearly a row of the first, and whose text is not in it; None where near
-            duplicates were not looked for.
+        first_rows, second_rows: rows of each file whose text is also in the other file.
+        questions: different questions in both files with the same options.
+        near: rows of the second file that are near duplicates of a row of the first and whose text is not in it; None
+            if near duplicates were skipped.
     """
 
     first: str
@@ -38,23 +38,24 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """Groups of rows that say the same, those across files first, else in the order of their first rows.
+    """Groups of repeated rows. Groups across files come first, then those within a file, by their first rows.
 
     Args:
-        same_text: the question's text is the same; the options may differ.
-        same_question: text and set of options are the same, and so is the context, where both have one.
-        near: nearly the same, with different texts among them; None where this was not looked for.
-        conflicts: groups of `same_question` whose answers differ. (The same question about two passages may have two
-            answers.)
-        leaks: of each pair of files.
-        leaked: different question texts that are in more than one file.
-        near_leaked: rows that are nearly a row of an earlier file, and whose text is in none of them; None as `near`.
+        same_text: same question text; the options may differ.
+        same_question: same text and set of options, and the same context if both have one.
+        near: near duplicates with at least two different texts; None if near duplicates were skipped.
+        conflicts: the groups of `same_question` with different answers. (The same question about two passages may have
+            two answers.)
+        leaks: for each pair of files.
+        leaked: different question texts in more than one file.
+        near_leaked: rows that are near duplicates of a row of an earlier file and whose text is in no earlier file;
+            None like `near`.
     """
 
-    same_text: tuple[tuple[Row, ...], ...]
-    same_question: tuple[tuple[Row, ...], ...]
-    near: tuple[tuple[Row, ...], ...] | None
-    conflicts: tuple[tuple[Row, ...], ...]
+    same_text: tuple[tuple[AuditRow, ...], ...]
+    same_question: tuple[tuple[AuditRow, ...], ...]
+    near: tuple[tuple[AuditRow, ...], ...] | None
+    conflicts: tuple[tuple[AuditRow, ...], ...]
     leaks: tuple[Leak, ...]
     leaked: int
     near_leaked: int | None
@@ -65,28 +66,28 @@ def repeats(files: Sequence[Sequence[Question]], names: Sequence[str], *, near: 
 
     Args:
         files: the questions of each file.
-        names: what each file is called in `Leak`.
-        near: also look for near duplicates, which takes most of an audit's time.
+        names: of the files, for `Leak`.
+        near: whether to search for near duplicates, which takes most of an audit's time.
 
     Raises:
-        ImportError: near duplicates are wanted and the package datasketch is not installed.
+        ImportError: `near` is set and datasketch is not installed.
     """
     questions = [question for file in files for question in file]
-    groups = near_groups(questions) if near else None  # first: it takes the most memory by far
+    groups = near_groups(questions) if near else None  # first, because it needs most of the memory
     texts = [question_key(question.question) for question in questions]
     keys = [exact_key(question) for question in questions]
     rows = [row_of(question) for question in questions]
 
-    def listed(places: list[list[int]]) -> tuple[tuple[Row, ...], ...]:
-        groups = (tuple(rows[place] for place in group) for group in places)
+    def listed(row_groups: list[list[int]]) -> tuple[tuple[AuditRow, ...], ...]:
+        groups = (tuple(rows[row] for row in group) for group in row_groups)
         return tuple(sorted(groups, key=lambda group: len({row.file for row in group}) == 1))
 
-    def again(of: Sequence[Hashable]) -> list[list[int]]:
-        return [places for places in groups_of(of) if len(places) > 1]
+    def repeated(keys: Sequence[Hashable]) -> list[list[int]]:
+        return [group for group in groups_of(keys) if len(group) > 1]
 
     near_rows = None
     if groups is not None:
-        near_rows = listed([places for places in again(groups) if len({texts[place] for place in places}) > 1])
+        near_rows = listed([group for group in repeated(groups) if len({texts[row] for row in group}) > 1])
     ends = [0]
     for file in files:
         ends.append(ends[-1] + len(file))
@@ -95,23 +96,30 @@ def repeats(files: Sequence[Sequence[Question]], names: Sequence[str], *, near: 
         _leak((names[i], names[j]), (spans[i], spans[j]), texts, keys, groups)
         for i, j in combinations(range(len(files)), 2)
     ]
-    same = same_questions(questions, keys)
-    disagree = conflicts(questions, same)
+    same_question = same_questions(questions, keys)
     leaked, near_leaked = _leaked(spans, texts, groups)
-    return Repeats(listed(again(texts)), listed(same), near_rows, listed(disagree), tuple(leaks), leaked, near_leaked)
+    return Repeats(
+        same_text=listed(repeated(texts)),
+        same_question=listed(same_question),
+        near=near_rows,
+        conflicts=listed(conflicts(questions, same_question)),
+        leaks=tuple(leaks),
+        leaked=leaked,
+        near_leaked=near_leaked,
+    )
 
 
 def _leaked(spans: Sequence[range], texts: Sequence[str], groups: Sequence[int] | None) -> tuple[int, int | None]:
-    """What is in more than one file, each counted once, however many files it is in."""
-    seen, again, near, near_again = set[str](), set[str](), set[int](), 0
+    """Texts and near duplicates in more than one file. Each counts once, in however many files it is."""
+    seen_texts, leaked_texts, seen_groups, near_leaked = set[str](), set[str](), set[int](), 0
     for span in spans:
-        here = {texts[row] for row in span}
-        again |= here & seen
+        file_texts = {texts[row] for row in span}
+        leaked_texts |= file_texts & seen_texts
         if groups is not None:
-            near_again += sum(groups[row] in near and texts[row] not in seen for row in span)
-            near |= {groups[row] for row in span}
-        seen |= here
-    return len(again), None if groups is None else near_again
+            near_leaked += sum(groups[row] in seen_groups and texts[row] not in seen_texts for row in span)
+            seen_groups |= {groups[row] for row in span}
+        seen_texts |= file_texts
+    return len(leaked_texts), None if groups is None else near_leaked
 
 
 def _leak(
@@ -121,12 +129,21 @@ def _leak(
     keys: Sequence[Hashable],
     groups: Sequence[int] | None,
 ) -> Leak:
-    first, second = ({texts[row] for row in span} for span in spans)
-    shared = first & second
-    questions = {keys[row] for row in spans[0]} & {keys[row] for row in spans[1]}
-    near = None
+    first_texts, second_texts = ({texts[row] for row in span} for span in spans)
+    shared_texts = first_texts & second_texts
+    shared_keys = {keys[row] for row in spans[0]} & {keys[row] for row in spans[1]}
+    near_count = None
     if groups is not None:
-        there = {groups[row] for row in spans[0]}
-        near = sum(groups[row] in there and texts[row] not in first for row in spans[1])
-    rows = [sum(texts[row] in shared for row in span) for span in spans]
-    return Leak(*names, len(shared), len(first), len(second), rows[0], rows[1], len(questions), near)
+        first_groups = {groups[row] for row in spans[0]}
+        near_count = sum(groups[row] in first_groups and texts[row] not in first_texts for row in spans[1])
+    return Leak(
+        first=names[0],
+        second=names[1],
+        texts=len(shared_texts),
+        first_texts=len(first_texts),
+        second_texts=len(second_texts),
+        first_rows=sum(texts[row] in shared_texts for row in spans[0]),
+        second_rows=sum(texts[row] in shared_texts for row in spans[1]),
+        questions=len(shared_keys),
+        near=near_count,
+    )

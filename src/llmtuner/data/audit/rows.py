@@ -1,4 +1,4 @@
-"""A row as the audit lists it: where it stands and what it says."""
+"""A row in the lists of an audit: its place and its texts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from llmtuner.data.question import Question
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One row of one file.
+class AuditRow:
+    """One row of one file, as plain values that JSON can hold.
 
     Args:
         line: 1-based (a row number for Parquet and JSON arrays).
@@ -25,10 +25,17 @@ class Row:
 
     @property
     def where(self) -> str:
-        """`file:line`, as editors understand it."""
+        """The place of the row as `file:line`, which editors can open."""
         return f"{self.file}:{self.line}"
 
 
-def row_of(question: Question) -> Row:
-    """The row that a question came from."""
-    return Row(question.file, question.line, question.id, question.question, question.options, question.answer_letter)
+def row_of(question: Question) -> AuditRow:
+    """The row of a question."""
+    return AuditRow(
+        file=question.file,
+        line=question.line,
+        id=question.id,
+        question=question.question,
+        options=question.options,
+        answer=question.answer_letter,
+    )

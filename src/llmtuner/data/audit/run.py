@@ -1,74 +1,28 @@
-"""The whole audit: every question asked of every file, in one result."""
+"""The whole audit: all checks on all files, in one result."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from llmtuner.data.audit.checks import CHECKS
-from llmtuner.data.audit.counts import Counts, Lengths, counts, lengths
+from llmtuner.data.audit.counts import counts, lengths
 from llmtuner.data.audit.label_errors import LabelErrors, Pair, label_errors, pair_up
-from llmtuner.data.audit.model import FEWEST, ShortcutModel, shortcut_model
-from llmtuner.data.audit.positions import Positions, positions
-from llmtuner.data.audit.quality import Form, form
+from llmtuner.data.audit.model import MIN_TEXTS, shortcut_model
+from llmtuner.data.audit.positions import positions
+from llmtuner.data.audit.quality import quality_summary
 from llmtuner.data.audit.repeats import Repeats, repeats
-from llmtuner.data.audit.shortcuts import ShortcutScore, shortcut_scores
+from llmtuner.data.audit.result import Audit, FileAudit
+from llmtuner.data.audit.shortcuts import shortcut_scores
 from llmtuner.data.load import Inspection, inspect_questions
 from llmtuner.data.predictions import read_predictions
-from llmtuner.data.problems import Problem, terminal_path
+from llmtuner.data.problems import terminal_path
 from llmtuner.data.question import Question
 from llmtuner.errors import DataError, UserError
 
-AT_CHANCE = 0.1  # accuracy above chance below which a model's doubts are worth nothing
-VERSION = 1  # of the JSON form; it goes up when a name changes or goes
-
-
-@dataclass(frozen=True, slots=True)
-class FileAudit:
-    """What was found in one file.
-
-    Args:
-        columns_form: the name of the form that its columns are of.
-        errors: what a training would refuse the file for.
-        unit: what line numbers count, "line" or "row".
-        model: None without scikit-learn, or with too few questions.
-    """
-
-    file: str
-    columns_form: str
-    unit: str
-    counts: Counts
-    errors: tuple[Problem, ...]
-    warnings: tuple[Problem, ...]
-    form: Form
-    lengths: Lengths
-    positions: tuple[Positions, ...]
-    shortcuts: tuple[ShortcutScore, ...]
-    model: ShortcutModel | None
-
-    @property
-    def scores(self) -> list[ShortcutScore]:
-        """Every shortcut's, the model's last."""
-        return [*self.shortcuts, *([self.model.score] if self.model else [])]
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """What was found in all files.
-
-    Args:
-        label_errors: None without predictions.
-        checks: hits of each of `CHECKS`; None where a check was not looked for, and `notes` say why.
-    """
-
-    files: tuple[FileAudit, ...]
-    repeats: Repeats
-    label_errors: LabelErrors | None
-    checks: dict[str, int | None]
-    notes: tuple[str, ...]
+MIN_ABOVE_CHANCE = 0.1  # accuracy above chance that a model needs for its doubts to mean anything
 
 
 def audit(
@@ -80,79 +34,73 @@ def audit(
     """Audit files together. The same files give the same result.
 
     Args:
-        near: also look for near duplicates, which takes most of the time.
+        near: whether to search for near duplicates, which takes most of the time.
         predictions: a predictions.jsonl of these files, out of fold.
 
     Raises:
-        DataError: files that cannot be read as questions at all (defective rows are in the result).
-        UserError: a file given twice, or predictions of other questions.
+        DataError: files that hold no readable questions at all (other defects are in the result).
+        UserError: a file is given twice, or the predictions are of other questions.
     """
-    _refuse_twice(paths)
+    _reject_repeated(paths)
     inspections = _inspected(paths)
     questions = [question for inspection in inspections for question in inspection.questions]
     pairs = None
     if predictions is not None:
         pairs = pair_up(questions, read_predictions(predictions), terminal_path(predictions))
     notes: list[str] = []
-    files = tuple(_file(inspection, notes) for inspection in inspections)
-    again = _repeats(inspections, near, notes)
-    doubted = None if pairs is None else _label_errors(questions, pairs, notes)
-    found = Audit(files, again, doubted, {}, ())
-    hits = {name: count(found) for name, (_, count) in CHECKS.items()}
+    result = Audit(
+        files=tuple(_file_audit(inspection, notes) for inspection in inspections),
+        repeats=_repeats(inspections, near, notes),
+        label_errors=None if pairs is None else _label_errors(questions, pairs, notes),
+        checks={},
+        notes=(),
+    )
+    hits = {name: count(result) for name, (_, count) in CHECKS.items()}
     for inspection in inspections:
         if inspection.unread:
-            name, last = terminal_path(inspection.path), inspection.errors[-1].line
+            file, last_line = terminal_path(inspection.path), inspection.errors[-1].line
             notes.append(
-                f"{name}: {inspection.unread:,} lines behind line {last} were not read; without hits, no check is done"
+                f"{file}: {inspection.unread:,} lines after line {last_line} were not read, so checks without hits are "
+                "skipped"
             )
             hits |= {name: None for name, number in hits.items() if not number}
-    return replace(found, checks=hits, notes=tuple(dict.fromkeys(notes)))
-
-
-def as_record(audit: Audit) -> dict[str, Any]:
-    """An audit as JSON can hold it, with the verdicts that were reached."""
-    record = asdict(audit)
-    for file, of_file in zip(audit.files, record["files"], strict=True):
-        for found, entry in zip(file.positions, of_file["positions"], strict=True):
-            entry["unbalanced"] = found.unbalanced
-        scores = [*of_file["shortcuts"], *([of_file["model"]["score"]] if file.model else [])]
-        for score, entry in zip(file.scores, scores, strict=True):
-            entry["worth_a_warning"] = score.worth_a_warning
-    return {"llmtuner_audit": VERSION, **record}
+    return replace(result, checks=hits, notes=tuple(dict.fromkeys(notes)))
 
 
 def _inspected(paths: Sequence[str | os.PathLike[str]]) -> list[Inspection]:
-    """All files, or all that keeps them from being read, in one message."""
-    found, errors = [], []
+    """All files, or one error for all files that cannot be read."""
+    inspections, errors = [], []
     for path in paths:
         try:
-            found.append(inspect_questions(path))
+            inspections.append(inspect_questions(path))
         except DataError as error:
             errors.append(str(error))
     if errors:
         raise DataError("\n".join(errors))
-    return found
+    return inspections
 
 
-def _refuse_twice(paths: Sequence[str | os.PathLike[str]]) -> None:
-    seen: set[Path] = set()
+def _reject_repeated(paths: Sequence[str | os.PathLike[str]]) -> None:
+    resolved_paths: set[Path] = set()
     for path in paths:
         resolved = Path(path).resolve()
-        if resolved in seen:
-            raise UserError(f"{terminal_path(path)}: given twice; it would leak into itself")
-        seen.add(resolved)
+        if resolved in resolved_paths:
+            raise UserError(f"{terminal_path(path)}: given twice, so that it would leak into itself; name it once")
+        resolved_paths.add(resolved)
 
 
-def _file(inspection: Inspection, notes: list[str]) -> FileAudit:
+def _file_audit(inspection: Inspection, notes: list[str]) -> FileAudit:
     questions, name = inspection.questions, terminal_path(inspection.path)
     model = None
     try:
         model = shortcut_model(questions)
     except ImportError:
-        notes.append("no logistic model of shortcuts: scikit-learn is not installed (pip install scikit-learn)")
+        notes.append("logistic model of shortcuts: skipped, scikit-learn is not installed (pip install scikit-learn)")
     else:
         if model is None:
-            notes.append(f"{name}: no logistic model of shortcuts: fewer than {FEWEST} different answered questions")
+            notes.append(
+                f"{name}: logistic model of shortcuts: skipped, fewer than {MIN_TEXTS} different answered questions"
+            )
     return FileAudit(
         file=name,
         columns_form=inspection.form,
@@ -160,7 +108,7 @@ def _file(inspection: Inspection, notes: list[str]) -> FileAudit:
         counts=counts(inspection),
         errors=inspection.errors,
         warnings=inspection.warnings,
-        form=form(questions),
+        form=quality_summary(questions),
         lengths=lengths(questions),
         positions=tuple(positions(questions)),
         shortcuts=tuple(shortcut_scores(questions)),
@@ -172,28 +120,33 @@ def _repeats(inspections: Sequence[Inspection], near: bool, notes: list[str]) ->
     files = [inspection.questions for inspection in inspections]
     names = [terminal_path(inspection.path) for inspection in inspections]
     if not near:
-        notes.append("near duplicates were not looked for, as asked")
+        notes.append("near duplicates: skipped, as requested")
         return repeats(files, names, near=False)
     try:
         return repeats(files, names)
     except ImportError:
-        notes.append("near duplicates were not looked for: datasketch is not installed (pip install datasketch)")
+        notes.append("near duplicates: skipped, datasketch is not installed (pip install datasketch)")
         return repeats(files, names, near=False)
 
 
 def _label_errors(questions: Sequence[Question], pairs: Sequence[Pair], notes: list[str]) -> LabelErrors | None:
     try:
-        found = label_errors(questions, pairs)
+        errors = label_errors(questions, pairs)
     except ImportError:
-        notes.append("label errors were not looked for: cleanlab is not installed (pip install cleanlab)")
+        notes.append("label errors: skipped, cleanlab is not installed (pip install cleanlab)")
         return None
-    if found.without_prediction:
-        notes.append(f"{found.without_prediction:,} answered questions have no prediction and were not looked at")
-    if found.accuracy is not None and found.accuracy < (found.chance or 0) + AT_CHANCE:
+    if errors.without_prediction:
         notes.append(
-            f"the predictions are right on {found.accuracy:.1%}, and chance on {found.chance:.1%}: are they of other "
-            "questions? The likely label errors say nothing"
+            f"label errors: {errors.without_prediction:,} answered questions without a prediction were skipped"
         )
-    if found.too_few:
-        notes.append(f"{found.too_few:,} predictions were passed over: too few have their number of options")
-    return found
+    if errors.accuracy is not None and errors.accuracy < (errors.chance or 0) + MIN_ABOVE_CHANCE:
+        notes.append(
+            f"label errors: the predictions have an accuracy of {errors.accuracy:.1%}, and chance has "
+            f"{errors.chance:.1%}, so the list has no meaning; are the predictions of other questions?"
+        )
+    if errors.too_few:
+        notes.append(
+            f"label errors: {errors.too_few:,} predictions were skipped, because too few questions have their number "
+            "of options"
+        )
+    return errors

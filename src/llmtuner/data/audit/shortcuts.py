@@ -1,7 +1,7 @@
-"""How much of the score can be had without knowing anything: one function a shortcut.
+"""Shortcuts: baselines that need no language model and no knowledge, one function for each.
 
-A shortcut is a function from a question, whose answer it does not look at, to a score an option, higher is better.
-Adding one: the function, and its line in `SHORTCUTS`.
+A shortcut takes a question and returns one score for each option, higher is better. It does not use the answer.
+To add one, write the function and add its line to `SHORTCUTS`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from llmtuner.data.question import Question
 from llmtuner.data.words import words
 
 Shortcut = Callable[[Question], list[float]]
-MARGIN = 0.05  # MAP@3 above chance, beyond doubt, from which a shortcut is worth a warning
-DOUBT = 2.0  # standard errors
-FEWEST = 30  # questions that a shortcut must apply to, before what it scores there says anything
+MARGIN = 0.05  # MAP@3 above chance, minus `STANDARD_ERRORS`, from which a shortcut is worth a warning
+STANDARD_ERRORS = 2.0
+MIN_QUESTIONS = 30  # to which a shortcut must apply; its score on fewer has no meaning
 
 
 def longest(question: Question) -> list[float]:
@@ -33,17 +33,17 @@ def shortest(question: Question) -> list[float]:
 
 
 def like_the_question(question: Question) -> list[float]:
-    """The option whose words are most like the question's (cosine of the two sets of words)."""
-    return to_question(words(question.question), [set(words(option)) for option in question.options])
+    """The option most similar to the question, by the cosine of their sets of words."""
+    return similarity_to_question(words(question.question), [set(words(option)) for option in question.options])
 
 
 def like_the_others(question: Question) -> list[float]:
-    """The option whose words are most like those of the other options: wrong ones are often made from the right one."""
-    return to_others([set(words(option)) for option in question.options])
+    """The option most similar to the other options: wrong options are often made from the right one."""
+    return similarity_to_others([set(words(option)) for option in question.options])
 
 
 def of_the_above_option(question: Question) -> list[float]:
-    """ "All of the above", "none of the above" and the like, where there is one."""
+    """The option "all of the above", "none of the above" or similar, if there is one."""
     return [float(of_the_above(option)) for option in question.options]
 
 
@@ -56,31 +56,31 @@ SHORTCUTS: dict[str, Shortcut] = {
 }
 
 
-def to_question(asked: Sequence[str], options: Sequence[Set[str]]) -> list[float]:
-    """Likeness of each option's words to the question's, from 0 to 1."""
-    every = set(asked)
-    return [_cosine(every, option) for option in options]
+def similarity_to_question(question_words: Sequence[str], options: Sequence[Set[str]]) -> list[float]:
+    """Similarity of each option's words to the question's, from 0 to 1."""
+    stem = set(question_words)
+    return [_cosine(stem, option) for option in options]
 
 
-def to_others(options: Sequence[Set[str]]) -> list[float]:
-    """Mean likeness of each option's words to those of the other options, from 0 to 1."""
-    likeness = [[0.0] * len(options) for _ in options]
-    for one, other in combinations(range(len(options)), 2):
-        likeness[one][other] = likeness[other][one] = _cosine(options[one], options[other])
-    return [sum(row) / (len(options) - 1) for row in likeness]
+def similarity_to_others(options: Sequence[Set[str]]) -> list[float]:
+    """Mean similarity of each option's words to those of the other options, from 0 to 1."""
+    similarity = [[0.0] * len(options) for _ in options]
+    for i, j in combinations(range(len(options)), 2):
+        similarity[i][j] = similarity[j][i] = _cosine(options[i], options[j])
+    return [sum(row) / (len(options) - 1) for row in similarity]
 
 
-def _cosine(one: Set[str], other: Set[str]) -> float:
-    return len(one & other) / sqrt(len(one) * len(other)) if one and other else 0.0
+def _cosine(first: Set[str], second: Set[str]) -> float:
+    return len(first & second) / sqrt(len(first) * len(second)) if first and second else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ShortcutScore:
-    """What a shortcut scores on a file's answered questions; ties count at their expected value.
+    """The score of a shortcut on a file's answered questions. Ties count at their expected value.
 
     Args:
-        applies: questions on which it prefers some option to others.
-        map_at_3_where, chance_where: on those questions alone; None where there are none.
+        applies: number of questions on which the shortcut does not score all options equally.
+        map_at_3_where, chance_where: on these questions alone; None if there are none.
         chance: MAP@3 of a random order on all questions.
     """
 
@@ -95,50 +95,50 @@ class ShortcutScore:
 
     @property
     def worth_a_warning(self) -> bool:
-        """Whether it beats chance by `MARGIN` on the file or, if it seldom applies, where it does; doubt deducted."""
-        if self.questions < FEWEST:
+        """Whether the score is well above chance, on the file or on the questions to which the shortcut applies."""
+        if self.questions < MIN_QUESTIONS:
             return False
         if _above(self.map_at_3, self.chance, self.questions):
             return True
-        if self.map_at_3_where is None or self.chance_where is None or self.applies < FEWEST:
+        if self.map_at_3_where is None or self.chance_where is None or self.applies < MIN_QUESTIONS:
             return False
         return _above(self.map_at_3_where, self.chance_where, self.applies)
 
 
 def score(name: str, questions: Sequence[Question], scores: Sequence[Sequence[float]]) -> ShortcutScore:
-    """Score one ranking.
+    """The score of one ranking.
 
     Args:
-        questions: with answers, at least one.
-        scores: one number an option, for each question.
+        questions: at least one, all with answers.
+        scores: for each question one number for each option.
     """
     from llmtuner.metrics import map_at_k
 
-    where = [place for place, numbers in enumerate(scores) if min(numbers) < max(numbers)]
-    there = [questions[place] for place in where]
-    answers = [question.answer for question in there if question.answer is not None]
+    rows = [row for row, numbers in enumerate(scores) if min(numbers) < max(numbers)]
+    affected = [questions[row] for row in rows]
+    answers = [question.answer for question in affected if question.answer is not None]
 
-    def of(k: int) -> tuple[float, float]:
-        """MAP@k on all questions and on those where it applies; on the others, all options tie."""
-        everywhere, by_chance = _chance(questions, k), _chance(there, k) if there else 0.0
-        reached = map_at_k([scores[place] for place in where], answers, k) if there else 0.0
-        return everywhere + (reached - by_chance) * len(there) / len(questions), reached
+    def map_at(k: int) -> tuple[float, float]:
+        """MAP@k on all questions and on the affected ones; all options of the remaining questions tie."""
+        chance, affected_chance = _chance(questions, k), _chance(affected, k) if affected else 0.0
+        affected_score = map_at_k([scores[row] for row in rows], answers, k) if affected else 0.0
+        return chance + (affected_score - affected_chance) * len(affected) / len(questions), affected_score
 
-    map_at_3, map_at_3_where = of(3)
+    map_at_3, map_at_3_where = map_at(3)
     return ShortcutScore(
         name=name,
         questions=len(questions),
         map_at_3=round(map_at_3, 6),
-        accuracy=round(of(1)[0], 6),
+        accuracy=round(map_at(1)[0], 6),
         chance=round(_chance(questions, 3), 6),
-        applies=len(there),
-        map_at_3_where=round(map_at_3_where, 6) if there else None,
-        chance_where=round(_chance(there, 3), 6) if there else None,
+        applies=len(affected),
+        map_at_3_where=round(map_at_3_where, 6) if affected else None,
+        chance_where=round(_chance(affected, 3), 6) if affected else None,
     )
 
 
 def _chance(questions: Sequence[Question], k: int) -> float:
-    """MAP@k of a random order: that of ties, which depends on the number of options alone."""
+    """MAP@k of a random order. It equals that of all ties and depends only on the numbers of options."""
     from llmtuner.metrics import map_at_k
 
     numbers = Counter(len(question.options) for question in questions)
@@ -146,13 +146,14 @@ def _chance(questions: Sequence[Question], k: int) -> float:
 
 
 def shortcut_scores(questions: Sequence[Question]) -> list[ShortcutScore]:
-    """Every shortcut on the questions that have an answer; none where no question has."""
+    """The score of every shortcut on the answered questions; empty if there are none."""
     answered = [question for question in questions if question.answer is not None]
     if not answered:
         return []
     return [score(name, answered, [rank(question) for question in answered]) for name, rank in SHORTCUTS.items()]
 
 
-def _above(reached: float, chance: float, questions: int) -> bool:
+def _above(score: float, chance: float, questions: int) -> bool:
+    """Whether a score exceeds chance by `MARGIN` after the deduction of `STANDARD_ERRORS`."""
     # A number between 0 and 1 with mean m has a variance of at most m(1 - m).
-    return reached - DOUBT * sqrt(reached * (1 - reached) / questions) > chance + MARGIN
+    return score - STANDARD_ERRORS * sqrt(score * (1 - score) / questions) > chance + MARGIN

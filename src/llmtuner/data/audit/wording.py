@@ -1,4 +1,4 @@
-"""What the wording of questions and options gives away, one predicate each."""
+"""Predicates on the wording of questions and options: cues that give the answer away, and defects."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ _PASSAGE = re.compile(
 
 
 def of_the_above(option: str) -> bool:
-    """Whether an option is about the others and nothing more: "None of the above.", "Both A and B"."""
+    """Whether an option only refers to other options: "None of the above.", "Both A and B"."""
     return _OF_THE_ABOVE.fullmatch(option) is not None
 
 
 def has_letters(options: Sequence[str]) -> bool:
     """Whether options begin with a letter as in an exam: "A) mitosis", "(b) meiosis", "C. both".
 
-    A letter with a point begins names, too (E. coli), so most options must begin with the letters of their own places.
+    A letter with a full stop also begins names (E. coli), so most options must begin with their own letters.
     """
-    marks = [_MARK.match(option) for option in options]
-    found = [(LETTERS[place], mark[1].upper(), mark[2]) for place, mark in enumerate(marks) if mark]
-    own = sum(place == letter for place, letter, _ in found)
-    brackets = [letter for _, letter, sign in found if sign in ")]"]
-    return (own >= 2 and own * 2 > len(options)) or len(set(brackets)) >= 2
+    matches = [_MARK.match(option) for option in options]
+    marks = [(LETTERS[index], match[1].upper(), match[2]) for index, match in enumerate(matches) if match]
+    own_count = sum(own_letter == letter for own_letter, letter, _ in marks)
+    bracketed = {letter for _, letter, sign in marks if sign in ")]"}
+    return (own_count >= 2 and own_count * 2 > len(options)) or len(bracketed) >= 2
 
 
 def needs_passage(prompt: str) -> bool:
-    """Whether a prompt asks about a text that it does not bring: "... according to the provided excerpt?"."""
+    """Whether a prompt refers to a passage that it does not contain: "... according to the provided excerpt?"."""
     return "\n" not in prompt.strip() and _PASSAGE.search(prompt) is not None
 
 
 def body(prompt: str) -> str:
-    """A prompt without labels before it: "Question: " is none."""
+    """A prompt without a leading label such as "Question: "."""
     return _LABEL.sub("", prompt, count=1) if _LABEL.match(prompt) else prompt

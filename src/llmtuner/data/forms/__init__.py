@@ -1,4 +1,4 @@
-"""One form a file: how the columns of a data set become questions. Adding one: CONTRIBUTING.md."""
+"""The forms of question files: how columns become questions. CONTRIBUTING.md says how to add one."""
 
 from llmtuner.data.forms import arc, kaggle, scienceqa
 from llmtuner.data.forms.form import Form

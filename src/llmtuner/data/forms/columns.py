@@ -1,4 +1,4 @@
-"""Column names: which form a file is of, what it lacks, and what its author may have meant."""
+"""Recognise a file's form by its column names; report missing columns and suggest corrections."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 
 from llmtuner.data.forms.form import Defect, Form
-from llmtuner.data.problems import shown
+from llmtuner.data.problems import quoted
 from llmtuner.data.question import LETTERS
-from llmtuner.data.readers.table import Table
+from llmtuner.data.table import Table
 
-# Other names under which these columns are met; suggested, never taken for them in silence.
-_OTHER_NAMES = {
+# Other usual names of these columns. They are suggested in messages, never accepted silently.
+_SYNONYMS = {
     "prompt": ("question", "query", "text"),
     "question": ("prompt", "query"),
     "query": ("question", "prompt"),
@@ -25,34 +25,39 @@ _LISTED = 20
 
 
 def form_of(table: Table, forms: Iterable[Form]) -> tuple[Form | None, list[Defect]]:
-    """The form of a table, and what is wrong with its columns; None where it is of no form that could be read."""
+    """The form of a table and the defects of its columns.
+
+    Returns:
+        (the form, or None if the table has no readable form; the defects)
+    """
     forms = list(forms)
-    found = recognise(table.columns, forms)
-    if len(found) != 1:
-        return None, [_no_form(table, found, forms)]
-    form = found[0]
+    candidates = recognise(table.columns, forms)
+    if len(candidates) != 1:
+        return None, [_no_form(table, candidates, forms)]
+    form = candidates[0]
     if table.text_only and "texts" in form.columns.values():
-        what = f"these are the columns of the form {form.name}, whose choices are a list; CSV holds text only"
-        fix = "give each option a column of its own (A, B, ...), or save the file as JSONL or Parquet"
-        return None, [Defect("columns", what, fix=fix)]
-    near = misspelt(form, table.columns)
+        defect = f"these are the columns of the form {form.name}, whose choices are a list; CSV holds text only"
+        fix = "give each option its own column (A, B, ...), or save the file as JSONL or Parquet"
+        return None, [Defect("columns", defect, fix=fix)]
+    corrections = misspelt(form, table.columns)
     defects = [
-        Defect("columns", f"column {shown(column)} is not known; did you mean {meant!r}?", fix="rename it")
-        for column, meant in near.items()
+        Defect("columns", f"unknown column {quoted(column)}; did you mean {name!r}?", fix="rename it")
+        for column, name in corrections.items()
     ]
-    lost = [name for name in form.needs if name not in table.columns and name not in near.values()]
-    if lost:  # then a misspelt answer is told in the same breath; on its own, it matters in training only
-        other = [column for column in table.columns if column not in form.columns and column not in near]
-        lost += [form.answer] if form.answer not in table.columns and _near(form.answer, other) else []
-    defects += missing(form, table.columns, [name for name in lost if name not in near.values()])
-    # A gap that a misspelt or missing letter leaves is told already.
-    defects += form.check((*table.columns, *near.values(), *form.needs))
+    missing_names = [name for name in form.needs if name not in table.columns and name not in corrections.values()]
+    if missing_names and form.answer not in (*table.columns, *corrections.values()):
+        # Report a misnamed answer in the same message. On its own it matters in training only.
+        unknown = [column for column in table.columns if column not in form.columns and column not in corrections]
+        missing_names += [form.answer] if _similar_column(form.answer, unknown) else []
+    defects += missing(form, table.columns, missing_names)
+    # Misspelt and missing columns count as present: the gap that they leave is reported already.
+    defects += form.check((*table.columns, *corrections.values(), *form.needs))
     defects += _wrong_types(form, table)
     return form, defects
 
 
 def recognise(columns: Sequence[str], forms: Iterable[Form]) -> list[Form]:
-    """The forms that a file with these columns may be of: one if all is well, none if it is of no known form."""
+    """The candidate forms of a file with these columns: one for a sound file, none for an unknown form."""
     forms = list(forms)
     complete = [form for form in forms if set(form.needs) <= set(columns)]
     if complete:
@@ -63,40 +68,45 @@ def recognise(columns: Sequence[str], forms: Iterable[Form]) -> list[Form]:
 
 
 def missing(form: Form, columns: Sequence[str], names: Iterable[str]) -> list[Defect]:
-    """One defect for all wanted names that are not there, with what looks like them."""
-    absent = [name for name in names if name not in columns]
-    if not absent:
+    """One defect for all missing columns among `names`, with similar columns as suggestions."""
+    missing_names = [name for name in names if name not in columns]
+    if not missing_names:
         return []
-    other = [column for column in columns if column not in form.columns]
+    unknown = [column for column in columns if column not in form.columns]
+    suggestions = {name: _similar_column(name, unknown) for name in missing_names}
     listed = [
-        shown(name) + (f" (did you mean {shown(near)}?)" if (near := _near(name, other)) else "") for name in absent
+        quoted(name) + (f" (did you mean {quoted(similar)}?)" if similar else "")
+        for name, similar in suggestions.items()
     ]
-    what = f"missing column{'s' * (len(absent) > 1)} {', '.join(listed)}; found {_listed(columns)}"
-    fix = "rename" if any("did you mean" in name for name in listed) else "add"
-    fix += " it" if len(absent) == 1 else " them"
-    return [Defect("columns", what, f"expected {form.shape}", fix)]
+    defect = f"missing column{'s' * (len(missing_names) > 1)} {', '.join(listed)}; found {_listed(columns)}"
+    fix = "rename" if any(suggestions.values()) else "add"
+    fix += " it" if len(missing_names) == 1 else " them"
+    return [Defect("columns", defect, f"expected {form.shape}", fix)]
 
 
 def misspelt(form: Form, columns: Sequence[str]) -> dict[str, str]:
-    """Columns that are the form's but for case, blanks or underscores, and would be passed over: found -> meant."""
-    plain = {_plain(name): name for name in form.columns}
-    meant = {column: plain.get(_plain(column), column) for column in columns}
-    found = {column: name for column, name in meant.items() if column != name and name not in columns}
-    # Single letters may be anything; only those that go on with the options are meant as options.
-    letters = {name for name in [*columns, *found.values()] if name in LETTERS}
-    run = {letter for place, letter in enumerate(LETTERS) if set(LETTERS[:place]) <= letters}
-    return {column: name for column, name in found.items() if name not in LETTERS or name in run}
+    """Columns that differ from the form's only in case, spaces or underscores, by their correct name.
+
+    Without a message they would be ignored.
+    """
+    names_by_plain = {_plain(name): name for name in form.columns}
+    correct = {column: names_by_plain.get(_plain(column), column) for column in columns}
+    corrections = {column: name for column, name in correct.items() if column != name and name not in columns}
+    # A single letter may be any column; it counts as an option only if it continues the option letters.
+    letters = {name for name in [*columns, *corrections.values()] if name in LETTERS}
+    options = {letter for index, letter in enumerate(LETTERS) if set(LETTERS[:index]) <= letters}
+    return {column: name for column, name in corrections.items() if name not in LETTERS or name in options}
 
 
-def _no_form(table: Table, found: list[Form], known: list[Form]) -> Defect:
-    listed = f"found the columns {_listed(table.columns)}"
-    if found:
-        names = " and ".join(form.name for form in found)
-        what = f"the columns of the forms {names} in one file; {listed}"
-        return Defect("columns", what, "expected one form a file", "make a file of each")
-    shapes = " | ".join(f"{form.name}: {form.shape}" for form in known)
+def _no_form(table: Table, candidates: list[Form], forms: list[Form]) -> Defect:
+    columns = f"found the columns {_listed(table.columns)}"
+    if candidates:
+        names = " and ".join(form.name for form in candidates)
+        defect = f"the columns of the forms {names} in one file; {columns}"
+        return Defect("columns", defect, "expected one form in a file", "write a file for each")
+    shapes = " | ".join(f"{form.name}: {form.shape}" for form in forms)
     fix = "name the columns so in the first line" if table.header else "rename the columns"
-    return Defect("columns", f"not a known multiple-choice form; {listed}", f"known are {shapes}", fix)
+    return Defect("columns", f"not a known multiple-choice form; {columns}", f"expected {shapes}", fix)
 
 
 def _wrong_types(form: Form, table: Table) -> list[Defect]:
@@ -108,25 +118,26 @@ def _wrong_types(form: Form, table: Table) -> list[Defect]:
 
 
 def _listed(columns: Sequence[str]) -> str:
-    return ", ".join(map(shown, columns[:_LISTED])) + (", ..." if len(columns) > _LISTED else "") or "none"
+    return ", ".join(map(quoted, columns[:_LISTED])) + (", ..." if len(columns) > _LISTED else "") or "none"
 
 
-def _near(name: str, columns: Sequence[str]) -> str | None:
-    """The column that may be meant by `name`."""
-    plain = {_plain(column): column for column in columns}
-    for other in (_plain(name), *_OTHER_NAMES.get(name, ())):
-        if other in plain:
-            return plain[other]
-    # Single letters are all alike to difflib.
-    near = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.75) if len(name) > 1 else []
-    return plain[near[0]] if near else None
+def _similar_column(name: str, columns: Sequence[str]) -> str | None:
+    """The column whose name is closest to `name`, or None."""
+    columns_by_plain = {_plain(column): column for column in columns}
+    for candidate in (_plain(name), *_SYNONYMS.get(name, ())):
+        if candidate in columns_by_plain:
+            return columns_by_plain[candidate]
+    # difflib cannot compare single letters: all are equally far apart.
+    close = difflib.get_close_matches(_plain(name), columns_by_plain, n=1, cutoff=0.75) if len(name) > 1 else []
+    return columns_by_plain[close[0]] if close else None
 
 
 def _score(form: Form, columns: Sequence[str]) -> tuple[int, int]:
-    """How many of the form's columns are there by name, and how many by something like it."""
-    wanted = (*form.needs, form.answer)
-    absent = [name for name in wanted if name not in columns]
-    return len(wanted) - len(absent), sum(_near(name, columns) is not None for name in absent)
+    """How many of the form's columns are present by name, and how many by a similar name."""
+    names = (*form.needs, form.answer)
+    missing_names = [name for name in names if name not in columns]
+    similar_count = sum(_similar_column(name, columns) is not None for name in missing_names)
+    return len(names) - len(missing_names), similar_count
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What only shows when all rows are read: options that do not exist, and what is kept but worth a warning."""
+"""Checks that need all rows of a file: options that do not exist, and oddities that deserve a warning."""
 
 from __future__ import annotations
 
@@ -7,96 +7,99 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmtuner.data.forms.form import Defect, Draft
-from llmtuner.data.problems import Problem, line_list, shown
+from llmtuner.data.problems import Problem, line_list, quoted
 from llmtuner.data.question import LETTERS, MAX_OPTIONS, MIN_OPTIONS
 
 # From this share of rows on, blank last options mean "no such option". Kaggle's 6,000 has 2 rows with a blank E, a
-# defect (0.03 %); the 60,000-row mix has 22.7 %, a source with four options.
+# defect (0.03 %); the 60,000-row mix has 22.7 %, from a source with four options.
 MIXED_PERCENT = 1
 
 
 @dataclass(slots=True)
-class Numbered:
-    """A draft with its place: `row` is 0-based and counts bad rows, too; `line` is 1-based."""
+class NumberedDraft:
+    """A draft with its place: `row` is 0-based and counts defective rows too; `line` is 1-based."""
 
     row: int
     line: int
     draft: Draft
 
 
-def count_options(drafts: Sequence[Numbered]) -> tuple[list[int], str]:
-    """How many options each row really has, and a sentence about it if that is fewer than its columns."""
-    tails = [_blank_tail(numbered.draft.options) for numbered in drafts]
+def count_options(drafts: Sequence[NumberedDraft]) -> tuple[list[int], str]:
+    """The number of options of each row, and a notice if some rows have fewer options than columns."""
+    blank_tails = [_blank_tail(numbered.draft.options) for numbered in drafts]
     counts = [len(numbered.draft.options) for numbered in drafts]
-    rows = sum(map(bool, tails))
-    if not rows or rows * 100 < MIXED_PERCENT * len(drafts):
+    short_rows = sum(map(bool, blank_tails))
+    if not short_rows or short_rows * 100 < MIXED_PERCENT * len(drafts):
         return counts, ""
-    # Never below two: a row of a test file must be answered, whatever it looks like.
-    counts = [max(count - tail, min(count, MIN_OPTIONS)) for count, tail in zip(counts, tails, strict=True)]
+    # Never below two: every row of a test file must be answered.
+    counts = [max(count - tail, min(count, MIN_OPTIONS)) for count, tail in zip(counts, blank_tails, strict=True)]
     summary = ", ".join(f"{_rows(number)} with {count}" for count, number in sorted(Counter(counts).items()))
-    what = f"blank last options in {rows:,} of {_rows(len(drafts))} are taken for options that do not exist: {summary}"
-    return counts, what
+    notice = (
+        f"blank last options in {short_rows:,} of {_rows(len(drafts))} are read as options that do not exist: {summary}"
+    )
+    return counts, notice
 
 
 def option_defects(draft: Draft, count: int) -> list[Defect]:
-    """What makes a row with `count` options unusable."""
+    """The defects that make a row with `count` options unusable."""
     if not MIN_OPTIONS <= count <= MAX_OPTIONS:
-        what = f"{count} option{'s' * (count != 1)}"
-        return [Defect("options", what, f"a question needs {MIN_OPTIONS} to {MAX_OPTIONS}")]
+        defect = f"{count} option{'s' * (count != 1)}"
+        return [Defect("options", defect, f"expected {MIN_OPTIONS} to {MAX_OPTIONS}")]
     if draft.answer is not None and draft.answer >= count:
-        what = f"answer {LETTERS[draft.answer]} points to a blank option"
-        return [Defect("answer", what, f"this row has {count} options", "fill the option in, or mend the answer")]
+        defect = f"answer {LETTERS[draft.answer]} points to a blank option"
+        return [Defect("answer", defect, f"this row has {count} options", "fill in the option, or correct the answer")]
     return []
 
 
 def option_oddities(options: Sequence[str]) -> list[Defect]:
-    """What is kept and warned of: such rows are in the real files, and a test file must be answered as a whole."""
-    plain = [option.strip() for option in options]
-    if all(plain) and len(set(plain)) == len(plain):
+    """Blank and equal options. They are warnings only: real files have them, and test files must be answered whole."""
+    stripped = [option.strip() for option in options]
+    if all(stripped) and len(set(stripped)) == len(stripped):
         return []
-    places: dict[str, str] = {}
-    for letter, option in zip(LETTERS, plain, strict=False):
-        places[option] = places.get(option, "") + letter
-    blank = [Defect("blank option", f"option {letter} is blank") for letter in places.pop("", "")]
+    letters_by_text: dict[str, str] = {}
+    for letter, text in zip(LETTERS, stripped, strict=False):
+        letters_by_text[text] = letters_by_text.get(text, "") + letter
+    blank = [Defect("blank option", f"option {letter} is blank") for letter in letters_by_text.pop("", "")]
     equal = [
-        Defect("equal options", f"options {' and '.join(letters)} are equal: {shown(option)}")
-        for option, letters in places.items()
+        Defect("equal options", f"options {' and '.join(letters)} are equal: {quoted(text)}")
+        for text, letters in letters_by_text.items()
         if len(letters) > 1
     ]
     return blank + equal
 
 
-def file_oddities(drafts: Sequence[Numbered], file: str, unit: str) -> list[Problem]:
-    """Repeated ids, answers written loosely, contexts passed over: one warning for all lines alike."""
-    places: dict[str, list[int]] = {}
-    loose: list[Numbered] = []
-    unused: dict[tuple[str, ...], list[int]] = {}
+def file_oddities(drafts: Sequence[NumberedDraft], file: str, unit: str) -> list[Problem]:
+    """Repeated ids, loosely written answers, unused contexts: one warning for all lines of a kind."""
+    lines_by_id: dict[str, list[int]] = {}
+    loose: list[NumberedDraft] = []
+    lines_by_unused: dict[tuple[str, ...], list[int]] = {}
     for numbered in drafts:
         draft = numbered.draft
         if draft.id is not None:
-            places.setdefault(draft.id, []).append(numbered.line)
+            lines_by_id.setdefault(draft.id, []).append(numbered.line)
         if draft.loose:
             loose.append(numbered)
         if draft.unused:
-            unused.setdefault(draft.unused, []).append(numbered.line)
-    found = [
-        Problem(file, lines[0], f"id {shown(name)} stands in {line_list(lines, unit)}", kind="ids")
-        for name, lines in places.items()
+            lines_by_unused.setdefault(draft.unused, []).append(numbered.line)
+    problems = [
+        Problem(file, lines[0], f"id {quoted(name)} is repeated in {line_list(lines, unit)}", kind="ids")
+        for name, lines in lines_by_id.items()
         if len(lines) > 1
     ]
     if loose:
         first, lines = loose[0].draft, [numbered.line for numbered in loose]
-        what = f"answer {shown(first.loose)} was read as {LETTERS[first.answer or 0]}"
+        oddity = f"answer {quoted(first.loose)} was read as {LETTERS[first.answer or 0]}"
         if len(lines) > 1:
-            what += f", as were others in lower case or between blanks: {line_list(lines, unit)}"
-        found.append(Problem(file, lines[0], what, kind="loose answer"))
-    for names, lines in unused.items():
-        what = f"column {', '.join(map(shown, names))} is not used where another context is filled in, too"
-        found.append(Problem(file, lines[0], f"{what}: {line_list(lines, unit)}", kind="context"))
-    return found
+            oddity += f"; answers in lower case or with spaces are in {line_list(lines, unit)}"
+        problems.append(Problem(file, lines[0], oddity, kind="loose answer"))
+    for names, lines in lines_by_unused.items():
+        oddity = f"column {', '.join(map(quoted, names))} is not used in rows that have another context"
+        problems.append(Problem(file, lines[0], f"{oddity}: {line_list(lines, unit)}", kind="context"))
+    return problems
 
 
 def _blank_tail(options: Sequence[str]) -> int:
+    """The number of blank options at the end."""
     tail = 0
     while tail < len(options) and not options[-1 - tail].strip():
         tail += 1

@@ -1,14 +1,14 @@
 """The llmscience data sets, built from the Kaggle files as they are downloaded.
 
-    from llmtuner.data.prepare import Settings, prepare
-    built = prepare("data/raw", "data/llmscience", Settings(hold_out=("official",)))
+    from llmtuner.data.prepare import BuildSettings, prepare_llmscience
+    prepared = prepare_llmscience("data/raw", "data/llmscience", BuildSettings(hold_out=("official",)))
 
-What each step does stands in its module: `sources` (which files there should be), `find` (where they are, also inside
-zip files), `build` (what repeats, what contradicts, what goes where), `write` (files and manifest), `place` (the output
-folder, all or nothing, and what an interrupted build has left).
+Each step has its module: `sources` (the expected files), `find` (their paths, also inside zip files), `build` (repeats,
+contradictions, and the rows of each set), `write` (files and manifest), and `place` (the output folder, which is
+replaced as a whole and cleaned up after an interrupted build).
 """
 
-from llmtuner.data.prepare.build import Built, Settings
-from llmtuner.data.prepare.prepare import prepare
+from llmtuner.data.prepare.build import BuildSettings, Built
+from llmtuner.data.prepare.prepare import Prepared, prepare_llmscience
 
-__all__ = ["Built", "Settings", "prepare"]
+__all__ = ["BuildSettings", "Built", "Prepared", "prepare_llmscience"]

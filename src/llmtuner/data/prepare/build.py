@@ -1,4 +1,4 @@
-"""What of the raw rows goes into which data set, and why the rest does not."""
+"""Sort the raw rows into the data sets, and record why the remaining rows are removed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llmtuner.data.audit.quality import quality
-from llmtuner.data.duplicates import answer_key, contradictions, exact_key, near_groups, plain
+from llmtuner.data.duplicates import answer_key, collapse_spaces, contradictions, exact_key, near_groups
 from llmtuner.data.forms.rules import MIXED_PERCENT
 from llmtuner.data.prepare.sources import OFFICIAL, SOURCES, TEST
 from llmtuner.data.problems import terminal_path
@@ -25,19 +25,22 @@ SETS = (
     "llmscience_valid",
     "llmscience_test",
 )
-FIVE = 5  # options of the exam; a file has more columns where a question has more
-MOST_VALID = 0.2  # of llmscience that may be held out
+FIVE = 5  # options of the exam; a file has more columns if a question has more
+MAX_VALID_SHARE = 0.2  # of llmscience that may be held out
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What a build may be told.
+class BuildSettings:
+    """The settings of a build.
 
     Args:
-        hq_size: questions of llmscience_hq at most; 10,500 had the notes' second run.
-        valid_size: questions of llmscience_valid at most; never more than a fifth of llmscience.
-        hold_out: sources that are kept out of all training sets, with everything that repeats them.
-        seed: of the held-out split.
+        hq_size: upper limit of questions in llmscience_hq; 10,500 as in the notes' second run.
+        valid_size: upper limit of questions in llmscience_valid, which is never more than a fifth of llmscience.
+        hold_out: sources that are kept out of all training sets, with every question that repeats them.
+        seed: of the validation split.
+
+    Raises:
+        UserError: a negative size, or an unknown source.
     """
 
     hq_size: int = 10_500
@@ -47,16 +50,18 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.hq_size < 0 or self.valid_size < 0:
-            raise UserError("--hq_size and --valid_size: numbers of at least 0 are needed")
+            raise UserError(f"--hq_size {self.hq_size} and --valid_size {self.valid_size}: expected numbers from 0")
         for name in self.hold_out:
             if name not in SOURCES:
                 hint = did_you_mean(name, SOURCES)
-                raise UserError(f"--hold_out {terminal_path(name)}: no such source; known: {', '.join(SOURCES)}.{hint}")
+                raise UserError(
+                    f"--hold_out {terminal_path(name)}: unknown source; choose from: {', '.join(SOURCES)}.{hint}"
+                )
 
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A question and the source that it came with ("test" for the test questions)."""
+    """A question and its source ("test" for the test questions)."""
 
     question: Question
     source: str
@@ -68,7 +73,7 @@ class Removed:
 
     Args:
         reason: "duplicate", "conflict", "repeats official", "repeats test" or "held out".
-        because_of: the row that it repeats or contradicts, where there is one.
+        because_of: the row that it repeats or contradicts, if any.
     """
 
     row: RawRow
@@ -77,7 +82,7 @@ class Removed:
 
     @property
     def contradicts(self) -> bool:
-        """Whether the other row asks the same, with the same options, and says that another one is right."""
+        """Whether `because_of` is the same question with the same options and another answer."""
         if self.because_of is None:
             return False
         return bool(contradictions([self.row.question, self.because_of.question]))
@@ -85,169 +90,177 @@ class Removed:
 
 @dataclass
 class Built:
-    """The data sets by name, what was removed, and what was noticed."""
+    """The data sets by name, the removed rows, and notices for the user."""
 
     sets: dict[str, list[RawRow]]
     removed: list[Removed]
     notices: list[str] = field(default_factory=list)
 
 
-def build(rows: Sequence[RawRow], test: Sequence[RawRow], settings: Settings) -> Built:
+def build(rows: Sequence[RawRow], test: Sequence[RawRow], settings: BuildSettings) -> Built:
     """Sort the rows of all sources into the data sets.
 
     Args:
         rows: in the order of the notes' sources.
-        test: the official test questions, whose answers are not known.
+        test: the official test questions, whose answers are unknown.
 
     Raises:
-        UserError: a source that is to be held out is not there, so that nothing could tell what repeats it.
+        UserError: a source to hold out is missing, so that the questions that repeat it cannot be found.
     """
     for name in settings.hold_out:
         if all(row.source != name for row in rows):
             files = ", ".join(SOURCES[name].files)
-            raise UserError(f"--hold_out {name}: {files} is not there, so what repeats it cannot be told; download it")
+            raise UserError(
+                f"--hold_out {name}: {files} is missing, so the questions that repeat it cannot be found; download it"
+            )
     groups = near_groups([row.question for row in (*rows, *test)])
-    taken = _TakenOut(rows)
-    taken.held_out(groups, settings.hold_out)
-    taken.repeats(groups, _by_group(groups, rows, OFFICIAL), "repeats official")
-    taken.repeats(groups, _by_group(groups[len(rows) :], test, TEST), "repeats test")
-    taken.conflicting()
-    taken.duplicates()
-    kept = [place for place in range(len(rows)) if place not in taken.removed]
-    valid = _held_out_split(kept, groups, rows, settings)
-    training = [place for place in kept if place not in valid]
+    removal = _Removal(rows)
+    removal.remove_held_out(groups, settings.hold_out)
+    removal.remove_repeats(groups, _by_group(groups, rows, OFFICIAL), "repeats official")
+    removal.remove_repeats(groups, _by_group(groups[len(rows) :], test, TEST), "repeats test")
+    removal.remove_conflicts()
+    removal.remove_duplicates()
+    remaining = [index for index in range(len(rows)) if index not in removal.removed]
+    valid = _validation_split(remaining, groups, rows, settings)
+    training = [index for index in remaining if index not in valid]
     sets = {
         "llmscience": training,
         "llmscience_raw_all": list(range(len(rows))),
         "llmscience_hq": _cleanest(training, groups, rows, settings.hq_size),
-        "llmscience_official": [place for place, row in enumerate(rows) if row.source == OFFICIAL],
+        "llmscience_official": [index for index, row in enumerate(rows) if row.source == OFFICIAL],
         "llmscience_valid": sorted(valid),
     }
-    built = Built({name: [rows[place] for place in places] for name, places in sets.items()}, taken.listed())
+    built = Built({name: [rows[index] for index in indices] for name, indices in sets.items()}, removal.listed())
     built.sets["llmscience_test"] = list(test)
     built.notices = _notices(built, rows, test)
     return built
 
 
 def _by_group(groups: Sequence[int], rows: Sequence[RawRow], source: str) -> dict[int, RawRow]:
-    """The first row of a source in each group that it has one in."""
-    found: dict[int, RawRow] = {}
+    """For each group that has rows of a source, the first of them."""
+    first_rows: dict[int, RawRow] = {}
     for group, row in zip(groups, rows, strict=False):
         if row.source == source:
-            found.setdefault(group, row)
-    return found
+            first_rows.setdefault(group, row)
+    return first_rows
 
 
-class _TakenOut:
-    """Rows that leave the training sets; the first reason counts."""
+class _Removal:
+    """Removes rows from the training sets. The first reason of a row counts."""
 
     def __init__(self, rows: Sequence[RawRow]) -> None:
         self._rows = rows
         self.removed: dict[int, Removed] = {}
 
-    def held_out(self, groups: Sequence[int], sources: Sequence[str]) -> None:
-        """Whole sources, and every group that one of their rows is in."""
+    def remove_held_out(self, groups: Sequence[int], sources: Sequence[str]) -> None:
+        """Remove whole sources, and every group with one of their rows."""
         for source in sources:
-            first = _by_group(groups, self._rows, source)
-            for place, row in enumerate(self._rows):
+            first_rows = _by_group(groups, self._rows, source)
+            for index, row in enumerate(self._rows):
                 if row.source == source:
-                    self._take(place, "held out", None)
-                elif groups[place] in first:
-                    self._take(place, "held out", first[groups[place]])
+                    self._remove(index, "held out", None)
+                elif groups[index] in first_rows:
+                    self._remove(index, "held out", first_rows[groups[index]])
 
-    def repeats(self, groups: Sequence[int], owners: dict[int, RawRow], reason: str) -> None:
-        """Rows of other sources in a group with an official or a test question."""
-        for place, row in enumerate(self._rows):
-            if row.source != OFFICIAL and groups[place] in owners:
-                self._take(place, reason, owners[groups[place]])
+    def remove_repeats(self, groups: Sequence[int], originals: dict[int, RawRow], reason: str) -> None:
+        """Remove rows of other sources in a group with an official or a test question."""
+        for index, row in enumerate(self._rows):
+            if row.source != OFFICIAL and groups[index] in originals:
+                self._remove(index, reason, originals[groups[index]])
 
-    def conflicting(self) -> None:
-        """Rows that contradict each other: nobody knows which is right, so none is trained on.
+    def remove_conflicts(self) -> None:
+        """Remove all rows that contradict each other, because nobody knows which is right.
 
-        What contradicts an official row has left before, with all that repeats one.
+        Rows that contradict an official row are removed before, as repeats of it.
         """
-        places = [place for place in range(len(self._rows)) if place not in self.removed]
-        found = contradictions([self._rows[place].question for place in places])
-        for row, other in found.items():
-            self._take(places[row], "conflict", self._rows[places[other]])
+        remaining = [index for index in range(len(self._rows)) if index not in self.removed]
+        pairs = contradictions([self._rows[index].question for index in remaining])
+        for row, contradicting in pairs.items():
+            self._remove(remaining[row], "conflict", self._rows[remaining[contradicting]])
 
-    def duplicates(self) -> None:
-        """All but one of the rows with the same question, options and answer: an official one, one with a context.
+    def remove_duplicates(self) -> None:
+        """Remove all but one of the rows with the same question, options and answer.
 
-        With another answer, what is left by now asks about another context: it is another question.
+        An official row stays rather than another, then a row with a context. Remaining rows with different answers
+        have different contexts, so they are different questions.
         """
         copies: dict[object, list[int]] = defaultdict(list)
-        for place, row in enumerate(self._rows):
-            if place not in self.removed:
-                copies[exact_key(row.question), answer_key(row.question)].append(place)
-        for places in copies.values():
-            kept = min(places, key=self._worth)
-            for place in places:
-                if place != kept:
-                    self._take(place, "duplicate", self._rows[kept])
+        for index, row in enumerate(self._rows):
+            if index not in self.removed:
+                copies[exact_key(row.question), answer_key(row.question)].append(index)
+        for indices in copies.values():
+            best = min(indices, key=self._preference)
+            for index in indices:
+                if index != best:
+                    self._remove(index, "duplicate", self._rows[best])
 
-    def _worth(self, place: int) -> tuple[bool, bool, int]:
-        row = self._rows[place]
-        return row.source != OFFICIAL, not plain(row.question.context), place
+    def _preference(self, index: int) -> tuple[bool, bool, int]:
+        """A sort key: official rows first, then rows with a context, then by position."""
+        row = self._rows[index]
+        return row.source != OFFICIAL, not collapse_spaces(row.question.context), index
 
     def listed(self) -> list[Removed]:
-        """In the order of the rows."""
-        return [self.removed[place] for place in sorted(self.removed)]
+        """The removed rows in their order."""
+        return [self.removed[index] for index in sorted(self.removed)]
 
-    def _take(self, place: int, reason: str, because_of: RawRow | None) -> None:
-        self.removed.setdefault(place, Removed(self._rows[place], reason, because_of))
+    def _remove(self, index: int, reason: str, because_of: RawRow | None) -> None:
+        self.removed.setdefault(index, Removed(self._rows[index], reason, because_of))
 
 
-def _held_out_split(kept: list[int], groups: Sequence[int], rows: Sequence[RawRow], settings: Settings) -> set[int]:
-    """Whole groups without official questions, drawn until the split is as large as it should be."""
-    wanted = min(settings.valid_size, int(MOST_VALID * len(kept)))
+def _validation_split(
+    remaining: list[int], groups: Sequence[int], rows: Sequence[RawRow], settings: BuildSettings
+) -> set[int]:
+    """Whole groups without official questions, drawn at random until the split has its size."""
+    target_size = min(settings.valid_size, int(MAX_VALID_SHARE * len(remaining)))
     members: dict[int, list[int]] = defaultdict(list)
-    for place in kept:
-        members[groups[place]].append(place)
-    order = [group for group in members.values() if all(rows[place].source != OFFICIAL for place in group)]
+    for index in remaining:
+        members[groups[index]].append(index)
+    order = [group for group in members.values() if all(rows[index].source != OFFICIAL for index in group)]
     random.Random(settings.seed).shuffle(order)
     valid: set[int] = set()
     for group in order:
-        if len(valid) + len(group) <= wanted:
+        if len(valid) + len(group) <= target_size:
             valid.update(group)
     return valid
 
 
 def _cleanest(training: list[int], groups: Sequence[int], rows: Sequence[RawRow], size: int) -> list[int]:
-    """The best of each group of near duplicates, the best of these, in the order of the rows.
+    """The rows of highest quality, one from each group of near duplicates, in the order of the rows.
 
-    Of equally good near duplicates, one with a context goes before one without.
+    Of equally good near duplicates, a row with a context is preferred.
     """
-    scores = {place: quality(rows[place].question).score for place in training}
-    worth = {place: (score, bool(plain(rows[place].question.context))) for place, score in scores.items()}
+    scores = {index: quality(rows[index].question).score for index in training}
+    ranks = {index: (score, bool(collapse_spaces(rows[index].question.context))) for index, score in scores.items()}
     best: dict[int, int] = {}
-    for place in training:
-        kept = best.setdefault(groups[place], place)
-        if worth[place] > worth[kept]:
-            best[groups[place]] = place
-    clean = [place for place in best.values() if scores[place] >= CLEAN]
-    return sorted(sorted(clean, key=lambda place: (-scores[place], place))[:size])
+    for index in training:
+        best_so_far = best.setdefault(groups[index], index)
+        if ranks[index] > ranks[best_so_far]:
+            best[groups[index]] = index
+    clean = [index for index in best.values() if scores[index] >= CLEAN]
+    return sorted(sorted(clean, key=lambda index: (-scores[index], index))[:size])
 
 
 def _notices(built: Built, rows: Sequence[RawRow], test: Sequence[RawRow]) -> list[str]:
     notices = []
-    official = {exact_key(row.question) for row in rows if row.source == OFFICIAL}
-    same = sum(exact_key(row.question) in official for row in test)
-    if same:
+    official_keys = {exact_key(row.question) for row in rows if row.source == OFFICIAL}
+    shared_count = sum(exact_key(row.question) in official_keys for row in test)
+    if shared_count:
         notices.append(
-            f"test.csv: {same} of its {len(test)} questions are those of train.csv; as published it is no test set "
-            "(the hidden one has about 4,000 questions), so score with --hold_out official instead"
+            f"test.csv: {shared_count} of its {len(test)} questions are in train.csv, so the published file is no test "
+            "set (the hidden one has about 4,000 questions); score with --hold_out official instead"
         )
-    contradictions = sum(removed.contradicts for removed in built.removed)
-    if contradictions:
-        notices.append(f"{contradictions:,} of the rows below say that another option is right: see removed.jsonl")
-    for name, kept in built.sets.items():
-        counts = [len(row.question.options) for row in kept]
+    contradiction_count = sum(removed.contradicts for removed in built.removed)
+    if contradiction_count:
+        notices.append(
+            f"{contradiction_count:,} removed rows have another answer than the row that they repeat: see removed.jsonl"
+        )
+    for name, set_rows in built.sets.items():
+        counts = [len(row.question.options) for row in set_rows]
         short = sum(count < max(FIVE, *counts) for count in counts)
         if 0 < 100 * short < MIXED_PERCENT * len(counts):
             notices.append(
-                f"{name}: {short:,} of {len(counts):,} questions have fewer options than the file has columns; so few "
-                "are read again as questions with blank last options"
+                f"{name}: {short:,} of {len(counts):,} questions have fewer options than the file has columns; because "
+                "they are so few, they will be read as questions with blank last options"
             )
     for reason, count in sorted(Counter(removed.reason for removed in built.removed).items()):
         notices.append(f"{count:,} rows are in no training set: {reason}")

@@ -1,4 +1,4 @@
-"""The output folder: what may be replaced, how it is replaced as a whole, and what an interrupted build has left."""
+"""The output folder: check it, replace it as a whole, and clean up after an interrupted build."""
 
 from __future__ import annotations
 
@@ -23,41 +23,40 @@ logger = logging.getLogger("llmtuner.data")
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that must not, or cannot, be replaced.
+    """Reject a folder that must not, or cannot, be replaced.
 
     Raises:
-        UserError: it is a file, it is not empty, it holds what no build writes, or there is no writing beside it.
+        UserError: it is a file, it is not empty, it holds other files, or the folder around it is not writable.
     """
-    shown = terminal_path(out)
+    name = terminal_path(out)
     if os.path.islink(out) or (os.path.lexists(out) and not os.path.isdir(out)):
-        raise UserError(f"--out {shown}: is no folder; pass another")
-    there = _entries(out) if os.path.isdir(out) else []
-    if there and not overwrite:
-        raise UserError(f"--out {shown}: the folder is not empty; pass --overwrite to replace an earlier build")
-    foreign = [path.name for path in there if not _is_ours(path)]
+        raise UserError(f"--out {name}: is not a folder; pass another")
+    entries = _entries(out) if os.path.isdir(out) else []
+    if entries and not overwrite:
+        raise UserError(f"--out {name}: the folder is not empty; pass --overwrite to replace an earlier build")
+    foreign = [path.name for path in entries if not _is_ours(path)]
     if foreign:
         raise UserError(
-            f"--out {shown}: {terminal_path(foreign[0])} is in it, which no build writes; replacing the folder "
+            f"--out {name}: contains {terminal_path(foreign[0])}, which is not part of a build; replacing the folder "
             "would delete it: move it away, or pass another --out"
         )
-    # A build is renamed into its place, which works for no mount point, and takes the working directory from a shell.
+    # A build is renamed to its place. A mount point cannot be renamed, and a shell would lose its working directory.
     if os.path.isdir(out) and (os.path.ismount(out) or os.path.samefile(out, os.curdir)):
-        what = "is a mount point" if os.path.ismount(out) else "is the folder that this command runs in"
+        kind = "is a mount point" if os.path.ismount(out) else "is the folder that this command runs in"
         raise UserError(
-            f"--out {shown}: {what}, which cannot be replaced as a whole; pass {terminal_path(out / 'built')}"
+            f"--out {name}: {kind}, which cannot be replaced as a whole; pass {terminal_path(out / 'built')}"
         )
-    _try_beside(out)
+    _check_writable(out)
 
 
-def _try_beside(out: Path) -> None:
-    """Make a folder where the build will be written, and take it away again: before the work, not after it."""
+def _check_writable(out: Path) -> None:
+    """Create and delete a folder where the build will be written, so that a failure comes before the work."""
     above = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
     try:
         os.rmdir(tempfile.mkdtemp(prefix=_prefix(out), suffix=_EARLIER, dir=above))
     except OSError as error:
         raise UserError(
-            f"--out {terminal_path(out)}: {terminal_path(above)} cannot be written to ({error.strerror}); pass another "
-            "--out"
+            f"--out {terminal_path(out)}: {terminal_path(above)} is not writable ({error.strerror}); pass another --out"
         ) from error
 
 
@@ -69,17 +68,17 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a build writes a file of this name; nothing else is ever deleted."""
+    """Whether the file has a name that a build writes. Nothing else is ever deleted."""
     names = {MANIFEST, REMOVED, *(f"{name}.{form}" for name in SETS for form in FORMATS)}
     return path.name in names and path.is_file() and not path.is_symlink()
 
 
 @contextmanager
 def put_in_place(out: Path) -> Iterator[Path]:
-    """A new folder next to `out` that takes its place in the end, or vanishes.
+    """A new folder beside `out` that replaces it when the block ends, and is deleted when the block raises.
 
     Raises:
-        RunError: the folder cannot be made, filled or put in place.
+        RunError: the folder cannot be created, filled or put in place.
     """
     try:
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -93,16 +92,16 @@ def put_in_place(out: Path) -> Iterator[Path]:
             _swap(folder, out)
     except OSError as error:
         raise RunError(
-            f"{terminal_path(out)}: writing failed: {error.strerror}; what was there before is there still"
+            f"{terminal_path(out)}: writing failed: {error.strerror}; the earlier content is unchanged"
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _swap(folder: Path, out: Path) -> None:
-    """Rename, with the earlier folder aside until the new one is there.
+    """Rename the new folder, with the earlier one under another name until that has succeeded.
 
-    Afterwards the earlier one has the name of `folder`, to be deleted: what is called earlier is always whole.
+    Afterwards the earlier folder gets the name of `folder` and is deleted: a folder with the suffix is always whole.
     """
     earlier = folder.with_name(folder.name + _EARLIER)
     if not out.is_dir():
@@ -115,37 +114,35 @@ def _swap(folder: Path, out: Path) -> None:
         if earlier.is_dir() and not out.is_dir():
             os.rename(earlier, out)
         raise
-    with suppress(OSError):  # the new build is in place: what is left is tidying up, and can be done next time
+    with suppress(OSError):  # the new build is in place, and the next build can clean up
         os.rename(earlier, folder)
 
 
 def clear_leftovers(out: Path) -> None:
-    """Put back an earlier build that was aside when a build was killed, and delete what that one had written.
+    """Restore an earlier build that was renamed when a build was killed, and delete the files of the killed build.
 
-    Only folders of the names that builds use, which hold nothing but what builds write, and which no running build
-    keeps locked. What was put back is said in a warning.
+    Only folders that have the names of temporary builds, hold only files of a build and are not locked by a running
+    build are touched. A restored build is logged as a warning.
     """
     name = re.compile(re.escape(_prefix(out)) + rf"[a-z0-9_]{{8}}(?:{re.escape(_EARLIER)})?")
     with suppress(OSError):
-        left = [path for path in sorted(out.absolute().parent.iterdir()) if name.fullmatch(path.name)]
-        for path in (path for path in left if _is_build(path) and path.name.endswith(_EARLIER)):
-            _put_back(path, out)
-        for path in (path for path in left if _is_build(path) and not path.name.endswith(_EARLIER)):
+        leftovers = [path for path in sorted(out.absolute().parent.iterdir()) if name.fullmatch(path.name)]
+        for path in (path for path in leftovers if _is_build(path) and path.name.endswith(_EARLIER)):
+            _restore(path, out)
+        for path in (path for path in leftovers if _is_build(path) and not path.name.endswith(_EARLIER)):
             with _locked(path) as locked:
                 if locked:
                     shutil.rmtree(path, ignore_errors=True)
 
 
-def _put_back(earlier: Path, out: Path) -> None:
+def _restore(earlier: Path, out: Path) -> None:
     folder = earlier.with_name(earlier.name.removesuffix(_EARLIER))
     with _locked(folder if folder.is_dir() else earlier) as locked:
-        if not locked:  # its build is at work
+        if not locked:  # its build is still running
             return
         if not out.exists() or (out.is_dir() and not any(out.iterdir())):
             os.rename(earlier, out)
-            logger.warning(
-                "%s: put back the earlier build, which an interrupted one had moved aside", terminal_path(out)
-            )
+            logger.warning("%s: restored the earlier build, which an interrupted build had renamed", terminal_path(out))
         elif (out / MANIFEST).is_file():  # the new build is in place
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(earlier, folder)
@@ -158,7 +155,7 @@ def _is_build(folder: Path) -> bool:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Lock a folder, for as long as this process lives at most; False where that cannot be had."""
+    """Lock a folder until the block or the process ends; yields False if another process has the lock."""
     handle = _lock(folder)
     try:
         yield handle is not None
@@ -174,7 +171,7 @@ def _lock(folder: Path) -> int | None:
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another process has it, or the file system has no locks
+    except OSError:  # another process has the lock, or the file system has no locks
         os.close(handle)
         return None
     return handle

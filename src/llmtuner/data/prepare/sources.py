@@ -1,4 +1,4 @@
-"""The Kaggle files that the notes name, with the rows that each should have."""
+"""The Kaggle files that the notes name, with the expected number of rows."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One line of the notes' table.
+    """One source: a line of the notes' table.
 
     Args:
         name: as in `--hold_out` and the rows' `source`.
         title: as in the notes.
-        kaggle: where it is downloaded from.
-        files: rows by file name.
+        kaggle: the competition or data set to download it from.
+        files: expected number of rows by file name.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Source:
 
     @property
     def rows(self) -> int:
-        """How many rows there should be."""
+        """The expected number of rows."""
         return sum(self.files.values())
 
 
@@ -52,13 +52,13 @@ SOURCES = {
     )
 }
 OFFICIAL = "official"
-TEST = "test"  # the `source` of what has no answers
-TEST_FILE = "test.csv"  # of the same competition; as published, it holds the questions of train.csv without answers
+TEST = "test"  # the `source` of the test questions, which have no answers
+TEST_FILE = "test.csv"  # of the competition; the published file has the questions of train.csv without answers
 TEST_ROWS = 200
 TOTAL = sum(source.rows for source in SOURCES.values())
 WANTED = frozenset({TEST_FILE, *(name for source in SOURCES.values() for name in source.files)})
 
 
-def instead_of(name: str) -> str:
-    """The same questions with an excerpt of their page: what is taken where the plain file is not there."""
+def substitute_of(name: str) -> str:
+    """The file that replaces a missing one: the same questions with an excerpt of their Wikipedia page."""
     return f"{name.removesuffix('.csv')}_with_excerpts.csv"

@@ -1,4 +1,4 @@
-"""One reader a file type: a path in, records with line numbers out. Adding one: CONTRIBUTING.md."""
+"""The readers, one for each file type: a path in, numbered records out. CONTRIBUTING.md says how to add one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmtuner.data.readers import csv_file, json_file, jsonl_file, parquet_file
-from llmtuner.data.readers.table import Table
+from llmtuner.data.table import Table
 
 READERS: dict[str, Callable[[Path], Table]] = {
     ".csv": csv_file.read,

@@ -1,4 +1,4 @@
-"""CSV as Excel, pandas and Kaggle write it: comma, double quotes, UTF-8; every cell is text and stays as it is."""
+"""CSV as Excel, pandas and Kaggle write it: comma, double quotes, UTF-8. Every cell is text and stays unchanged."""
 
 from __future__ import annotations
 
@@ -9,132 +9,144 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from llmtuner.data.problems import Problem, shown, terminal_path
-from llmtuner.data.readers.table import Record, Table
+from llmtuner.data.problems import Problem, quoted, terminal_path
 from llmtuner.data.sniff import read_text
+from llmtuner.data.table import NumberedRecord, Table
 from llmtuner.errors import DataError
 
 _SEPARATORS = {";": "';'", "\t": "TAB", "|": "'|'"}
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
-Row = tuple[int, list[str]]
+CsvRow = tuple[int, list[str]]  # the line on which it begins, and its cells
 
 
 def read(path: Path) -> Table:
     """Read a CSV file strictly; empty lines are skipped.
 
     Raises:
-        DataError: it is no UTF-8 text, another separator, or a header that names a column twice.
+        DataError: no UTF-8 text, another separator, or a header that names a column twice.
     """
     file = terminal_path(path)
     text = read_text(path)
     _check_separator(text, file)
     rows, problems = _rows(text, file)
     if not rows:
-        raise DataError(str(problems[0]) if problems else f"{file}: has no header and no rows, only blanks")
-    (at, header), rows = rows[0], rows[1:]
-    named = _header(header, at, file, problems)
-    records: list[Record] = []
+        raise DataError(str(problems[0]) if problems else f"{file}: has no header and no rows, only white space")
+    (header_line, header), rows = rows[0], rows[1:]
+    columns = _named_columns(header, header_line, file, problems)
+    records: list[NumberedRecord] = []
     for line, cells in rows:
         if len(cells) != len(header):
-            problems.append(_misfit(file, line, len(cells), len(header)))
+            problems.append(_wrong_width(file, line, len(cells), len(header)))
         elif any(cell.strip() for cell in cells):
-            records.append((line, {name: cells[place] for place, name in named.items()}))
+            records.append((line, {name: cells[index] for index, name in columns.items()}))
         else:
             problems.append(Problem(file, line, "every field is blank", fix="delete the line", kind="blank row"))
     if rows and not records and all(len(cells) == len(header) + 1 for _, cells in rows):
         problems = [problem for problem in problems if problem.kind != "fields"]
         problems.append(_one_too_many(file, rows, len(header)))
-    return Table(tuple(named.values()), records, problems, header=at, text_only=True)
+    return Table(tuple(columns.values()), records, problems, header=header_line, text_only=True)
 
 
-def _rows(text: str, file: str) -> tuple[list[Row], list[Problem]]:
-    """All rows with the line where each begins; reading ends at the first thing that is not CSV."""
+def _rows(text: str, file: str) -> tuple[list[CsvRow], list[Problem]]:
+    """All rows with the line on which each begins. Reading ends at the first syntax error."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[Row] = []
+    rows: list[CsvRow] = []
     line = 1
     with _unlimited_fields(len(text)):
         while True:
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                return rows, [_not_csv(text, file, line, reader.line_num, str(error))]
+                return rows, [_syntax_error(text, file, line, reader.line_num, str(error))]
             if cells is None:
                 return rows, []
-            if len(cells) > 1 or "".join(cells).strip():  # a line of blanks is no row
+            if len(cells) > 1 or "".join(cells).strip():  # a line of white space is not a row
                 rows.append((line, cells))
             line = reader.line_num + 1
 
 
 @contextmanager
 def _unlimited_fields(size: int) -> Iterator[None]:
-    """Lift the csv module's limit for this file; the limit belongs to the process, so it is put back.
+    """Lift the csv module's limit on fields for this file. The limit is global to the process, so it is restored.
 
-    How long a text may be is checked with the cells, alike for all file types; here a limit would only hide the quote
-    that was left open.
+    The length of texts is checked with the cells, for all file types alike. A limit here would only hide the quote
+    that was never closed.
     """
-    before = csv.field_size_limit(min(size + 1, 2**31 - 1))
+    previous_limit = csv.field_size_limit(min(size + 1, 2**31 - 1))
     try:
         yield
     finally:
-        csv.field_size_limit(before)
+        csv.field_size_limit(previous_limit)
 
 
-def _not_csv(text: str, file: str, begin: int, end: int, reason: str) -> Problem:
-    """Say what the csv module cannot read.
+def _syntax_error(text: str, file: str, first_line: int, last_line: int, reason: str) -> Problem:
+    """The problem at which the csv module stopped.
 
     Args:
-        begin, end: the lines where the row begins and where reading ended.
+        first_line, last_line: the lines on which the row begins and on which reading ended.
     """
     total = text.count("\n") + (not text.endswith("\n"))
     if "unexpected end of data" not in reason:
-        row = "" if begin == end else f" in the row that begins in line {begin}: a quote may be open since then"
-        what = f"not CSV: text follows a closing quote{row}"
-        fix = 'write a quote inside a quoted text twice: ""; lines after this one were not read'
-        expected = "expected a comma or the end of the line"
-        return Problem(file, end, what, expected, fix, kind="quote", unread=total - end)
-    # Read leniently, the open field is the row's last: the line ends of the fields before it tell where it opens.
+        hint = "" if first_line == last_line else f" in the row from line {first_line}; a quote in it may be unclosed"
+        return Problem(
+            file,
+            last_line,
+            f"not CSV: text follows a closing quote{hint}",
+            "expected a comma or the end of the line",
+            'write a quote inside a quoted text twice: ""; the lines after this one were not read',
+            kind="quote",
+            unread=total - last_line,
+        )
+    # A lenient reader takes the open field for the row's last. The line ends in the fields before it give its line.
     lines = io.StringIO(text, newline="")
-    for _ in range(begin - 1):
+    for _ in range(first_line - 1):
         next(lines)
-    *closed, _open = next(csv.reader(lines))
-    line = begin + sum(len(_LINE_END.findall(field)) for field in closed)
-    what = "a quote opens here and never closes"
-    fix = "close it, or write the quote twice"
-    return Problem(file, line, what, 'expected a closing "', fix, kind="quote", unread=total - line)
+    *closed_fields, _open_field = next(csv.reader(lines))
+    line = first_line + sum(len(_LINE_END.findall(field)) for field in closed_fields)
+    return Problem(
+        file,
+        line,
+        "a quote opens here and never closes",
+        'expected a closing "',
+        "close it, or write the quote twice",
+        kind="quote",
+        unread=total - line,
+    )
 
 
 def _check_separator(text: str, file: str) -> None:
-    """Before parsing: a header of quoted names with another separator is no CSV at all to the csv module."""
+    """Reject other separators before parsing: the csv module cannot parse a header of quoted names with them."""
     header = next(((line, names) for line, names in enumerate(io.StringIO(text), start=1) if names.strip()), None)
     for separator, name in _SEPARATORS.items():
         if header and separator in header[1] and "," not in header[1]:
-            what = f"looks {name}-separated, ',' is needed; save it again as CSV with commas"
-            raise DataError(f"{file}:{header[0]}: {what}")
+            raise DataError(
+                f"{file}:{header[0]}: the separator seems to be {name}, expected ','; save the file as CSV with commas"
+            )
 
 
-def _header(header: list[str], line: int, file: str, problems: list[Problem]) -> dict[int, str]:
-    """The named columns by place. pandas leaves the name of an index in first place empty; nobody else does."""
+def _named_columns(header: list[str], line: int, file: str, problems: list[Problem]) -> dict[int, str]:
+    """The column names by index. An empty name is a problem, except for the first, where pandas writes its index."""
     for name in dict.fromkeys(header):
         if name and header.count(name) > 1:
-            raise DataError(f"{file}:{line}: column {shown(name)} occurs twice; rename or remove one of them")
-    for place, name in enumerate(header):
-        if not name and place:
-            fix = "name it, or take away the extra comma"
-            problems.append(Problem(file, line, f"column {place + 1} has no name", fix=fix, kind="header"))
-    return {place: name for place, name in enumerate(header) if name}
+            raise DataError(f"{file}:{line}: column {quoted(name)} occurs twice; rename or remove one of them")
+    for index, name in enumerate(header):
+        if not name and index:
+            fix = "name it, or remove the extra comma"
+            problems.append(Problem(file, line, f"column {index + 1} has no name", fix=fix, kind="header"))
+    return {index: name for index, name in enumerate(header) if name}
 
 
-def _misfit(file: str, line: int, found: int, wanted: int) -> Problem:
-    fix = "put quotes around texts that hold a comma" if found > wanted else "add what is missing, if only its comma"
-    what = f"{found} field{'s' * (found != 1)}, the header has {wanted}"
-    return Problem(file, line, what, fix=fix, kind="fields")
+def _wrong_width(file: str, line: int, width: int, expected: int) -> Problem:
+    fix = "put quotes around texts with a comma" if width > expected else "add the missing fields or commas"
+    defect = f"{width} field{'s' * (width != 1)}, the header has {expected}"
+    return Problem(file, line, defect, fix=fix, kind="fields")
 
 
-def _one_too_many(file: str, rows: list[Row], wanted: int) -> Problem:
-    """All rows are one longer than the header: pandas would shift every column by one without a word."""
+def _one_too_many(file: str, rows: list[CsvRow], expected: int) -> Problem:
+    """All rows have one field more than the header; pandas would silently shift every column by one."""
     fix = "name the extra column in the header, or remove it"
     if all(not cells[-1].strip() for _, cells in rows):
-        fix = "take away the comma at the end of each row"
-    what = f"every row has {wanted + 1} fields, the header has {wanted}"
-    return Problem(file, rows[0][0], what, fix=fix, kind="fields")
+        fix = "remove the comma at the end of each row"
+    defect = f"every row has {expected + 1} fields, the header has {expected}"
+    return Problem(file, rows[0][0], defect, fix=fix, kind="fields")

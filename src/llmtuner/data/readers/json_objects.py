@@ -1,17 +1,17 @@
-"""What JSON and JSON Lines share: strict objects, and one wording for what is wrong with them."""
+"""Strict parsing of JSON objects, shared by JSON and JSON Lines."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from llmtuner.data.problems import Problem, shown
+from llmtuner.data.problems import Problem, quoted
 
 KINDS = {dict: "an object", list: "an array", str: "a text", bool: "true or false", type(None): "null"}
 
 
 class RepeatedKeys(dict[str, Any]):
-    """An object that names a key twice; Python's own reader would keep the last one silently."""
+    """An object that names a key twice. Python's own parser silently keeps the last value."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -20,10 +20,13 @@ class RepeatedKeys(dict[str, Any]):
 
 
 def parse(text: str, file: str, first_line: int = 1) -> tuple[Any, Problem | None]:
-    """A JSON value, or what is wrong with it.
+    """Parse a JSON value.
 
     Args:
-        first_line: the line of the file where `text` begins.
+        first_line: the line of the file on which `text` begins.
+
+    Returns:
+        (the value, None), or (None, the problem)
     """
     try:
         return json.loads(text, object_pairs_hook=_object), None
@@ -31,21 +34,21 @@ def parse(text: str, file: str, first_line: int = 1) -> tuple[Any, Problem | Non
         line = first_line + error.lineno - 1
         return None, Problem(file, line, f"not JSON: {error.msg}", fix=_fix(error), kind="JSON", column=error.colno)
     except RecursionError:
-        what = "not data: brackets are nested too deeply"
+        defect = "not readable: brackets are nested too deeply"
     except ValueError as error:  # an integer of more digits than Python converts
-        what = f"not data: {str(error).split(':')[0]}"
-    return None, Problem(file, first_line, what, kind="JSON")
+        defect = f"not readable: {str(error).split(':')[0]}"
+    return None, Problem(file, first_line, defect, kind="JSON")
 
 
-def as_record(value: Any, file: str, line: int) -> dict[str, Any] | Problem:
-    """`value` if it is an object whose keys are all different, else what is wrong with it."""
+def checked_object(value: Any, file: str, line: int) -> dict[str, Any] | Problem:
+    """`value` if it is an object without repeated keys, else the problem."""
     if isinstance(value, RepeatedKeys):
-        what = f"key {', '.join(map(shown, value.names))} occurs twice"
-        return Problem(file, line, what, fix="remove one of them", kind="keys")
+        defect = f"key {', '.join(map(quoted, value.names))} occurs twice"
+        return Problem(file, line, defect, fix="remove one of them", kind="keys")
     if isinstance(value, dict):
         return value
-    what = f"expected an object {{...}}, found {KINDS.get(type(value), 'a number')}: {shown(value)}"
-    return Problem(file, line, what, kind="object")
+    defect = f"expected an object {{...}}, found {KINDS.get(type(value), 'a number')}: {quoted(value)}"
+    return Problem(file, line, defect, kind="object")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _fix(error: json.JSONDecodeError) -> str:
     before = error.doc[: error.pos].rstrip()
     if before.endswith(",") and error.doc[error.pos : error.pos + 1] in ("}", "]"):
-        return "take away the comma before it"
+        return "remove the comma before it"
     if "property name" in error.msg and error.doc[error.pos : error.pos + 1] == "'":
         return 'write " around names and texts'
     return "the file may be cut short; download it again" if error.pos >= len(error.doc.rstrip()) else ""

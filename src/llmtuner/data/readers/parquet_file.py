@@ -1,48 +1,49 @@
-"""Parquet, through pyarrow; only the columns that some form knows are read."""
+"""Parquet, through pyarrow. Only the columns that a form uses are read."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from llmtuner.data.problems import shown, terminal_path
-from llmtuner.data.readers.table import Table
+from llmtuner.data.forms import KNOWN_COLUMNS
+from llmtuner.data.problems import quoted, terminal_path
 from llmtuner.data.sniff import read_bytes
+from llmtuner.data.table import Table
 from llmtuner.errors import DataError
 
 
 def read(path: Path) -> Table:
-    """Read a Parquet file; the "line" of a record is its row number, from 1.
+    """Read a Parquet file. The "line" of a record is its 1-based row number.
 
     Raises:
-        DataError: it is truncated or damaged, or has a column twice.
+        DataError: the file is truncated or damaged, or has a column twice.
     """
     content = read_bytes(path, magic=b"PAR1")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from llmtuner.data.forms import KNOWN_COLUMNS
-
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
         schema = file.schema_arrow
         used = [name for name in schema.names if name in KNOWN_COLUMNS]
-        twice = next((name for name in used if used.count(name) > 1), None)
-        if twice is not None:
-            raise DataError(f"{terminal_path(path)}: column {shown(twice)} occurs twice; rename or remove one of them")
+        repeated = next((name for name in used if used.count(name) > 1), None)
+        if repeated is not None:
+            raise DataError(
+                f"{terminal_path(path)}: column {quoted(repeated)} occurs twice; rename or remove one of them"
+            )
         types = {name: (_type_name(schema.field(name).type), str(schema.field(name).type)) for name in used}
-        # A column of another type is refused by its form, so there is no need to load what may be images.
+        # The form rejects columns of other types, so they are not loaded: they may be images.
         loaded = [name for name in used if types[name][0] in ("text", "texts", "whole number", "null")]
         rows = file.read(columns=loaded).to_pylist() if loaded else [{}] * file.metadata.num_rows
     except DataError:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        reason = shown(str(error).split("\n")[0])
+        reason = quoted(str(error).split("\n")[0])
         raise DataError(f"{terminal_path(path)}: is truncated or damaged ({reason}); download it again") from error
     return Table(tuple(schema.names), list(enumerate(rows, start=1)), types=types, unit="row")
 
 
 def _type_name(arrow_type: object) -> str:
-    """Arrow's type in the words of the forms: text, texts, whole number, null, or its own name."""
+    """Arrow's type by the forms' names (text, texts, whole number, null), or by its own name."""
     import pyarrow as pa
 
     types = pa.types

@@ -1,1 +1,1 @@
-"""Questions as token ids: the encoders of prompts, one for each kind of prompt."""
+"""Questions as token ids. Every encoder of prompts has one protocol (`encoder.py`): encode, to_json, from_json."""

@@ -7,7 +7,7 @@ It is the same for all questions of one shape, so a template is asked a few time
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,6 +54,12 @@ def skeleton_from_json(stored: dict[str, list[Any]]) -> Skeleton:
         return tuple(Field(*part) if isinstance(part, list) else int(part) for part in plain)
 
     return Skeleton(parts(stored["prompt"]), parts(stored["response"]))
+
+
+def largest_literal(skeletons: Iterable[Skeleton]) -> int:
+    """The largest token id that stands in prompts whatever the question; 0 where there is none."""
+    ids = (part for skeleton in skeletons for part in skeleton.prompt if isinstance(part, int))
+    return max(ids, default=0)
 
 
 # Private-use characters: the template sees only these marks, never data, so no data text can imitate one.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llmtuner.errors import DataError
+
 LISTED = 20
 
 
@@ -69,3 +71,45 @@ class FitReport:
         return listed(
             [f"{found.where}: id {found.id}: {self.cutoff_len + found.over} tokens" for found in self.too_long]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What becomes of a set of questions.
+
+    Args:
+        rows: 0-based numbers of the rows to go on with, in order.
+        lines: what a user should know, for a warning; empty where everything fitted.
+    """
+
+    rows: list[int]
+    lines: list[str]
+
+
+def settle_too_long(
+    lengths: Sequence[Length], cutoff_len: int, *, training: bool, drop: bool, num_rows: int | None = None
+) -> Settled:
+    """The one rule for questions that exceed `--cutoff_len` even without their context.
+
+    A training loses options or the answer of such a question, so it refuses them, or drops them where it was told to.
+    A prediction must answer every question, so it goes on with all rows and lists those whose beginning was cut.
+
+    Args:
+        lengths: of the questions; `Length.row` is the row's number.
+        drop: --mcq_drop_long.
+        num_rows: rows of the whole set, where some of them are no questions; those stay.
+
+    Raises:
+        DataError: a training has questions that are too long, or dropping them leaves no row.
+    """
+    report = FitReport(lengths, cutoff_len)
+    rows = list(range(len(lengths) if num_rows is None else num_rows))
+    if training and report.too_long:
+        if not drop:
+            raise DataError(report.refusal())
+        dropped = {length.row for length in report.too_long}
+        remaining = [row for row in rows if row not in dropped]
+        if not remaining:
+            raise DataError(f"--mcq_drop_long leaves no question of {len(rows)}; raise --cutoff_len {cutoff_len}")
+        rows = remaining
+    return Settled(rows, report.lines(training=training))

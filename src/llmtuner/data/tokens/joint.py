@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
+from typing import Any, ClassVar
 
 from llmtuner.data.prompt import Field, build_pieces, compose_joint
 from llmtuner.data.question import LETTERS, Question
-from llmtuner.data.tokens.fields import Skeleton, SkeletonPart, Template, build_skeleton, cut_to_fit, encode_fields
+from llmtuner.data.tokens.fields import (
+    Skeleton,
+    SkeletonPart,
+    Template,
+    build_skeleton,
+    cut_to_fit,
+    encode_fields,
+    largest_literal,
+    skeleton_from_json,
+    skeleton_to_json,
+)
 from llmtuner.errors import UserError
 
 CONTEXT, QUESTION = Field("context"), Field("question")
@@ -35,10 +45,22 @@ class JointTokens:
     cut: int
     over: int
 
+    second: ClassVar[int] = 0  # no second text of a pair
+
     @property
     def scored(self) -> list[int]:
         """Ids up to the place where the letter is chosen."""
         return [*self.prompt, *self.letter_prefix]
+
+    @property
+    def sequences(self) -> list[list[int]]:
+        """The one sequence from which all options are scored."""
+        return [self.scored]
+
+    @property
+    def count(self) -> int:
+        """Options of the question."""
+        return len(self.letter_ids)
 
 
 @dataclass
@@ -61,13 +83,40 @@ class JointEncoder:
         ids = iter(encode_fields(self.tokenizer, texts))
         return [self._encode_one(question, ids) for question in questions]
 
-    def build(self, with_context: bool, counts: Iterable[int]) -> None:
-        """Have the template's forms of prompts with so many options ready, and the letters' tokens."""
+    @classmethod
+    def from_json(
+        cls, tokenizer: Any, stored: Mapping[str, Any], *, cutoff_len: int, template: Template | None = None
+    ) -> JointEncoder:
+        """The encoder of prompts of a stored form; a template makes the forms that are not stored."""
+        encoder = cls(tokenizer, template, cutoff_len)
+        for form in stored.get("joint", ()):
+            encoder.skeletons[form["options"], form["context"], None] = skeleton_from_json(form["form"])
+        letters = stored.get("letters", {})
+        encoder.letters |= {int(count): (list(prefix), list(ids)) for count, (prefix, ids) in letters.items()}
+        return encoder
+
+    def to_json(self, template: str | None, counts: Iterable[int] = ()) -> dict[str, Any]:
+        """The forms of prompts with so many options, and the letters' tokens; their `from_json` needs no template."""
+        for with_context in (False, True):
+            self._build(with_context, counts)
+        joint = [
+            {"options": count, "context": context, "form": skeleton_to_json(skeleton)}
+            for (count, context, answer), skeleton in self.skeletons.items()
+            if answer is None
+        ]
+        return {"template": template, "joint": joint, "letters": {str(n): tokens for n, tokens in self.letters.items()}}
+
+    @property
+    def largest_id(self) -> int:
+        """The largest token of the template's own."""
+        return largest_literal(self.skeletons.values())
+
+    def _build(self, with_context: bool, counts: Iterable[int]) -> None:
         for count in counts:
             self._skeleton(count, with_context, None)
             try:
                 self.letter_tokens(count)
-            except UserError:  # said when a question with so many options comes
+            except UserError:  # raised again when a question with so many options comes
                 return
 
     def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> JointTokens:

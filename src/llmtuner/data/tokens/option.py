@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from llmtuner.data.prompt import Field, compose_option
 from llmtuner.data.question import Question
-from llmtuner.data.tokens.fields import Skeleton, Template, build_skeleton, cut_to_fit, encode_fields
+from llmtuner.data.tokens.fields import (
+    Skeleton,
+    Template,
+    build_skeleton,
+    cut_to_fit,
+    encode_fields,
+    largest_literal,
+    skeleton_from_json,
+    skeleton_to_json,
+)
 from llmtuner.errors import DataError
 
 Span = tuple[int, int]
@@ -35,6 +44,11 @@ class OptionTokens:
     cut: int
     over: int
     second: int = 0
+
+    @property
+    def count(self) -> int:
+        """Options of the question."""
+        return len(self.sequences)
 
     @property
     def prefix_length(self) -> int:
@@ -72,9 +86,25 @@ class OptionEncoder:
         ids = iter(encode_fields(self.tokenizer, texts))
         return [self._encode_one(question, ids) for question in questions]
 
-    def build(self, with_context: bool, _: Iterable[int] = ()) -> None:
-        """Have the template's form of a prompt ready, whether or not a question has needed it."""
-        self._skeleton(with_context)
+    @classmethod
+    def from_json(
+        cls, tokenizer: Any, stored: Mapping[str, Any], *, cutoff_len: int, template: Template | None = None
+    ) -> Self:
+        """The encoder of prompts of a stored form; a template makes the forms that are not stored."""
+        forms = {form["context"]: skeleton_from_json(form["form"]) for form in stored.get("option", ())}
+        return cls(tokenizer, template, cutoff_len, forms)
+
+    def to_json(self, template: str | None, counts: Iterable[int] = ()) -> dict[str, Any]:
+        """The forms of prompts with and without a context; their `from_json` needs no template."""
+        for with_context in (False, True):
+            self._skeleton(with_context)
+        option = [{"context": context, "form": skeleton_to_json(form)} for context, form in self.skeletons.items()]
+        return {"template": template, "option": option}
+
+    @property
+    def largest_id(self) -> int:
+        """The largest token of the template's own."""
+        return largest_literal(self.skeletons.values())
 
     def _texts(self, question: Question) -> tuple[str, ...]:
         return question.context, question.question, *question.options

@@ -1,14 +1,6 @@
-"""One head a file, behind a plain dictionary. Adding one: CONTRIBUTING.md."""
+"""One head a file, declared in `llmtuner.spec.heads`. Adding one: CONTRIBUTING.md."""
 
 from llmtuner.mcq.heads.base import OptionHead
-from llmtuner.mcq.heads.cduma import CdumaHead
-from llmtuner.mcq.heads.duma import DumaHead
-from llmtuner.mcq.heads.linear import LinearHead
-from llmtuner.mcq.heads.option_mean import OptionMeanHead
+from llmtuner.spec import heads as spec
 
-HEADS: dict[str, type[OptionHead]] = {
-    "linear": LinearHead,
-    "option_mean": OptionMeanHead,
-    "duma": DumaHead,
-    "cduma": CdumaHead,
-}
+HEADS: dict[str, type[OptionHead]] = {name: head.load() for name, head in spec.HEADS.items() if head.pools}

@@ -38,8 +38,8 @@ class CoAttention(nn.Module):
         key_BHTW = self._split(linear(self.mcq_key, keys.states), options)
         value_BHTW = self._split(linear(self.mcq_value, keys.states), options)
         allowed_B11T = keys.mask.expand(-1, options, -1).flatten(0, 1)[:, None, None, :]
-        found_BHSW = self._attend(query_BHSW, key_BHTW, value_BHTW, allowed_B11T)
-        return self._join(found_BHSW, options)
+        seen_BHSW = self._attend(query_BHSW, key_BHTW, value_BHTW, allowed_B11T)
+        return self._join(seen_BHSW, options)
 
     def across(self, tokens: TokenStates) -> torch.Tensor:
         """Each option's tokens' view of the tokens of the question's other options: [Q, N, S, W]."""
@@ -51,8 +51,8 @@ class CoAttention(nn.Module):
         option_S = torch.arange(options, device=tokens.mask.device).repeat_interleave(length)
         others_SS = option_S[:, None] != option_S[None, :]
         allowed_Q1SS = (others_SS & tokens.mask.flatten(1)[:, None, :])[:, None]
-        found_QHSW = self._attend(query_QHSW, key_QHSW, value_QHSW, allowed_Q1SS)
-        return self._join(found_QHSW, 1).unflatten(2, (options, length)).squeeze(1)
+        seen_QHSW = self._attend(query_QHSW, key_QHSW, value_QHSW, allowed_Q1SS)
+        return self._join(seen_QHSW, 1).unflatten(2, (options, length)).squeeze(1)
 
     def _split(self, states_QMSW: torch.Tensor, options: int) -> torch.Tensor:
         """[Q, M, S, W] -> [Q N, H, S, W / H]."""
@@ -66,12 +66,12 @@ class CoAttention(nn.Module):
     def _attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, allowed: torch.Tensor
     ) -> torch.Tensor:
-        # A query without any key is let see all of them, and what it finds is dropped: a mask without a key makes NaN
-        # in some kernels, and an additive one an average over padding in silence.
-        some = allowed.any(-1, keepdim=True)
+        # A query without any key may see all of them, and the result is set to zero: a mask without a key gives NaN in
+        # some kernels, and an additive one gives an average over padding in silence.
+        has_key = allowed.any(-1, keepdim=True)
         dropout = self._dropout if self.training else 0.0
         with torch.autocast(query.device.type, enabled=False):
-            found = functional.scaled_dot_product_attention(
-                query, key, value, attn_mask=allowed | ~some, dropout_p=dropout
+            seen = functional.scaled_dot_product_attention(
+                query, key, value, attn_mask=allowed | ~has_key, dropout_p=dropout
             )
-        return found * some
+        return seen * has_key

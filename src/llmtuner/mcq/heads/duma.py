@@ -58,7 +58,8 @@ class DumaHead(OptionHead):
     @classmethod
     def make(cls, hidden_size: int, settings: McqSettings) -> DumaHead:
         """The head that the settings describe."""
-        return cls(hidden_size, DumaOptions(**settings.duma))
+        assert settings.duma is not None, "the settings of a co-attention head have its measures"
+        return cls(hidden_size, settings.duma)
 
     def forward(
         self, features_QND: torch.Tensor, mask_QN: torch.Tensor, passage: TokenStates, answer: TokenStates

@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stdout
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any
 
 import torch
-
-from llmtuner.errors import UserError
 
 PLACES = (1 / 2, 1 / 6, 1 / 3)  # weights of being among the first 1, 2, 3: they make rank weights of 1, 1/2, 1/3
 STEEPNESS = 10.0
@@ -27,9 +24,6 @@ def topk_ce(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Ten
     Traps: the package is an optional extra. The relaxed network compares neighbours, so the loss depends on the order
     in which a question lists its options, as no other loss here does. It works on score differences of the order of
     1 / steepness; beyond, only the softmax part has a gradient to speak of.
-
-    Raises:
-        UserError: the package is not installed.
     """
     losses_Q = scores_QN.new_zeros(len(scores_QN))
     counts_Q = mask_QN.sum(-1)
@@ -55,19 +49,8 @@ def _of_one_size(scores_RN: torch.Tensor, answers_R: torch.Tensor) -> torch.Tens
     return -torch.log(found_R * (1 - 2e-7) + 1e-7)
 
 
-def require_package() -> None:
-    """Say what to install before a model is loaded for nothing.
-
-    Raises:
-        UserError: the package is not installed.
-    """
-    if find_spec("difftopk") is None:
-        raise UserError("--mcq_loss topk_ce needs the package difftopk: pip install difftopk")
-
-
 @lru_cache
 def _network(count: int, k: int, device: str) -> Any:
-    require_package()
     with redirect_stdout(io.StringIO()):  # on import it prints that torch-sparse, which is not needed, is missing
         from difftopk import DiffTopkNet
     return DiffTopkNet("odd_even", count, k, device=device, steepness=STEEPNESS, distribution="cauchy")

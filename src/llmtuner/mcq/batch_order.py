@@ -1,4 +1,4 @@
-"""Keeps the batches in step with the training: which epoch begins, and how a checkpoint's epoch was dealt."""
+"""Keeps the batches in step with the training: which epoch begins, and whether a resumed epoch has the same order."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from transformers import TrainerCallback
 from llmtuner.mcq.batches import QuestionBatches
 
 logger = logging.getLogger("llmtuner.mcq")
-KEPT_AS = "mcq_dealt_by"  # in trainer_state.json, among what callbacks keep; no callback is made from it
+STORED_AS = "mcq_dealt_by"  # in trainer_state.json, among what callbacks keep; no callback is made from it
 
 
-class Dealer(TrainerCallback):
+class BatchOrder(TrainerCallback):
     """Tells the batches which epoch begins. (Resuming wraps the data loader, so that its own `set_epoch` is lost.)
 
-    What the deal depends on is saved with each checkpoint. A run that goes on within an epoch takes the batches behind
-    those that are done; dealt otherwise, they are others, which nobody would notice.
+    What the order depends on is saved with each checkpoint. A run that resumes within an epoch takes the batches behind
+    those that are done; in a different order they are different ones, which nobody would notice.
     """
 
     def __init__(self, batches: QuestionBatches) -> None:
         self._batches = batches
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Say where a checkpoint's epoch goes on with another deal; the next checkpoint keeps this one."""
-        before, now = state.stateful_callbacks.get(KEPT_AS), self._batches.dealt_by()
-        state.stateful_callbacks[KEPT_AS] = now
+        """Warn where a checkpoint's epoch resumes with a different batch order; the next checkpoint keeps this one."""
+        before, now = state.stateful_callbacks.get(STORED_AS), self._batches.order_depends_on()
+        state.stateful_callbacks[STORED_AS] = now
         within = (state.epoch or 0) % 1
         if before and before != now and 1e-6 < within < 1 - 1e-6 and args.should_log and not args.ignore_data_skip:
             changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
             then = ", ".join(f"{name} {before.get(name)} then, {now.get(name)} now" for name in changed)
             logger.warning(
-                "going on within epoch %d, which was dealt otherwise (%s): what is left of it has some questions for a "
-                "second time and leaves others out; later epochs have every question once",
+                "epoch %d resumes with a different batch order (%s): its rest repeats some questions and leaves others "
+                "out; later epochs have every question once",
                 int(state.epoch) + 1,
                 then,
             )
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The state's epoch is whole at a beginning, or where a run goes on within it."""
+        """The state's epoch is whole at a beginning, or where a run resumes within it."""
         # state.epoch is (step + 1) / steps of an epoch: a hair below a whole number must not be the epoch before.
         self._batches.epoch = int((state.epoch or 0) + 1e-6)

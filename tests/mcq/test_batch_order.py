@@ -1,4 +1,4 @@
-"""Which epoch's order is dealt, also where a run goes on."""
+"""Which epoch's order the batches have, also where a run resumes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from llmtuner.mcq.batch_order import BatchOrder
 from llmtuner.mcq.batches import QuestionBatches
-from llmtuner.mcq.deal import Dealer
 
 SHAPES = [(1, 10 + row) for row in range(21)]
 
@@ -18,7 +18,7 @@ SHAPES = [(1, 10 + row) for row in range(21)]
 def test_an_epoch_begins_with_its_own_order(reported, epoch):
     """The Trainer's epoch is a quotient: a hair below 1, the first epoch's order would come twice."""
     batches = QuestionBatches(SHAPES, batch_size=4)
-    Dealer(batches).on_epoch_begin(None, SimpleNamespace(epoch=reported), None)
+    BatchOrder(batches).on_epoch_begin(None, SimpleNamespace(epoch=reported), None)
     fresh = QuestionBatches(SHAPES, batch_size=4, epoch=epoch)
     assert list(batches) == list(fresh)
     assert list(batches) != list(QuestionBatches(SHAPES, batch_size=4, epoch=epoch + 1))

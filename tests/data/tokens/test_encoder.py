@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from llmtuner.data.question import Question
-from llmtuner.data.tokens.form import make_encoder, store_form
+from llmtuner.data.tokens.encoder import ENCODERS
 from llmtuner.errors import UserError
 
 QUESTIONS = [
@@ -27,19 +27,21 @@ def template(tiny_llama):
     return TEMPLATES["llama2"]
 
 
-@pytest.mark.parametrize("joint", [False, True])
-def test_the_same_tokens_come_back_without_the_template(joint, tiny_llama, template):
+@pytest.mark.parametrize("text", ["option", "joint"])
+def test_the_same_tokens_come_back_without_the_template(text, tiny_llama, template):
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
-    made = make_encoder(tokenizer, pairs=False, joint=joint, cutoff_len=64, template=template)
-    stored = json.loads(json.dumps(store_form(made, "llama2", range(2, 11))))
-    again = make_encoder(tokenizer, pairs=False, joint=joint, cutoff_len=64, stored=stored)
+    encoder = ENCODERS[text, "causal"]
+    made = encoder.from_json(tokenizer, {}, cutoff_len=64, template=template)
+    stored = json.loads(json.dumps(made.to_json("llama2", range(2, 11))))
+    again = encoder.from_json(tokenizer, stored, cutoff_len=64)
     assert again.encode(QUESTIONS) == made.encode(QUESTIONS)
     assert stored["template"] == "llama2"
 
 
 def test_a_form_that_was_not_stored_needs_the_template(tiny_llama, template):
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
-    made = make_encoder(tokenizer, pairs=False, joint=True, cutoff_len=64, template=template)
-    again = make_encoder(tokenizer, pairs=False, joint=True, cutoff_len=64, stored=store_form(made, "llama2", [4]))
+    encoder = ENCODERS["joint", "causal"]
+    made = encoder.from_json(tokenizer, {}, cutoff_len=64, template=template)
+    again = encoder.from_json(tokenizer, made.to_json("llama2", [4]), cutoff_len=64)
     with pytest.raises(UserError, match="name the --template"):
         again.encode(QUESTIONS[:1])

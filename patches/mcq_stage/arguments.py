@@ -1,0 +1,89 @@
+"""A run as upstream's argument objects, for its loader, optimizers and callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llmtuner.errors import UserError
+from llmtuner.mcq.run import McqRun
+from llmtuner.spec.metrics import METRICS
+
+LOSS = "loss"  # reported by every evaluation, beside the metrics
+
+
+@dataclass(frozen=True, slots=True)
+class StageArguments:
+    """Upstream's argument objects; nothing changes them after `adapt`."""
+
+    model: Any
+    data: Any
+    training: Any
+    finetuning: Any
+    generating: Any
+
+
+def adapt(run: McqRun, values: Mapping[str, Any]) -> StageArguments:
+    """The arguments of a run.
+
+    Args:
+        values: the given flags with the types of upstream's parser.
+
+    Raises:
+        UserError: a check of upstream's own, or a metric that no evaluation reports.
+    """
+    from llamafactory.train import tuner
+
+    arguments = StageArguments(*tuner.get_train_args(dict(values)))
+    # Adapters below the given ones, and whether all of them are merged, are settled by the run.
+    arguments.model.adapter_name_or_path = list(run.adapters) or None
+    arguments.finetuning.create_new_adapter = run.merge_all
+    best = arguments.training.metric_for_best_model
+    if best is not None and "greater_is_better" not in values:
+        arguments.training.greater_is_better = _higher_is_better(best)
+    if len(run.adapters) > 1 or run.merge_all:
+        _refuse_merging(arguments.model)
+    return arguments
+
+
+def check_best_metric(run: McqRun, arguments: StageArguments, evaluated: list[str]) -> None:
+    """Refuse a metric that no evaluation will report, before hours of training lead up to it.
+
+    Args:
+        evaluated: names of the evaluation sets.
+
+    Raises:
+        UserError: with those that are reported.
+    """
+    if not run.training:
+        return
+    prefixes = [f"{name}_" for name in evaluated] if run.data.each else [""]
+    reported = [f"{prefix}{metric}" for prefix in prefixes for metric in (*METRICS, LOSS)]
+    metric = arguments.training.metric_for_best_model
+    if arguments.finetuning.early_stopping_steps is not None and metric is None:
+        raise UserError(
+            "--early_stopping_steps needs --load_best_model_at_end true and --metric_for_best_model, for example map@3"
+        )
+    if metric is not None and metric.removeprefix("eval_") not in reported:
+        raise UserError(
+            f"--metric_for_best_model {metric}: no evaluation reports it; choose from: {', '.join(reported)}"
+        )
+
+
+def _higher_is_better(metric: str) -> bool:
+    """The direction of a metric, by its name behind that of a data set."""
+    name = next((name for name in METRICS if metric == name or metric.endswith(f"_{name}")), None)
+    return METRICS[name].higher_is_better if name is not None else not metric.endswith(LOSS)
+
+
+def _refuse_merging(model_args: Any) -> None:
+    from transformers.integrations import is_deepspeed_zero3_enabled
+
+    reason = "--quantization_bit" if model_args.quantization_bit is not None else ""
+    reason = "DeepSpeed ZeRO-3" if is_deepspeed_zero3_enabled() else reason
+    if reason:
+        raise UserError(
+            f"an adapter of --stage sft cannot be merged under {reason}; merge it once without (llamafactory-cli "
+            "export) and pass the merged model as --model_name_or_path"
+        )

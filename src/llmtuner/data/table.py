@@ -1,0 +1,36 @@
+"""The records of a file: the common result of all readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmtuner.data.problems import Problem
+
+NumberedRecord = tuple[int, dict[str, Any]]  # the number of its line, and its values by column
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The records of a file with the lines on which they begin.
+
+    Args:
+        columns: names in the file's order; for JSON objects, in the order of their first occurrence.
+        types: for typed files, the type of each column that a form uses: (the forms' name, the file's name).
+        header: the line of the column names, 0 if the file has no such line.
+        unit: the unit of the numbers in `records`, "line" or "row".
+        text_only: whether cells can hold text only, so that a list of options cannot be stored.
+    """
+
+    columns: tuple[str, ...]
+    records: list[NumberedRecord]
+    problems: list[Problem] = field(default_factory=list)
+    types: dict[str, tuple[str, str]] = field(default_factory=dict)
+    header: int = 0
+    unit: str = "line"
+    text_only: bool = False
+
+
+def column_names(records: list[NumberedRecord]) -> tuple[str, ...]:
+    """The keys of all records in the order of their first occurrence."""
+    return tuple(dict.fromkeys(key for _, record in records for key in record))

@@ -1,0 +1,68 @@
+"""Adapters in the order in which they are put on a base model, and which of them belong together. Light: no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmtuner.errors import FieldError, UserError
+from llmtuner.mcq.settings import CONFIG_NAME, McqSettings
+
+
+def with_those_below(
+    settings: McqSettings, adapters: Sequence[str], source: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The given adapters, behind those that have to be merged first because this one was trained on top of them.
+
+    Where as many stand in front of it already, the list is taken as complete: folders may have moved.
+
+    Returns:
+        the adapters, and lines for the user
+
+    Raises:
+        UserError: other adapters than those that it was trained on top of, or behind it one without a head.
+    """
+    below = settings.merged_adapters
+    if not adapters:
+        return (), ()
+    if adapters[-1] != source:
+        raise FieldError(
+            "adapters",
+            ",".join(adapters),
+            f"{adapters[-1]} has no {CONFIG_NAME}, so it was not trained with the head of {source}, and the scores "
+            "would be meaningless; leave it out",
+        )
+    *front, _ = adapters
+    if front:
+        _check_front(front, below, source)
+    if front or not below:
+        return tuple(adapters), ()
+    absent = [adapter for adapter in below if not Path(adapter).is_dir()]
+    if absent:
+        raise UserError(
+            f"{source} was trained on top of {', '.join(below)}, and {', '.join(absent)} is missing; pass all of them "
+            f"in this order, wherever they are now: --adapter_name_or_path {','.join([*below, *adapters])}"
+        )
+    return (*below, *adapters), (f"{', '.join(below)} merged first: {source} was trained on top",)
+
+
+def _check_front(front: Sequence[str], below: Sequence[str], source: str) -> None:
+    """Refuse to merge other adapters than those that it was trained on top of."""
+    moved = [
+        not Path(old).is_dir() or Path(old).resolve() == Path(new).resolve()
+        for old, new in zip(below, front, strict=False)
+    ]
+    if len(front) == len(below) and all(moved):
+        return
+    trained = f"on top of {', '.join(below)}" if below else "on the base model alone"
+    raise FieldError(
+        "adapters",
+        ",".join([*front, source]),
+        f"{source} was trained {trained}, and other adapters in front of it change every score; pass {source} alone, "
+        "which brings what it needs",
+    )
+
+
+def stored_path(adapter: str) -> str:
+    """A folder's whole path, so that it is found from any other folder; a hub's name as it is."""
+    return str(Path(adapter).resolve()) if Path(adapter).is_dir() else adapter

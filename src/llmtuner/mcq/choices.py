@@ -1,0 +1,149 @@
+"""Settings from what is given: names that go together, and a choice for everything that is not given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llmtuner.errors import FieldError
+from llmtuner.mcq.duma_options import check_stored, resolve_duma
+from llmtuner.mcq.fields import check_field
+from llmtuner.mcq.kinds import Kind
+from llmtuner.mcq.layouts import layout_of
+from llmtuner.mcq.objective import NUMBERS, Objective
+from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, check_kind, check_pooling
+from llmtuner.spec.heads import HEADS
+from llmtuner.spec.poolings import AUTO, NONE
+
+# What the figures in docs/results.md support.
+AUTO_LAYOUT: dict[Kind, str] = {"causal": "shared_prefix", "encoder": "per_option"}
+AUTO_POOLING: dict[Kind, str] = {"causal": "last", "encoder": "mean"}
+CO_ATTENTION = tuple(name for name, head in HEADS.items() if head.measures == "duma")
+
+
+def resolve(kind: Kind, given: Mapping[str, Any] | None = None, config: Mapping[str, Any] | None = None) -> McqSettings:
+    """Settings from given values; what is not given is chosen for the kind of model.
+
+    Args:
+        given: values by field: head, layout, pooling, loss and the objective's numbers, duma.width and so on.
+        config: the model's config.json, for heads whose measures follow the model's.
+
+    Raises:
+        FieldError: an unknown name, or names that do not go together, with the ones that do.
+    """
+    given = {field: value for field, value in (given or {}).items() if value is not None}
+    check_names(given)
+    head = given.get("head", "linear")
+    layout = given.get("layout")
+    check_kind(kind, head, layout)
+    if layout is None:
+        fitting = HEADS[head].layouts
+        layout = AUTO_LAYOUT[kind] if AUTO_LAYOUT[kind] in fitting else fitting[0]
+    return McqSettings(
+        head=head,
+        layout=layout,
+        pooling=_pooling(kind, head, layout, given.get("pooling", AUTO)),
+        objective=objective_of(given),
+        kind=kind,
+        duma=_duma(head, given, config or {}),
+    )
+
+
+def check_names(given: Mapping[str, Any]) -> None:
+    """Reject unknown names.
+
+    Raises:
+        FieldError: with the known names, and the nearest one.
+    """
+    for field in ("head", "layout", "pooling"):
+        if given.get(field) is not None:
+            check_field(field, given[field])
+
+
+def objective_of(given: Mapping[str, Any], loss: str | None = None) -> Objective:
+    """The objective from given values.
+
+    Args:
+        loss: used where none is given.
+
+    Raises:
+        FieldError: a value that is not possible.
+    """
+    default = Objective()
+    numbers = {name: given[name] for name in NUMBERS if given.get(name) is not None}
+    chosen = given.get("loss")
+    return Objective((loss or default.loss) if chosen is None else chosen, **numbers)
+
+
+def _pooling(kind: Kind, head: str, layout: str, pooling: str) -> str:
+    if layout not in HEADS[head].layouts:  # said by the settings themselves, with those that fit
+        return pooling if pooling != AUTO else AUTO_POOLING[kind]
+    if not HEADS[head].pools:
+        if pooling != AUTO:
+            raise FieldError("pooling", pooling, f"the {head} head pools nothing; leave it out")
+        return NONE
+    if pooling == AUTO:
+        pooling = AUTO_POOLING[kind] if AUTO_POOLING[kind] in layout_of(layout).poolings else "last"
+    check_pooling(kind, layout, pooling)
+    return pooling
+
+
+def _duma(head: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+    measures = duma_given(given)
+    if head in CO_ATTENTION:
+        return resolve_duma(measures, config)
+    refuse_measures(head, measures)
+    return None
+
+
+def duma_given(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given measures of a co-attention head, by their own names."""
+    return {field.removeprefix("duma."): value for field, value in given.items() if field.startswith("duma.")}
+
+
+def refuse_measures(head: str, measures: Mapping[str, Any]) -> None:
+    """Refuse measures of co-attention for another head.
+
+    Raises:
+        FieldError: some are given.
+    """
+    for name, value in measures.items():
+        if value is not None:
+            fitting = " or ".join(CO_ATTENTION)
+            raise FieldError(
+                f"duma.{name}", value, f"it is for the heads {fitting}, and the head is {head}; leave it out"
+            )
+
+
+def settle(stored: McqSettings, given: Mapping[str, Any], where: str) -> McqSettings:
+    """Stored settings with what is given beside them: it may repeat or leave out, and choose another row layout.
+
+    Args:
+        given: values by field; the objective's are not looked at.
+        where: the folder that the stored ones come from.
+
+    Raises:
+        FieldError: something contradicts what is stored.
+    """
+    check_names(given)
+    file = str(Path(where) / CONFIG_NAME)
+    for field in ("head", "pooling"):
+        value, stored_value = given.get(field), getattr(stored, field)
+        if value not in (None, stored_value, AUTO):
+            raise FieldError(field, value, f"contradicts {file}, which says {stored_value}; leave it out")
+    if stored.duma is None:
+        refuse_measures(stored.head, duma_given(given))
+    else:
+        check_stored(duma_given(given), stored.duma, stored.base.get("hidden_size"), file)
+    layout = given.get("layout")
+    if layout in (None, stored.layout):
+        return stored
+    if layout_of(layout).text != layout_of(stored.layout).text:
+        raise FieldError(
+            "layout",
+            layout,
+            f"contradicts {file}, which says {stored.layout}: a joint prompt is another text; leave it out",
+        )
+    check_kind(stored.kind, stored.head, layout)
+    return stored.with_(layout=layout)

@@ -1,0 +1,69 @@
+"""A half-precision model computes in fp32 for a while, with the weights that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import nn
+
+_HALF = (torch.bfloat16, torch.float16)
+_Stored = list[tuple[torch.Tensor, torch.Tensor]]  # a parameter or buffer, and its data in half precision
+
+
+def half_precision_of(module: nn.Module) -> torch.dtype | None:
+    """The half precision that a module's weights, or those of a quantised one that are not quantised, are in."""
+    return next((tensor.dtype for tensor, _ in _halves(module)), None)
+
+
+@contextmanager
+def in_fp32(backbone: nn.Module) -> Iterator[None]:
+    """Widen the weights of each layer while it computes, so that no more memory is taken than one layer needs.
+
+    Layers are what the outermost module lists hold; weights outside of them are widened for the whole time. A layer at
+    a time, not a linear map at a time: adapters cast their input to the precision that they find their weights in.
+    Quantised weights stay as they are, and so does the precision in which they are multiplied.
+    """
+    layers = list(_layers(backbone))
+    of_layer = {id(layer): _halves(layer) for layer in layers}
+    stored = _halves(backbone)
+    inner = {id(tensor) for halves in of_layer.values() for tensor, _ in halves}
+
+    def enter(layer: nn.Module, *_: Any) -> None:
+        _widen(of_layer[id(layer)])
+
+    def leave(layer: nn.Module, *_: Any) -> None:
+        _restore(of_layer[id(layer)])
+
+    handles = [layer.register_forward_pre_hook(enter) for layer in layers]
+    handles += [layer.register_forward_hook(leave, always_call=True) for layer in layers]
+    try:
+        _widen([(tensor, half) for tensor, half in stored if id(tensor) not in inner])
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        _restore(stored)
+
+
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    for child in module.children():
+        yield from child if isinstance(child, nn.ModuleList) else _layers(child)
+
+
+def _halves(module: nn.Module) -> _Stored:
+    tensors = chain(module.parameters(), module.buffers())
+    return [(tensor, tensor.data) for tensor in tensors if tensor.dtype in _HALF]
+
+
+def _widen(stored: _Stored) -> None:
+    for tensor, half in stored:
+        tensor.data = half.float()
+
+
+def _restore(stored: _Stored) -> None:
+    for tensor, half in stored:
+        tensor.data = half

@@ -1,0 +1,94 @@
+"""What a layout is: rows of tokens made of questions, and where each option stands in them.
+
+Two layouts of the same text give every option the same tokens at the same positions with the same tokens to look at, so
+that both compute the same states; packed rows compute those of the prefix once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+PREFIX, PADDING = -1, -2  # segments of a packed row besides its options 0, 1, ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the tokens of one option's sequence stand: `shared` from the start of the row, the rest at `begin`."""
+
+    row: int
+    begin: int
+    shared: int
+    length: int
+
+    def index(self, token: int) -> int:
+        """Place in the row of a token of the option's own sequence.
+
+        Raises:
+            IndexError: the sequence has no such token; the row may have one there, of another option.
+        """
+        if not 0 <= token < self.length:
+            raise IndexError(f"token {token} of a sequence of {self.length}")
+        return token if token < self.shared else self.begin + token - self.shared
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row for a backbone, without padding.
+
+    Args:
+        ids: token ids.
+        positions: they count within each option's own sequence.
+        segments: 0, 1, ... for an option's own tokens, PREFIX for shared ones.
+    """
+
+    ids: list[int]
+    positions: list[int]
+    segments: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A batch of rows, and how to find each option in them.
+
+    Args:
+        rows: the rows.
+        places: for each question, each option's place; one place where a single vector stands for all options.
+        shared: tokens from the start of the rows that are prefix in every one of them.
+        packed: whether options share rows, so that a tree mask is needed.
+        left: whether rows are padded on the left, so that their last tokens stand below each other.
+    """
+
+    rows: list[Row]
+    places: list[list[Place]]
+    shared: int = 0
+    packed: bool = False
+    left: bool = False
+
+
+class Layout(ABC):
+    """A way to lay the options of a question out in rows.
+
+    Class attributes:
+        poolings: names of the poolings that it takes.
+        kinds: of models that can read it.
+        text: "option" for one sequence an option, "joint" for one prompt that lists all of them.
+        why_not: why a kind that is missing cannot read it.
+    """
+
+    poolings: ClassVar[tuple[str, ...]]
+    kinds: ClassVar[tuple[str, ...]]
+    text: ClassVar[str]
+    why_not: ClassVar[str] = ""
+
+    @staticmethod
+    @abstractmethod
+    def rows(questions: Sequence[Any]) -> Rows:
+        """The rows of questions."""
+
+    @staticmethod
+    @abstractmethod
+    def shape(tokens: Any) -> tuple[int, int]:
+        """Rows and longest row of one question alone, to plan batches by."""

@@ -1,0 +1,31 @@
+"""One row an option: the reference, the fallback, and the layout of bidirectional encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmtuner.data.tokens.option import OptionTokens
+from llmtuner.mcq.layouts.base import Layout, Place, Row, Rows
+
+
+class PerOption(Layout):
+    """Each option's whole sequence in a row of its own, as Hugging Face's multiple-choice models read them."""
+
+    poolings = ("last", "first", "mean", "option")
+    kinds = ("causal", "encoder")
+    text = "option"
+
+    @staticmethod
+    def rows(questions: Sequence[OptionTokens]) -> Rows:
+        """The rows of questions."""
+        rows: list[Row] = []
+        places: list[list[Place]] = []
+        for tokens in questions:
+            places.append([Place(len(rows) + i, 0, 0, len(s)) for i, s in enumerate(tokens.sequences)])
+            rows += [Row(s, list(range(len(s))), [0] * len(s)) for s in tokens.sequences]
+        return Rows(rows, places)
+
+    @staticmethod
+    def shape(tokens: OptionTokens) -> tuple[int, int]:
+        """A row an option."""
+        return len(tokens.sequences), max(map(len, tokens.sequences))

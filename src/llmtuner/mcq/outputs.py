@@ -1,0 +1,19 @@
+"""What a model with a head returns.
+
+Shape legend: Q questions, N options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers.utils import ModelOutput
+
+
+@dataclass
+class Scores(ModelOutput):
+    """Scores ``[Q, N]`` in fp32, and ``mask [Q, N]``, true where a question has an option."""
+
+    scores: torch.Tensor | None = None
+    mask: torch.Tensor | None = None

@@ -1,0 +1,65 @@
+"""Which layout a loaded model really takes: packed rows where it can, one row an option otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llmtuner.data.tokens.option import OptionTokens
+from llmtuner.errors import FieldError
+from llmtuner.mcq.attention import choose_attention, keep_soft_cap
+from llmtuner.mcq.check import CHECKED, check_packing
+from llmtuner.mcq.questions import Tokens
+from llmtuner.mcq.settings import McqSettings
+from llmtuner.mcq.unwrap import unwrap
+
+FALLBACK = "per_option"
+
+
+def settle_layout(
+    model: Any,
+    settings: McqSettings,
+    questions: Sequence[Tokens],
+    pad_token_id: int,
+    *,
+    required: bool = False,
+    sharded: bool = False,
+) -> tuple[McqSettings, tuple[str, ...]]:
+    """Set the attention that the layout needs, and compare packed rows with one row an option on the first questions.
+
+    Args:
+        model: loaded, with its head attached.
+        questions: the first few, as tokens.
+        required: whether the layout was asked for by name: a model that cannot take it is then an error.
+        sharded: whether no process has the weights alone, so that nothing can be computed before the training begins.
+
+    Returns:
+        the settings with the layout that the model takes, and lines for the user
+
+    Raises:
+        FieldError: the layout is required, and the model cannot take it.
+    """
+    if settings.kind == "encoder":
+        return settings, ()
+    base = unwrap(model)
+    notices = [keep_soft_cap(base)]
+    if settings.layout != "shared_prefix":
+        return settings, _lines(notices)
+    notices.append(choose_attention(base))
+    if sharded:
+        notices.append("layout: shared_prefix, not compared with per_option, since the model's weights are sharded")
+        return settings, _lines(notices)
+    first = [tokens for tokens in questions[:CHECKED] if isinstance(tokens, OptionTokens)]
+    check = check_packing(model, first, settings.pooling, pad_token_id)
+    notices.append(check.notice)
+    if not check.defect:
+        return settings, _lines(notices)
+    name = base.config.model_type
+    if required:
+        raise FieldError("layout", settings.layout, f"{name} cannot take it: {check.defect}; leave it out ({FALLBACK})")
+    notices.append(f"layout: {FALLBACK}, since {name} cannot take {settings.layout}: {check.defect}")
+    return settings.with_(layout=FALLBACK), _lines(notices)
+
+
+def _lines(notices: Sequence[str]) -> tuple[str, ...]:
+    return tuple(notice for notice in notices if notice)

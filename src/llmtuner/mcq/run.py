@@ -1,0 +1,293 @@
+"""A run, settled once: what is trained, evaluated or predicted, with which model, settings, data and output.
+
+Light: the checks before a run make it, and stage, trainer and files read it. A run is a value: what becomes known later
+(the prompt's form, the layout that the model can take) makes a new one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from llmtuner.errors import FieldError, UserError
+from llmtuner.mcq.adapters import stored_path, with_those_below
+from llmtuner.mcq.choices import duma_given, objective_of, resolve, settle
+from llmtuner.mcq.duma_options import resolve_duma
+from llmtuner.mcq.fields import check_field
+from llmtuner.mcq.kinds import model_kind
+from llmtuner.mcq.layouts import layout_of
+from llmtuner.mcq.objective import NUMBERS, Objective
+from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
+from llmtuner.spec.heads import HEADS
+
+CUTOFF_LEN = 2048  # tokens of a question, where neither the run nor the model says
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """The questions of a run.
+
+    Args:
+        train, evaluate: names or paths of data sets.
+        dataset_dir: where names are looked up.
+        val_size: what is held out of the training data by question: a share, or a number above 1; 0 for nothing.
+        max_samples: use only the first so many rows of each set; None for all.
+        drop_long: whether training questions that are too long are left out; else they stop the run.
+        shuffle_options: whether the options of joint prompts are permuted in training.
+        each: whether every evaluation set is scored on its own.
+    """
+
+    train: tuple[str, ...] = ()
+    evaluate: tuple[str, ...] = ()
+    dataset_dir: str = ""
+    val_size: float = 0.0
+    max_samples: int | None = None
+    drop_long: bool = False
+    shuffle_options: bool = False
+    each: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class McqRun:
+    """A run of the engine.
+
+    Args:
+        model: folder of the base model, or its name on the hub.
+        settings: as they are saved beside the weights, but for what only the data and the model tell.
+        adapters: all adapters, in the order in which they are put on the base model.
+        merge_all: whether all of them are merged into the base model before a new adapter is trained.
+        source: the folder that the settings are from; None where they are from what was given.
+        training, evaluating, predicting: what the run does.
+        cutoff_len: tokens of a question at most.
+        layout_required: whether the layout was named by the user: a model that cannot take it then stops the run.
+        template: name of the chat template; None for encoders, and where the prompt's form is stored.
+        tokens_per_batch: padded tokens a batch, in place of a batch size.
+        head_learning_rate: of the head; None for the common one.
+        data: the questions.
+        output_dir: where everything is written.
+        notices: lines for the user.
+    """
+
+    model: str
+    settings: McqSettings
+    adapters: tuple[str, ...] = ()
+    merge_all: bool = False
+    source: str | None = None
+    training: bool = False
+    evaluating: bool = False
+    predicting: bool = False
+    cutoff_len: int = CUTOFF_LEN
+    layout_required: bool = False
+    template: str | None = None
+    tokens_per_batch: int | None = None
+    head_learning_rate: float | None = None
+    data: RunData = field(default_factory=RunData)
+    output_dir: str = ""
+    notices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_field("cutoff_len", self.cutoff_len)
+        for name in ("tokens_per_batch", "head_learning_rate"):
+            if getattr(self, name) is not None:
+                check_field(name, getattr(self, name))
+        if self.data.shuffle_options and self.training and layout_of(self.settings.layout).text != "joint":
+            raise FieldError(
+                "shuffle_options",
+                None,
+                "it is for joint prompts (head letter, or layout joint); elsewhere the order of the options changes no "
+                "score: leave it out",
+            )
+
+    @property
+    def objective(self) -> Objective:
+        """What is minimised."""
+        return self.settings.objective
+
+    @property
+    def new(self) -> bool:
+        """Whether the head is made by this run."""
+        return self.source is None
+
+    def with_settings(self, **changes: Any) -> McqRun:
+        """A copy whose settings have other values."""
+        return replace(self, settings=self.settings.with_(**changes))
+
+
+def resolve_run(
+    model: str,
+    adapters: Sequence[str] = (),
+    given: Mapping[str, Any] | None = None,
+    *,
+    training: bool,
+    new_adapter: bool = False,
+    config: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> McqRun:
+    """Settle head, layout, pooling and objective, and which adapters are merged before training.
+
+    Args:
+        model, adapters: folders, or names on the hub.
+        given: values by field (`llmtuner.spec.flags.FIELDS`), as far as they are given.
+        training: otherwise the head must have been trained.
+        new_adapter: whether a new adapter is asked for on top of the given ones.
+        config: the model's configuration; its config.json is read where it is None.
+        more: other fields of the run.
+
+    Raises:
+        UserError: what is given contradicts itself or what is stored, or there is no trained head to predict with.
+    """
+    given = {name: value for name, value in (given or {}).items() if value is not None}
+    config = _config(model) if config is None else config
+    stored, source = _stored(model, adapters)
+    notices: tuple[str, ...] = ()
+    if stored is None:
+        settings, complete = _fresh(model, adapters, given, config, training), tuple(adapters)
+    else:
+        settings, complete, notices = _stored_run(stored, source, model, adapters, given, config, training)
+    # A fresh head makes a new adapter; letters and stored heads go on with the last one.
+    fresh_head = stored is None and HEADS[settings.head].pools
+    merge_all = bool(training and complete and (fresh_head or new_adapter))
+    if merge_all:
+        trained = f"a fresh {settings.head} head is" if fresh_head else "a new adapter is"
+        notices += (f"{', '.join(complete)} merged into the base model; {trained} trained on top",)
+    if training and complete:
+        merged = complete if merge_all else complete[:-1]
+        settings = settings.with_(merged_adapters=tuple(map(stored_path, merged)))
+    return McqRun(
+        model=model,
+        settings=settings,
+        adapters=complete,
+        merge_all=merge_all,
+        source=source or None,
+        training=training,
+        cutoff_len=given.get("cutoff_len") or settings.cutoff_len or CUTOFF_LEN,
+        layout_required=given.get("layout") == settings.layout,
+        template=_template(settings, source, given.get("template")),
+        tokens_per_batch=given.get("tokens_per_batch"),
+        head_learning_rate=given.get("head_learning_rate"),
+        notices=(*notices, *_left_out(settings, given)),
+        **more,
+    )
+
+
+def _fresh(
+    model: str, adapters: Sequence[str], given: Mapping[str, Any], config: Mapping[str, Any], training: bool
+) -> McqSettings:
+    if not training:
+        for name in NUMBERS:
+            if given.get(name):
+                raise FieldError(name, f"{given[name]:g}", "it is for training: leave it out")
+    settings = resolve(model_kind(config), given, config)
+    if training or not HEADS[settings.head].pools:
+        return settings
+    field, folder = ("adapters", adapters[-1]) if adapters else ("model", model)
+    and_whole = "" if adapters else " (or as --model_name_or_path, after full or freeze tuning)"
+    other_stage = " (an adapter of --stage sft has none)" if adapters else ""
+    raise FieldError(
+        field,
+        folder,
+        f"no {CONFIG_NAME} in it, so it has no trained head{other_stage}; pass the --output_dir of a --stage mcq "
+        f"training as --adapter_name_or_path{and_whole}, or --mcq_head letter to rank by the letters' probabilities",
+    )
+
+
+def _stored_run(
+    stored: McqSettings,
+    source: str,
+    model: str,
+    adapters: Sequence[str],
+    given: Mapping[str, Any],
+    config: Mapping[str, Any],
+    training: bool,
+) -> tuple[McqSettings, tuple[str, ...], tuple[str, ...]]:
+    """Settings, adapters and notices of a run that starts from what is stored."""
+    kind = model_kind(config)
+    if stored.kind != kind:
+        raise UserError(f"{source}: made for a model of kind {stored.kind}, and {model} is a model of kind {kind}")
+    grown = _grown(stored, given, config, source) if training else stored
+    settings = settle(grown, given, source)
+    if training:
+        settings = settings.with_(objective=objective_of(given, stored.loss))
+    else:
+        _refuse_other_objective(stored.objective, given, source)
+    complete, notices = with_those_below(settings, adapters, source)
+    if grown is not stored:
+        notices += (f"the {stored.head} head of {source} becomes a {settings.head} head, which starts with its scores",)
+    return settings, complete, notices
+
+
+def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, Any], source: str) -> McqSettings:
+    """STEP3 on STEP2's model: a head that starts from the trained one that it extends.
+
+    Raises:
+        FieldError: the stored head is another one.
+    """
+    head = given.get("head", stored.head)
+    extends = HEADS[head].extends if head in HEADS else ""
+    if not extends or head == stored.head:
+        return stored
+    joint = layout_of(stored.layout).text == "joint"
+    if stored.head != extends or joint:
+        stored_head = f"{stored.head} head" + (" over joint prompts" if joint else "")
+        raise FieldError(
+            "head",
+            head,
+            f"{source} has a {stored_head}, and only STEP2's {extends} head, one score an option, can become another "
+            "one; start from a model with that, or from the base model",
+        )
+    duma = resolve_duma(duma_given(given), config) if HEADS[head].measures == "duma" else None
+    return stored.with_(head=head, duma=duma)
+
+
+def _refuse_other_objective(stored: Objective, given: Mapping[str, Any], source: str) -> None:
+    """What was minimised is stored with the model; a prediction minimises nothing."""
+    file = Path(source) / CONFIG_NAME
+    if given.get("loss") is not None and Objective(given["loss"]).loss != stored.loss:
+        raise FieldError("loss", given["loss"], f"contradicts {file}, which says {stored.loss}; leave it out")
+    for name in NUMBERS:
+        value, stored_value = given.get(name), getattr(stored, name)
+        if value is not None and value != stored_value:
+            says = "none" if stored_value is None else f"{stored_value:g}"
+            raise FieldError(
+                name, f"{value:g}", f"contradicts {file}, which says {says}; it is for training: leave it out"
+            )
+
+
+def _template(settings: McqSettings, source: str, given: str | None) -> str | None:
+    """The chat template: of an encoder none, of a stored model the one that it was trained with."""
+    if settings.kind == "encoder":
+        return None
+    if not source:
+        return given
+    stored = settings.prompt.get("template")
+    if given not in (None, stored):
+        raise FieldError(
+            "template", given, f"contradicts {Path(source) / CONFIG_NAME}, which says {stored or 'none'}; leave it out"
+        )
+    return stored
+
+
+def _left_out(settings: McqSettings, given: Mapping[str, Any]) -> tuple[str, ...]:
+    if settings.kind == "encoder" and given.get("template") is not None:
+        return (f"--template {given['template']} is ignored: an encoder reads pairs of texts, without a chat template",)
+    return ()
+
+
+def _config(model: str) -> dict[str, Any]:
+    path = Path(model) / "config.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from error
+
+
+def _stored(model: str, adapters: Sequence[str]) -> tuple[McqSettings | None, str]:
+    """The settings nearest to the end: the last adapter's that has some, else the model's."""
+    for folder in (*reversed(adapters), model):
+        settings = read_settings(folder)
+        if settings is not None:
+            return settings, folder
+    return None, ""

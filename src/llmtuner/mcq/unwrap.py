@@ -1,0 +1,10 @@
+"""The Hugging Face model inside what PEFT made of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def unwrap(model: Any) -> Any:
+    """The Hugging Face model inside a PEFT model; others as they are."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

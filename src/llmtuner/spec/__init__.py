@@ -1,0 +1,15 @@
+"""What exists, declared once: flags, heads, losses, layouts, poolings and metrics, each with the place of its code.
+
+The parser, `--help`, the checks before a run, the messages that list names and the registries of the engine all derive
+from these tables. The room imports nothing of the project but errors and suggest, and never torch; every other room
+may import it. An entry's code is imported when somebody asks for it (`Entry.load`).
+"""
+
+from llmtuner.spec.flags import FLAGS
+from llmtuner.spec.heads import HEADS
+from llmtuner.spec.layouts import LAYOUTS
+from llmtuner.spec.losses import LOSSES
+from llmtuner.spec.metrics import METRICS
+from llmtuner.spec.poolings import POOLINGS
+
+__all__ = ["FLAGS", "HEADS", "LAYOUTS", "LOSSES", "METRICS", "POOLINGS"]

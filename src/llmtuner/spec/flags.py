@@ -1,0 +1,118 @@
+"""Every flag that this project declares, reads or shows: its own, and those of upstream's that it has to know."""
+
+from __future__ import annotations
+
+from llmtuner.spec.entry import table
+from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Flag
+from llmtuner.spec.heads import HEADS
+from llmtuner.spec.layouts import LAYOUTS
+from llmtuner.spec.poolings import AUTO, POOLINGS
+from llmtuner.spec.upstream_flags import UPSTREAM_GROUPS
+
+MCQ = ("mcq",)  # stages
+CO_ATTENTION = tuple(name for name, head in HEADS.items() if head.measures == "duma")
+DUMA_PRESETS = ("bottleneck", "paper")
+DUMA_PASSAGES = ("context_question", "context")
+
+
+def _mcq(name: str, help: str, field: str, **more: object) -> Flag:
+    return Flag(name=name, help=help, field=field, stages=MCQ, arguments="finetuning", **more)  # type: ignore[arg-type]
+
+
+def _duma(name: str, help: str, **more: object) -> Flag:
+    return _mcq(f"mcq_duma_{name}", help, f"duma.{name}", heads=CO_ATTENTION, **more)
+
+
+OWN = (
+    Flag(name="profile", help="v0.1.6 (2023) defaults for flags you leave out", value="2023"),
+    _mcq(
+        "mcq_head", "what scores an option; names are below", "head", default="linear", choices=(*HEADS,), value="NAME"
+    ),
+    _mcq("mcq_layout", "how options become rows; names are below", "layout", choices=(*LAYOUTS,), value="NAME"),
+    _mcq(
+        "mcq_pooling",
+        "which states are scored; names are below",
+        "pooling",
+        default=AUTO,
+        choices=(AUTO, *POOLINGS),
+        value="NAME",
+    ),
+    _mcq("mcq_loss", "NAME or NAME:WEIGHT+NAME:WEIGHT; names are below", "loss", default="cross_entropy", value="LOSS"),
+    _mcq(
+        "mcq_loss_warmup_ratio",
+        "share of the steps that begin with cross_entropy",
+        "warmup_ratio",
+        type=float,
+        default=0.0,
+        range=SHARE,
+        value="X",
+    ),
+    _mcq(
+        "mcq_rdrop_alpha",
+        "weight of R-Drop: two passes under dropout should agree",
+        "rdrop_alpha",
+        type=float,
+        default=0.0,
+        range=AT_LEAST_0,
+        value="X",
+    ),
+    _mcq(
+        "mcq_dropout",
+        "dropout of the whole model in training; the model's own unless given",
+        "dropout",
+        type=float,
+        range=SHARE,
+        value="X",
+    ),
+    _duma("preset", "of duma and cduma: bottleneck (default) or paper", choices=DUMA_PRESETS, value="NAME"),
+    _duma("width", "width of the co-attention; at most 512 unless given", type=int, range=AT_LEAST_1, value="N"),
+    _duma("heads", "attention heads of the co-attention", type=int, range=AT_LEAST_1, value="N"),
+    _duma("layers", "layers of co-attention; 1 unless given", type=int, range=AT_LEAST_1, value="N"),
+    _duma("share", "one set of attention weights for both directions; true unless given", type=bool, value="BOOL"),
+    _duma(
+        "passage", "what an option is read against: context_question or context", choices=DUMA_PASSAGES, value="NAME"
+    ),
+    _mcq(
+        "head_learning_rate",
+        "learning rate of the head; learning_rate unless given",
+        "head_learning_rate",
+        type=float,
+        range=ABOVE_0,
+        value="X",
+    ),
+    _mcq(
+        "mcq_tokens_per_batch",
+        "padded tokens a batch, in place of a batch size",
+        "tokens_per_batch",
+        type=int,
+        range=AT_LEAST_1,
+        value="N",
+    ),
+    _mcq(
+        "mcq_shuffle_options",
+        "permute the options of joint prompts in training",
+        "shuffle_options",
+        type=bool,
+        default=False,
+    ),
+    Flag(
+        name="mcq_drop_long",
+        type=bool,
+        default=False,
+        help="train without questions that exceed cutoff_len, rather than stop",
+        field="drop_long",
+        arguments="data",
+    ),
+    Flag(name="help", type=bool, help="this page"),
+    Flag(name="help_all", type=bool, help="every flag, upstream's and ours"),
+    Flag(name="version", type=bool, help="versions of this project and of the packages it runs on"),
+    Flag(name="traceback", type=bool, help="also show where a user error was raised"),
+)
+GROUPS: dict[str, tuple[Flag, ...]] = {"This project's own": OWN, **UPSTREAM_GROUPS}
+FLAGS = table(*(flag for group in GROUPS.values() for flag in group))
+FIELDS = {flag.field: flag for flag in FLAGS.values() if flag.field}  # flags by the engine's names
+
+
+def own(arguments: str) -> list[Flag]:
+    """The project's own flags that stand in one of upstream's argument classes."""
+    return [flag for flag in OWN if flag.arguments == arguments]

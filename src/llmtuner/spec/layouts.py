@@ -1,0 +1,23 @@
+"""The layouts: how the options of a question become rows of tokens. Their code is light, too: no torch."""
+
+from __future__ import annotations
+
+from llmtuner.spec.entry import Entry, table
+
+LAYOUTS = table(
+    Entry(
+        name="shared_prefix",
+        code="llmtuner.mcq.layouts.shared_prefix:SharedPrefix",
+        help="all options of a question behind one copy of its prefix; default of causal models",
+    ),
+    Entry(
+        name="per_option",
+        code="llmtuner.mcq.layouts.per_option:PerOption",
+        help="a row an option; default of encoders",
+    ),
+    Entry(
+        name="joint",
+        code="llmtuner.mcq.layouts.joint:Joint",
+        help="one prompt that lists all options by letter",
+    ),
+)

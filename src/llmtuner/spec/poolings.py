@@ -1,0 +1,35 @@
+"""The poolings: which token states are averaged into one vector an option."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmtuner.spec.entry import KINDS, Entry, table
+
+AUTO = "auto"  # chosen by layout and kind of model
+NONE = "none"  # of heads that pool nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pooling(Entry):
+    """A pooling.
+
+    Args:
+        kinds: of models for which the vector can tell options apart.
+    """
+
+    kinds: tuple[str, ...] = KINDS
+
+
+POOLINGS = table(
+    Pooling(name="last", code="llmtuner.mcq.pooling:last", help="the last token"),
+    Pooling(
+        name="first",
+        code="llmtuner.mcq.pooling:first",
+        help="the first token (encoders)",
+        # Of a causal model it has seen no option: its state is the same for all of them.
+        kinds=("encoder",),
+    ),
+    Pooling(name="mean", code="llmtuner.mcq.pooling:mean", help="the whole sequence"),
+    Pooling(name="option", code="llmtuner.mcq.pooling:own", help="the option's own tokens"),
+)

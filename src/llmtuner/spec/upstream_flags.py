@@ -1,0 +1,209 @@
+"""Upstream's flags that `--help` shows or that are read before upstream is imported; a test compares them with it."""
+
+from __future__ import annotations
+
+from llmtuner.spec.flag import AT_LEAST_1, SHARE, Conflict, Flag
+
+STAGES = ("sft", "mcq")  # the stages that know what a question is
+OTHER_STAGES = ("pt", "rm", "ppo", "dpo", "kto")
+_LEAVE_OUT = "leave the flag out"
+
+
+def _not_in_mcq(why: str, own: object = None, only: object = None) -> tuple[Conflict, ...]:
+    return (Conflict("stage", "mcq", why, own, only),)
+
+
+_MODEL = (
+    Flag(
+        name="model_name_or_path", help="folder of the base model, or its name on the hub", value="MODEL", field="model"
+    ),
+    Flag(
+        name="adapter_name_or_path",
+        help="what LoRA training left: to predict with it or to train it on",
+        value="DIR",
+        field="adapters",
+    ),
+    Flag(
+        name="template", help="form of the prompt: llama2, mistral, qwen, default, ...", value="NAME", field="template"
+    ),
+    Flag(
+        name="quantization_bit",
+        type=int,
+        help="load the base model in 4 or 8 bits (needs bitsandbytes)",
+        value="4|8",
+    ),
+    Flag(name="trust_remote_code", type=bool, default=False, help="run code that comes with the model"),
+)
+_DATA = (
+    Flag(name="dataset", help="names or paths of CSV, JSONL, JSON, Parquet files, with commas between", value="NAMES"),
+    Flag(name="eval_dataset", help="the same for evaluation and prediction", value="NAMES"),
+    Flag(name="dataset_dir", help="folder with dataset_info.json; the project's data/ unless given", value="DIR"),
+    Flag(
+        name="val_size",
+        type=float,
+        default=0.0,
+        help="hold out a share, or a number above 1, by question",
+        value="SHARE",
+    ),
+    Flag(
+        name="cutoff_len",
+        type=int,
+        default=2048,
+        range=AT_LEAST_1,
+        help="tokens a question; only the end of its context is cut",
+        value="N",
+        field="cutoff_len",
+    ),
+    Flag(name="max_samples", type=int, help="use only the first so many rows of each data set", value="N"),
+    Flag(name="overwrite_cache", type=bool, default=False, help="tokenise again rather than use the cache"),
+)
+_TRAINING = (
+    Flag(name="stage", default="sft", help="sft: write the letter; mcq: a classifier over the options", value="NAME"),
+    Flag(name="do_train", type=bool, default=False, help="train"),
+    Flag(name="do_eval", type=bool, default=False, help="compute the loss on the evaluation data"),
+    Flag(
+        name="finetuning_type",
+        default="lora",
+        help="lora, freeze or full",
+        value="TYPE",
+        conflicts=_not_in_mcq(
+            "peft cannot merge its adapters beside a head, so that nothing could be predicted with them; use lora, "
+            "freeze or full",
+            own="oft",
+        ),
+    ),
+    Flag(name="per_device_train_batch_size", type=int, default=8, help="rows in a step on each device", value="N"),
+    Flag(name="gradient_accumulation_steps", type=int, default=1, help="steps before the weights change", value="N"),
+    Flag(name="learning_rate", type=float, default=5e-5, help="peak learning rate", value="X"),
+    Flag(name="lr_scheduler_type", default="linear", help="its course: linear, cosine, constant, ...", value="NAME"),
+    Flag(
+        name="warmup_steps", type=float, default=0.0, help="steps of warm-up; below 1 a share of all steps", value="N"
+    ),
+    Flag(name="num_train_epochs", type=float, default=3.0, help="passes over the data", value="X"),
+    Flag(name="max_steps", type=int, default=-1, help="stop after so many steps; -1: by epochs", value="N"),
+    Flag(name="fp16", type=bool, default=False, help="mixed precision for older GPUs"),
+    Flag(name="bf16", type=bool, default=False, help="mixed precision for Ampere and newer"),
+    Flag(name="seed", type=int, default=42, help="of the order, dropout and new weights", value="N"),
+    Flag(name="use_cpu", type=bool, default=False, help="train on the CPU although there is a GPU"),
+)
+_LORA = (
+    Flag(name="lora_rank", type=int, default=8, help="rank of the added matrices", value="N"),
+    Flag(name="lora_alpha", type=int, help="their scale; 2 x lora_rank unless given", value="N"),
+    Flag(name="lora_dropout", type=float, default=0.0, help="dropout in front of them", value="X"),
+    Flag(name="lora_target", default="all", help="modules that get them; all: every linear one", value="NAMES"),
+)
+_OUTPUT = (
+    Flag(name="output_dir", help="folder for weights, logs, metrics and predictions", value="DIR"),
+    Flag(name="overwrite_output_dir", type=bool, default=False, help="train afresh where an earlier run lies"),
+    Flag(name="logging_steps", type=float, default=500.0, help="log the loss every so many steps", value="N"),
+    Flag(name="save_steps", type=float, default=500.0, help="keep a checkpoint every so many steps", value="N"),
+    Flag(name="save_total_limit", type=int, help="keep only the newest so many checkpoints", value="N"),
+    Flag(name="eval_strategy", default="no", help="evaluate during training: no, steps or epoch", value="WHEN"),
+    Flag(name="plot_loss", type=bool, default=False, help="draw the loss as training_loss.png"),
+)
+_PREDICTION = (
+    Flag(
+        name="do_predict",
+        type=bool,
+        default=False,
+        help="rank the options: predictions.jsonl, submission.csv, MAP@3",
+    ),
+    Flag(name="predict_with_generate", type=bool, default=False, help="generate text; set by itself in stage sft"),
+    Flag(name="max_new_tokens", type=int, default=1024, help="tokens to write at most; a letter needs few", value="N"),
+    Flag(
+        name="do_sample",
+        type=bool,
+        default=True,
+        help="sample the text; False takes the likeliest tokens",
+        value="BOOL",
+    ),
+    Flag(name="per_device_eval_batch_size", type=int, default=8, help="rows in a step on each device", value="N"),
+)
+# Read before upstream is imported, and too rare for --help.
+_OTHER = (
+    Flag(
+        name="label_smoothing_factor",
+        type=float,
+        default=0.0,
+        range=SHARE,
+        help="label smoothing of the losses that take it",
+        field="label_smoothing",
+        value="X",
+    ),
+    Flag(name="create_new_adapter", type=bool, default=False, help="train a new adapter on top of the given ones"),
+    Flag(name="push_to_hub", type=bool, default=False, help="push the result to the hub"),
+    Flag(name="resume_from_checkpoint", help="the checkpoint to resume from", value="DIR", bare="true"),
+    Flag(name="load_best_model_at_end", type=bool, default=False, help="end with the best checkpoint"),
+    Flag(name="metric_for_best_model", help="what the best checkpoint is chosen by", value="NAME"),
+    Flag(name="greater_is_better", type=bool, help="whether that metric should be large", value="BOOL"),
+    Flag(name="early_stopping_steps", type=int, help="stop after so many evaluations without a gain", value="N"),
+    Flag(name="eval_on_each_dataset", type=bool, default=False, help="evaluate each data set on its own"),
+    Flag(name="model_revision", default="main", help="version of the model on the hub", value="NAME"),
+    Flag(name="hf_hub_token", help="token of the hub", value="TOKEN"),
+    Flag(name="cache_dir", help="folder for what is downloaded", value="DIR"),
+    Flag(
+        name="use_unsloth",
+        type=bool,
+        default=False,
+        help="train with unsloth",
+        conflicts=_not_in_mcq(f"it replaces the attention that the stage needs; {_LEAVE_OUT}"),
+    ),
+    Flag(
+        name="auto_find_batch_size",
+        type=bool,
+        default=False,
+        help="halve the batch size when memory runs out",
+        conflicts=_not_in_mcq(f"set a batch size, or --mcq_tokens_per_batch; {_LEAVE_OUT}"),
+    ),
+    Flag(
+        name="dataloader_drop_last",
+        type=bool,
+        default=False,
+        help="leave out the last, smaller batch",
+        conflicts=_not_in_mcq(f"every question counts once an epoch; {_LEAVE_OUT}"),
+    ),
+    Flag(
+        name="disable_shuffling",
+        type=bool,
+        default=False,
+        help="train in the order of the data",
+        conflicts=_not_in_mcq(f"each epoch has an order of its own; {_LEAVE_OUT}"),
+    ),
+    Flag(
+        name="streaming",
+        type=bool,
+        default=False,
+        help="read the data while training",
+        conflicts=_not_in_mcq(f"questions are checked as a whole; {_LEAVE_OUT}"),
+    ),
+    Flag(
+        name="tokenized_path",
+        help="folder of tokenised data",
+        value="DIR",
+        conflicts=_not_in_mcq(f"the stage keeps no cache; {_LEAVE_OUT}"),
+    ),
+    Flag(
+        name="packing",
+        type=bool,
+        help="several rows in one",
+        value="BOOL",
+        conflicts=_not_in_mcq(f"shared_prefix packs the options of a question already; {_LEAVE_OUT}"),
+    ),
+    Flag(
+        name="mix_strategy",
+        default="concat",
+        help="how data sets are mixed",
+        value="NAME",
+        conflicts=_not_in_mcq("it takes concat", only="concat"),
+    ),
+)
+HIDDEN = "Less common"  # the group that --help leaves out
+UPSTREAM_GROUPS: dict[str, tuple[Flag, ...]] = {
+    "Model": _MODEL,
+    "Data": _DATA,
+    "Training": _TRAINING,
+    "LoRA": _LORA,
+    "Output": _OUTPUT,
+    "Prediction": _PREDICTION,
+    HIDDEN: _OTHER,
+}

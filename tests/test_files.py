@@ -1,0 +1,84 @@
+"""Files are whole or absent, and digests say what they are taken for."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from llmtuner.files import open_atomic, sha256_of_bytes, sha256_of_file, sha256_of_json, write_atomic, write_synced
+
+ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of "abc", FIPS 180-2
+
+
+@pytest.mark.parametrize("write", [write_atomic, write_synced])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("α\nb\r\nc\r", "α\nb\r\nc\r".encode()), (b"\x00\xff\n", b"\x00\xff\n"), ("", b"")],
+    ids=["text", "bytes", "nothing"],
+)
+def test_content_is_written_as_it_is(write, content, expected, tmp_path, monkeypatch):
+    """Line ends were translated where a system has others, so that digests differed between systems."""
+    monkeypatch.setattr(os, "linesep", "\r\n")
+    assert write(tmp_path / "a.txt", content) == tmp_path / "a.txt"
+    assert (tmp_path / "a.txt").read_bytes() == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("step", ["write", "fsync", "replace"])
+def test_a_failure_leaves_the_earlier_file_and_nothing_else(step, tmp_path, monkeypatch):
+    """A failed write left its temporary file in the output folder for ever."""
+    target = write_atomic(tmp_path / "a.txt", "before")
+
+    def fail(*_):
+        raise OSError("no space left")
+
+    def write():
+        with open_atomic(target) as file:
+            file.write(b"half")
+            if step == "write":
+                fail()
+
+    if step != "write":
+        monkeypatch.setattr(os, step, fail)
+    with pytest.raises(OSError, match="no space left"):
+        write()
+    assert target.read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_content_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
+    """Renamed before it is written, a file is empty after a power cut."""
+    calls = []
+    for name in ("fsync", "replace"):
+        original = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda *args, name=name, original=original: (calls.append(name), original(*args))[1]
+        )
+    write_atomic(tmp_path / "a.txt", "text")
+    write_synced(tmp_path / "b.txt", "text")
+    assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    """Two threads of one process share its number, which alone told temporary files apart."""
+    with open_atomic(tmp_path / "a.json") as first, open_atomic(tmp_path / "a.json") as second:
+        first.write(b"1")
+        second.write(b"2")
+        assert list(tmp_path.glob("*.json")) == [], "a search for results met half a file"
+    assert (tmp_path / "a.json").read_bytes() == b"1", "the outer block ends last"
+
+
+def test_a_new_file_has_the_usual_permissions(tmp_path):
+    """A file made by tempfile is its owner's alone, and a results folder is shared."""
+    (tmp_path / "usual").write_text("")
+    write_atomic(tmp_path / "a.txt", "")
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_digests(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256_of_bytes(b"abc") == sha256_of_file(tmp_path / "abc") == ABC
+    assert sha256_of_json({"b": (1, 2), "a": "α"}) == sha256_of_json({"a": "α", "b": [1, 2]})
+    assert sha256_of_json({"a": 1}) == sha256_of_bytes(b'{"a": 1}')
+    assert sha256_of_json([1, 2]) != sha256_of_json([2, 1])
