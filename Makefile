@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test test-slow check mutate bench clean
 
 help: ## print this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  make setup TORCH=torch==2.10.0 takes another torch; PYTHON=python3.12 another Python (>= 3.11)"
 
 setup: ## make .venv with everything that training, prediction and tests need
@@ -24,8 +24,14 @@ check: setup ## ruff (lint and format), mypy over src and patches, and the tests
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/house
 
-test: check ## check, then every test
-	@$(BIN)/python -m pytest tests --ignore=tests/house -n 2 --dist loadfile
+test: check ## check, then every test but the slow ones
+	@$(BIN)/python -m pytest tests --ignore=tests/house -m "not slow" -n 2 --dist loadfile
+
+test-slow: setup ## the tests that are marked slow
+	@$(BIN)/python -m pytest tests -m slow -n 2 --dist loadfile
+
+mutate: setup ## wrong edits of the code, one by one, and which of them no test notices; some minutes
+	@$(BIN)/python tests/mutate.py
 
 bench: setup ## the benchmarks that need no GPU, results in benchmarks/results
 	@$(BIN)/python benchmarks/data.py

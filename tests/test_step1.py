@@ -176,6 +176,7 @@ def test_several_data_sets_are_told_apart(tiny_llama, tmp_path):
     assert [line["dataset"] for line in lines(out)] == ["llmscience_sample", "llmscience_sample", str(path)]
 
 
+@pytest.mark.slow  # four questions are learnt below, under two templates
 def test_a_small_model_learns_its_training_questions(tiny_llama, tmp_path):
     """The whole way from file to score: were prompt, labels or letters off by one, 40 questions could not be learnt."""
     trained, out = tmp_path / "full", tmp_path / "predict"

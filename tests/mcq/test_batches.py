@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -43,6 +43,17 @@ def test_a_step_has_the_same_questions_however_it_is_split(batch_size, accumulat
     assert found == steps(1, epoch(batch_size=8))
     assert [len(step) for step in found] == [8] * 12 + [5]
     assert max(len(batch) for process in split for batch in process) <= batch_size
+
+
+@pytest.mark.parametrize(("accumulation", "world"), [(4, 1), (2, 2)])
+def test_questions_of_similar_length_share_a_batch_within_a_step(accumulation, world):
+    """In the order of the draw, half of each batch is padding."""
+    lengths = lambda batch: [SHAPES[row][1] for row in batch]  # noqa: E731
+    processes = [iter(process) for process in epoch(batch_size=2, accumulation=accumulation, world=world)]
+    while batches := [lengths(batch) for process in processes for batch in islice(process, accumulation)]:
+        assert any(len(batch) > 1 for batch in batches), "one question alone needs no neighbour"
+        ordered = sorted(batches, key=min)
+        assert all(max(one) <= min(longer) for one, longer in pairwise(ordered))
 
 
 @pytest.mark.parametrize(("accumulation", "world"), [(2, 2), (1, 4), (4, 1)])

@@ -48,3 +48,12 @@ def test_dropout_of_a_head_that_is_not_there_is_none():
     assert not has_dropout(model)
     head = CoAttention(8, 2, dropout=0.1)
     assert has_dropout(torch.nn.ModuleList([model, head]))
+
+
+def test_layers_are_left_out_as_often_as_before():
+    """Layerdrop has "drop" in its name, too: --mcq_dropout 0.5 must not leave out every other layer of an OPT."""
+    model = build("opt", layerdrop=0.25)
+    dropped = [module for module in model.modules() if hasattr(module, "layerdrop")]
+    assert dropped
+    assert set_dropout(model, 0.5) > 0
+    assert {module.layerdrop for module in dropped} == {0.25}

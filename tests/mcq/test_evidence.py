@@ -16,6 +16,7 @@ from evidence.cells import BASELINE, Cell, Found, claim, load_all, save, warmup
 from evidence.exams import EXAMS, Exam
 from evidence.frozen import BATCH, MOST_RATES, RATES, FrozenExam, _drawn, further_rates
 from evidence.states import cache_states
+from matplotlib.figure import Figure
 from models import build
 from safetensors.torch import load_file
 
@@ -226,10 +227,39 @@ def test_every_head_has_learning_rates_to_choose_from():
     assert RATES.keys() == HEADS.keys()
 
 
-def test_the_plot_shows_every_difference(tmp_path):
-    row = {"stage": "frozen", "exam": "toy", "head": "duma", "loss": "binary", "difference": 0.1, "interval": (0, 0.2)}
-    report.plot([row, {**row, "head": "cduma"}, {**row, "stage": "encoder"}], tmp_path / "plot.svg")
-    assert (tmp_path / "plot.svg").stat().st_size > 5000
+def test_the_plot_shows_every_difference(tmp_path, monkeypatch):
+    """A row that is drawn in another panel, colour or place, or outside of the picture, leaves a file all the same."""
+    drawn, save_figure = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *args, **more: (drawn.append(figure), save_figure(figure, *args, **more))
+    )
+    row = {"stage": "frozen", "exam": "toy", "head": "duma", "loss": "binary"}
+    rows = [
+        {**row, "difference": 0.1, "interval": (0.0, 0.2)},
+        {**row, "head": "cduma", "difference": -0.1, "interval": (-0.3, 0.05)},
+        {**row, "loss": "poly1", "difference": 0.3, "interval": (0.25, 0.35)},
+        {**row, "stage": "encoder", "difference": 0.4, "interval": (0.1, 0.7)},
+    ]
+    unseen = {**row, "exam": "toy, unseen texts", "difference": 9.0, "interval": (8, 10)}
+    report.plot([*rows, unseen], tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+    [figure] = drawn
+    found = set()
+    for axis in figure.axes:
+        losses = [label.get_text() for label in axis.get_yticklabels()]
+        low, high = axis.get_xlim()
+        lines = [line for line in axis.get_lines() if line.get_color() in report.COLOURS.values()]
+        for interval, point in zip(lines[::2], lines[1::2], strict=True):
+            (difference,), (place,) = point.get_xdata(), point.get_ydata()
+            assert list(interval.get_ydata()) == [place, place]
+            assert low < min(interval.get_xdata()) <= difference <= max(interval.get_xdata()) < high
+            ends = tuple(map(float, interval.get_xdata()))
+            title = axis.get_title(loc="left")
+            found.add((title, point.get_color(), losses[round(place)], float(difference), ends))
+    assert found == {
+        (f"{r['stage']}, {r['exam']}", report.COLOURS[r["head"]], r["loss"], r["difference"], r["interval"])
+        for r in rows
+    }
 
 
 def test_no_row_no_picture(tmp_path):

@@ -1,0 +1,524 @@
+"""Changes that must not go unnoticed: wrong edits of the code, each beside the tests of which one must fail with it.
+
+`make mutate` (tests/mutate.py) makes each edit in a copy of the project and prints those that no test noticed. A test
+in tests/house checks that the rows fit the code, so that a row is moved along with the line that it changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One wrong edit.
+
+    Args:
+        name: short, unique, says what goes wrong.
+        file: path from the project's root.
+        old, new: the text that is replaced, which occurs once in the file, and what takes its place.
+        tests: files or test ids of which at least one must fail.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def defects(self, root: Path = ROOT) -> list[str]:
+        """Why the row cannot be tried; empty where it can."""
+        path = root / self.file
+        if not path.is_file():
+            return [f"{self.file} does not exist"]
+        count = path.read_text(encoding="utf-8").count(self.old)
+        found = [] if count == 1 else [f"its text occurs {count} times in {self.file}"]
+        found += [] if self.new != self.old else ["it changes nothing"]
+        found += [] if self.tests else ["it names no test"]
+        return found + [f"{test} does not exist" for test in self.tests if not _exists(test, root)]
+
+
+def _exists(test: str, root: Path) -> bool:
+    name, _, function = test.partition("::")
+    path = root / name
+    return path.is_file() and (not function or f"def {function.partition('[')[0]}(" in path.read_text(encoding="utf-8"))
+
+
+def edits(file: str, tests: str | tuple[str, ...], *rows: tuple[str, str, str]) -> list[Mutation]:
+    """Rows (name, old, new) of one file that the same tests have to notice."""
+    return [Mutation(*row[:1], file, *row[1:], (tests,) if isinstance(tests, str) else tests) for row in rows]
+
+
+MUTATIONS = (
+    *edits(
+        "src/llmtuner/data/forms/kaggle.py",
+        "tests/data/test_load.py",
+        ("kaggle: the answer's letter off by one", 'return place, "" if written', 'return place - 1, "" if written'),
+        ("kaggle: the context dropped", 'context = next(iter(passages.values()), "")', 'context = ""'),
+    ),
+    *edits(
+        "src/llmtuner/data/forms/arc.py",
+        "tests/data/test_load.py",
+        ("arc: gold counted from 1", 'row.index("gold", len(options)))', '(row.index("gold", len(options)) or 1) - 1)'),
+    ),
+    *edits(
+        "src/llmtuner/data/forms/scienceqa.py",
+        "tests/data/test_load.py",
+        ("scienceqa: the hint dropped", '("hint", "lecture") if', '("lecture",) if'),
+    ),
+    *edits(
+        "src/llmtuner/data/readers/csv_file.py",
+        "tests/data/test_csv_file.py",
+        ("csv: a row's line off by one", "line = reader.line_num + 1", "line = reader.line_num"),
+    ),
+    *edits(
+        "src/llmtuner/data/readers/jsonl_file.py",
+        "tests/data/test_load.py",
+        (
+            "jsonl: lines split at U+2028, too",
+            'enumerate(text.split("\\n"), start=1)',
+            "enumerate(text.splitlines(), start=1)",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/data/forms/rules.py",
+        "tests/data/test_rules.py",
+        ("rules: every blank last option is no option", "MIXED_PERCENT = 1\n", "MIXED_PERCENT = 0\n"),
+    ),
+    *edits(
+        "src/llmtuner/data/collect.py",
+        "tests/data/test_collect.py",
+        ("num_samples ignored", "if source.num_samples is None:", "if True:"),
+    ),
+    *edits(
+        "src/llmtuner/data/registry.py",
+        "tests/data/test_collect.py",
+        ("registry: num_samples not read", 'entries[name][0].get("num_samples"))', "None)"),
+    ),
+    *edits(
+        "src/llmtuner/data/split.py",
+        "tests/data/test_split.py",
+        ("split: one row a group", "groups.setdefault(key, [])", 'groups.setdefault(f"{key}{row}", [])'),
+        ("split: case makes another question", ".casefold().split()", ".split()"),
+    ),
+    *edits(
+        "src/llmtuner/data/audit/positions.py",
+        "tests/data/audit/test_positions.py",
+        ("audit: chance taken for a favoured place", "SURE = 0.001", "SURE = 0.05"),
+    ),
+    *edits(
+        "src/llmtuner/data/audit/model.py",
+        "tests/data/audit/test_shortcuts.py",
+        (
+            "audit: the model scored on what it was fitted to",
+            "np.isin(question_O, fitted_Q), np.isin",
+            "np.isin(question_O, question_O), np.isin",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/data/audit/repeats.py",
+        "tests/data/audit/test_repeats.py",
+        ("audit: a leak counted in one file only", "shared = first & second", "shared = first"),
+    ),
+    *edits(
+        "src/llmtuner/data/audit/label_errors.py",
+        "tests/data/audit/test_label_errors.py",
+        (
+            "audit: answers not doubted by probability",
+            "prediction.probabilities for _, prediction in group",
+            "prediction.scores for _, prediction in group",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/data/prompt.py",
+        "tests/data/tokens/test_joint.py",
+        ("prompt: every option has the first letter", 'Field("letter", index), "\\n"]', 'Field("letter", 0), "\\n"]'),
+    ),
+    *edits(
+        "src/llmtuner/data/prompt.py",
+        "tests/data/tokens/test_option.py",
+        (
+            "prompt: an option's sequence without context",
+            'user: list[Part] = [Field("context"), "\\n\\n"] if with_context',
+            'user: list[Part] = [Field("context"), "\\n\\n"] if not with_context',
+        ),
+    ),
+    *edits(
+        "src/llmtuner/data/tokens/fields.py",
+        "tests/data/tokens/test_pair.py",
+        (
+            "tokens: the beginning of the context cut",
+            "context = context[: len(context) - cut]",
+            "context = context[cut:]",
+        ),
+        ("tokens: data text becomes a control token", "split_special_tokens=True", "split_special_tokens=False"),
+    ),
+    *edits(
+        "src/llmtuner/data/tokens/option.py",
+        ("tests/data/tokens/test_pair.py", "tests/data/tokens/test_option.py"),
+        (
+            "tokens: an option cut for the shortest",
+            "longest = max(map(len, options))",
+            "longest = min(map(len, options))",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/data/tokens/option.py",
+        "tests/mcq/test_layout.py",
+        (
+            "tokens: options that begin alike share all",
+            "own = min(map(len, self.sequences)) - 1",
+            "own = min(map(len, self.sequences))",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/data/tokens/joint.py",
+        "tests/data/tokens/test_joint.py",
+        (
+            "tokens: letters scored one token late",
+            "choices = [sequence[shared] if",
+            "choices = [sequence[shared - 1] if",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/data/tokens/pair.py",
+        "tests/data/tokens/test_pair.py",
+        ("tokens: no blank between context and question", 'f" {question.question}"', 'f"{question.question}"'),
+    ),
+    *edits(
+        "src/llmtuner/data/predictions.py",
+        "tests/data/test_predictions.py",
+        ("predictions: ties ranked from the last letter", "(-self.scores[i], i)", "(-self.scores[i], -i)"),
+        ("submission: two letters a question", "BEST = 3", "BEST = 2"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/questions.py",
+        "tests/mcq/test_questions.py",
+        ("questions: a permuted answer stays in place", "order.index(question.answer)", "question.answer"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/layout.py",
+        "tests/mcq/test_layout.py",
+        (
+            "layout: positions count along the row",
+            "positions += range(shared, len(sequence))",
+            "positions += range(len(ids) - len(sequence) + shared, len(ids))",
+        ),
+        (
+            "layout: a token's place off by one",
+            "self.begin + token - self.shared",
+            "self.begin + token - self.shared - 1",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/attention.py",
+        "tests/mcq/test_layout.py",
+        ("mask: an option sees those before it", "own_BQT = query_BQ1 == key_B1T", "own_BQT = query_BQ1 >= key_B1T"),
+        ("mask: the next token is seen", "(distance_BQT >= 0)", "(distance_BQT >= -1)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/attention.py",
+        "tests/mcq/test_exactness.py::test_a_window_narrower_than_the_row_is_masked_everywhere",
+        ("mask: a window one token wider", "(distance_BQT < window)", "(distance_BQT <= window)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/attention.py",
+        (
+            "tests/mcq/test_exactness.py::test_neighbours_in_the_batch_change_nothing",
+            "tests/mcq/test_exactness.py::test_every_pooling_agrees_in_both_layouts",
+        ),
+        ("mask: the common prefix is not causal", "*prefix, None, is_causal=True", "*prefix, None, is_causal=False"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/pooling.py",
+        "tests/mcq/test_pooling.py",
+        ("pooling: the token before the last", "return length - 1, length", "return length - 2, length - 1"),
+        (
+            "pooling: a mean over padding",
+            "counts_QNS / counts_QNS.sum(-1, keepdim=True).clamp(min=1)",
+            "counts_QNS / counts_QNS.shape[-1]",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/pooling.py",
+        "tests/mcq/test_head_layouts.py::test_spans_follow_the_text_where_the_common_prefix_runs_into_the_options",
+        (
+            "pooling: the passage without the context",
+            "tokens.context[0] if tokens.context[1] > tokens.context[0] else",
+            "tokens.question[0] if tokens.context[1] > tokens.context[0] else",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/collate.py",
+        "tests/mcq/test_encoders.py",
+        (
+            "collate: token_type_ids off by one",
+            "rows.position_ids_BT >= torch.tensor(starts)",
+            "rows.position_ids_BT > torch.tensor(starts)",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/collate.py",
+        "tests/mcq/test_questions.py",
+        (
+            "collate: joint positions count padding",
+            "(mask_BT.cumsum(-1) - 1).clamp(min=0)",
+            "torch.arange(mask_BT.shape[1]).expand_as(mask_BT)",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/model.py",
+        "tests/mcq/test_encoders.py",
+        (
+            "encoders: RoBERTa's positions off by one",
+            "known -= (config.pad_token_id or 0) + 1",
+            "known -= config.pad_token_id or 0",
+        ),
+    ),
+    *edits(
+        "patches/mcq_stage/encoder.py",
+        "tests/patches/test_encoder.py",
+        (
+            "encoders: the pooler is trained",
+            "            parameter.requires_grad_(False)\n",
+            "            parameter.requires_grad_(True)\n",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/check.py",
+        "tests/mcq/test_check.py",
+        ("check: the bound of packed rows 25 times wider", "TOLERANCE = 1e-4", "TOLERANCE = 25e-4"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/heads/duma.py",
+        "tests/mcq/heads/test_formulas.py",
+        ("duma: the passage's residual removed", "passage.states + of_passage", "of_passage"),
+        ("duma: one direction's weights for both", "place + self._directions - 1", "place"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/heads/cduma.py",
+        "tests/mcq/heads/test_formulas.py",
+        (
+            "cduma: the gate turned round",
+            "gate * answer.states + (1 - gate) * compared",
+            "(1 - gate) * answer.states + gate * compared",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/heads/attention.py",
+        "tests/mcq/heads/test_formulas.py",
+        (
+            "cduma: an option compared with itself, too",
+            "option_S[:, None] != option_S[None, :]",
+            "option_S[:, None] >= 0 * option_S[None, :]",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/heads/base.py",
+        "tests/mcq/heads/test_formulas.py",
+        ("heads: a mean over padding", "mask_QMS.sum(-1, keepdim=True).clamp(min=1)", "mask_QMS.shape[-1]"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/heads/option_mean.py",
+        "tests/mcq/heads/test_formulas.py",
+        ("option_mean: the mean counts the option itself", "(mask_QN.sum(-1) - 1).clamp(min=1)", "mask_QN.sum(-1)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/heads/base.py",
+        "tests/mcq/heads/test_heads.py",
+        (
+            "linear: scores rounded to half precision",
+            "functional.linear(states.float(), layer.weight.float(), bias)",
+            "functional.linear(states.float(), layer.weight.float(), bias).bfloat16()",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/letter.py",
+        "tests/mcq/test_letter.py",
+        (
+            "letter: the head computes in half precision",
+            "weight_LD = weight[rows_L].float()",
+            "weight_LD = weight[rows_L]",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/cross_entropy.py",
+        "tests/mcq/losses/test_cross_entropy.py",
+        (
+            "cross_entropy: smoothing over padding",
+            "(log_p_QN * mask_QN).sum(-1) / mask_QN.sum(-1)",
+            "log_p_QN.mean(-1)",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/binary.py",
+        "tests/mcq/losses/test_losses.py",
+        ("binary: a sum in place of a mean", ".sum(-1) / mask_QN.sum(-1)", ".sum(-1)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/ranknet.py",
+        "tests/mcq/losses/test_losses.py",
+        ("ranknet: a mean over all options", "/ wrong_QN.sum(-1)", "/ (wrong_QN.sum(-1) + 1)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/lambda_map3.py",
+        "tests/mcq/losses/test_losses.py",
+        ("lambda_map3: a tie counts as won", "((deficits_QN >= 0) & wrong_QN)", "((deficits_QN > 0) & wrong_QN)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/approx_map3.py",
+        "tests/mcq/losses/test_losses.py",
+        ("approx_map3: the cut at place 3", "(K + 0.5 - rank_Q)", "(K - rank_Q)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/expected_map3.py",
+        "tests/mcq/losses/test_losses.py",
+        ("expected_map3: the third place earns a half", "new_tensor(3.0)", "new_tensor(2.0) + 0"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/log_expected_map3.py",
+        "tests/mcq/losses/test_losses.py",
+        ("log_expected_map3: half of it", "return -log_expected(", "return -0.5 * log_expected("),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/poly1.py",
+        "tests/mcq/losses/test_losses.py",
+        ("poly1: its term turned round", "EPSILON * (1 - p_answer_Q)", "EPSILON * p_answer_Q"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/topk_ce.py",
+        "tests/mcq/losses/test_losses.py",
+        ("topk_ce: weights in another order", "PLACES = (1 / 2, 1 / 6, 1 / 3)", "PLACES = (1 / 3, 1 / 6, 1 / 2)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/rdrop.py",
+        "tests/mcq/losses/test_losses.py",
+        ("rdrop: not halved", ".sum(-1) / 2", ".sum(-1)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/mixture.py",
+        "tests/mcq/losses/test_losses.py",
+        ("mixture: weights ignored", "weight * loss(", "loss("),
+    ),
+    *edits(
+        "src/llmtuner/mcq/objective.py",
+        "tests/mcq/test_objective.py",
+        ("objective: a warm-up at the end", "progress < self.warmup_ratio", "progress >= self.warmup_ratio"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/objective.py",
+        ("tests/mcq/test_objective.py", "tests/mcq/test_trainer.py"),
+        (
+            "objective: smoothing left in an evaluation",
+            "return LossMixture(parse_loss(self.loss))(",
+            "return LossMixture(parse_loss(self.loss), self.label_smoothing)(",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/metrics.py",
+        "tests/test_metrics.py",
+        (
+            "metrics: a tie counts as won",
+            "range(rank.above + 1, rank.above + rank.tied + 1)",
+            "[rank.above + 1] * rank.tied",
+        ),
+        ("metrics: MAP@3 counts two places", "if place <= k)", "if place < k)"),
+    ),
+    *edits(
+        "src/llmtuner/metrics.py",
+        "tests/test_metrics_oracles.py",
+        ("metrics: gaps of the bins cancel in ECE", "np.abs(gaps).sum()", "np.abs(gaps.sum())"),
+    ),
+    *edits(
+        "src/llmtuner/metrics.py",
+        ("tests/test_metrics.py", "tests/mcq/test_evidence.py::test_seeds_that_scatter_show_no_difference"),
+        ("metrics: seeds not drawn for an interval", "if seeds > 1 else [0]", "if seeds > 99 else [0]"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/predict.py",
+        "tests/mcq/test_predict.py",
+        (
+            "floors: the shortest option",
+            "[[len(option) for option in question.options]",
+            "[[-len(option) for option in question.options]",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/batches.py",
+        "tests/mcq/test_batches.py",
+        (
+            "batches: no sort by length within a step",
+            'step = step[np.argsort([self.shapes[row][1] for row in step], kind="stable")]',
+            "step = step[:]",
+        ),
+        ("batches: every epoch in the same order", "default_rng([self.seed, self.epoch])", "default_rng([self.seed])"),
+        ("batches: a filler counts", "counted=False, epoch=self.epoch", "epoch=self.epoch"),
+        ("batches: a budget of tokens exceeded", "max(1, budget // largest)", "max(1, budget // largest + 1)"),
+        ("scoring: a batch of one question more", "else len(batch) == batch_size", "else len(batch) > batch_size"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/deal.py",
+        "tests/mcq/test_deal.py",
+        ("resume: the epoch before is dealt again", "int((state.epoch or 0) + 1e-6)", "int(state.epoch or 0)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/trainer.py",
+        "tests/mcq/test_trainer.py",
+        (
+            "trainer: gradients shrink with the processes",
+            "self.args.world_size if num_items_in_batch is not None else 1",
+            "1",
+        ),
+        (
+            "trainer: a mean of the batches' means",
+            "num_items_in_batch if num_items_in_batch is not None else counts_Q.sum().clamp(min=1)",
+            "counts_Q.sum().clamp(min=1)",
+        ),
+        ("trainer: a filler is learnt", "losses_Q.where(counts_Q, 0.0).sum()", "losses_Q.sum()"),
+        ("trainer: time left of the whole training", "seconds / done * (steps - step)", "seconds / done * steps"),
+        ("trainer: time left by the steps of the run before", "max(step - (self._first_step or 0), 1)", "max(step, 1)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/dropout.py",
+        "tests/mcq/test_dropout.py",
+        ("dropout: layerdrop set, too", ' and "layer" not in name', ""),
+        ("dropout: adapters lose theirs", ' or "lora_" in name', ""),
+    ),
+    *edits(
+        "src/llmtuner/mcq/finite.py",
+        "tests/mcq/test_finite.py",
+        (
+            "guard: one non-finite gradient goes through",
+            "FP16_PATIENCE if args.fp16 else 1",
+            "FP16_PATIENCE if args.fp16 else 2",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/settings.py",
+        "tests/mcq/test_settings.py",
+        ("settings: a contradiction passed over", 'value not in (kept, "auto")', 'value not in (kept, value, "auto")'),
+        (
+            "settings: a layout that a head does not take",
+            "if layout not in HEAD_LAYOUTS[head]:",
+            "if layout not in LAYOUT_NAMES:",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/checkpoint.py",
+        "tests/mcq/test_model.py",
+        ("checkpoint: another base model accepted", "found.get(name) != wanted", "found.get(name) is None"),
+    ),
+    *edits(
+        "src/llmtuner/cli/earlier_run.py",
+        "tests/cli/test_earlier_run.py",
+        ("command line: a finished run trained again", "if _is_finished(last, flags):", "if False:"),
+        (
+            "command line: checkpoints by name",
+            "key=lambda checkpoint: checkpoint.step)",
+            "key=lambda checkpoint: checkpoint.folder.name)",
+        ),
+    ),
+)
