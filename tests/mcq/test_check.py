@@ -14,12 +14,12 @@ from llmtuner.mcq import attention, check, compare
 from llmtuner.mcq import model as model_module
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap
 from llmtuner.mcq.check import PackingCheck, check_packing
+from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.compare import MARGIN, VISIBLE, distance
 from llmtuner.mcq.layout import PADDING
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.questions import Example
-from llmtuner.mcq.settings import resolve
 
 # Gemma3's first five layers all slide, and a family is to show both kinds.
 MIXED = {"gemma3": {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}}
