@@ -17,7 +17,7 @@ from llmtuner.mcq.check import PackingCheck, check_packing
 from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.compare import MARGIN, VISIBLE, distance
-from llmtuner.mcq.layout import PADDING
+from llmtuner.mcq.layouts.base import PADDING
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.questions import Example
 
