@@ -16,6 +16,7 @@ from llmtuner.errors import DataError
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun, RunData
+from llmtuner.spec.flags import with_flags
 from llmtuner.spec.heads import HEADS
 
 logger = logging.getLogger("llmtuner.mcq")
@@ -139,7 +140,7 @@ def fitted(
     if len(settled.rows) < len(questions):
         questions = questions.subset(settled.rows)
     for line in (*settled.lines, *_unread_options(questions)) if speaks else ():
-        logger.warning("%s: %s", name, line)
+        logger.warning("%s: %s", name, with_flags(line))
     return questions
 
 

@@ -54,7 +54,7 @@ def load(run: McqRun, reader: Reader, config: Any, arguments: StageArguments) ->
     """
     from llamafactory.model import load_model
 
-    from llmtuner.mcq.checkpoint import check_base
+    from llmtuner.mcq.checkpoint import check_base, fitting
     from patches.mcq_stage.encoder import load_encoder
 
     check_base(run.settings, config, run.source or "")
@@ -62,18 +62,14 @@ def load(run: McqRun, reader: Reader, config: Any, arguments: StageArguments) ->
         _refuse_forgotten_head(run.model, *run.adapters)
     try:
         if run.settings.kind == "encoder":
-            return load_encoder(arguments, run)
-        with head_of(run):
+            with fitting(run.adapters, run.model):
+                return load_encoder(arguments, run)
+        with head_of(run), fitting(run.adapters, run.model):
             model = load_model(reader.tokenizer, arguments.model, arguments.finetuning, run.training)
     except ValueError as error:
         if "arget module" not in str(error):  # peft's way to say that it knows no module by such a name
             raise
         raise UserError(f"--lora_target does not fit this model: {error}") from error
-    except RuntimeError as error:
-        if "size mismatch" not in str(error):
-            raise
-        first = next(line.strip() for line in str(error).splitlines() if "size mismatch" in line)
-        raise UserError(f"{', '.join(run.adapters)} does not fit {run.model}: {first}") from error
     _check_vocabulary(model, reader, run)
     return model
 

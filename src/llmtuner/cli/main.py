@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except RunError as error:
-        print(f"error: the run failed: {error}", file=sys.stderr)
+        print(f"error: the run failed: {flag_message(error)}", file=sys.stderr)
         return FAILED
     except Exception as error:  # the boundary of the program: everything else is a failed run
         traceback.print_exc()

@@ -6,7 +6,6 @@ A check returns what it found and changes nothing. `preflight` puts it together 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from llmtuner.data.problems import Problem, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.run import McqRun
-from llmtuner.spec.flags import FIELDS, FLAGS
+from llmtuner.spec.flags import FLAGS, with_flags
 from llmtuner.spec.upstream_flags import OTHER_STAGES, STAGES
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
@@ -74,18 +73,10 @@ class _Problems:
             raise UserError("\n".join(dict.fromkeys(map(flag_message, self.errors))))
 
 
-def flag_message(error: UserError) -> str:
-    """An error's message; one of the engine's names flags in place of its fields."""
-    if not isinstance(error, FieldError):
-        return str(error)
-    message = error.named(_flag_of(error.field))
-    return re.sub(r"`([\w.]+)`", lambda match: _flag_of(match[1]), message)
-
-
-def _flag_of(field: str) -> str:
-    if field in FIELDS:
-        return f"--{FIELDS[field].name}"
-    return f"--{field}" if field in FLAGS else field
+def flag_message(error: Exception) -> str:
+    """An error's message; those of the engine name flags in place of its fields."""
+    named = error.named(f"`{error.field}`") if isinstance(error, FieldError) else str(error)
+    return with_flags(named)
 
 
 def preflight(flags: Flags) -> Plan:
@@ -129,7 +120,7 @@ def preflight(flags: Flags) -> Plan:
         settled = _with_stored(settled, run)
     wants_network = flags["push_to_hub"] or not local_data
     offline = model and all(Path(path).is_dir() for path in (model, *adapters)) and not wants_network
-    all_notices = (*notices, *(run.notices if run is not None else ()))
+    all_notices = (*notices, *(map(with_flags, run.notices) if run is not None else ()))
     return Plan(settled, run, OFFLINE if offline else {}, all_notices, warnings)
 
 

@@ -184,13 +184,13 @@ def _fresh(
     if training or not HEADS[settings.head].pools:
         return settings
     field, folder = ("adapters", adapters[-1]) if adapters else ("model", model)
-    and_whole = "" if adapters else " (or as --model_name_or_path, after full or freeze tuning)"
+    and_whole = "" if adapters else " (or as `model`, after full or freeze tuning)"
     other_stage = " (an adapter of --stage sft has none)" if adapters else ""
     raise FieldError(
         field,
         folder,
-        f"no {CONFIG_NAME} in it, so it has no trained head{other_stage}; pass the --output_dir of a --stage mcq "
-        f"training as --adapter_name_or_path{and_whole}, or --mcq_head letter to rank by the letters' probabilities",
+        f"no {CONFIG_NAME} in it, so it has no trained head{other_stage}; pass the output folder of a --stage mcq "
+        f"training as `adapters`{and_whole}, or `head` letter to rank by the letters' probabilities",
     )
 
 
@@ -272,7 +272,7 @@ def _template(settings: McqSettings, source: str, given: str | None) -> str | No
 
 def _left_out(settings: McqSettings, given: Mapping[str, Any]) -> tuple[str, ...]:
     if settings.kind == "encoder" and given.get("template") is not None:
-        return (f"--template {given['template']} is ignored: an encoder reads pairs of texts, without a chat template",)
+        return (f"`template` {given['template']} is ignored: an encoder reads pairs of texts, without a chat template",)
     return ()
 
 

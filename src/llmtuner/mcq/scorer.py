@@ -13,7 +13,7 @@ from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
 from llmtuner.errors import DataError, UserError
 from llmtuner.mcq.attention import finite_gradients
-from llmtuner.mcq.checkpoint import check_base, check_head, completed, load_head, require_safetensors
+from llmtuner.mcq.checkpoint import check_base, check_head, completed, fitting, load_head, require_safetensors
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.encoding import make_encoder
 from llmtuner.mcq.layouts import layout_of
@@ -94,6 +94,7 @@ class OptionScorer:
             )
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        # The adapters from before the last one are part of the merged weights.
         write_settings(self.settings.with_(merged_adapters=()), folder)
 
 
@@ -130,7 +131,8 @@ def load_scorer(
     )
     check_base(settings, model.config, str(folder))
     attach_head(model.to(device), settings)
-    model = _with_weights(model, folder, settings, is_adapter=adapter.is_file())
+    with fitting([str(folder)], base_model or str(folder)):
+        model = _with_weights(model, folder, settings, is_adapter=adapter.is_file())
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     return OptionScorer(model, tokenizer, settings, cutoff_len=cutoff_len)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from llmtuner.spec.entry import table
 from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Flag
 from llmtuner.spec.heads import HEADS
@@ -111,6 +113,18 @@ OWN = (
 GROUPS: dict[str, tuple[Flag, ...]] = {"This project's own": OWN, **UPSTREAM_GROUPS}
 FLAGS = table(*(flag for group in GROUPS.values() for flag in group))
 FIELDS = {flag.field: flag for flag in FLAGS.values() if flag.field}  # flags by the engine's names
+
+
+def with_flags(message: str) -> str:
+    """A message of the engine, which names fields in `backticks`, with the flags of these fields."""
+
+    def flag(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in FIELDS:
+            return f"--{FIELDS[name].name}"
+        return f"--{name}" if name in FLAGS else match[0]
+
+    return re.sub(r"`([\w.]+)`", flag, message)
 
 
 def own(arguments: str) -> list[Flag]:
