@@ -148,7 +148,7 @@ def test_a_reference_is_not_looked_up_and_that_is_said(config):
     path = config("stage: sft\noutput_dir: out/${oc.env:HOME}\n")
     flags = read_config(path)
     assert flags.get("output_dir") == "out/${oc.env:HOME}"
-    assert flags.notices == [f"{path}:2: output_dir: ${{...}} is taken as it stands, not looked up"]
+    assert flags.notices == [f"{path}:2: output_dir: ${{...}} is kept as text, not resolved"]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_broken_yaml_file_is_refused_with_its_line(config, text, place, said):
         ('{"a": 1,\n}', ":", "this is not JSON"),
         ("[1]", ":1", "found a list"),
         ('"x"', ":1", "found text"),
-        ('{"seed": 1,\n "stage": "sft",\n "seed": 2}', ":3", "the key 'seed' stands here for the second time"),
+        ('{"seed": 1,\n "stage": "sft",\n "seed": 2}', ":3", "the key 'seed' is given twice"),
         ('{"stage": "sft",\n "seed": [1, 2]}', ":2", "seed takes one value"),
     ],
 )
@@ -228,7 +228,7 @@ def test_a_broken_override_is_named(config, overrides, said):
 
 
 def test_missing_and_unreadable_files(tmp_path, config):
-    assert "there is no such config file" in refusal(str(tmp_path / "no.yaml"))
+    assert "no such config file" in refusal(str(tmp_path / "no.yaml"))
     assert "cannot be read" in refusal(config(b"\xff\xfe\x00a", "cfg.yaml"))
     (tmp_path / "folder.yaml").mkdir()
     assert "cannot be read" in refusal(str(tmp_path / "folder.yaml"))

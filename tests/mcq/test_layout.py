@@ -104,13 +104,13 @@ def test_every_sequence_is_found_again_in_its_row(questions):
     """Ids, positions and what a token sees are those of the option alone, in both layouts, for any options."""
     for layout in OF_OPTIONS:
         rows, batch = layout_of(layout).rows(questions), collated(layout, questions)
-        mask = tree_mask(batch["segments"], batch["position_ids"])[:, 0] if rows.packed else None
+        mask = tree_mask(batch["segments"], batch["position_ids"])[:, 0] if layout_of(layout).packed else None
         for question, places in zip(questions, rows.places, strict=True):
             for sequence, place in zip(question.sequences, places, strict=True):
                 index = [place.index(token) for token in range(len(sequence))]
                 assert batch["input_ids"][place.row, index].tolist() == sequence
                 assert batch["position_ids"][place.row, index].tolist() == list(range(len(sequence)))
-                if not rows.packed:
+                if mask is None:
                     continue
                 for token, at in enumerate(index):
                     assert mask[place.row, at].nonzero().flatten().tolist() == sorted(index[: token + 1])

@@ -72,11 +72,12 @@ class Collator:
 
     def _rows(self, questions: Sequence[Tokens], rows: Rows) -> Batch:
         """What the backbone reads."""
-        pad = _pad_left if rows.left else pad_rows
+        layout = layout_of(self.layout)
+        pad = _pad_left if layout.pads_left else pad_rows
         positions_BT = pad([row.positions for row in rows.rows], 0)
         segments_BT = pad([row.segments for row in rows.rows], PADDING)
         batch: Batch = {"input_ids": pad([row.ids for row in rows.rows], self.pad_token_id)}
-        if rows.packed:
+        if layout.packed:
             return batch | {"segments": segments_BT, "position_ids": positions_BT, "shared": rows.shared}
         batch["attention_mask"] = (segments_BT != PADDING).long()
         starts = [tokens.second for tokens, places in zip(questions, rows.places, strict=True) for _ in places]
@@ -92,7 +93,7 @@ class Collator:
         pooled = []
         for tokens, places in zip(questions, rows.places, strict=True):
             spots = [_spot(place, range(*span_of(tokens, option))) for option, place in enumerate(places)]
-            if rows.left:
+            if layout_of(self.layout).pads_left:
                 spots = [(row, [token + longest - len(rows.rows[row].ids) for token in spot]) for row, spot in spots]
             pooled.append(spots)
         return pooled
@@ -104,7 +105,7 @@ class Collator:
         answers: list[list[_Spot]] = []
         for tokens, places in zip(questions, rows.places, strict=True):
             spans = [spans_of(tokens, option) for option in range(len(places))]
-            copies = 1 if rows.packed else len(places)
+            copies = 1 if layout_of(self.layout).packed else len(places)
             passages.append([_spot(places[option], spans[option][0]) for option in range(copies)])
             answers.append([_spot(place, answer) for place, (_, answer) in zip(places, spans, strict=True)])
         passage_rows_QM, passage_tokens_QMS = _padded(passages)

@@ -9,6 +9,7 @@ from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.errors import FieldError
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap
 from llmtuner.mcq.check import CHECKED, check_packing
+from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.questions import Tokens
 from llmtuner.mcq.settings import McqSettings
 from llmtuner.mcq.unwrap import unwrap
@@ -43,11 +44,13 @@ def settle_layout(
         return settings, ()
     base = unwrap(model)
     notices = [keep_soft_cap(base)]
-    if settings.layout != "shared_prefix":
+    if not layout_of(settings.layout).packed:
         return settings, _lines(notices)
     notices.append(choose_attention(base))
     if sharded:
-        notices.append("layout: shared_prefix, not compared with per_option, since the model's weights are sharded")
+        notices.append(
+            f"layout: {settings.layout}, not compared with {FALLBACK}, since the model's weights are sharded"
+        )
         return settings, _lines(notices)
     first = [tokens for tokens in questions[:CHECKED] if isinstance(tokens, OptionTokens)]
     check = check_packing(model, first, settings.pooling, pad_token_id)

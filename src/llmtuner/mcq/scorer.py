@@ -16,6 +16,7 @@ from llmtuner.mcq.attention import finite_gradients
 from llmtuner.mcq.checkpoint import check_base, check_head, completed, load_head, require_safetensors
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.encoding import make_encoder
+from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.predict import Scoring, as_predictions, score_questions
@@ -54,7 +55,7 @@ class OptionScorer:
         limit = cutoff_len or settings.cutoff_len or CUTOFF_LEN
         self._encoder = make_encoder(settings, tokenizer, unwrap(model).config, cutoff_len=limit)
         self._pad_token_id = tokenizer.pad_token_id or 0
-        samples = QuestionSet(SAMPLES, self._encoder).tokens if settings.layout == "shared_prefix" else []
+        samples = QuestionSet(SAMPLES, self._encoder).tokens if layout_of(settings.layout).packed else []
         self.settings, self.notices = settle_layout(model, settings, samples, self._pad_token_id)
 
     def score(

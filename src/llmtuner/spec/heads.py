@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmtuner.spec.entry import KINDS, Entry, table
-
-_ROWS = ("shared_prefix", "per_option")  # layouts with one sequence an option
+from llmtuner.spec.layouts import LAYOUTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +13,7 @@ class Head(Entry):
     """A head.
 
     Args:
-        layouts: those that it can score, its default for causal models first.
+        texts: what it can score: layouts with one sequence an "option", or one "joint" prompt for all of them.
         kinds: of models that it fits.
         pools: whether it reads one pooled state an option. A head that does not reads the language model's own logits:
             it has no weights, and its code is a function of the model and a batch in place of a class.
@@ -22,11 +21,16 @@ class Head(Entry):
         measures: the field of the settings that holds its own measures, "" where it has none.
     """
 
-    layouts: tuple[str, ...] = _ROWS
+    texts: tuple[str, ...] = ("option",)
     kinds: tuple[str, ...] = KINDS
     pools: bool = True
     extends: str = ""
     measures: str = ""
+
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """The layouts that it can score."""
+        return tuple(name for name, layout in LAYOUTS.items() if layout.load().text in self.texts)
 
 
 HEADS = table(
@@ -34,7 +38,7 @@ HEADS = table(
         name="linear",
         code="llmtuner.mcq.heads.linear:LinearHead",
         help="one matrix on the pooled state (STEP2)",
-        layouts=(*_ROWS, "joint"),
+        texts=("option", "joint"),
     ),
     Head(
         name="option_mean",
@@ -60,7 +64,7 @@ HEADS = table(
         name="letter",
         code="llmtuner.mcq.letter:letter_scores",
         help="the language model's logits of the letters",
-        layouts=("joint",),
+        texts=("joint",),
         kinds=("causal",),
         pools=False,
     ),

@@ -16,13 +16,15 @@ class Pooling(Entry):
 
     Args:
         kinds: of models for which the vector can tell options apart.
+        texts: of the layouts whose sequences have such tokens: one sequence an "option", or one "joint" prompt.
     """
 
     kinds: tuple[str, ...] = KINDS
+    texts: tuple[str, ...] = ("option",)
 
 
 POOLINGS = table(
-    Pooling(name="last", code="llmtuner.mcq.pooling:last", help="the last token"),
+    Pooling(name="last", code="llmtuner.mcq.pooling:last", help="the last token", texts=("option", "joint")),
     Pooling(
         name="first",
         code="llmtuner.mcq.pooling:first",
@@ -30,6 +32,6 @@ POOLINGS = table(
         # Of a causal model it has seen no option: its state is the same for all of them.
         kinds=("encoder",),
     ),
-    Pooling(name="mean", code="llmtuner.mcq.pooling:mean", help="the whole sequence"),
+    Pooling(name="mean", code="llmtuner.mcq.pooling:mean", help="the whole sequence", texts=("option", "joint")),
     Pooling(name="option", code="llmtuner.mcq.pooling:own", help="the option's own tokens"),
 )

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from llmtuner.spec.poolings import POOLINGS
+
 PREFIX, PADDING = -1, -2  # segments of a packed row besides its options 0, 1, ...
 
 
@@ -57,15 +59,16 @@ class Rows:
         rows: the rows.
         places: for each question, each option's place; one place where a single vector stands for all options.
         shared: tokens from the start of the rows that are prefix in every one of them.
-        packed: whether options share rows, so that a tree mask is needed.
-        left: whether rows are padded on the left, so that their last tokens stand below each other.
     """
 
     rows: list[Row]
     places: list[list[Place]]
     shared: int = 0
-    packed: bool = False
-    left: bool = False
+
+
+def poolings_of(text: str) -> tuple[str, ...]:
+    """The poolings that suit layouts of a text."""
+    return tuple(name for name, pooling in POOLINGS.items() if text in pooling.texts)
 
 
 class Layout(ABC):
@@ -75,12 +78,16 @@ class Layout(ABC):
         poolings: names of the poolings that it takes.
         kinds: of models that can read it.
         text: "option" for one sequence an option, "joint" for one prompt that lists all of them.
+        packed: whether options share rows, so that a tree mask is needed.
+        pads_left: whether rows are padded on the left, so that their last tokens stand below each other.
         why_not: why a kind that is missing cannot read it.
     """
 
     poolings: ClassVar[tuple[str, ...]]
     kinds: ClassVar[tuple[str, ...]]
     text: ClassVar[str]
+    packed: ClassVar[bool] = False
+    pads_left: ClassVar[bool] = False
     why_not: ClassVar[str] = ""
 
     @staticmethod

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmtuner.data.tokens.joint import JointTokens
-from llmtuner.mcq.layouts.base import Layout, Place, Row, Rows
+from llmtuner.mcq.layouts.base import Layout, Place, Row, Rows, poolings_of
 
 
 class Joint(Layout):
     """A row a question, padded on the left, so that the scored place is the last of every row."""
 
-    poolings = ("last", "mean")
-    kinds = ("causal",)
     text = "joint"
+    poolings = poolings_of(text)
+    kinds = ("causal",)
+    pads_left = True
     why_not = "it is for causal models; encoders take per_option"
 
     @staticmethod
@@ -21,7 +22,7 @@ class Joint(Layout):
         """The rows of questions."""
         scored = [tokens.scored for tokens in questions]
         rows = [Row(ids, list(range(len(ids))), [0] * len(ids)) for ids in scored]
-        return Rows(rows, [[Place(row, 0, 0, len(ids))] for row, ids in enumerate(scored)], left=True)
+        return Rows(rows, [[Place(row, 0, 0, len(ids))] for row, ids in enumerate(scored)])
 
     @staticmethod
     def shape(tokens: JointTokens) -> tuple[int, int]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmtuner.data.tokens.option import OptionTokens
-from llmtuner.mcq.layouts.base import Layout, Place, Row, Rows
+from llmtuner.mcq.layouts.base import Layout, Place, Row, Rows, poolings_of
 
 
 class PerOption(Layout):
     """Each option's whole sequence in a row of its own, as Hugging Face's multiple-choice models read them."""
 
-    poolings = ("last", "first", "mean", "option")
-    kinds = ("causal", "encoder")
     text = "option"
+    poolings = poolings_of(text)
+    kinds = ("causal", "encoder")
 
     @staticmethod
     def rows(questions: Sequence[OptionTokens]) -> Rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmtuner.data.tokens.option import OptionTokens
-from llmtuner.mcq.layouts.base import PREFIX, Layout, Place, Row, Rows
+from llmtuner.mcq.layouts.base import PREFIX, Layout, Place, Row, Rows, poolings_of
 
 
 class SharedPrefix(Layout):
@@ -15,9 +15,10 @@ class SharedPrefix(Layout):
     depend on what follows.
     """
 
-    poolings = ("last", "first", "mean", "option")
-    kinds = ("causal",)
     text = "option"
+    poolings = poolings_of(text)
+    kinds = ("causal",)
+    packed = True
     why_not = "in an encoder every token of the question sees the option, so nothing is shared between options"
 
     @staticmethod
@@ -36,7 +37,7 @@ class SharedPrefix(Layout):
                 row.segments.extend([option] * (len(sequence) - shared))
             rows.append(row)
             places.append(of_question)
-        return Rows(rows, places, shared=min(options[0].shared for options in places), packed=True)
+        return Rows(rows, places, shared=min(options[0].shared for options in places))
 
     @staticmethod
     def shape(tokens: OptionTokens) -> tuple[int, int]:
