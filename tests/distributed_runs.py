@@ -19,9 +19,9 @@ from llmtuner.data.question import Question  # noqa: E402
 from llmtuner.data.tokens.option import OptionTokens  # noqa: E402
 from llmtuner.mcq.attention import choose_attention  # noqa: E402
 from llmtuner.mcq.choices import resolve  # noqa: E402
-from llmtuner.mcq.collate import Collator  # noqa: E402
 from llmtuner.mcq.model import HEAD, attach_head  # noqa: E402
 from llmtuner.mcq.questions import QuestionSet  # noqa: E402
+from llmtuner.mcq.run import McqRun  # noqa: E402
 from llmtuner.mcq.trainer import McqTrainer  # noqa: E402
 from llmtuner.mcq.unwrap import unwrap  # noqa: E402
 
@@ -120,13 +120,11 @@ def train(run: Run, folder: Path) -> dict:
         ddp_find_unused_parameters=False,
     )
     trainer = McqTrainer(
-        model=model(settings),
-        args=arguments,
-        settings=settings,
-        collator=Collator(settings.layout, settings.pooling, 0),
+        model(settings),
+        arguments,
+        McqRun("", settings, training=True, tokens_per_batch=run.tokens),
         train_set=questions,
         eval_set=questions,
-        tokens_per_batch=run.tokens,
         callbacks=[first],
     )
     trainer.train()
