@@ -227,3 +227,24 @@ def test_a_wheel_has_every_room():
     for base in (ROOT / "src" / "llmtuner", ROOT / "patches"):
         for folder in {path.parent for path in base.rglob("*.py")}:
             assert (folder / "__init__.py").is_file(), folder.relative_to(ROOT)
+
+
+def test_a_run_is_resolved_in_one_place_of_each_way_in():
+    """It was planned by the checks and by the stage again, and the two could differ."""
+    callers = {
+        str(path.relative_to(ROOT))
+        for path in MODULES
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "resolve_run"
+    }
+    assert callers == {"src/llmtuner/cli/preflight_mcq.py", "src/llmtuner/mcq/training.py"}
+
+
+def test_the_map_of_the_code_names_every_room_and_no_file_that_is_gone():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name in INWARDS:
+        if name.count(".") == 1:
+            assert re.search(rf"\b{name.rpartition('.')[2]}\b", text), f"{name} is not in the map"
+    named = set(re.findall(r"\b((?:mcq|cli|spec|data|report|patches)(?:/\w+)*/\w+\.py)\b", text))
+    roots = (ROOT / "src" / "llmtuner", ROOT)
+    assert [name for name in named if not any((root / name).is_file() for root in roots)] == []

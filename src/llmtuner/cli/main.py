@@ -55,15 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     given = _read(words)
     if "help" in given:
-        print(help_text())
+        _show(help_text())
         return DONE
     if "version" in given:
-        print(_versions())
+        _show(_versions())
         return DONE
     if "help_all" in given:
         from llmtuner.cli.run import full_help
 
-        print(full_help())
+        _show(full_help())
         return DONE
 
     say([*given.notices, *translate(given), *apply_profile(given), *changed_defaults(given)])
@@ -88,6 +88,14 @@ def _run(words: list[str]) -> int:
 
     run(plan)
     return DONE
+
+
+def _show(text: str) -> None:
+    """Print a page; whoever reads it may stop in the middle (`| head`)."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
 
 
 def _config_file(words: Sequence[str]) -> Path | None:
