@@ -15,12 +15,13 @@ from pathlib import Path
 from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
+from llmtuner.cli.words import COMMAND_LINE
 from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.run import McqRun
-from llmtuner.spec.flags import FLAGS, with_flags
+from llmtuner.spec.flags import FIELDS, FLAGS, with_flags
 from llmtuner.spec.upstream_flags import OTHER_STAGES, STAGES
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
@@ -48,10 +49,15 @@ class Plan:
 
 
 class _Problems:
-    """Collects user errors, so that one message has all of them."""
+    """Collects user errors, so that one message has all of them.
 
-    def __init__(self) -> None:
+    Args:
+        flags: of the command, for where a value was given.
+    """
+
+    def __init__(self, flags: Flags) -> None:
         self.errors: list[UserError] = []
+        self._flags = flags
 
     @contextmanager
     def collected(self) -> Iterator[None]:
@@ -59,7 +65,16 @@ class _Problems:
         try:
             yield
         except UserError as error:
-            self.errors.append(error)
+            origin = self._origin(error)
+            self.errors.append(UserError(f"{origin}: {flag_message(error)}") if origin else error)
+
+    def _origin(self, error: UserError) -> str:
+        """The file and line that a value is from; "" for the command line, and where no one flag is at fault."""
+        flag = FIELDS.get(error.field) if isinstance(error, FieldError) else None
+        if flag is None or flag.name not in self._flags:
+            return ""
+        origin = self._flags.given[flag.name].origin
+        return "" if origin == COMMAND_LINE else origin
 
     def raise_all(self) -> None:
         """Raise what was collected.
@@ -88,7 +103,7 @@ def preflight(flags: Flags) -> Plan:
     if not any(flags[name] for name in ("do_train", "do_predict", "do_eval")):
         raise UserError("nothing to do: add --do_train, --do_predict or --do_eval")
     model, adapters = flags["model_name_or_path"], flags.names("adapter_name_or_path")
-    problems = _Problems()
+    problems = _Problems(flags)
     run: McqRun | None = None
     resumed: Path | None = None
     local_data, warnings, notices = True, _NONE, _NONE

@@ -14,6 +14,8 @@ from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.spec.flags import FLAGS, OWN
 from llmtuner.spec.heads import HEADS
 
+UNREACHABLE = "neither a model's folder here nor reachable on the hub"
+
 
 def check_other_stage(flags: Flags) -> None:
     """Refuse flags of stage mcq in another stage.
@@ -88,9 +90,9 @@ def _whole_config(flags: Flags) -> Mapping[str, Any] | None:
     except (OSError, ValueError) as error:
         if Path(name).is_dir():
             return None
-        raise UserError(
-            f"--model_name_or_path {name}: neither a model's folder here nor reachable on the hub"
-        ) from error
+        # A ValueError is transformers' word on what the hub has: a model whose own code would have to run.
+        reason = str(error).strip().splitlines()[0] if isinstance(error, ValueError) else UNREACHABLE
+        raise UserError(f"--model_name_or_path {name}: {reason}") from error
 
 
 def _configured_dropout(config: Mapping[str, Any], run: McqRun) -> bool:
