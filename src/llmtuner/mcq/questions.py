@@ -46,8 +46,8 @@ class QuestionSet(Dataset):
     Args:
         questions: their answers may be missing.
         encoder: for joint prompts or for one sequence an option; None for a set that gets its tokens later.
-        shuffle_seed: permute the options of a picked question by this seed, its epoch, its data set (by the name or path
-            that was given) and its id.
+        shuffle_seed: permute the options of a picked question by this seed, its epoch, its data set (by the name
+            or path that was given) and its id.
 
     Raises:
         DataError: a question has one option, or more than there are letters; an option gives no tokens.
