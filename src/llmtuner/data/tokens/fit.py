@@ -69,7 +69,7 @@ class FitReport:
 
     def _listed(self) -> list[str]:
         return listed(
-            [f"{found.where}: id {found.id}: {self.cutoff_len + found.over} tokens" for found in self.too_long]
+            [f"{length.where}: id {length.id}: {self.cutoff_len + length.over} tokens" for length in self.too_long]
         )
 
 
