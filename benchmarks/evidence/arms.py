@@ -81,9 +81,10 @@ class ArmResult:
         Args:
             part_Q: mask of the questions that count; None for all.
         """
-        part_Q = np.ones(self.map3_SQ.shape[1], bool) if part_Q is None else part_Q
-        difference_SQ = (self.map3_SQ - self.baseline_SQ)[:, part_Q]
-        groups = [group for group, counts in zip(self.groups_Q, part_Q, strict=True) if counts]
+        difference_SQ, groups = self.map3_SQ - self.baseline_SQ, self.groups_Q
+        if part_Q is not None:
+            difference_SQ = difference_SQ[:, part_Q]
+            groups = [group for group, counts in zip(groups, part_Q, strict=True) if counts]
         return {"difference": float(difference_SQ.mean()), "interval": paired_interval(difference_SQ, groups)}
 
 
