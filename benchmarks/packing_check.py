@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""How far the check of packed rows lets a real model pass, and how far it lets no mistake pass.
+"""Does the check of packed rows accept a sound model and reject every deliberate mistake?
 
-    python benchmarks/packing_check.py --model SMOLLM2 --data DATA [--out benchmarks/results/packing_check.json]
+    python benchmarks/packing_check.py --model SMOLLM2 --data DATA [--out FILE]
 
-A model that can take packed rows must stay well below the check's bound: 20 pairs of questions (ARC without a context,
-QASC with its facts, Kaggle's with retrieved passages), 1 and 2 threads, fp32 and bf16, with and without LoRA. The first
-pairs are also read with an unknown token in front of each of theirs, which the model handles badly.
+A model that supports packed rows must stay well below the bound of the check: 20 pairs of questions (ARC without a
+context, QASC with its facts, Kaggle's with retrieved passages), 1 and 2 threads, fp32 and bf16, with and without LoRA.
+The first pairs are also read with an unknown token before each of their tokens: text that the model handles badly.
 
-Every deliberate mistake of tests/mcq/breaks.py must exceed it: for the families of tests/mcq/models.py, and for the
-model on one pair of each set. `ratio` is the difference in units of the bound; above 1 the model is refused.
+Every mistake in tests/mcq/breaks.py must exceed the bound: for the families of tests/mcq/models.py, and for the real
+model on one pair of each set. `ratio` is difference divided by bound; above 1 the check rejects the model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import torch  # noqa: E402
 from breaks import BREAKS, QUESTIONS, broken, changes_nothing  # noqa: E402
 from models import MODELS, build  # noqa: E402
 from peft import LoraConfig, get_peft_model  # noqa: E402
-from provenance import commit, hardware  # noqa: E402
+from provenance import commit, hardware, trial_file, write_result  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 
 from llmtuner.data.load import read_questions  # noqa: E402
@@ -51,7 +51,7 @@ Pair = tuple[str, list[OptionTokens]]
 
 
 def ready(model: Any, *, lora: bool = False) -> Any:
-    """A model with a head, with the attention that packed rows need, and adapters that change something."""
+    """The model with a head, the attention that packed rows need, and adapters whose weights are not zero."""
     attach_head(model, resolve("causal"))
     keep_soft_cap(model)
     choose_attention(model)
@@ -66,7 +66,7 @@ def ready(model: Any, *, lora: bool = False) -> Any:
 
 
 def real_pairs(tokenizer: Any, data: Path) -> list[Pair]:
-    """Pairs of questions in the files' order, in a plain form."""
+    """Pairs of questions in the order of the files, without a chat template."""
     context, question, option = Field("context"), Field("question"), Field("option")
 
     def ids(text: str) -> list[int]:
@@ -84,7 +84,7 @@ def real_pairs(tokenizer: Any, data: Path) -> list[Pair]:
 
 
 def badly_read(pair: Pair, unknown: int) -> Pair:
-    """The same pair with the unknown token in front of each token."""
+    """The same pair with the unknown token before each token."""
     name, questions = pair
     changed = []
     for tokens in questions:
@@ -95,18 +95,18 @@ def badly_read(pair: Pair, unknown: int) -> Pair:
 
 
 def figures(comparison: Comparison) -> dict[str, Any]:
-    """A comparison for a JSON file."""
+    """A comparison as JSON, with three digits."""
     numbers = {**asdict(comparison), "bound": comparison.bound, "ratio": comparison.difference / comparison.bound}
     return {name: float(f"{value:.3g}") if isinstance(value, float) else value for name, value in numbers.items()}
 
 
 def row_of(check: PackingCheck) -> dict[str, Any]:
-    """What a check found: an entry for each precision in which it compared."""
+    """The result of a check, with a comparison for each precision that it used."""
     return {"defect": check.defect, "compared": [figures(comparison) for comparison in check.comparisons]}
 
 
 def breaks_of(model: Any, questions: list[OptionTokens]) -> dict[str, Any]:
-    """For each break its ratio in each precision, or why it is none."""
+    """For each break: its ratio in each precision, or why it changes nothing here."""
     rows: dict[str, Any] = {}
     for name in BREAKS:
         if reason := changes_nothing(name, model, questions):
@@ -124,8 +124,8 @@ def of_families() -> Iterator[dict[str, Any]]:
     for name in MODELS:
         for precision, dtype in PRECISIONS.items():
             model = ready(build(name, **MIXED.get(name, {}))).to(dtype)
-            whole = row_of(check_packing(model, QUESTIONS, "last", 0))
-            yield {"model": name, "precision": precision, **whole, "breaks": breaks_of(model, QUESTIONS)}
+            intact = row_of(check_packing(model, QUESTIONS, "last", 0))
+            yield {"model": name, "precision": precision, **intact, "breaks": breaks_of(model, QUESTIONS)}
 
 
 def of_model(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -153,11 +153,11 @@ def breaks_of_model(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Measure, print the worst of each cell, and store every row."""
+    """Measure, print and store every row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="folder of a causal model without soft-capping")
     parser.add_argument("--data", type=Path, required=True, help="folder with arc/, qasc/ and kaggle/")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "packing_check.json")
+    parser.add_argument("--out", type=Path, default=trial_file("packing_check"), help="the results as JSON")
     args = parser.parse_args()
     result: dict[str, Any] = {
         "command": "python benchmarks/packing_check.py --model SMOLLM2 --data DATA",
@@ -173,8 +173,7 @@ def main() -> None:
         for row in rows:
             result[part].append(row)
             print(time.strftime("%X"), json.dumps(row), flush=True)
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(json.dumps(result, indent=1) + "\n")
+            write_result(result, args.out)
 
 
 if __name__ == "__main__":
