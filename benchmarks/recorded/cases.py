@@ -1,6 +1,6 @@
-"""What is recorded: a table of cases, each a few commands of train_bash.py that follow each other.
+"""The recorded cases: a table, each case with a few commands of train_bash.py that run in order.
 
-WORK in a command stands for the folder of the recording, so that records from different folders have the same words.
+WORK in a command stands for the folder of the recording, so that records from different folders are equal.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """Commands that run in one folder of their own.
+    """Commands that run in a folder of their own.
 
     Args:
-        name: with slashes, as the folder is called, too.
-        steps: the words of each command by the name of its output folder.
+        name: the path of its folder, with slashes.
+        steps: the words of each command, by the name of its output folder.
     """
 
     name: str
@@ -56,33 +56,33 @@ def folder(case: str, step: str) -> str:
 
 
 def train(case: str, model: str, *more: str, stage: str = "mcq", step: str = "train") -> tuple[str, ...]:
-    """The words of a training; `more` takes the place of defaults of its names."""
+    """The words of a training; `more` replaces the defaults of the same names."""
     defaults = {"--dataset": TRAIN} | DEFAULTS
-    kept = [word for name, value in defaults.items() if name not in more for word in (name, value)]
-    words = ("--stage", stage, "--model_name_or_path", model, "--do_train", *kept)
+    remaining = [word for name, value in defaults.items() if name not in more for word in (name, value)]
+    words = ("--stage", stage, "--model_name_or_path", model, "--do_train", *remaining)
     return (*words, "--output_dir", folder(case, step), "--overwrite_cache", *more)
 
 
 def predict(case: str, model: str, *more: str, adapter: str = "", stage: str = "mcq", step: str = "predict") -> tuple:
-    """The words of a prediction; `adapter` is a folder, or nothing for a model that is whole."""
+    """The words of a prediction; `adapter` is a folder, or empty for a whole model."""
     words = ("--stage", stage, "--model_name_or_path", model, *(("--adapter_name_or_path", adapter) if adapter else ()))
     defaults = {"--eval_dataset": TEST, "--per_device_eval_batch_size": "4"}
-    kept = [word for name, value in defaults.items() if name not in more for word in (name, value)]
-    return (*words, "--do_predict", *kept, "--output_dir", folder(case, step), "--overwrite_cache", *more)
+    remaining = [word for name, value in defaults.items() if name not in more for word in (name, value)]
+    return (*words, "--do_predict", *remaining, "--output_dir", folder(case, step), "--overwrite_cache", *more)
 
 
 def model_folder(name: str) -> str:
-    """Where a model of `recorded.models` is."""
+    """The folder of a model of `recorded.models`."""
     return f"{WORK}/models/{name}"
 
 
 def mcq(case: str, *more: str, model: str = LLAMA, predicting: tuple[str, ...] = ()) -> Case:
-    """A training of stage mcq and a prediction with what it left."""
+    """A training of stage mcq, and a prediction with its model."""
     base, trained = model_folder(model), folder(case, "train")
     whole = "full" in more or "freeze" in more
-    places = (trained, "") if whole else (base, trained)
-    found = predict(case, places[0], *predicting, adapter=places[1])
-    return Case(case, {"train": train(case, base, *more), "predict": found})
+    scored, adapter = (trained, "") if whole else (base, trained)
+    prediction = predict(case, scored, *predicting, adapter=adapter)
+    return Case(case, {"train": train(case, base, *more), "predict": prediction})
 
 
 def _heads() -> list[Case]:
@@ -92,9 +92,9 @@ def _heads() -> list[Case]:
         for layout in layouts
     ]
     ragged = ("--dataset", RAGGED_TRAIN)
-    asked = ("--eval_dataset", RAGGED_TEST)
+    ragged_test = ("--eval_dataset", RAGGED_TEST)
     cases += [
-        mcq(f"ragged/{head}/{layout}", "--mcq_head", head, "--mcq_layout", layout, *ragged, predicting=asked)
+        mcq(f"ragged/{head}/{layout}", "--mcq_head", head, "--mcq_layout", layout, *ragged, predicting=ragged_test)
         for head, layout in (
             *(("linear", "shared_prefix"), ("linear", "per_option")),
             *(("option_mean", "shared_prefix"), ("cduma", "per_option"), ("letter", "joint")),
@@ -183,7 +183,7 @@ def _families() -> list[Case]:
 
 
 def _chains() -> list[Case]:
-    """Trainings that go on from another one."""
+    """Trainings that continue another one."""
     llama, cases = model_folder(LLAMA), []
     name = "chain/step2-step3"
     step2, step3 = (folder(name, step) for step in ("train", "grown"))
@@ -225,10 +225,10 @@ def _letters() -> list[Case]:
         ("sft/ragged", ("--dataset", RAGGED_TRAIN)),
     ):
         trained = folder(name, "train")
-        asked = ("--eval_dataset", RAGGED_TEST) if name == "sft/ragged" else ()
+        ragged_test = ("--eval_dataset", RAGGED_TEST) if name == "sft/ragged" else ()
         steps = {
             "train": train(name, llama, *more, stage="sft"),
-            "predict": predict(name, llama, *greedy, *asked, adapter=trained, stage="sft"),
+            "predict": predict(name, llama, *greedy, *ragged_test, adapter=trained, stage="sft"),
         }
         if name == "sft/lora":
             letter = ("--mcq_head", "letter", "--template", "llama2")

@@ -1,4 +1,4 @@
-"""The comparison of recorded scores: what a refactoring may not change is found, what it may change is not."""
+"""The comparison of recorded scores: it names every change that a refactoring must not make, and no other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 import recorded_scores
-from recorded.cases import CASES, HEAD_LAYOUTS, LOSSES, WORK
+from recorded.cases import CASES, WORK
 from recorded.compare import differences, other_machine
 from recorded.models import with_fewer_options
 
-from llmtuner.mcq import settings
-from llmtuner.mcq.loss_terms import LOSS_NAMES
+from llmtuner.spec import HEADS, LOSSES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,15 +38,15 @@ def record() -> dict:
 
 
 def changed(record: dict, *path: str | int, to: object) -> dict:
-    """A copy with one value replaced, or taken out where `to` is None."""
+    """A copy with one value replaced, or removed if `to` is None."""
     later = copy.deepcopy(record)
-    place = later["cases"]
+    node = later["cases"]
     for name in path[:-1]:
-        place = place[name]
+        node = node[name]
     if to is None:
-        del place[path[-1]]
+        del node[path[-1]]
     else:
-        place[path[-1]] = to
+        node[path[-1]] = to
     return later
 
 
@@ -55,22 +54,22 @@ def test_equal_records_have_no_difference(record):
     assert differences(record, json.loads(json.dumps(record))) == []
 
 
-def test_a_changed_last_bit_of_an_mcq_score_is_found(record):
-    """A tolerance would let a reordered sum through, which is what "changes nothing" excludes."""
+def test_a_changed_last_bit_of_an_mcq_score_is_named(record):
+    """With a tolerance, a sum in a different order would pass."""
     path = ("mcq", "steps", "predict", "scores", 1, 0)
     [line] = differences(record, changed(record, *path, to=math.nextafter(-3.0, 0)))
     assert line.startswith("mcq: predict: scores q2:")
     assert "-2.9999999999999996" in line
 
 
-def test_another_sign_of_zero_is_found(record):
+def test_a_changed_sign_of_zero_is_named(record):
     earlier = changed(record, "mcq", "steps", "predict", "scores", 1, 0, to=0.0)
     assert differences(earlier, changed(earlier, "mcq", "steps", "predict", "scores", 1, 0, to=-0.0))
 
 
 @pytest.mark.parametrize(("shift", "lines"), [(9e-7, 0), (2e-6, 1)])
 def test_an_sft_score_may_differ_by_a_millionth(shift, lines, record):
-    """... of one, also where the score is large: the limit is no relative one."""
+    """The limit is absolute: a large score may not differ by more."""
     earlier = changed(record, "sft", "steps", "predict", "scores", 0, 0, to=40.0)
     later = changed(earlier, "sft", "steps", "predict", "scores", 0, 0, to=40.0 + shift)
     assert len(differences(earlier, later)) == lines
@@ -78,7 +77,7 @@ def test_an_sft_score_may_differ_by_a_millionth(shift, lines, record):
 
 @pytest.mark.parametrize("stage", ["mcq", "sft"])
 @pytest.mark.parametrize(
-    ("path", "to", "said"),
+    ("path", "to", "message"),
     [
         (("rankings", 1), "AB", "rankings: 'BA', then 'AB' (place 1)"),
         (("ids", 0), "q9", "ids: 'q1', then 'q9' (place 0)"),
@@ -90,23 +89,23 @@ def test_an_sft_score_may_differ_by_a_millionth(shift, lines, record):
         (("command",), "--stage other", "command"),
     ],
 )
-def test_everything_that_a_step_records_is_compared(path, to, said, stage, record):
+def test_everything_that_a_step_records_is_compared(path, to, message, stage, record):
     [line] = differences(record, changed(record, stage, "steps", "predict", *path, to=to))
-    assert line.startswith(f"{stage}: predict: {said}")
+    assert line.startswith(f"{stage}: predict: {message}")
 
 
-def test_what_is_missing_is_found_and_what_is_new_is_not(record):
+def test_a_missing_case_is_a_difference_and_a_new_one_is_not(record):
     assert differences(record, changed(record, "mcq", to=None)) == ["mcq: missing"]
     assert differences(record, changed(record, "sft", "steps", "predict", to=None)) == ["sft: predict: missing"]
     assert differences(record, changed(record, "new", to={"files": {}})) == []
 
 
-def test_a_failed_case_is_no_equal_one(record):
-    """Without scores on either side, nothing would differ."""
+def test_a_failed_case_is_a_difference(record):
+    """Without scores there is nothing to differ: a failed case counted as equal."""
     assert differences(record, changed(record, "mcq", to={"failed": "status 1"})) == ["mcq: failed: no, then status 1"]
 
 
-def test_another_file_is_found(record):
+def test_a_changed_file_is_named(record):
     [line] = differences(record, changed(record, "make_tiny_llama", "files", "model.safetensors", to="60"))
     assert line == "make_tiny_llama: file model.safetensors: '5f', then '60'"
 
@@ -120,24 +119,31 @@ def test_many_changed_scores_are_counted(record):
     assert lines[-1] == "mcq: predict: scores: 6 more"
 
 
-def test_another_processor_is_named(record):
+def test_a_different_processor_is_named(record):
     assert other_machine(record, {"about": {"cpu": "B", "torch": "2"}}) == ["cpu: A, then B"]
 
 
-def test_a_written_record_has_the_very_floats(record, tmp_path):
+def test_a_written_record_has_the_same_bits(record, tmp_path):
     scores = [[0.1 + 0.2, 1 / 3], [5e-324, -0.0]]
-    kept = changed(record, "mcq", "steps", "predict", "scores", to=scores)
-    recorded_scores.write(kept, tmp_path / "record.json")
-    assert differences(kept, json.loads((tmp_path / "record.json").read_text())) == []
+    exact = changed(record, "mcq", "steps", "predict", "scores", to=scores)
+    recorded_scores.write(exact, tmp_path / "record.json")
+    assert differences(exact, json.loads((tmp_path / "record.json").read_text())) == []
 
 
 def test_the_cases_cover_every_head_layout_and_loss():
-    """A head or loss that is added must be recorded, too."""
-    assert HEAD_LAYOUTS == settings.HEAD_LAYOUTS
-    assert LOSSES == LOSS_NAMES
+    """A new head or loss without a case could change unseen."""
+    trainings = [" ".join(case.steps["train"]) for case in CASES if "train" in case.steps]
+    for head in HEADS.values():
+        for layout in head.layouts:
+            assert any(f"--mcq_head {head.name} --mcq_layout {layout}" in words for words in trainings)
+    for loss in LOSSES:
+        assert any(words.endswith(f"--mcq_loss {loss}") for words in trainings)
+
+
+def test_no_case_replaces_the_results_of_another():
     assert len({case.name for case in CASES}) == len(CASES)
     folders = [words[words.index("--output_dir") + 1] for case in CASES for words in case.steps.values()]
-    assert len(set(folders)) == len(folders), "one command would take the place of another's results"
+    assert len(set(folders)) == len(folders), "a command would replace the results of another"
     assert all(folder.startswith(f"{WORK}/cases/") for folder in folders)
 
 
@@ -147,7 +153,7 @@ def test_questions_with_fewer_options_keep_their_answers():
 
 
 def test_the_record_that_ships_is_of_these_cases():
-    """A comparison with it would otherwise pass over cases, or call all of them different."""
+    """A comparison with an older table skips its new cases, or calls all of them different."""
     stored = json.loads((ROOT / "benchmarks" / "results" / "recorded_scores.json").read_text())["cases"]
     for case in CASES:
         commands = {name: step["command"] for name, step in stored[case.name]["steps"].items()}
