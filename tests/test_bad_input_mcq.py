@@ -195,9 +195,9 @@ def test_a_checkpoint_of_another_head_is_not_gone_on_from(tiny_llama, tmp_path, 
     assert main(words) == 2
     assert "it is no checkpoint of --stage mcq" in capsys.readouterr().err
     for stored, said in (
-        (McqSettings(pooling="mean"), "pooling mean, and this run has last"),
-        (McqSettings(layout="joint"), "layout joint, and this run has shared_prefix or per_option"),
-        (McqSettings(prompt={"template": "mistral"}), "template mistral, and this run has llama2"),
+        (McqSettings(pooling="mean"), "--mcq_pooling mean, and this run has last"),
+        (McqSettings(layout="joint"), "--mcq_layout joint, and this run has shared_prefix or per_option"),
+        (McqSettings(prompt={"template": "mistral"}), "--template mistral, and this run has llama2"),
         (McqSettings(merged_adapters=("a",)), "merged adapters a, and this run has none"),
     ):
         write_settings(stored, checkpoint)

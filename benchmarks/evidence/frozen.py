@@ -14,7 +14,7 @@ from provenance import hardware
 from evidence.cells import WIDTH, Cell, Result, warmup
 from evidence.exams import Exam
 from evidence.states import Cached
-from llmtuner.mcq.choices import AUTO_POOLING, CO_ATTENTION
+from llmtuner.mcq.choices import AUTO_POOLING
 from llmtuner.mcq.duma_options import resolve_duma
 from llmtuner.mcq.heads import HEADS
 from llmtuner.mcq.heads.base import OptionHead
@@ -22,6 +22,7 @@ from llmtuner.mcq.losses.criterion import Criterion
 from llmtuner.mcq.objective import Objective
 from llmtuner.mcq.settings import McqSettings
 from llmtuner.metrics import map_at_k
+from llmtuner.spec.flags import CO_ATTENTION
 
 BATCH, EPOCHS = 32, 3  # questions; the same for all heads
 POOL = 16 * BATCH  # questions that are sorted by length and cut into batches

@@ -35,12 +35,16 @@ def make_reader(run: McqRun, config: Any, arguments: StageArguments) -> Reader:
     from llamafactory.data import get_template_and_fix_tokenizer
     from llamafactory.model import load_tokenizer
 
-    from llmtuner.mcq.encoding import make_encoder
+    from llmtuner.mcq.encoding import make_encoder, stored_encoder
 
     tokenizer = load_tokenizer(arguments.model)["tokenizer"]
     is_causal = run.settings.kind == "causal"
     template = get_template_and_fix_tokenizer(tokenizer, arguments.data) if is_causal else None
-    encoder = make_encoder(run.settings, tokenizer, config, cutoff_len=run.cutoff_len, template=template)
+    settings, limit = run.settings, run.cutoff_len
+    if run.new:
+        encoder = make_encoder(settings, tokenizer, config, cutoff_len=limit, template=template)
+    else:
+        encoder = stored_encoder(settings, tokenizer, config, cutoff_len=limit, where=run.source or "")
     if encoder.cutoff_len < run.cutoff_len:
         logger.info("cutoff_len: %d tokens, the most that this encoder reads", encoder.cutoff_len)
     return Reader(tokenizer, encoder)
@@ -54,10 +58,9 @@ def load(run: McqRun, reader: Reader, config: Any, arguments: StageArguments) ->
     """
     from llamafactory.model import load_model
 
-    from llmtuner.mcq.checkpoint import check_base, fitting
+    from llmtuner.mcq.checkpoint import fitting
     from patches.mcq_stage.encoder import load_encoder
 
-    check_base(run.settings, config, run.source or "")
     if run.new:
         _refuse_forgotten_head(run.model, *run.adapters)
     try:

@@ -15,7 +15,7 @@ from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.help import help_text
 from llmtuner.cli.known_flags import KNOWN_FLAGS
 from llmtuner.cli.launch import launch_if_several_devices
-from llmtuner.cli.preflight import flag_message, preflight
+from llmtuner.cli.preflight import flag_message, offline_environment, preflight
 from llmtuner.cli.process import is_first_process, say
 from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
 from llmtuner.cli.words import Words
@@ -74,11 +74,12 @@ def _run(words: list[str]) -> int:
         from llmtuner.cli.run import check_names
 
         check_names(given, config)
-    plan = preflight(Flags.of(given))
+    flags = Flags.of(given)
+    for name, value in offline_environment(flags).items():
+        os.environ.setdefault(name, value)
+    plan = preflight(flags)
     say(plan.notices)
     say(plan.warnings, "warning")
-    for name, value in plan.environment.items():
-        os.environ.setdefault(name, value)
 
     # From here on torch and upstream are imported: seconds instead of milliseconds.
     status = launch_if_several_devices(plan.flags, words)

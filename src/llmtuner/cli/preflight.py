@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from llmtuner.cli.earlier_run import settle_earlier_run
@@ -37,13 +37,11 @@ class Plan:
     Args:
         flags: as they go to upstream: the given ones, and what an earlier run or a stored model adds.
         run: of stage mcq; None for the others.
-        environment: variables to set where they are not set: no network where nothing needs it.
         notices, warnings: lines for the user.
     """
 
     flags: Flags
     run: McqRun | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -94,6 +92,23 @@ def flag_message(error: Exception) -> str:
     return with_flags(named)
 
 
+def offline_environment(flags: Flags) -> dict[str, str]:
+    """Variables that keep the network out where nothing needs it; to be set before anything imports the hub's client.
+
+    {} also where a name is unknown, which the checks will report.
+    """
+    model = flags["model_name_or_path"]
+    places = [model, *flags.names("adapter_name_or_path")]
+    if not model or flags["push_to_hub"] or not all(Path(place).is_dir() for place in places):
+        return {}
+    dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
+    names = [*flags.names("dataset"), *flags.names("eval_dataset")]
+    try:
+        return OFFLINE if all(is_local(name, dataset_dir) for name in names) else {}
+    except UserError:
+        return {}
+
+
 def preflight(flags: Flags) -> Plan:
     """Check what the flags point to, and plan the run.
 
@@ -106,7 +121,7 @@ def preflight(flags: Flags) -> Plan:
     problems = _Problems(flags)
     run: McqRun | None = None
     resumed: Path | None = None
-    local_data, warnings, notices = True, _NONE, _NONE
+    warnings, notices = _NONE, _NONE
     with problems.collected():
         _check_conflicts(flags)
     with problems.collected():
@@ -118,7 +133,7 @@ def preflight(flags: Flags) -> Plan:
         else:
             check_other_stage(flags)
     with problems.collected():
-        local_data, warnings = _check_data(flags)
+        warnings = _check_data(flags)
     if flags["do_train"]:
         with problems.collected():
             resumed, notices = settle_earlier_run(flags, run)
@@ -133,10 +148,8 @@ def preflight(flags: Flags) -> Plan:
         settled = settled.without("resume_from_checkpoint")
     if run is not None:
         settled = _with_stored(settled, run)
-    wants_network = flags["push_to_hub"] or not local_data
-    offline = model and all(Path(path).is_dir() for path in (model, *adapters)) and not wants_network
     all_notices = (*notices, *(map(with_flags, run.notices) if run is not None else ()))
-    return Plan(settled, run, OFFLINE if offline else {}, all_notices, warnings)
+    return Plan(settled, run, all_notices, warnings)
 
 
 def _with_stored(flags: Flags, run: McqRun) -> Flags:
@@ -216,20 +229,14 @@ def _check_weights(folder: Path, flag: str) -> None:
     raise UserError(f"{flag} {folder}: no weights in it (*.safetensors)")
 
 
-def _check_data(flags: Flags) -> tuple[bool, tuple[str, ...]]:
-    """Read and check all multiple-choice files.
-
-    Returns:
-        whether every data set is local, and warnings about the files
-    """
+def _check_data(flags: Flags) -> tuple[str, ...]:
+    """Read and check all multiple-choice files; return warnings about them."""
     dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
-    local = True
     warnings: dict[tuple[str, int, str], Problem] = {}
     for flag in ("dataset", "eval_dataset"):
         purpose = "train" if flag == "dataset" and flags["do_train"] else "predict"
         for name in flags.names(flag):
             source = find_source(name, dataset_dir)
-            local = local and is_local(name, dataset_dir)
             if source is not None and flags["stage"] in OTHER_STAGES:
                 raise UserError(
                     f"data set {name!r} has multiple-choice questions, which --stage {flags['stage']} cannot use; they "
@@ -238,7 +245,7 @@ def _check_data(flags: Flags) -> tuple[bool, tuple[str, ...]]:
             for file in source.files if source else ():
                 checked = read_questions(file, purpose=purpose, dataset=name)  # type: ignore[arg-type]
                 warnings |= {(p.file, p.line, p.what): p for p in checked.warnings}
-    return local, (render_problems(list(warnings.values())),) if warnings else ()
+    return (render_problems(list(warnings.values())),) if warnings else ()
 
 
 def _check_output_dir(output_dir: str | None) -> None:

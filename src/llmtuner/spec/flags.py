@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llmtuner.spec.entry import table
-from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Flag
+from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Flag, Range
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
 from llmtuner.spec.poolings import AUTO, POOLINGS
@@ -67,9 +67,9 @@ OWN = (
         value="X",
     ),
     _duma("preset", "of duma and cduma: bottleneck (default) or paper", choices=DUMA_PRESETS, value="NAME"),
-    _duma("width", "width of the co-attention; at most 512 unless given", type=int, range=AT_LEAST_1, value="N"),
-    _duma("heads", "attention heads of the co-attention", type=int, range=AT_LEAST_1, value="N"),
-    _duma("layers", "layers of co-attention; 1 unless given", type=int, range=AT_LEAST_1, value="N"),
+    _duma("width", "width of the co-attention; at most 512 unless given", type=int, range=Range(1, 65536), value="N"),
+    _duma("heads", "attention heads of the co-attention", type=int, range=Range(1, 1024), value="N"),
+    _duma("layers", "layers of co-attention; 1 unless given", type=int, range=Range(1, 64), value="N"),
     _duma("share", "one set of attention weights for both directions; true unless given", type=bool, value="BOOL"),
     _duma(
         "passage", "what an option is read against: context_question or context", choices=DUMA_PASSAGES, value="NAME"
