@@ -8,8 +8,8 @@ QASC with its facts, Kaggle's with retrieved passages), 1 and 2 threads, fp32 an
 pairs are also read with an unknown token in front of each of theirs, which the model handles badly.
 
 Every deliberate mistake of tests/mcq/breaks.py must exceed it: for the families of tests/mcq/models.py, and for the
-model on a pair of ARC and of QASC. `ratio` is the difference in units of the bound; above 1 the model is refused. Rows that
-are in --out are not computed again.
+model on a pair of ARC and of QASC. `ratio` is the difference in units of the bound; above 1 the model is refused. Rows
+that are in --out are not computed again.
 """
 
 from __future__ import annotations
