@@ -68,7 +68,7 @@ def test_a_part_counts_its_own_questions_and_groups():
         {arm: [predictions(seed) for seed in seeds] for arm, seeds in places.items()},
         QUESTIONS,
         baseline="a",
-        groups_Q=["x", "x", "y", "y", "x", "z", "z", "z"],
+        groups_Q=["x", "y", "y", "y", "x", "z", "z", "z"],
     )
     part_Q = np.array([False, False, True, True, True, False, False, False])
     difference = results["b"].difference(part_Q)
