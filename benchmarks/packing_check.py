@@ -35,7 +35,7 @@ import torch  # noqa: E402
 from breaks import BREAKS, QUESTIONS, broken, changes_nothing  # noqa: E402
 from models import MODELS, build  # noqa: E402
 from peft import LoraConfig, get_peft_model  # noqa: E402
-from provenance import commit, hardware  # noqa: E402
+from provenance import commit, hardware, trial_file  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 
 from llmtuner.data.load import read_questions  # noqa: E402
@@ -186,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="folder of a causal model without soft-capping")
     parser.add_argument("--data", type=Path, required=True, help="folder with arc/, qasc/ and kaggle/")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "packing_check.json")
+    parser.add_argument("--out", type=Path, default=trial_file("packing_check"))
     args = parser.parse_args()
     earlier = json.loads(args.out.read_text()) if args.out.is_file() else {}
     result: dict[str, Any] = {
