@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.encoder import ENCODERS
+from llmtuner.data.tokens.stored import check_form
 from llmtuner.errors import UserError
 
 QUESTIONS = [
@@ -32,7 +33,9 @@ def test_the_same_tokens_come_back_without_the_template(text, tiny_llama, templa
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     encoder = ENCODERS[text, "causal"]
     made = encoder.from_json(tokenizer, {}, cutoff_len=64, template=template)
-    stored = json.loads(json.dumps(made.to_json("llama2", range(2, 11))))
+    stored = made.to_json("llama2", range(2, 11))
+    assert json.loads(json.dumps(stored)) == stored, "tuples would be lists after they are read back"
+    check_form(stored)  # runs check the form before it is written, too: letters were refused there
     again = encoder.from_json(tokenizer, stored, cutoff_len=64)
     assert again.encode(QUESTIONS) == made.encode(QUESTIONS)
     assert stored["template"] == "llama2"

@@ -104,7 +104,8 @@ class JointEncoder:
             for (count, context, answer), skeleton in self.skeletons.items()
             if answer is None
         ]
-        return {"template": template, "joint": joint, "letters": {str(n): tokens for n, tokens in self.letters.items()}}
+        letters = {str(count): [list(prefix), list(ids)] for count, (prefix, ids) in self.letters.items()}
+        return {"template": template, "joint": joint, "letters": letters}
 
     @property
     def largest_id(self) -> int:
