@@ -8,12 +8,12 @@ LAYOUTS = table(
     Entry(
         name="shared_prefix",
         code="llmtuner.mcq.layouts.shared_prefix:SharedPrefix",
-        help="all options of a question behind one copy of its prefix; default of causal models",
+        help="all options behind one copy of their prefix (default for causal models)",
     ),
     Entry(
         name="per_option",
         code="llmtuner.mcq.layouts.per_option:PerOption",
-        help="a row an option; default of encoders",
+        help="one row per option (default for encoders)",
     ),
     Entry(
         name="joint",

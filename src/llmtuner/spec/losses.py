@@ -26,10 +26,10 @@ def _loss(name: str, help: str, *, smoothed: bool = False, package: str = "") ->
 
 LOSSES = table(
     _loss("cross_entropy", "softmax over the options", smoothed=True),
-    _loss("binary", "each option right or wrong on its own"),
-    _loss("ranknet", "the right option against each other one"),
-    _loss("lambda_map3", "ranknet's pairs, weighted by their share in MAP@3"),
-    _loss("approx_map3", "MAP@3 of a smooth rank"),
+    _loss("binary", "classifies each option on its own as right or wrong"),
+    _loss("ranknet", "the right option against each wrong one"),
+    _loss("lambda_map3", "ranknet, each pair weighted by its effect on MAP@3"),
+    _loss("approx_map3", "MAP@3 computed from smooth ranks"),
     _loss("expected_map3", "expected MAP@3 of rankings drawn from the scores"),
     _loss("log_expected_map3", "the logarithm of expected_map3"),
     _loss("poly1", "cross_entropy with a larger first term", smoothed=True),

@@ -29,7 +29,12 @@ def higher_is_better(reported: str) -> bool:
 
 METRICS = table(
     Metric(name="map@3", code="llmtuner.metrics:map_at_k", help="mean average precision at 3", higher_is_better=True),
-    Metric(name="accuracy", code="llmtuner.metrics:accuracy", help="right option ranked first", higher_is_better=True),
+    Metric(
+        name="accuracy",
+        code="llmtuner.metrics:accuracy",
+        help="share of questions whose right option is ranked first",
+        higher_is_better=True,
+    ),
     Metric(name="mrr", code="llmtuner.metrics:mrr", help="mean reciprocal rank", higher_is_better=True),
     Metric(name="nll", code="llmtuner.metrics:nll", help="negative log likelihood, in nats", higher_is_better=False),
     Metric(name="ece", code="llmtuner.metrics:ece", help="expected calibration error", higher_is_better=False),

@@ -32,6 +32,8 @@ POOLINGS = table(
         # Of a causal model it has seen no option: its state is the same for all of them.
         kinds=("encoder",),
     ),
-    Pooling(name="mean", code="llmtuner.mcq.pooling:mean", help="the whole sequence", texts=("option", "joint")),
-    Pooling(name="option", code="llmtuner.mcq.pooling:own", help="the option's own tokens"),
+    Pooling(
+        name="mean", code="llmtuner.mcq.pooling:mean", help="the mean of the whole sequence", texts=("option", "joint")
+    ),
+    Pooling(name="option", code="llmtuner.mcq.pooling:own", help="the mean of the option's own tokens"),
 )
