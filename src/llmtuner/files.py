@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and digests of contents. Standard library only: every room may import it."""
+"""Atomic file writes, and digests of contents. Standard library only: every room may import it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 
 
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
-    """Write a file that no reader ever sees in part: an interrupted run leaves the earlier file, or none.
+    """Write a file atomically: an interrupted run leaves the earlier file, or none.
 
     Args:
-        content: bytes, or text that is written as UTF-8 with its own line ends, the same on every system.
+        content: bytes, or text that is written as UTF-8 with unchanged line ends, the same on every system.
 
     Returns:
         The path.
@@ -31,15 +31,15 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
 
 @contextmanager
 def open_atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends, and vanishes when the block raises.
+    """A binary file that replaces `path` when the block ends, and is deleted if the block raises.
 
-    The content goes to a temporary name in the same folder, is forced to the disk, and is renamed then.
+    The content is written to a temporary file in the same folder, synced to disk, and then renamed.
 
     Raises:
         OSError: the file cannot be written; nothing is left beside it.
     """
     target = Path(path)
-    # The suffix is not the target's: a search for "*.json" must not meet it. The token tells threads apart.
+    # The suffix is not the target's: a search for "*.json" must not find it. The token tells threads apart.
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
@@ -51,7 +51,7 @@ def open_atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def write_synced(path: str | os.PathLike[str], content: str | bytes) -> Path:
-    """Write in place and force to the disk: for a file of a new folder that is renamed as a whole.
+    """Write in place and sync to disk: for a file in a new folder that is renamed as a whole.
 
     Args:
         content: as in `write_atomic`.
@@ -60,7 +60,7 @@ def write_synced(path: str | os.PathLike[str], content: str | bytes) -> Path:
         The path.
 
     Raises:
-        OSError: the file cannot be written; a part of it may be there.
+        OSError: the file cannot be written; a part of it may remain.
     """
     with open(path, "wb") as file:
         file.write(_encoded(content))
@@ -74,7 +74,7 @@ def sha256_of_bytes(content: bytes) -> str:
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content as 64 hexadecimal digits; the file may be larger than the memory.
+    """SHA-256 of a file's content as 64 hexadecimal digits; the file may be larger than memory.
 
     Raises:
         OSError: the file cannot be read.
@@ -84,7 +84,7 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
 
 
 def sha256_of_json(value: Any) -> str:
-    """SHA-256 of a value's JSON as 64 hexadecimal digits; the order of keys does not count, a tuple is a list.
+    """SHA-256 of a value's JSON as 64 hexadecimal digits; key order does not matter, and tuples equal lists.
 
     Raises:
         TypeError: JSON cannot hold the value.

@@ -1,8 +1,8 @@
-"""Scores of a ranking with one right answer, with a stated rule for ties: they count as their expected value.
+"""Metrics of a ranking with one right answer. Ties count as their expected value.
 
 Equal scores could be ranked in any order, so a question whose right answer ties with others counts as the mean over
-those orders. All-equal scores then give the chance level exactly, whatever the position of the answer. (Rankings that
-are written to files need one order; there ties go by letter.)
+those orders. All-equal scores then give exactly the chance level, whatever the position of the answer. (Rankings that
+are written to files need one order; there ties are broken by letter.)
 
 Legend: Q questions, N options of one question (it may differ between questions).
 """
@@ -21,7 +21,7 @@ Scores = Sequence[float] | np.ndarray
 
 @dataclass(frozen=True, slots=True)
 class RankOfAnswer:
-    """Where the right answer stands: after `above` better options, in any order among `tied` (itself included)."""
+    """The right answer's rank: after `above` better options, in any order among `tied` (itself included)."""
 
     above: int
     tied: int
@@ -31,7 +31,7 @@ def rank_of_answer(scores_N: Scores, answer: int) -> RankOfAnswer:
     """Rank of the right option.
 
     Args:
-        scores_N: one finite number an option, higher is better.
+        scores_N: one finite number per option, higher is better.
         answer: 0-based index of the right option.
 
     Raises:
@@ -51,9 +51,9 @@ def _expected_reciprocal(rank: RankOfAnswer, k: int) -> float:
 
 
 def map_at_k(scores: Iterable[Scores], answers: Iterable[int], k: int = 3) -> float:
-    """Mean average precision at k with one right answer a question: 1/rank where rank <= k, else 0.
+    """Mean average precision at k with one right answer per question: 1/rank if rank <= k, else 0.
 
-    Nothing is rescaled where there are fewer than k options. Kaggle's metric for k = 3.
+    Nothing is rescaled if there are fewer than k options. With k = 3 it is Kaggle's metric.
     """
     return _mean(_expected_reciprocal(rank_of_answer(s, a), k) for s, a in zip(scores, answers, strict=True))
 
@@ -75,11 +75,11 @@ def nll(scores: Iterable[Scores], answers: Iterable[int]) -> float:
 
 
 def ece(scores: Iterable[Scores], answers: Iterable[int], bins: int = 15) -> float:
-    """Expected calibration error of the first place: how far confidence and accuracy lie apart.
+    """Expected calibration error of the top option: the gap between confidence and accuracy.
 
-    The confidence of a question is its highest softmax probability. Questions are put into `bins` equal parts of
-    (0, 1] by it; the result is the mean of |accuracy - confidence| over the bins, weighted by their questions. Where
-    several options tie for the first place, accuracy counts as its expected value.
+    The confidence of a question is its highest softmax probability. It sorts questions into `bins` equal parts of
+    (0, 1]; the result is the mean of |accuracy - confidence| over the bins, weighted by their questions. If several
+    options tie for the top, accuracy counts as its expected value.
     Source: Guo et al., "On calibration of modern neural networks" (ICML 2017).
     """
     confidences, rights = [], []
@@ -107,25 +107,26 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def figures(scores: Sequence[Scores], answers: Sequence[int]) -> dict[str, float]:
-    """Every metric that is declared, by name."""
+    """Every declared metric, by name."""
     return {name: metric.load()(scores, answers) for name, metric in METRICS.items()}
 
 
 def paired_interval(
     differences: Sequence[float] | np.ndarray, groups_Q: Sequence[Hashable] | None = None, resamples: int = 10_000
 ) -> tuple[float, float]:
-    """95 % interval of a mean over questions, by resampling them: of paired differences between two models.
+    """95 % bootstrap interval over questions, for the mean of paired differences between two models.
 
     The same differences give the same interval.
     Source: Efron and Tibshirani, "An introduction to the bootstrap" (1993), percentile interval; for several seeds
-    Owen, "The pigeonhole bootstrap" (Annals of Applied Statistics 1, 2007): seeds and questions are both drawn again.
-    Two equal ways to train differ by chance in every seed, which no number of questions shows. Where seeds matter, two
-    of them make it too narrow (one false alarm in nine or so in place of one in twenty); three do not.
+    Owen, "The pigeonhole bootstrap" (Annals of Applied Statistics 1, 2007): seeds and questions are both resampled.
+    Two equally good ways to train differ by chance with every seed, and no number of questions shows that. If seeds
+    matter, two seeds make the interval too narrow (about one false alarm in nine instead of one in twenty); three do
+    not.
 
     Args:
-        differences: [Q], or [S, Q] for S pairs of trainings with seeds of their own.
-        groups_Q: questions with equal ones are drawn together, since they are no independent evidence (rows that ask
-            the same of other options).
+        differences: [Q], or [S, Q] for S pairs of trainings, each pair with its own seed.
+        groups_Q: questions of the same group are drawn together, since they are not independent (rows that repeat a
+            question with other options).
     """
     values_SQ = np.atleast_2d(np.asarray(differences, dtype=np.float64))
     if not values_SQ.size:

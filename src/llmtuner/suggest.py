@@ -1,4 +1,4 @@
-"""Suggest the known name that a mistyped name most likely stands for."""
+"""Suggests the known name that a mistyped name most likely stands for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CUTOFF = 0.7
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to `name`, or None. Dashes, underscores and case do not count.
+    """The known name closest to `name`, or None. Dashes, underscores and case are ignored.
 
     An abbreviation of exactly one known name (`lora_ran`, `temp`) counts as close.
     """

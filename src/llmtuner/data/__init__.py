@@ -1,4 +1,4 @@
-"""Questions: how files are read and checked, how prompts are made of them, how sets are built and audited.
+"""Questions: reading and checking files, making prompts, building and auditing data sets.
 
     from llmtuner.data import read_questions, write_predictions
     questions = read_questions("exam.csv", purpose="predict").questions
@@ -14,9 +14,9 @@ Scores:
     write_predictions  predictions.jsonl and submission.csv
     read_predictions   the predictions of a predictions.jsonl
 
-Building and auditing sets have entries of their own: `llmtuner.data.prepare` and `llmtuner.data.audit.run`.
+Building and auditing have their own entry points: `llmtuner.data.prepare` and `llmtuner.data.audit.run`.
 
-Importing this package is light; its names are imported when they are used.
+Importing this package is light; its names are imported on first use.
 """
 
 from __future__ import annotations

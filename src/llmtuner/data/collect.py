@@ -14,7 +14,7 @@ def collect(names: Sequence[str], dataset_dir: str, *, max_samples: int | None =
     """The questions of each data set, by its name or path.
 
     Args:
-        max_samples: upper limit of questions from each data set, taken from its start.
+        max_samples: the most questions from each data set, taken from its start.
 
     Raises:
         UserError: a name is not a multiple-choice data set.
@@ -46,7 +46,7 @@ def questions_of(source: DataSource) -> list[Question]:
 
 
 def _sample(available: int, num_samples: int) -> list[int]:
-    """Row numbers by upstream's rule: a random subset; if more rows are asked for, all plus a random repetition."""
+    """Row numbers by upstream's rule: a random subset; if too few rows are available, all plus random repeats."""
     import numpy as np
 
     rows = np.random.permutation(available)[:num_samples].tolist()

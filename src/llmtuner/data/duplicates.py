@@ -13,23 +13,23 @@ from llmtuner.data.split import question_key
 from llmtuner.data.words import words_and_signs
 from llmtuner.files import sha256_of_bytes, sha256_of_json
 
-NEAR = 0.7  # Jaccard similarity of shingles from which two questions are near duplicates
+NEAR = 0.7  # two questions are near duplicates from this Jaccard similarity of their shingles on
 _PERMUTATIONS = 128
-# Bands and rows of the index. A pair of similarity 0.7 becomes a candidate in 99 cases of 100, a pair of similarity 0.8
+# Bands and rows of the index. A pair of similarity 0.7 becomes a candidate in 99 of 100 cases, a pair of similarity 0.8
 # in all but one of 20,000. Candidates below the threshold are discarded afterwards.
 _BANDS = (25, 5)
 
 
 def exact_key(question: Question) -> tuple[str, tuple[str, ...]]:
-    """The identity of a question: its text and its set of options, without Unicode form, case and white space.
+    """The identity of a question: its text and set of options, ignoring Unicode form, case and white space.
 
-    The Unicode form is NFKC, which ignores superscripts and subscripts: 10² equals 102, and H₂O equals H2O.
+    Unicode is normalised to NFKC, which removes superscripts and subscripts: 10² equals 102, and H₂O equals H2O.
     """
     return question_key(question.question), tuple(sorted(set(map(question_key, question.options))))
 
 
 def stable_id(question: Question) -> str:
-    """An id that depends on the question's text and option set alone: 16 hexadecimal digits."""
+    """An id that depends only on the question's text and set of options: 16 hexadecimal digits."""
     return sha256_of_json(exact_key(question))[:16]
 
 
@@ -61,7 +61,7 @@ def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
 
 
 def same_questions(questions: Sequence[Question], keys: Sequence[Hashable] | None = None) -> list[list[int]]:
-    """Groups of rows with the same text and option set, and the same context if all of them have one.
+    """Groups of rows with the same text and set of options, and the same context if all of them have one.
 
     Args:
         keys: the rows' `exact_key` if already computed, which takes most of the time.
@@ -71,7 +71,7 @@ def same_questions(questions: Sequence[Question], keys: Sequence[Hashable] | Non
 
 
 def _by_context(rows: list[int], questions: Sequence[Question]) -> list[list[int]]:
-    """Split rows of one question by their contexts, unless one of them has no context: it matches all."""
+    """Split rows of one question by their contexts, unless one row has no context, which matches any."""
     # Case counts here: a plant of the genotype EE and one of ee look different.
     contexts = [collapse_spaces(questions[row].context) for row in rows]
     if "" in contexts:
@@ -93,8 +93,8 @@ def conflicts(questions: Sequence[Question], groups: Sequence[list[int]] | None 
 def contradictions(questions: Sequence[Question]) -> dict[int, int]:
     """For each contradicted row, the first row that contradicts it.
 
-    Two rows contradict each other if they have the same text and option set, and different answers, unless they have
-    two different contexts. The remaining rows have no `conflicts`.
+    Two rows contradict each other if they have the same text and set of options but different answers, unless they
+    have two different contexts. The remaining rows have no `conflicts`.
     """
     return _contradictions(questions, same_questions(questions))
 
@@ -103,7 +103,7 @@ def _contradictions(questions: Sequence[Question], groups: Iterable[list[int]]) 
     contradicting: dict[int, int] = {}
     for rows in groups:
         claims = [(row, collapse_spaces(questions[row].context), answer_key(questions[row])) for row in rows]
-        # Only the first row of each context and answer is compared, however often that pair is repeated.
+        # Only the first row of each pair of context and answer is compared, however often the pair is repeated.
         first_rows = {(context, answer): row for row, context, answer in reversed(claims) if answer is not None}
         if len({answer for _, answer in first_rows}) < 2:
             continue
@@ -122,8 +122,8 @@ def _contradictions(questions: Sequence[Question], groups: Iterable[list[int]]) 
 def near_groups(questions: Sequence[Question], threshold: float = NEAR) -> list[int]:
     """A group number for each question. Equal numbers are near duplicates, directly or through a chain of them.
 
-    MinHash with locality-sensitive hashing over word pairs of the text and of each option gives the candidates, so the
-    order of the options does not count. A candidate pair counts if the Jaccard similarity of its shingles reaches the
+    MinHash with locality-sensitive hashing over word pairs of the text and of each option finds the candidates, so the
+    order of the options does not matter. A candidate pair counts if the Jaccard similarity of its shingles reaches the
     threshold. Questions with the same normalised text are always in one group.
 
     Source: Broder, "On the resemblance and containment of documents" (1997); package datasketch.
@@ -144,12 +144,12 @@ def _join_near(parents: list[int], questions: Sequence[Question], threshold: flo
     from datasketch import MinHash, MinHashLSH
 
     index = MinHashLSH(num_perm=_PERMUTATIONS, params=_BANDS)
-    # The shingles of each row in the index, as sorted numbers: texts would take three times the memory.
+    # The shingles of each row in the index, as sorted numbers: strings would take three times the memory.
     shingles_by_row: dict[int, Any] = {}
 
     def new_shingles() -> Iterator[list[int]]:
-        """Shingle sets that no earlier row has. A row with a known set joins its first row at once: in the index, each
-        of n equal rows would be compared with all rows before it."""
+        """Shingle sets that no earlier row has. A row with a repeated set joins that row at once: in the index, each of
+        n equal rows would be compared with all rows before it."""
         first_rows: dict[str, int] = {}
         for row, question in enumerate(questions):
             hashed = sorted(set(map(_hash, shingles_of(question))))
@@ -167,7 +167,7 @@ def _join_near(parents: list[int], questions: Sequence[Question], threshold: flo
         row = next(reversed(shingles_by_row))
         shingles = shingles_by_row[row]
         for candidate in index.query(sketch):
-            if _root(parents, candidate) == _root(parents, row):  # joined already, through a chain or by the text
+            if _root(parents, candidate) == _root(parents, row):  # already joined, through a chain or by the text
                 continue
             shared = len(np.intersect1d(shingles, shingles_by_row[candidate], assume_unique=True))
             if shared >= threshold * (len(shingles) + len(shingles_by_row[candidate]) - shared):
@@ -185,7 +185,7 @@ def shingles_of(question: Question) -> set[str]:
 
 
 def _hash(shingle: str) -> int:
-    """A 32-bit hash that is the same in every process, unlike Python's own hash of texts."""
+    """A 32-bit hash that is the same in every process, unlike Python's own hash of strings."""
     return zlib.crc32(shingle.encode())
 
 

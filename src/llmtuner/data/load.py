@@ -1,4 +1,4 @@
-"""Read a file into checked questions: recognise its form, collect every problem, warn of harmless oddities."""
+"""Read a file into checked questions: recognise its form, collect every problem, warn about harmless oddities."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class QuestionFile:
 def read_questions(
     path: str | os.PathLike[str], *, purpose: Literal["train", "predict"], dataset: str = ""
 ) -> QuestionFile:
-    """Read and check a file. An unchanged file is read once, whatever the purpose of later calls.
+    """Read and check a file. An unchanged file is read only once, whatever the purpose of later calls.
 
     Args:
         purpose: "train" requires an answer and a prompt in every row, "predict" does not.
@@ -79,7 +79,7 @@ class Inspection:
 
     @property
     def unread(self) -> int:
-        """Number of lines after an error at which reading ended."""
+        """Number of lines after an error that stopped reading."""
         return sum(problem.unread for problem in self.errors)
 
 
@@ -87,7 +87,7 @@ def inspect_questions(path: str | os.PathLike[str], *, dataset: str = "") -> Ins
     """Read a file without stopping at defective rows. A file without any answers is a test file, not an error.
 
     Raises:
-        DataError: the file holds no readable questions at all: missing, empty, of unknown type or form.
+        DataError: the file has no readable questions at all: it is missing, empty, or of unknown type or form.
     """
     file = Path(path)
     reading = _read_cached(file, dataset)
@@ -114,14 +114,14 @@ class _Reading:
 
 def _read_cached(file: Path, dataset: str) -> _Reading:
     status = file_status(file)
-    # The resolved path is part of the key: a relative path names another file after a change of directory.
+    # The resolved path is part of the key: a relative path is a different file after a change of directory.
     with _garbage_collection_paused():
         return _read(file, file.resolve(), status.st_mtime_ns, status.st_size, dataset)
 
 
 @contextmanager
 def _garbage_collection_paused() -> Iterator[None]:
-    """Pause the garbage collector: it would scan all rows again and again for nothing, a third of the time."""
+    """Pause the garbage collector, which would scan all rows repeatedly and take a third of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -179,7 +179,7 @@ def _questions(
     """The rows as questions, errors and warnings.
 
     Args:
-        lettered: each option has its own column, so a row with fewer options has blank ones.
+        lettered: whether each option has its own column, so that a row with fewer options has blank cells.
     """
     counts, notice = count_options(drafts) if lettered else ([len(n.draft.options) for n in drafts], "")
     warnings = [Problem(file, 0, notice, kind="trimmed")] if notice else []
@@ -199,7 +199,7 @@ def _questions(
 
 
 def _unanswered(reading: _Reading) -> list[Problem]:
-    """The missing answers as problems: one for the whole column, or one a row."""
+    """The missing answers as problems: one for the whole column, or one per row."""
     file, column, questions = reading.file, reading.form.answer, reading.questions
     expected = "training needs an answer for every question"
     if column not in reading.columns:

@@ -66,7 +66,7 @@ def prediction_record(prediction: Prediction, *, with_dataset: bool) -> dict[str
 
 
 def write_predictions(predictions: Sequence[Prediction], output_dir: str | os.PathLike[str]) -> list[Path]:
-    """Write predictions.jsonl and submission.csv, each whole or not at all; return their paths."""
+    """Write predictions.jsonl and submission.csv, each atomically; return their paths."""
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     with_dataset = len({prediction.dataset for prediction in predictions}) > 1

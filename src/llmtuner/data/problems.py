@@ -17,7 +17,7 @@ class Problem:
 
     Args:
         line: 1-based (a row number for Parquet and JSON arrays); 0 is the file as a whole.
-        kind: the sort of defect, so that a shortened list still shows one of each kind.
+        kind: the kind of defect, so that a shortened list still shows one of each kind.
         column: 1-based column in the line, 0 if there is none.
         unread: number of lines after this one that could not be read because of the defect.
     """
@@ -37,7 +37,7 @@ class Problem:
 
 
 def render_problems(problems: Sequence[Problem]) -> str:
-    """One problem as one line; several as a count and a list of at most twenty that has every kind in it."""
+    """One problem as one line; several as a count and a list of at most twenty, with every kind represented."""
     if len(problems) == 1:
         return str(problems[0])
     listed = _fair_share(problems)
@@ -48,7 +48,7 @@ def render_problems(problems: Sequence[Problem]) -> str:
 
 
 def _fair_share(problems: Sequence[Problem]) -> list[Problem]:
-    """At most `LISTED` problems in their order. A hundred of one kind must not hide the only one of another."""
+    """At most `LISTED` problems, in order. A hundred of one kind must not hide the only one of another."""
     positions_by_kind: dict[str, list[int]] = {}
     for position, problem in enumerate(problems):
         positions_by_kind.setdefault(problem.kind, []).append(position)
@@ -61,7 +61,7 @@ def _fair_share(problems: Sequence[Problem]) -> list[Problem]:
 
 def quoted(value: object) -> str:
     """A value of the data for a message: in quotes, shortened, with terminal control characters escaped."""
-    # Two characters more than fit: enough to see that the text goes on, however long it is.
+    # Two characters more than fit: enough to see that the text continues, however long it is.
     text = repr(value[: QUOTED + 2]) if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= QUOTED else text[: QUOTED - 3] + "..."
 

@@ -3,9 +3,9 @@
 A composed prompt is a sequence of *literals* and *fields*. Literals are our own text and may contain the template's
 special tokens. Fields hold data text and are always tokenised separately as plain text (`llmtuner.data.tokens.fields`).
 
-The binding of letters to options follows two findings of nanochat for small models: the letter comes *after* its
-option, and its tokens in the prompt are exactly those of the answer. The second holds for every tokenizer, because the
-letter is a field in both places. (docs/sources.md)
+The lettering of options follows two findings of nanochat for small models: the letter comes *after* its option, and its
+tokens in the prompt are exactly those of the answer. The second holds for every tokenizer, because the letter is a
+field in both places. (docs/sources.md)
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def compose_joint(num_options: int, *, with_context: bool) -> tuple[Part, ...]:
 def compose_option(*, with_context: bool) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """One option's sequence: context and question in the user turn, the bare option as the answer.
 
-    It has no letter and no other option, so the order of the options and their texts cannot change an option's score.
+    It contains no letter and no other option, so neither their order nor their texts can change an option's score.
 
     Returns:
         (parts of the user turn, parts of the answer)

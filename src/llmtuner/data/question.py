@@ -1,4 +1,4 @@
-"""One multiple-choice question: the row on which all data modules work."""
+"""One multiple-choice question: the row that all data modules work on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Question:
         options: two to ten texts; one may be blank or equal to another.
         answer: 0-based index into `options`, or None if the file gives no answer.
         context: the passage of the question, or "".
-        dataset: the name under which the file was requested.
+        dataset: the given name of the data set.
         file, line: the place of the row; the line is 1-based (a row number for Parquet and JSON arrays).
     """
 

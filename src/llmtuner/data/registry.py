@@ -34,7 +34,7 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
     """The files of a name or path, or None if the name is a data set in one of upstream's own formats.
 
     Raises:
-        UserError: an unknown name, a file that is missing or outside its data folder, a broken registry.
+        UserError: an unknown name, a file that is missing or outside its data folder, or a broken registry.
     """
     extension, upstream = _read_registry(EXTENSION), _read_info(dataset_dir)
     entries = {name: (entry, Path(dataset_dir)) for name, entry in (upstream or {}).items()}
@@ -51,7 +51,7 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
         return None
     if looks_like_path(name):
         return DataSource(name, (Path(name).absolute(),))
-    if upstream is None:  # an online registry: only upstream knows its names
+    if upstream is None:  # an online registry: only upstream can look up its names
         return None
     raise UserError(_unknown_name(name, dataset_dir, entries))
 
@@ -88,7 +88,7 @@ def contained(folder: Path, file_name: str, subject: str) -> Path:
 
 
 def _check_shape(name: str, entry: Any) -> None:
-    """Check the types of an entry's values before any is used."""
+    """Check the types of an entry's values before using any."""
     if not isinstance(entry, dict):
         raise UserError(f"data set {name!r}: expected an object {{...}} in the registry, found {entry!r}")
     formatting = entry.get("formatting", "alpaca")
@@ -145,13 +145,13 @@ def _files_of(name: str, requested: str, entries: dict[str, tuple[Any, Path]]) -
     missing = [_missing_line(file, entry) for file in files if not file.is_file()]
     if missing and "otherwise" in entry:
         return _files_of(entry["otherwise"], entry["otherwise"], _without(name, entries))
-    if missing and "made_from" in entry:  # its ingredients may be missing, too
+    if missing and "made_from" in entry:  # its sources may be missing, too
         missing += _files_of(entry["made_from"], entry["made_from"], _without(name, entries))[1]
     return files, missing
 
 
 def _without(name: str, entries: dict[str, tuple[Any, Path]]) -> dict[str, tuple[Any, Path]]:
-    """All entries but one, so that an entry cannot lead back to itself."""
+    """All entries but one, so that an entry cannot refer back to itself."""
     return {key: entry for key, entry in entries.items() if key != name}
 
 

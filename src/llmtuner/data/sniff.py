@@ -57,7 +57,7 @@ def read_bytes(path: Path, *, magic: bytes | None = None) -> bytes:
         magic: the first bytes of the expected type; None for text.
 
     Raises:
-        DataError: no such file, a folder, unreadable, empty, or a web page, Git LFS pointer or archive by another name.
+        DataError: missing, a folder, unreadable, empty, or a web page, Git LFS pointer or archive with a wrong suffix.
     """
     file_status(path)
     try:
@@ -74,7 +74,7 @@ def read_text(path: Path) -> str:
     """The text of a UTF-8 file, with or without a byte order mark.
 
     Raises:
-        DataError: as `read_bytes`, or another encoding (with the position of the first byte that is not UTF-8).
+        DataError: as in `read_bytes`, or another encoding (with the position of the first byte that is not UTF-8).
     """
     content = read_bytes(path)
     shell_name = shlex.quote(terminal_path(path.name))
@@ -135,7 +135,7 @@ def _similar_names(path: Path) -> str:
     if not folder.is_dir():
         return f"; the folder {terminal_path(folder)} does not exist"
     searched = f" (looked in {terminal_path(folder.absolute())})"
-    # Compare stems: with the suffix, difflib takes all names that end in .csv for similar.
+    # Compare stems: with the suffix, difflib finds all names that end in .csv similar.
     stems: dict[str, list[str]] = {}
     for name in _names(folder):
         stems.setdefault(Path(name).stem.casefold(), []).append(name)
@@ -152,7 +152,7 @@ def _data_files_in(folder: Path) -> str:
 def _names(folder: Path) -> list[str]:
     try:
         return sorted(os.listdir(folder))
-    except OSError:  # the hint is optional; the missing file is the message
+    except OSError:  # the hint is optional; the missing file is the error
         return []
 
 

@@ -10,7 +10,7 @@ from llmtuner.errors import UserError
 
 
 def question_key(prompt: str) -> str:
-    """The prompt in a normal form, in which Unicode form, case and white space do not count."""
+    """The prompt in a normal form that ignores Unicode form, case and white space."""
     return " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
 
 
@@ -18,7 +18,7 @@ def split_by_key(keys: Sequence[str], val_size: float, seed: int) -> tuple[list[
     """Row numbers of the training and validation parts, each in the order of the input.
 
     Groups of equal keys are drawn in random order until the validation part has the requested number of rows. A group
-    that would exceed it is skipped, so the part may end up slightly smaller.
+    that would exceed that number is skipped, so the part may end up slightly smaller.
 
     Args:
         val_size: number of rows if above 1, else a share of the rows.

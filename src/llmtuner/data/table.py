@@ -7,7 +7,7 @@ from typing import Any
 
 from llmtuner.data.problems import Problem
 
-NumberedRecord = tuple[int, dict[str, Any]]  # the number of its line, and its values by column
+NumberedRecord = tuple[int, dict[str, Any]]  # its line number, and its values by column
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Table:
         types: for typed files, the type of each column that a form uses: (the forms' name, the file's name).
         header: the line of the column names, 0 if the file has no such line.
         unit: the unit of the numbers in `records`, "line" or "row".
-        text_only: whether cells can hold text only, so that a list of options cannot be stored.
+        text_only: whether cells hold only text, so that a list of options cannot be stored.
     """
 
     columns: tuple[str, ...]

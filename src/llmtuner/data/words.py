@@ -1,4 +1,4 @@
-"""Split texts into words. All modules that compare or count words use this splitter."""
+"""Splits text into words. All modules that compare or count words use this splitter."""
 
 from __future__ import annotations
 

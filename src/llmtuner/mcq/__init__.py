@@ -4,7 +4,7 @@
     scorer = load_scorer("mcq_checkpoint")
     predictions = scorer.score(questions)
 
-Needs torch, transformers and peft only. Importing this package is light; its names are imported when they are used.
+Needs only torch, transformers and peft. Importing this package is light; its names are imported on first use.
 docs/python.md has examples.
 """
 

@@ -1,4 +1,4 @@
-"""Adapters in the order in which they are put on a base model, and which of them belong together. Light: no torch."""
+"""The order in which adapters are put on a base model, and which ones belong together. Light: no torch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from llmtuner.mcq.settings import CONFIG_NAME, McqSettings
 def with_those_below(
     settings: McqSettings, adapters: Sequence[str], source: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The given adapters, behind those that have to be merged first because this one was trained on top of them.
+    """The given adapters, after those that must be merged first because this one was trained on top of them.
 
-    Where as many stand in front of it already, the list is taken as complete: folders may have moved.
+    If that many adapters are already listed before it, the list is taken as complete: folders may have moved.
 
     Returns:
         the adapters, and lines for the user
 
     Raises:
-        UserError: other adapters than those that it was trained on top of, or behind it one without a head.
+        UserError: the adapters before it are not the ones it was trained on, or one after it has no head.
     """
     below = settings.merged_adapters
     if not adapters:
@@ -47,7 +47,7 @@ def with_those_below(
 
 
 def _check_front(front: Sequence[str], below: Sequence[str], source: str) -> None:
-    """Refuse to merge other adapters than those that it was trained on top of."""
+    """Refuse to merge adapters other than those that it was trained on."""
     moved = [
         not Path(old).is_dir() or Path(old).resolve() == Path(new).resolve()
         for old, new in zip(below, front, strict=False)
@@ -64,5 +64,5 @@ def _check_front(front: Sequence[str], below: Sequence[str], source: str) -> Non
 
 
 def stored_path(adapter: str) -> str:
-    """A folder's whole path, so that it is found from any other folder; a hub's name as it is."""
+    """A folder's absolute path, so that it is found from any working directory; a hub name is returned unchanged."""
     return str(Path(adapter).resolve()) if Path(adapter).is_dir() else adapter

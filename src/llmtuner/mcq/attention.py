@@ -1,11 +1,11 @@
-"""Who sees whom in packed rows: an option sees the prefix and itself, never another option.
+"""Attention masks of packed rows: an option sees the prefix and itself, never another option.
 
-Distances are measured in positions, not in places of the row, so that sliding windows hold as if each option stood
-alone. (transformers' own masks cannot express this, and sdpa ignores a model's `sliding_window`: the mask is all there
-is.)
+Distances are measured in positions, not in indices of the row, so that sliding windows work as if each option had a row
+of its own. (transformers' own masks cannot express this, and sdpa ignores a model's `sliding_window`, so the mask has
+to do it.)
 
-A dense mask makes options attend to each other and throws the result away. Where a model allows it, `SPLIT` attention
-computes the common part of the prefixes with the plain causal kernel, without a mask, and masks the rest only.
+With a dense mask, attention between options is computed and thrown away. Where a model allows it, `SPLIT` attention
+computes the common part of the prefixes with the plain causal kernel, without a mask, and masks only the rest.
 
 Shape legend: B rows, T tokens of a row, S tokens of the common prefix part, H heads, D width of a head.
 """
@@ -36,16 +36,16 @@ _MASKED_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, S
 def tree_mask(
     segments_BT: torch.Tensor, positions_BT: torch.Tensor, window: int | None = None, first: int = 0
 ) -> torch.Tensor:
-    """Who may look at whom.
+    """The attention mask of packed rows.
 
     Args:
         segments_BT, positions_BT: as in `llmtuner.mcq.collate.Collator`.
-        window: positions that a token sees, itself included; None for all.
-        first: leave out the queries in front of this place of the row.
+        window: number of positions that a token sees, itself included; None for all.
+        first: leave out the queries before this index of the row.
 
     Returns:
         bool [B, 1, T - first, T], true where the token of the third axis sees that of the fourth. Padding sees itself,
-        since a row of nothing but false gives NaN.
+        since a row that is all false gives NaN.
     """
     query_BQ1, key_B1T = segments_BT[:, first:, None], segments_BT[:, None, :]
     distance_BQT = positions_BT[:, first:, None] - positions_BT[:, None, :]
@@ -62,7 +62,7 @@ def tree_mask(
 def additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """A bool mask as numbers to add to attention scores, the only form that both eager and sdpa understand.
 
-    eager adds a bool mask as 0 and 1, which is wrong without any error.
+    eager adds a bool mask as 0 and 1, which is silently wrong.
     """
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
@@ -73,14 +73,14 @@ def packed_mask(
     """The `attention_mask` of packed rows for a Hugging Face backbone: a tensor, or one for each type of layer.
 
     Args:
-        shared: tokens from the start of the rows that belong to the prefix in every one of them.
+        shared: how many tokens at the start of the rows are prefix in every row.
     """
     config: Any = backbone.config
     splits = config._attn_implementation == SPLIT
     window = getattr(config, "sliding_window", None)
     if window is not None and window >= segments_BT.shape[1]:
-        window = None  # no token has so many before it
-    # The queries of the common part get no mask, which says "all before me": not so in a window.
+        window = None  # no row is longer than the window
+    # The queries of the common part get no mask, so they see all earlier tokens: wrong inside a window.
     full = additive(tree_mask(segments_BT, positions_BT, first=shared if splits else 0), dtype)
     sliding = full if window is None else additive(tree_mask(segments_BT, positions_BT, window), dtype)
     if takes_mask_per_layer_type(backbone):
@@ -89,9 +89,9 @@ def packed_mask(
 
 
 def takes_mask_per_layer_type(backbone: nn.Module) -> bool:
-    """Whether the model's forward looks its masks up by layer type (Gemma, Qwen: some layers slide, some see all).
+    """Whether the model's forward looks up masks by layer type (Gemma, Qwen: some layers use a sliding window).
 
-    Nothing in transformers' public interface tells, so its source is asked; the check of both layouts on the first
+    transformers' public interface does not say, so this reads its source. The check of both layouts on the first
     questions would notice a wrong answer.
     """
     return _names_mask_mapping(type(backbone).forward)
@@ -99,7 +99,7 @@ def takes_mask_per_layer_type(backbone: nn.Module) -> bool:
 
 @lru_cache
 def _names_mask_mapping(forward: Callable[..., Any]) -> bool:
-    # Reading the source takes milliseconds: once a class, not once a forward pass.
+    # Reading the source takes milliseconds: do it once per class, not in each forward pass.
     return "causal_mask_mapping" in inspect.getsource(forward)
 
 
@@ -111,9 +111,9 @@ def split_attention(
     attention_mask: torch.Tensor | None,
     **settings: Any,
 ) -> tuple[torch.Tensor, None]:
-    """sdpa; where the mask has S rows fewer than there are queries, the first S are causal without one.
+    """sdpa; if the mask has S rows fewer than there are queries, the first S queries are causal and need no mask.
 
-    Equal to sdpa under the whole mask, since those S tokens belong to the prefix in every row.
+    Equal to sdpa with the full mask, since those S tokens belong to the prefix in every row.
 
     Shapes: query ``[B, H, T, D]``, key and value ``[B, H or fewer, T, D]``, mask ``[B, 1, T - S, T]`` -> ``[B, T, H,
     D]``.
@@ -133,15 +133,15 @@ def split_attention(
 
 
 def _register() -> None:
-    """Make `SPLIT` known to transformers; a second call changes nothing."""
+    """Register `SPLIT` with transformers; a second call changes nothing."""
     AttentionInterface.register(SPLIT, split_attention)
     AttentionMaskInterface.register(SPLIT, sdpa_mask)  # for rows that are not packed
 
 
 def keep_soft_cap(model: Any) -> str:
-    """Compute soft-capped attention (Gemma2) as eager, for any layout; return a line to say, or "".
+    """Switch soft-capped attention (Gemma2) to eager, for any layout; return a line for the user, or "".
 
-    sdpa leaves the cap out without a word, in all layouts alike, so that comparing them shows nothing.
+    sdpa silently drops the cap. It does so in every layout, so comparing layouts does not show it.
     """
     config = model.config
     if getattr(config, "attn_logit_softcapping", None) is None or config._attn_implementation == "eager":
@@ -152,9 +152,9 @@ def keep_soft_cap(model: Any) -> str:
 
 @contextmanager
 def finite_gradients(model: Any) -> Iterator[None]:
-    """Leave cuDNN's kernel out, for the time being, where the model's own attention is called, masks and all.
+    """Disable cuDNN's kernel in this context, unless the model's attention is `SPLIT`.
 
-    `SPLIT` chooses its kernels call by call, and keeps cuDNN's for what needs no mask.
+    `SPLIT` chooses a kernel in each call, and still uses cuDNN's where no mask is needed.
     """
     before = torch.backends.cuda.cudnn_sdp_enabled()
     if model.config._attn_implementation != SPLIT:
@@ -166,7 +166,7 @@ def finite_gradients(model: Any) -> Iterator[None]:
 
 
 def choose_attention(model: Any) -> str:
-    """Set the attention that packed rows need on a causal model; return a line to say, or ""."""
+    """Set the attention that packed rows need on a causal model; return a line for the user, or ""."""
     config = model.config
     before = config._attn_implementation
     if before == "eager":

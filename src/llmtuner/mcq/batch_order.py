@@ -1,4 +1,4 @@
-"""Keeps the batches in step with the training: which epoch begins, and whether a resumed epoch has the same order."""
+"""Tells the batches which epoch begins, and checks that a resumed epoch has the same batch order."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from transformers import TrainerCallback
 from llmtuner.mcq.batches import QuestionBatches
 
 logger = logging.getLogger("llmtuner.mcq")
-STORED_AS = "mcq_dealt_by"  # in trainer_state.json, among what callbacks keep; no callback is made from it
+STORED_AS = "mcq_dealt_by"  # in trainer_state.json, among the callbacks' states; no callback is made from it
 
 
 class BatchOrder(TrainerCallback):
     """Tells the batches which epoch begins. (Resuming wraps the data loader, so that its own `set_epoch` is lost.)
 
-    What the order depends on is saved with each checkpoint. A run that resumes within an epoch takes the batches behind
-    those that are done; in a different order they are different ones, which nobody would notice.
+    Everything that decides the batch order is saved with each checkpoint. A run that resumes within an epoch skips the
+    batches that are done; with a different order it would silently repeat some questions and miss others.
     """
 
     def __init__(self, batches: QuestionBatches) -> None:
         self._batches = batches
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Warn where a checkpoint's epoch resumes with a different batch order; the next checkpoint keeps this one."""
+        """Warn if an epoch resumes with a different batch order; the next checkpoint stores the new one."""
         before, now = state.stateful_callbacks.get(STORED_AS), self._batches.order_depends_on()
         state.stateful_callbacks[STORED_AS] = now
         within = (state.epoch or 0) % 1
@@ -39,6 +39,6 @@ class BatchOrder(TrainerCallback):
             )
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The state's epoch is whole at a beginning, or where a run resumes within it."""
-        # state.epoch is (step + 1) / steps of an epoch: a hair below a whole number must not be the epoch before.
+        """Tell the batches the epoch. It is a whole number at the start of an epoch, a fraction if resumed within."""
+        # state.epoch comes from a division: slightly below a whole number must not become the previous epoch.
         self._batches.epoch = int((state.epoch or 0) + 1e-6)

@@ -1,8 +1,8 @@
 """Which questions make a batch: drawn anew each epoch, the same for any number of processes.
 
 With a batch size, the questions of one optimizer step are drawn first and then split, so that 1 x 8, 8 x 1 and two
-processes train on the same steps. With a budget of tokens, questions of one length class share a batch; a class is
-narrow enough that little of a batch is padding.
+processes train on the same steps. With a token budget, a batch holds questions of one length class; classes are narrow,
+so that a batch has little padding.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class QuestionBatches(Sampler[list[Pick]]):
 
     Args:
         shapes: rows and longest row of each question.
-        batch_size: questions a batch; not used where there is a budget.
-        tokens_per_batch: padded tokens a batch may hold; a longer question stands alone.
-        accumulation: batches an optimizer step and process.
+        batch_size: questions per batch; ignored if there is a budget.
+        tokens_per_batch: padded tokens that a batch may hold; a longer question gets its own batch.
+        accumulation: batches per optimizer step and process.
         rank, world: this process and how many there are.
         seed: of the order.
     """
@@ -51,7 +51,7 @@ class QuestionBatches(Sampler[list[Pick]]):
             self._classes = _length_classes(self.shapes, self.tokens_per_batch)
 
     def __len__(self) -> int:
-        """Batches of an epoch and process, the same in every epoch."""
+        """Batches per epoch and process, the same in every epoch."""
         if self.tokens_per_batch is not None:
             batches = sum(math.ceil(len(rows) / size) for rows, size in self._classes)
             return math.ceil(batches / self.world)
@@ -82,7 +82,7 @@ class QuestionBatches(Sampler[list[Pick]]):
         batches: list[Sequence[int]] = []
         for begin in range(0, len(order), self._step_size()):
             step = order[begin : begin + self._step_size()]
-            # Inside a step order means nothing, so questions of similar length may share a batch.
+            # Order within a step does not matter, so questions of similar length may share a batch.
             step = step[np.argsort([self.shapes[row][1] for row in step], kind="stable")]
             parts = math.ceil(len(step) / (self.batch_size * self.world)) * self.world
             batches += [part.tolist() for part in np.array_split(step, parts)]
@@ -97,7 +97,7 @@ class QuestionBatches(Sampler[list[Pick]]):
 
 
 def _length_classes(shapes: Sequence[Shape], budget: int) -> list[tuple[np.ndarray, int]]:
-    """Questions by length, cut where a row exceeds the shortest by `CLASS_WIDTH`; with each class's batch size."""
+    """Questions sorted by length and cut into classes by `CLASS_WIDTH`, with each class's batch size."""
     lengths = np.array([length for _, length in shapes])
     order = np.argsort(lengths, kind="stable")
     classes = []
@@ -115,7 +115,7 @@ def by_length(shapes: Sequence[Shape], *, batch_size: int, tokens_per_batch: int
     """Every question once, in batches of similar length, for scoring.
 
     Args:
-        tokens_per_batch: takes the place of the batch size.
+        tokens_per_batch: replaces the batch size.
     """
     batches: list[list[int]] = []
     batch: list[int] = []

@@ -1,4 +1,4 @@
-"""Which figure may choose the best model of a training. Light: no torch."""
+"""Which metric may choose the best model of a training. Light: no torch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from llmtuner.spec.metrics import LOSS, METRICS
 
 
 def check_reported(metric: str | None, evaluated: Sequence[str] = ()) -> None:
-    """Refuse a metric that no evaluation reports, before hours of training lead up to it.
+    """Refuse a metric that no evaluation reports, before hours of training are lost.
 
     Args:
         metric: as of transformers' `metric_for_best_model`.
-        evaluated: names of the evaluation sets, where each is scored on its own.
+        evaluated: names of the evaluation sets, if each is scored on its own.
 
     Raises:
-        UserError: with those that are reported.
+        UserError: with the metrics that are reported.
     """
     prefixes = [f"{name}_" for name in evaluated] or [""]
     reported = [f"{prefix}{name}" for prefix in prefixes for name in (*METRICS, LOSS)]

@@ -1,6 +1,6 @@
-"""Whether a model gives the same in packed rows as in one row an option, seen on the first questions.
+"""Checks on the first questions that a model gives the same states in packed rows as with one row per option.
 
-Half precision hides small mistakes behind its rounding, so such models are compared in fp32 as well.
+Half precision hides small errors behind its rounding, so such models are compared in fp32 as well.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ CHECKED = 2  # questions
 
 @dataclass(frozen=True, slots=True)
 class PackingCheck:
-    """What the check says.
+    """The result of the check.
 
     Args:
-        defect: why the model cannot take packed rows and what that costs; "" where it can.
+        defect: why the model cannot take packed rows and what that costs; "" if it can.
         notice: a line about the check itself, or "".
-        comparisons: in the model's own precision, then in fp32 where that was needed; none where the model's forward
+        comparisons: in the model's own precision, then in fp32 if that was needed; none if the model's forward
             refused packed rows.
     """
 
@@ -45,7 +45,7 @@ def check_packing(model: Any, questions: list[OptionTokens], pooling: str, pad_t
 
     Raises:
         RuntimeError: out of memory, which says nothing about packed rows.
-        Exception: what the model raises for one row an option, and what our own code raises for packed ones.
+        Exception: what the model raises with one row per option, and what our own code raises with packed rows.
     """
     subject = Subject(model, questions[:CHECKED], pooling, pad_token_id)
     was_training = model.training
@@ -64,7 +64,7 @@ def check_packing(model: Any, questions: list[OptionTokens], pooling: str, pad_t
 
 
 def _comparisons(subject: Subject) -> tuple[tuple[Comparison, ...], str]:
-    """In the model's own precision and, where that is a half one, in fp32, or why not."""
+    """In the model's own precision and, if that is a half precision, in fp32; else why fp32 is missing."""
     half = half_precision_of(backbone_of(subject.model))
     single_OD = subject.single()
     packed_OD = subject.packed()
@@ -96,7 +96,7 @@ def _differs(comparison: Comparison) -> str:
 
 
 def _notice(comparisons: tuple[Comparison, ...], obstacle: str) -> str:
-    """Why there is a comparison in fp32, or what the only or last one cannot see."""
+    """Why there is a comparison in fp32, or what the last comparison cannot see."""
     first, last = comparisons[0], comparisons[-1]
     if not last.sees:
         return (
@@ -115,7 +115,7 @@ def _passes(comparison: Comparison) -> str:
 
 
 def _cost(questions: list[OptionTokens]) -> str:
-    """What it costs not to pack them, in tokens."""
+    """The cost of not packing, in tokens."""
     single = sum(len(sequence) for tokens in questions for sequence in tokens.sequences)
     saved = sum(tokens.prefix_length * (len(tokens.sequences) - 1) for tokens in questions)
     return f"one row an option computes {single / (single - saved):.1f} times the tokens"

@@ -21,7 +21,7 @@ BASE = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 
 
 def head_tensors(folder: str | Path) -> dict[str, torch.Tensor]:
-    """The head's weights in a folder's safetensors files, by their names within the head; {} where it has none.
+    """The head's weights in a folder's safetensors files, by their names within the head; {} if it has none.
 
     Raises:
         UserError: a file is damaged.
@@ -39,13 +39,13 @@ def head_tensors(folder: str | Path) -> dict[str, torch.Tensor]:
 
 
 def check_head(folder: str | Path, head: torch.nn.Module, *, grown: bool = False) -> dict[str, torch.Tensor]:
-    """A folder's head, which must be whole and have the shapes of `head`.
+    """A folder's head, which must be complete and have the shapes of `head`.
 
     Args:
-        grown: `head` has more than the folder's, whose weights it takes over (`llmtuner.mcq.plan`).
+        grown: `head` has more weights than the folder's head, whose weights it takes over (`llmtuner.mcq.plan`).
 
     Raises:
-        UserError: it is missing, or another one; a fresh head in its place would give chance scores in silence.
+        UserError: the head is missing or a different one; a fresh head in its place would silently score at chance.
     """
     stored, wanted = head_tensors(folder), head.state_dict()
     another_head = "it was made by another head than mcq_config.json says"
@@ -68,10 +68,10 @@ def check_head(folder: str | Path, head: torch.nn.Module, *, grown: bool = False
 
 
 def require_safetensors(adapter: str | Path) -> None:
-    """Refuse an adapter's folder with weights as pickle only, which peft would read: a pickle can run code.
+    """Refuse an adapter that has its weights only as a pickle, which peft would load: a pickle can run code.
 
     Raises:
-        UserError: it has no safetensors file.
+        UserError: the folder has no safetensors file.
     """
     if Path(adapter).is_dir() and not any(Path(adapter).glob("*.safetensors")):
         raise UserError(
@@ -80,10 +80,10 @@ def require_safetensors(adapter: str | Path) -> None:
 
 
 def load_head(model: Any, folder: str | Path, *, grown: bool = False) -> None:
-    """Give a model's attached head the weights of a folder.
+    """Load the weights in a folder into a model's attached head.
 
     Args:
-        grown: as of `check_head`; what the folder has no weights for stays as it is.
+        grown: as in `check_head`; parameters without stored weights stay as they are.
 
     Raises:
         UserError: as `check_head`.
@@ -94,13 +94,13 @@ def load_head(model: Any, folder: str | Path, *, grown: bool = False) -> None:
 
 @contextmanager
 def completed(adapters: Sequence[str], head: torch.nn.Module) -> Iterator[list[str]]:
-    """The adapters as peft can load them: it needs every weight of a head, and a grown one has more than STEP2's.
+    """The adapters as peft can load them: it needs every weight of a head, and a grown head has more than STEP2's.
 
     Yields:
-        Their folders; one whose head has grown since is a copy, for the time being, with the fresh weights beside.
+        Their folders; an adapter whose head has grown is replaced by a temporary copy with the fresh weights added.
 
     Raises:
-        UserError: an adapter's head stands in another file than its weights.
+        UserError: an adapter's head is not in the same file as its weights.
     """
     with ExitStack() as stack:
         folders = []
@@ -125,7 +125,7 @@ def completed(adapters: Sequence[str], head: torch.nn.Module) -> Iterator[list[s
 
 @contextmanager
 def fitting(adapters: Sequence[str], model: str) -> Iterator[None]:
-    """Adapters are loaded in this context: torch's words about other shapes become the user's error.
+    """Load adapters in this context: torch's errors about shapes become errors for the user.
 
     Raises:
         UserError: an adapter does not fit the model.
@@ -142,19 +142,19 @@ def fitting(adapters: Sequence[str], model: str) -> Iterator[None]:
 
 
 def describe_base(config: Any) -> dict[str, Any]:
-    """What tells one base model from another, of a Hugging Face configuration."""
+    """The values of a Hugging Face configuration that tell one base model from another."""
     text = config.get_text_config()
     return {name: getattr(text, name) for name in BASE if hasattr(text, name)}
 
 
 def check_base(settings: McqSettings, config: Any, source: str) -> None:
-    """Refuse a head or adapter of another base model; peft puts two layers of adapters on three without a word.
+    """Refuse a head or adapter of another base model; peft silently puts an adapter of two layers on three.
 
     Args:
-        source: the folder that the settings are from.
+        source: the folder that the settings come from.
 
     Raises:
-        UserError: with what differs.
+        UserError: with the values that differ.
     """
     given = describe_base(config)
     for name, wanted in settings.base.items():

@@ -1,4 +1,4 @@
-"""Settings from what is given: names that go together, and a choice for everything that is not given."""
+"""Settings from given values: checks which names go together, and chooses what is not given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llmtuner.spec.flags import CO_ATTENTION, FIELDS
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.poolings import AUTO, NONE
 
-# What the figures in docs/results.md support.
+# Supported by the figures in docs/results.md.
 AUTO_LAYOUT: dict[Kind, str] = {"causal": "shared_prefix", "encoder": "per_option"}
 AUTO_POOLING: dict[Kind, str] = {"causal": "last", "encoder": "mean"}
 
@@ -27,10 +27,10 @@ def resolve(kind: Kind, given: Mapping[str, Any] | None = None, config: Mapping[
 
     Args:
         given: values by field: head, layout, pooling, loss and the objective's numbers, duma.width and so on.
-        config: the model's config.json, for heads whose measures follow the model's.
+        config: the model's config.json, for heads whose sizes follow the model's.
 
     Raises:
-        FieldError: an unknown name, or names that do not go together, with the ones that do.
+        FieldError: an unknown name, or names that do not go together; the message lists those that do.
     """
     given = {field: value for field, value in (given or {}).items() if value is not None}
     check_names(given)
@@ -54,7 +54,7 @@ def check_names(given: Mapping[str, Any]) -> None:
     """Reject unknown names.
 
     Raises:
-        FieldError: with the known names, and the nearest one.
+        FieldError: with the names to choose from, and the nearest one.
     """
     for field in ("head", "layout", "pooling"):
         if given.get(field) is not None:
@@ -65,10 +65,10 @@ def objective_of(given: Mapping[str, Any], loss: str | None = None) -> Objective
     """The objective from given values.
 
     Args:
-        loss: used where none is given.
+        loss: used if none is given.
 
     Raises:
-        FieldError: a value that is not possible.
+        FieldError: an invalid value.
     """
     default = Objective()
     numbers = {name: given[name] for name in NUMBERS if given.get(name) is not None}
@@ -77,7 +77,7 @@ def objective_of(given: Mapping[str, Any], loss: str | None = None) -> Objective
 
 
 def _pooling(kind: Kind, head: str, layout: str, pooling: str) -> str:
-    if layout not in HEADS[head].layouts:  # said by the settings themselves, with those that fit
+    if layout not in HEADS[head].layouts:  # the settings themselves raise this, with the layouts that fit
         return pooling if pooling != AUTO else AUTO_POOLING[kind]
     if not HEADS[head].pools:
         if pooling != AUTO:
@@ -95,7 +95,7 @@ def _duma(head: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Dum
 
 
 def duma_given(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given measures of a co-attention head, by their own names."""
+    """The given sizes of a co-attention head, by their own names."""
     return {field.removeprefix("duma."): value for field, value in given.items() if field.startswith("duma.")}
 
 
@@ -114,14 +114,14 @@ def check_heads(head: str, given: Mapping[str, Any]) -> None:
 
 
 def settle(stored: McqSettings, given: Mapping[str, Any], where: str) -> McqSettings:
-    """Stored settings with what is given beside them: it may repeat or leave out, and choose another row layout.
+    """Stored settings together with given values, which may repeat stored ones or choose another row layout.
 
     Args:
-        given: values by field; the objective's are not looked at.
-        where: the folder that the stored ones come from.
+        given: values by field; the objective's are ignored.
+        where: the folder that the stored settings come from.
 
     Raises:
-        FieldError: something contradicts what is stored.
+        FieldError: a given value contradicts a stored one.
     """
     check_names(given)
     file = str(Path(where) / CONFIG_NAME)

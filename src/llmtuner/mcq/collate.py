@@ -1,6 +1,6 @@
-"""Questions into one batch of tensors: what a backbone reads, and where each option's score comes from.
+"""Collates questions into a batch of tensors: what a backbone reads, and where each option's score comes from.
 
-Shape legend: B rows, T tokens of a row, Q questions, N options (padded to the most in the batch), S tokens that count.
+Shape legend: B rows, T tokens of a row, Q questions, N options (padded to the most in the batch), S pooled tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llmtuner.mcq.settings import McqSettings
 from llmtuner.spec.poolings import NONE, POOLINGS
 
 Batch = dict[str, Any]
-_Spot = tuple[int, list[int]]  # a row, and places in it
+_Spot = tuple[int, list[int]]  # a row, and indices in it
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class Collator:
 
     - ``input_ids [B, T]``, ``position_ids [B, T]``, and ``attention_mask [B, T]``, or for packed rows ``segments
       [B, T]`` and the number ``shared`` (see `llmtuner.mcq.layouts.base.Rows`); ``token_type_ids [B, T]`` for encoders;
-    - ``pool_rows [Q, N]`` and ``pool_tokens [Q, N, S]`` (see `llmtuner.mcq.pooling.pool`), with N = 1 where one vector
+    - ``pool_rows [Q, N]`` and ``pool_tokens [Q, N, S]`` (see `llmtuner.mcq.pooling.pool`), with N = 1 if one vector
       stands for all options, or ``letter_ids [Q, N]`` for heads that pool nothing;
     - for heads that read tokens, ``passage_rows [Q, M]``, ``passage_tokens [Q, M, S]`` (M is 1 in packed rows, where
       the options share the passage, else N) and ``answer_tokens [Q, N, S]``, in the rows of ``pool_rows``;
-    - ``mask [Q, N]``, true where there is an option; ``labels [Q]``, -100 where none counts; ``rows [Q]``.
+    - ``mask [Q, N]``, true where there is an option; ``labels [Q]``, -100 where the label is ignored; ``rows [Q]``.
 
     Args:
         layout: its name.
         pooling: its name; "none" for heads that pool nothing.
-        pad_token_id: fills rows up.
+        pad_token_id: the padding.
         passage: which tokens are passage and which answer (`llmtuner.mcq.pooling.PASSAGES`), for heads that read them.
     """
 
@@ -87,7 +87,7 @@ class Collator:
         return batch | {"position_ids": positions_BT}
 
     def _pooled(self, questions: Sequence[Tokens], rows: Rows) -> list[list[_Spot]]:
-        """For each question and option, the row and the places of the tokens that are averaged."""
+        """For each question and option, the row and the indices of the tokens that are averaged."""
         span_of = POOLINGS[self.pooling].load()
         longest = max(len(row.ids) for row in rows.rows)
         pooled = []
@@ -99,7 +99,7 @@ class Collator:
         return pooled
 
     def _passages(self, questions: Sequence[OptionTokens], rows: Rows) -> Batch:
-        """The tokens of passage and answer. In packed rows the options share the passage: the first one's will do."""
+        """The tokens of passage and answer. In packed rows the options share the passage, so one entry is enough."""
         spans_of = PASSAGES[self.passage or ""]
         passages: list[list[_Spot]] = []
         answers: list[list[_Spot]] = []
@@ -118,7 +118,7 @@ class Collator:
 
 @dataclass(frozen=True)
 class Twice:
-    """Batches that hold every question twice, the copies behind the originals: two passes under dropout in one."""
+    """Batches that hold every question twice, copies after originals: two passes under dropout in one."""
 
     collator: Collator
 
@@ -138,7 +138,7 @@ def _spot(place: Place, tokens: Sequence[int]) -> _Spot:
 
 
 def _padded(options: Sequence[Sequence[_Spot]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows [Q, N], 0 where there is no option, and places [Q, N, S], -1 where there is none."""
+    """Rows [Q, N], 0 where there is no option, and indices [Q, N, S], -1 for padding."""
     most = max(map(len, options))
     longest = max(1, *(len(tokens) for of_question in options for _, tokens in of_question))
     rows_QN, tokens_QNS = [], []
@@ -151,12 +151,12 @@ def _padded(options: Sequence[Sequence[_Spot]]) -> tuple[torch.Tensor, torch.Ten
 
 
 def pad_rows(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
-    """Rows of numbers, filled up on the right: [B, T]."""
+    """Rows of numbers, padded on the right: [B, T]."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows])
 
 
 def _pad_left(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
-    """Rows of numbers, filled up on the left: [B, T]."""
+    """Rows of numbers, padded on the left: [B, T]."""
     longest = max(map(len, rows))
     return torch.tensor([[*[filler] * (longest - len(row)), *row] for row in rows])

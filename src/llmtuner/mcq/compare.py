@@ -1,13 +1,13 @@
-"""How far the states from which options are scored lie apart in both layouts, and how far rounding alone takes them.
+"""How much the states that options are scored from differ between the layouts, and how much rounding alone explains.
 
-The yardstick is the model's own rounding on the same questions, since models differ a thousandfold in how they amplify
-it, and so does one model from text to text. In fp32 it is how far the states move when rows are computed one at a time
-instead of in a batch, from embeddings whose last bits are others. (Batching alone shows too little: rows often come out
-alike to the last bit, and a model that amplifies rounding a thousandfold seems to have none.) In half precision it is
+The yardstick is the model's own rounding error on the same questions, since models differ a thousandfold in how much
+they amplify rounding, and so do texts. In fp32 it is how far the states move when rows are computed one at a time
+instead of in a batch, from embeddings whose last bits are changed. (Batching alone shows too little: rows are often
+equal to the last bit, and a model that amplifies rounding a thousandfold seems to have none.) In half precision it is
 the distance from fp32.
 
-Each dimension counts by its own scale: a few dimensions of a language model are tens to thousands of times larger than
-the rest, and would be all that is compared.
+Each dimension is divided by its own scale: a few dimensions of a language model are tens to thousands of times larger
+than the rest, and would dominate the comparison.
 
 Shape legend: T tokens of a row, O options of all questions, D hidden width.
 """
@@ -34,10 +34,10 @@ from llmtuner.mcq.predict import device_of, to_device
 from llmtuner.mcq.questions import Example
 
 MARGIN = 5.0  # times the model's own rounding
-VISIBLE = 10.0  # times the bound: a difference that nobody could take for rounding
-DEAD = 0.01  # of the dimensions' median scale: smaller ones count as if they were so large
-# Units in the last place by which embeddings are changed. Four in fp32: with one, a model that amplifies rounding
-# decided a near tie otherwise in packed rows and not here, once in 90 trials, and seemed broken.
+VISIBLE = 10.0  # times the bound: a difference that cannot be rounding
+DEAD = 0.01  # of the dimensions' median scale: smaller scales are raised to this
+# Units in the last place by which embeddings are changed. Four in fp32: with one, once in 90 trials, a model that
+# amplifies rounding flipped a near tie in packed rows but not here, and seemed broken.
 STEPS = {torch.float32: 4, torch.bfloat16: 1, torch.float16: 1}
 NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 _READS = ("input_ids", "position_ids", "attention_mask", "segments", "shared")
@@ -53,9 +53,9 @@ class Comparison:
 
     Args:
         precision: "fp32", "bf16" or "fp16".
-        difference: packed rows to one row an option.
-        rounding: what rounding alone can make.
-        moved: packed rows with every option one position too early, to one row an option: a small mistake.
+        difference: between packed rows and one row per option.
+        rounding: what rounding alone can cause.
+        moved: between packed rows with every option one position too early and one row per option: a small mistake.
     """
 
     precision: str
@@ -70,12 +70,12 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether packed rows give what one row an option gives; no, where a state is not finite."""
+        """Whether packed rows give the same as one row per option; false if a state is not finite."""
         return self.difference <= self.bound
 
     @property
     def sees(self) -> bool:
-        """Whether a small mistake is far from passing for rounding."""
+        """Whether a small mistake clearly exceeds rounding."""
         return self.moved >= VISIBLE * self.bound
 
 
@@ -93,14 +93,14 @@ class Subject:
     pad_token_id: int
 
     def single(self, *, may_fail: bool = False) -> torch.Tensor:
-        """The states of one row an option, a batch a question: [O, D]."""
+        """The states with one row per option and one batch per question: [O, D]."""
         return self._states([self._collated("per_option", [tokens]) for tokens in self.questions], may_fail)
 
     def packed(self, *, early: int = 0) -> torch.Tensor:
-        """The states of packed rows, with options so many positions too early: [O, D].
+        """The states of packed rows, with options `early` positions too early: [O, D].
 
         Raises:
-            RefusedError: the model takes no such rows.
+            RefusedError: the model does not take packed rows.
         """
         batch = self._collated("shared_prefix", self.questions)
         assert_laid_out(batch, self.questions)
@@ -110,7 +110,7 @@ class Subject:
     def compare(
         self, precision: torch.dtype, single_OD: torch.Tensor, packed_OD: torch.Tensor, *, may_fail: bool = False
     ) -> Comparison:
-        """Both layouts' states in the precision in which the model computes now, with what rounding makes in it.
+        """Compare both layouts' states in the model's current precision, with its rounding error as the yardstick.
 
         Raises:
             RefusedError: with `may_fail`, the model's forward fails.
@@ -130,7 +130,7 @@ class Subject:
         return collator([Example(tokens, 0, row) for row, tokens in enumerate(questions)])
 
     def _one_by_one(self, length: int) -> list[Batch]:
-        """A batch an option, every second filled up to a packed row's length, since kernels differ by length, too."""
+        """One batch per option, every second padded to a packed row's length, since kernels also depend on length."""
         batches = []
         for tokens in self.questions:
             for option in range(len(tokens.sequences)):
@@ -154,7 +154,7 @@ class Subject:
 
 
 def distance(states_OD: torch.Tensor, single_OD: torch.Tensor) -> float:
-    """The largest of all options' distances, NaN where a state is."""
+    """The largest distance of all options; NaN if a state is."""
     scale_D = single_OD.square().mean(0).sqrt()
     scale_D = scale_D.clamp(min=DEAD * float(scale_D.median())).clamp(min=torch.finfo(scale_D.dtype).tiny)
     return float(((states_OD - single_OD) / scale_D).square().mean(1).sqrt().max())
@@ -162,7 +162,7 @@ def distance(states_OD: torch.Tensor, single_OD: torch.Tensor) -> float:
 
 @contextmanager
 def _last_bits_changed(model: Any, precision: torch.dtype) -> Iterator[None]:
-    """Each number of a token's embedding is a few units in the last place larger or smaller, at random."""
+    """Change each number of a token's embedding by a few units in the last place, up or down at random."""
     generator = torch.Generator().manual_seed(0)
     step = STEPS[precision] * torch.finfo(precision).eps
 
@@ -178,7 +178,7 @@ def _last_bits_changed(model: Any, precision: torch.dtype) -> Iterator[None]:
 
 
 def assert_laid_out(packed: Batch, questions: list[OptionTokens]) -> None:
-    """Packed rows hold every option's tokens at its own positions: mistakes of ours are not to be blamed on a model."""
+    """Assert that packed rows hold each option's tokens at its own positions: our bugs are not the model's."""
     ids, positions, segments = (packed[name].tolist() for name in ("input_ids", "position_ids", "segments"))
     for row, tokens in enumerate(questions):
         shared = tokens.prefix_length
@@ -193,10 +193,10 @@ def assert_laid_out(packed: Batch, questions: list[OptionTokens]) -> None:
 
 
 def _guarded(model: Any, inputs: Batch) -> torch.Tensor:
-    """`hidden_states`, with errors of the model's own code told apart from ours.
+    """`hidden_states`, with errors of the model's own code separated from ours.
 
     Raises:
-        RefusedError: in place of an error that was raised within the model's forward.
+        RefusedError: replaces an error that was raised within the model's forward.
     """
     inside: list[nn.Module] = []
     handle = backbone_of(model).register_forward_pre_hook(lambda module, _: inside.append(module))
@@ -212,13 +212,13 @@ def _guarded(model: Any, inputs: Batch) -> torch.Tensor:
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether a line of this package raised it: our attention function is called from within a model's forward."""
+    """Whether this package raised it: our attention function is called from within a model's forward."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return Path(frame.f_code.co_filename).resolve().is_relative_to(_PACKAGE)
 
 
 def is_about_memory(error: Exception) -> bool:
-    """Whether there was too little memory. On a CPU, and inside cuBLAS, no type of its own says so."""
+    """Whether memory ran out. On a CPU, and inside cuBLAS, this has no exception type of its own."""
     return isinstance(error, torch.OutOfMemoryError) or any(
         words in str(error).lower()
         for words in ("out of memory", "not enough memory", "allocate memory", "alloc_failed")

@@ -1,4 +1,4 @@
-"""The dropout of a model, all of it at once."""
+"""Reads and sets all of a model's dropout at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from llmtuner.mcq.model import HEAD
 
 
 def has_dropout(model: Any) -> bool:
-    """Whether anything in a model is dropped in training: in its backbone, an adapter, or the head."""
+    """Whether the model has any dropout in training: in its backbone, an adapter, or the head."""
     return any(getattr(module, name) > 0 for module in model.modules() for name in _attributes(module))
 
 
 def set_dropout(model: Any, probability: float) -> int:
-    """Give every dropout of a backbone one probability, in place; adapters and the head keep theirs.
+    """Set every dropout of a backbone to one probability, in place; adapters and the head keep theirs.
 
     Returns:
         how many dropouts were set
@@ -31,9 +31,9 @@ def set_dropout(model: Any, probability: float) -> int:
 
 
 def _attributes(module: Any) -> list[str]:
-    """Where a module keeps its dropout: it is one (BERT), or hands a number to its attention (Llama).
+    """Names of the attributes that hold a module's dropout: it is one (BERT), or passes a rate to attention (Llama).
 
-    Layerdrop, which leaves out whole layers, is no dropout here.
+    Layerdrop, which skips whole layers, does not count as dropout here.
     """
     numbers = [
         name

@@ -1,4 +1,4 @@
-"""The measures of the heads duma and cduma, from what is given and the model's configuration. Light: no torch."""
+"""The sizes of the heads duma and cduma, from given values and the model's configuration. Light: no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmtuner.mcq.fields import check_field
 from llmtuner.spec.flags import DUMA_PASSAGES, DUMA_PRESETS
 
 WIDTH, HEAD_WIDTH = 512, 64  # of the bottleneck, and of one of its attention heads
-# What families call the width of their states and the number of their attention heads.
+# Names that model families use for hidden width and number of attention heads.
 _WIDTHS = ("hidden_size", "n_embd", "n_embed", "d_model", "dim", "emb_dim")
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 _DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
@@ -19,20 +19,20 @@ _DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
 
 @dataclass(frozen=True, slots=True)
 class DumaOptions:
-    """Everything that gives a co-attention head its shape.
+    """Everything that defines a co-attention head.
 
     Args:
         preset: "bottleneck" (ours), or "paper" (the block of DUMA's official code).
         width: of queries, keys and values.
         heads: of attention; divides the width.
-        layers: how often both directions are run.
-        share: whether both directions have the same attention weights; the narrowing layer and the norms always do.
+        layers: how many times both directions are run.
+        share: whether both directions share attention weights; they always share the narrowing layer and the norms.
         passage: what the answer is read against: "context_question" against the option's tokens, or the "context"
-            alone against question and option together (of a question without context: the question against the option).
+            alone against question and option together (if there is no context: the question against the option).
         dropout: of the attention weights.
 
     Raises:
-        FieldError: a value that no head can have.
+        FieldError: an invalid value.
     """
 
     preset: str
@@ -55,18 +55,18 @@ class DumaOptions:
         check_field("dropout", self.dropout)
 
 
-GIVEN = tuple(field.name for field in fields(DumaOptions) if field.name != "dropout")  # what can be chosen
+GIVEN = tuple(field.name for field in fields(DumaOptions) if field.name != "dropout")  # the options that can be given
 
 
 def resolve_duma(given: Mapping[str, Any], config: Mapping[str, Any]) -> DumaOptions:
-    """The options as far as they are given; the rest from the preset and the model.
+    """The given options; the rest comes from the preset and the model.
 
     Args:
         given: values by the options' names.
         config: the model's config.json.
 
     Raises:
-        FieldError: a value that is not possible.
+        FieldError: an invalid value.
     """
     text = config.get("text_config") or config
     given = {name: value for name, value in given.items() if value is not None}
@@ -106,7 +106,7 @@ def _of_model(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
 
 
 def _fitting_heads(width: int) -> int:
-    """The most heads, of 64 or wider, that divide a width."""
+    """The largest number of heads that divides a width into heads of at least 64."""
     return next(heads for heads in range(max(1, width // HEAD_WIDTH), 0, -1) if width % heads == 0)
 
 
@@ -114,8 +114,8 @@ def check_stored(given: Mapping[str, Any], stored: DumaOptions, hidden: int | No
     """Refuse values that would make another head than the stored one.
 
     Args:
-        hidden: width of the model's states, where it is known.
-        where: the file that the stored options are from.
+        hidden: the model's hidden width, if known.
+        where: the file that the stored options come from.
 
     Raises:
         FieldError: with both values, and both shapes where they differ.

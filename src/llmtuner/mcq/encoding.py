@@ -1,4 +1,4 @@
-"""The encoder of prompts that settings need, and settings completed with the prompt's form and the base model."""
+"""Makes the prompt encoder that settings need, and completes settings with the prompt's form and the base model."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ PACKAGES = ("torch", "transformers", "peft", "llamafactory", "llmtuner-science")
 def make_encoder(
     settings: McqSettings, tokenizer: Any, config: Any, *, cutoff_len: int, template: Template | None = None
 ) -> PromptEncoder:
-    """The encoder of questions, of the stored form of prompts as far as there is one.
+    """The encoder of questions; it uses the stored form of the prompts if there is one.
 
     Args:
-        config: the model's; an encoder has positions for so many tokens only.
-        cutoff_len: tokens of a question at most.
+        config: the model's; it limits an encoder's positions.
+        cutoff_len: the most tokens of a question.
         template: makes the forms that are not stored; encoders need none.
     """
     limit = min(cutoff_len, position_limit(config, tokenizer)) if settings.kind == "encoder" else cutoff_len
@@ -38,7 +38,7 @@ def make_encoder(
 
 
 def stored_encoder(settings: McqSettings, tokenizer: Any, config: Any, *, cutoff_len: int, where: str) -> PromptEncoder:
-    """The encoder of a model that is stored: of the prompts that it was trained with, and no others.
+    """The encoder of a stored model, for exactly the prompts that it was trained with.
 
     Args:
         where: its folder.
@@ -55,10 +55,10 @@ def stored_encoder(settings: McqSettings, tokenizer: Any, config: Any, *, cutoff
 
 
 def with_options_counted(run: McqRun, questions: Sequence[Question]) -> McqRun:
-    """A joint classifier scores one fixed number of options: take it from the questions, or check them against it.
+    """A joint classifier scores a fixed number of options: take it from the questions, or check them against it.
 
     Raises:
-        DataError: the questions have other numbers.
+        DataError: a question has a different number of options.
     """
     settings = run.settings
     if layout_of(settings.layout).text != "joint" or not HEADS[settings.head].pools or not questions:
@@ -75,18 +75,18 @@ def with_options_counted(run: McqRun, questions: Sequence[Question]) -> McqRun:
 
 
 def complete(settings: McqSettings, encoder: PromptEncoder, config: Any, template: str | None) -> McqSettings:
-    """Settings of a fresh head as they are saved.
+    """Settings of a fresh head, as they are saved.
 
     Args:
         template: the template's name, for people.
     """
-    # A letter head takes any number of options, a joint linear head its own.
+    # A letter head takes any number of options, a joint linear head only its own.
     counts = range(MIN_OPTIONS, MAX_OPTIONS + 1) if settings.num_options is None else (settings.num_options,)
     return renewed(settings, encoder).with_(prompt=encoder.to_json(template, counts), base=describe_base(config))
 
 
 def renewed(settings: McqSettings, encoder: PromptEncoder) -> McqSettings:
-    """Settings of a training that continues: its cut-off and packages may differ."""
+    """Settings of a training that continues: its cut-off and package versions may differ."""
     return settings.with_(cutoff_len=encoder.cutoff_len, versions=_versions())
 
 

@@ -10,10 +10,10 @@ from llmtuner.spec.flags import FIELDS
 
 
 def check_field(field: str, value: Any) -> None:
-    """Refuse a value that the flag of a field could not have.
+    """Refuse a value that is invalid for a field's flag.
 
     Raises:
-        FieldError: with what it can have.
+        FieldError: with the valid values.
     """
     if field not in FIELDS:
         raise FieldError(field, None, choose_from(field, FIELDS))

@@ -10,11 +10,11 @@ from transformers import TrainerCallback
 
 from llmtuner.errors import RunError
 
-# Under fp16 the loss scale starts too high by design, and steps that overflow are skipped while it comes down.
+# Under fp16 the loss scale starts too high by design, and steps that overflow are skipped until it has come down.
 FP16_PATIENCE = 20
 
 
-# A batch's loss, and a message that names its questions, for the case that the loss is not finite.
+# A batch's loss, and a message with its questions in case the loss is not finite.
 StepLoss = tuple[torch.Tensor, Callable[[], str]]
 
 
@@ -24,7 +24,7 @@ class FiniteGuard(TrainerCallback):
     The Trainer itself logs a non-finite loss as 0.0, trains on and saves weights that are NaN.
 
     Args:
-        take_losses: returns the losses of the step's batches and forgets them; without it, gradients alone are checked.
+        take_losses: returns the losses of the step's batches and clears them; without it, only gradients are checked.
     """
 
     def __init__(self, take_losses: Callable[[], list[StepLoss]] | None = None) -> None:
@@ -35,7 +35,7 @@ class FiniteGuard(TrainerCallback):
         """Called with accumulated, unscaled and clipped gradients.
 
         Raises:
-            RunError: a loss is not finite, or the gradients are not; under fp16, these for the twentieth step in a row.
+            RunError: a loss or a gradient is not finite; under fp16, gradients in the twentieth step in a row.
         """
         losses = self._take_losses()
         model = kwargs.get("model")

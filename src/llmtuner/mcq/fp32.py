@@ -1,4 +1,4 @@
-"""A half-precision model computes in fp32 for a while, with the weights that it has."""
+"""Lets a half-precision model compute in fp32 temporarily, with the weights that it has."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _Stored = list[tuple[torch.Tensor, torch.Tensor]]  # a parameter or buffer, and 
 
 
 def half_precision_of(module: nn.Module) -> torch.dtype | None:
-    """The half precision that a module's weights, or those of a quantised one that are not quantised, are in."""
+    """The half precision of a module's weights; of a quantised module, that of the weights left unquantised."""
     return next((tensor.dtype for tensor, _ in _halves(module)), None)
 
 
 @contextmanager
 def in_fp32(backbone: nn.Module) -> Iterator[None]:
-    """Widen the weights of each layer while it computes, so that no more memory is taken than one layer needs.
+    """Widen the weights of each layer while it computes, so that it takes the extra memory of one layer only.
 
-    Layers are what the outermost module lists hold; weights outside of them are widened for the whole time. A layer at
-    a time, not a linear map at a time: adapters cast their input to the precision that they find their weights in.
+    Layers are the items of the outermost module lists; weights outside of them are widened for the whole time. Whole
+    layers are widened, not single linear maps, because adapters cast their input to the precision of their weights.
     Quantised weights stay as they are, and so does the precision in which they are multiplied.
     """
     layers = list(_layers(backbone))

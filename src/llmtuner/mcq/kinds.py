@@ -1,4 +1,4 @@
-"""Which kind a model is of: a decoder that reads chat prompts, or an encoder that reads pairs of texts."""
+"""The kind of a model: a decoder that reads chat prompts, or an encoder that reads pairs of texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llmtuner.errors import UserError
 
 Kind = Literal["causal", "encoder"]
 
-# Families with a masked-language model and no causal reading; a test compares them with transformers' own table.
+# Families with a masked language model and no causal one; a test compares them with transformers' own table.
 ENCODERS = frozenset(
     """
     albert bert big_bird camembert convbert data2vec-text deberta deberta-v2 distilbert electra ernie esm
@@ -24,7 +24,7 @@ def model_kind(config: Mapping[str, Any]) -> Kind:
     """The kind of model that a config.json describes.
 
     Raises:
-        UserError: an encoder with a decoder behind it (T5, BART), which no layout here fits.
+        UserError: an encoder-decoder (T5, BART), for which there is no layout.
     """
     if config.get("is_encoder_decoder"):
         raise UserError(f"model type {config.get('model_type')!r} has encoder and decoder; use one that has either")

@@ -1,4 +1,4 @@
-"""Scores of the options as the language model's logits of their letters, after a joint prompt.
+"""Scores options by the language model's logits of their letters, after a joint prompt.
 
 Shape legend: B rows of a batch, T tokens, D hidden width, V vocabulary, L letters of the batch, N options.
 """
@@ -28,12 +28,12 @@ def letter_scores(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
 
 
 def plain_letter_scores(model: Any, inputs: dict[str, Any]) -> Scores:
-    """The same of a language model as it was loaded, or a PEFT model around one."""
+    """The same for a language model as it was loaded, or a PEFT model around one."""
     return Scores(letter_logits(model, type(model).__call__, inputs), inputs["mask"])
 
 
 def letter_logits(model: nn.Module, forward: Callable[..., Any], inputs: dict[str, Any]) -> torch.Tensor:
-    """The fp32 logits of letters at the last place of each row: [B, N]. Gradients flow.
+    """The fp32 logits of letters at the last token of each row: [B, N]. Gradients flow.
 
     Args:
         model: a causal language model, or a PEFT model around one.
@@ -43,7 +43,7 @@ def letter_logits(model: nn.Module, forward: Callable[..., Any], inputs: dict[st
     """
     letter_ids_BN = inputs["letter_ids"]
     letters_L = letter_ids_BN.unique()  # sorted
-    # Only the last place's logits are needed: [B, T, V] in fp32 is the largest tensor of such a pass.
+    # Only the last token's logits are needed: [B, T, V] in fp32 would be the largest tensor of the pass.
     reads = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids")}
     if _keeps_last_logits(type(unwrap(model)).forward):
         reads["logits_to_keep"] = 1
@@ -55,11 +55,11 @@ def letter_logits(model: nn.Module, forward: Callable[..., Any], inputs: dict[st
 
 @contextmanager
 def _fp32_head(model: nn.Module, letters_L: torch.Tensor) -> Iterator[bool]:
-    """Let the language-model head compute the letters' logits only, in fp32; yield whether it does.
+    """Make the language-model head compute only the letters' logits, in fp32; yield whether it does.
 
     Rounded to bf16, letters tie (measured: 2 of 60 questions), and an upcast afterwards does not undo it. What a model
     does to its logits after the head (soft-capping, scaling) still happens. A head whose weight is not a plain matrix
-    here (quantised, sharded) computes as it does.
+    (quantised, sharded) is left as it is.
     """
     head = unwrap(model).get_output_embeddings()
     weight: Any = getattr(head, "weight", None)
@@ -79,7 +79,7 @@ def _fp32_head(model: nn.Module, letters_L: torch.Tensor) -> Iterator[bool]:
     try:
         yield True
     finally:
-        del head.forward  # the class's own again
+        del head.forward  # back to the class's own
 
 
 @lru_cache

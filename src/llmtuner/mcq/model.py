@@ -1,7 +1,7 @@
-"""A Hugging Face model that scores options: a head is attached to it, and its forward gives scores.
+"""A Hugging Face model that scores options: a head is attached to it, and its forward returns scores.
 
-The head is a submodule of the model itself, so that PEFT, the Trainer, checkpoints and `save_pretrained` keep it
-without being told how. The backbone runs without the language-model head, which is kept off the accelerator.
+The head is a submodule of the model itself, so that PEFT, the Trainer, checkpoints and `save_pretrained` handle it
+without extra code. The backbone runs without the language-model head, which stays off the accelerator.
 
 Shape legend: B rows, T tokens of a row, Q questions, N options, D hidden width.
 """
@@ -23,8 +23,8 @@ from llmtuner.mcq.unwrap import unwrap
 from llmtuner.spec.heads import HEADS
 
 HEAD = "mcq_head"
-POOLER = "pooler"  # a layer behind the last states that BERT's pre-training had
-# Families that count positions from behind the padding token's number.
+POOLER = "pooler"  # a layer on top of the last states, from BERT's pre-training
+# Families whose positions start after the padding token's id.
 _FROM_PADDING = ("roberta", "camembert", "mpnet", "longformer", "data2vec", "ibert", "esm", "xmod", "luke")
 
 
@@ -32,7 +32,7 @@ def attach_head(model: Any, settings: McqSettings) -> Any:
     """Make a loaded model score options, in place, with a fresh head; return it.
 
     Args:
-        model: a causal language model, or a bidirectional encoder without a task's head.
+        model: a causal language model, or a bidirectional encoder without a task head.
     """
     head = HEADS[settings.head]
     model.mcq_scores = None
@@ -47,12 +47,12 @@ def attach_head(model: Any, settings: McqSettings) -> Any:
 
 
 def text_config(model: Any) -> Any:
-    """The configuration of the language model, also inside a composite one."""
+    """The configuration of the language model, which may be inside a composite one."""
     return model.config.get_text_config()
 
 
 def position_limit(config: Any, tokenizer: Any) -> int:
-    """Tokens that an encoder has positions for."""
+    """The number of tokens that an encoder has positions for."""
     known = getattr(config, "max_position_embeddings", None) or 512
     if any(family in config.model_type for family in _FROM_PADDING):
         known -= (config.pad_token_id or 0) + 1
@@ -60,14 +60,14 @@ def position_limit(config: Any, tokenizer: Any) -> int:
 
 
 def freeze_pooler(model: Any) -> None:
-    """Leave out of training the layer behind an encoder's last states, on which no score depends."""
+    """Freeze the pooler on top of an encoder's last states; no score depends on it."""
     for name, parameter in model.named_parameters():
         if f"{POOLER}." in name:
             parameter.requires_grad_(False)
 
 
 def backbone_of(model: Any) -> Any:
-    """The part that gives hidden states: a causal model's decoder, an encoder itself."""
+    """The part that computes hidden states: a causal model's decoder, or the encoder itself."""
     model = unwrap(model)
     decoder = model.get_decoder() if model.can_generate() and hasattr(model, "get_decoder") else None
     return model if decoder is None else decoder
@@ -96,7 +96,7 @@ def _forward(
         return Scores(self.mcq_scores(self, {**inputs, "letter_ids": letter_ids}), mask)
     hidden_BTD = hidden_states(self, input_ids, position_ids, attention_mask, segments, shared, token_type_ids)
     features: list[Any] = [pool(hidden_BTD, pool_rows, pool_tokens), mask]
-    if passage_tokens is not None:  # where the head reads tokens
+    if passage_tokens is not None:  # the head reads tokens
         features += [
             TokenStates(*gather_tokens(hidden_BTD, passage_rows, passage_tokens)),
             TokenStates(*gather_tokens(hidden_BTD, pool_rows, answer_tokens)),
@@ -115,7 +115,7 @@ def hidden_states(
 ) -> torch.Tensor:
     """The backbone's last hidden states of a batch, [B, T, D]."""
     backbone = backbone_of(model)
-    if backbone is unwrap(model):  # an encoder: it counts positions its own way
+    if backbone is unwrap(model):  # an encoder: it computes its own positions
         inputs = {"attention_mask": attention_mask}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
@@ -128,17 +128,17 @@ def hidden_states(
 
 
 class StowedHead(nn.Module):
-    """A language-model head that is saved with the model but takes no part: kept on the CPU, out of training.
+    """A language-model head that is saved with the model but never used: it stays on the CPU and is not trained.
 
-    It stands in the head's place in the state dictionary, so that a saved model's head equals the original.
+    It has the head's key in the state dictionary, so that a saved model's head equals the original.
     """
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
-        self.__dict__["stowed"] = head.requires_grad_(False).to("cpu")  # no submodule: nothing moves or trains it
+        self.__dict__["stowed"] = head.requires_grad_(False).to("cpu")  # not a submodule: nothing moves or trains it
 
     def forward(self, *_: Any, **__: Any) -> torch.Tensor:
-        """Not there to be called.
+        """Must not be called.
 
         Raises:
             RuntimeError: always.
@@ -147,7 +147,7 @@ class StowedHead(nn.Module):
 
     @property
     def weight(self) -> torch.Tensor:
-        """The matrix itself, for code that asks a model for its output embeddings."""
+        """The matrix itself, for code that reads a model's output embeddings."""
         return self.__dict__["stowed"].weight
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
@@ -161,7 +161,7 @@ class StowedHead(nn.Module):
 
 
 def stow_lm_head(model: Any) -> None:
-    """Replace a language-model head by a `StowedHead`, unless it shares its weights with the input embeddings."""
+    """Replace a language-model head with a `StowedHead`, unless it shares its weights with the input embeddings."""
     head = model.get_output_embeddings() if model.can_generate() else None
     if not isinstance(head, nn.Module) or isinstance(head, StowedHead) or not hasattr(head, "weight"):
         return

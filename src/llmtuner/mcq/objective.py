@@ -1,4 +1,4 @@
-"""What a training minimises: losses by weight, label smoothing, a warm-up, R-Drop, dropout. Light: no torch."""
+"""What a training minimises: weighted losses, label smoothing, a warm-up, R-Drop, dropout. Light: no torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from llmtuner.spec.entry import choose_from
 from llmtuner.spec.flags import FIELDS
 from llmtuner.spec.losses import LOSSES
 
-START = "cross_entropy"  # what a warm-up begins with
+START = "cross_entropy"  # the loss during a warm-up
 FORM = "NAME[:WEIGHT][+NAME[:WEIGHT]...]"
-_PLUS = re.compile(r"(?<![0-9.][eE])\+")  # but not the one of 1e+16
+_PLUS = re.compile(r"(?<![0-9.][eE])\+")  # but not the plus in 1e+16
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def parse_loss(text: str) -> tuple[LossTerm, ...]:
     """The terms of `cross_entropy:0.5+expected_map3:0.5`.
 
     Raises:
-        FieldError: an unknown name, a weight that is no number above 0, a name twice, or another form.
+        FieldError: an unknown name, a weight that is not a number above 0, a repeated name, or malformed text.
     """
     terms: list[LossTerm] = []
     for part in _PLUS.split(text):
@@ -61,23 +61,23 @@ def _weight(number: str, text: str) -> float:
 
 
 def loss_text(terms: tuple[LossTerm, ...]) -> str:
-    """The terms in one form, however they were written."""
+    """The terms in canonical form, however they were written."""
     return "+".join(map(str, terms))
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What is minimised, one number a question, and the dropout under which it is.
+    """What is minimised, one number per question, and the dropout in training.
 
     Args:
-        loss: names and weights; kept in one spelling.
-        label_smoothing: of the losses that take it, and of the cross-entropy that a warm-up begins with.
-        warmup_ratio: share of the steps, from the first on, whose loss is cross-entropy (and R-Drop, if there is any).
+        loss: names and weights; stored in canonical form.
+        label_smoothing: of the losses that take it, and of a warm-up's cross-entropy.
+        warmup_ratio: share of the steps, from the first on, whose loss is cross-entropy (plus R-Drop, if used).
         rdrop_alpha: weight of R-Drop; 0 for none.
         dropout: of the whole model; None for the model's own.
 
     Raises:
-        FieldError: a value that is not possible, or values that contradict each other.
+        FieldError: an invalid value, or values that contradict each other.
     """
 
     loss: str = START
@@ -115,11 +115,11 @@ class Objective:
 
     @property
     def copies(self) -> int:
-        """How often a training batch holds each of its questions."""
+        """How many times a training batch holds each of its questions."""
         return 2 if self.rdrop_alpha else 1
 
     def require_packages(self) -> None:
-        """Say what to install before a model is loaded for nothing.
+        """Report a missing package before a model is loaded for nothing.
 
         Raises:
             FieldError: a loss needs a package that is not installed.
@@ -133,11 +133,11 @@ class Objective:
         """Refuse R-Drop without dropout: its two passes would be the same.
 
         Args:
-            anything_drops: whether something in the model, its adapters or its head is dropped in training.
+            anything_drops: whether the model, its adapters or its head have any dropout in training.
             lora: whether adapters are trained, whose dropout could be set.
 
         Raises:
-            FieldError: R-Drop is asked for, and nothing drops.
+            FieldError: R-Drop is given, and nothing has dropout.
         """
         if self.rdrop_alpha and not anything_drops:
             add = "`lora_dropout` 0.1 or `dropout` 0.1" if lora else "`dropout` 0.1"
@@ -149,8 +149,8 @@ class Objective:
             )
 
     def to_json(self) -> dict[str, float]:
-        """The numbers that differ from the defaults, by the names of their flags; the loss is stored on its own."""
-        # A dropout of 0 takes away what the model has; of the others 0 is the default.
+        """The numbers that differ from the defaults, by the names of their flags; the loss is stored separately."""
+        # A dropout of 0 removes the model's own dropout; for the other numbers 0 is the default.
         numbers = {name: getattr(self, name) for name in NUMBERS}
         return {
             FIELDS[name].name: number
@@ -160,10 +160,10 @@ class Objective:
 
     @classmethod
     def from_json(cls, loss: Any, numbers: Mapping[str, Any]) -> Objective:
-        """What `to_json` returned, with its loss.
+        """Rebuild the objective from its loss and what `to_json` returned.
 
         Raises:
-            FieldError: an unknown name, or a value that is not possible.
+            FieldError: an unknown name, or an invalid value.
         """
         names = {FIELDS[name].name: name for name in NUMBERS}
         unknown = sorted(set(numbers) - set(names))

@@ -1,4 +1,4 @@
-"""How fast a training goes: questions and tokens of all processes since its start, and the time that is left."""
+"""The speed of a training: questions and tokens of all processes since its start, and the time left."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ class Pace:
 
     Args:
         world: processes that train together.
-        copies: how often each question stands in its batch.
+        copies: how many times each question is in its batch.
     """
 
     def __init__(self, world: int = 1, copies: int = 1) -> None:
         self._world, self._copies = world, copies
-        self._counts: list[Any] = []  # questions of each step, as the Trainer counts them: perhaps still on a device
+        self._counts: list[Any] = []  # questions of each step, as the Trainer counts them: possibly still on a device
         self._questions = self.tokens = 0
         self._first_step: int | None = None
         self._start = time.perf_counter()
 
     def add(self, batches: Sequence[Batch], questions: Any, step: int) -> None:
-        """Count an optimizer step: all its questions, and this process's tokens, of which others have about as many.
+        """Count an optimizer step: all its questions, and this process's tokens; other processes have about as many.
 
         Args:
-            questions: of all batches and processes; None where there are none.
+            questions: of all batches and processes; None if there are none.
             step: optimizer steps that are done.
         """
-        if self._first_step is None:  # a resumed run does not begin at 0
+        if self._first_step is None:  # a resumed run does not start at 0
             self._first_step, self._start = step, time.perf_counter()
         if questions is not None:
             self._counts.append(questions)
@@ -43,16 +43,16 @@ class Pace:
 
     @property
     def questions(self) -> int:
-        """Questions since the start; those of the last steps are read from the device now."""
+        """Questions since the start; counts still on the device are read now."""
         self._questions += sum(int(count) // self._copies for count in self._counts)
         self._counts.clear()
         return self._questions
 
     def figures(self, step: int, steps: int) -> dict[str, Any]:
-        """What a log line says.
+        """The figures of a log line.
 
         Args:
-            step, steps: optimizer steps that are done, and that there will be.
+            step, steps: optimizer steps done, and in total.
         """
         seconds = time.perf_counter() - self._start
         done = max(step - (self._first_step or 0), 1)

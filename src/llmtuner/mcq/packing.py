@@ -1,4 +1,4 @@
-"""Which layout a loaded model really takes: packed rows where it can, one row an option otherwise."""
+"""Decides which layout a loaded model takes: packed rows if it can, one row per option otherwise."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def settle_layout(
     required: bool = False,
     sharded: bool = False,
 ) -> tuple[McqSettings, tuple[str, ...]]:
-    """Set the attention that the layout needs, and compare packed rows with one row an option on the first questions.
+    """Set the attention that the layout needs, and compare packed rows with one row per option on the first questions.
 
     Args:
         model: loaded, with its head attached.
         questions: the first few, as tokens.
-        required: whether the layout was asked for by name: a model that cannot take it is then an error.
-        sharded: whether no process has the weights alone, so that nothing can be computed before the training begins.
+        required: whether the layout was given by name; then it is an error if the model cannot take it.
+        sharded: whether the weights are split over processes, so that nothing can be computed before training starts.
 
     Returns:
         the settings with the layout that the model takes, and lines for the user

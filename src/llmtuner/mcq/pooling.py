@@ -1,6 +1,6 @@
-"""Which token states a head sees of an option: one vector, the mean of those that count, and for some heads the states.
+"""What a head sees of an option: the mean of its pooled tokens' states, and for some heads the token states themselves.
 
-Shape legend: B rows, T tokens, D hidden width, Q questions, N options, S tokens that count.
+Shape legend: B rows, T tokens, D hidden width, Q questions, N options, S pooled tokens.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from llmtuner.data.tokens.option import OptionTokens, Span
 
 
 def last(tokens: Tokens, option: int) -> Span:
-    """The last token, the template's closing one: it has seen everything. For causal models."""
+    """The last token, which ends the template and has seen everything. For causal models."""
     length = len(tokens.sequences[option])
     return length - 1, length
 
 
 def first(tokens: Tokens, option: int) -> Span:
-    """The first token, as BERT's [CLS]; of a causal model it is the same for every option."""
+    """The first token, such as BERT's [CLS]; in a causal model it is the same for every option."""
     return 0, 1
 
 
@@ -30,7 +30,7 @@ def mean(tokens: Tokens, option: int) -> Span:
 
 
 def own(tokens: OptionTokens, option: int) -> Span:
-    """The option's own text; the last token stands in for a blank option."""
+    """The option's own text; for a blank option, the last token."""
     begin, end = tokens.options[option]
     return (begin, end) if end > begin else last(tokens, option)
 
@@ -48,7 +48,7 @@ def context_alone(tokens: OptionTokens, option: int) -> tuple[list[int], list[in
     return list(range(*tokens.context)), [*range(*tokens.question), *range(*own(tokens, option))]
 
 
-# What a head that reads tokens takes for the passage, and what for the answer.
+# What a head that reads tokens takes as the passage, and what as the answer.
 PASSAGES: dict[str, Callable[[OptionTokens, int], tuple[list[int], list[int]]]] = {
     "context_question": context_and_question,
     "context": context_alone,
@@ -56,11 +56,11 @@ PASSAGES: dict[str, Callable[[OptionTokens, int], tuple[list[int], list[int]]]] 
 
 
 def pool(hidden_BTD: torch.Tensor, rows_QN: torch.Tensor, tokens_QNS: torch.Tensor) -> torch.Tensor:
-    """The mean of each option's states, in fp32: [Q, N, D], zeros where a question has fewer options.
+    """The mean of each option's states, in fp32: [Q, N, D], zeros where there is no option.
 
     Args:
-        rows_QN: the row in which an option stands.
-        tokens_QNS: places in that row, -1 where there are fewer.
+        rows_QN: the row of each option.
+        tokens_QNS: indices in that row, padded with -1.
     """
     counts_QNS = tokens_QNS >= 0
     states_QNSD = hidden_BTD[rows_QN[..., None], tokens_QNS.clamp(min=0)].float()
@@ -71,9 +71,9 @@ def pool(hidden_BTD: torch.Tensor, rows_QN: torch.Tensor, tokens_QNS: torch.Tens
 def gather_tokens(
     hidden_BTD: torch.Tensor, rows_QM: torch.Tensor, tokens_QMS: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token states [Q, M, S, D] as they are, and which of them exist, [Q, M, S].
+    """Token states [Q, M, S, D], not averaged, and which of them exist, [Q, M, S].
 
     Args:
-        rows_QM, tokens_QMS: as of `pool`; M is 1 where all options of a question share the tokens.
+        rows_QM, tokens_QMS: as in `pool`; M is 1 if all options of a question share the tokens.
     """
     return hidden_BTD[rows_QM[..., None], tokens_QMS.clamp(min=0)], tokens_QMS >= 0

@@ -1,4 +1,4 @@
-"""Scores of many questions: batches by length, several processes, the order of the input."""
+"""Scores many questions: batches by length, over several processes, results in the order of the input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llmtuner.mcq.questions import QuestionSet
 from llmtuner.metrics import figures, floors
 
 OptionScores = tuple[float, ...]
-NOT_READ = ("labels", "rows")  # of a batch, by the model
+NOT_READ = ("labels", "rows")  # keys of a batch that the model does not read
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Scoring:
 
     Args:
         collator: makes batches of the model's layout.
-        batch_size: questions a forward pass.
-        tokens_per_batch: padded tokens a forward pass, in place of the batch size.
+        batch_size: questions per forward pass.
+        tokens_per_batch: padded tokens per forward pass, instead of the batch size.
         rank, world: this process and how many share the work.
         gather: joins the lists of all processes.
         precision: the context of a forward pass (autocast).
         forward: called with the model and a batch's inputs for its scores.
-        progress: called with the questions done by each batch.
+        progress: called after each batch with its number of questions.
     """
 
     collator: Collator
@@ -52,10 +52,10 @@ class Scoring:
 def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> list[OptionScores]:
     """Scores of every question's options before the softmax, in the order of the questions.
 
-    Neither batch size nor neighbours in a batch change a score beyond rounding.
+    Batch size and the other questions of a batch change no score beyond rounding.
 
     Args:
-        model: with a head attached (`llmtuner.mcq.model.attach_head`); it is put into eval mode and back.
+        model: with a head attached (`llmtuner.mcq.model.attach_head`); it is set to eval mode and back.
 
     Raises:
         RunError: a score is not finite.
@@ -66,7 +66,7 @@ def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Sco
     model.eval()
     scored: list[tuple[int, OptionScores]] = []
     try:
-        # Every process makes as many passes as the others, since sharded models need all of them in each.
+        # All processes make the same number of passes, since a sharded model needs all of them in each pass.
         for place in range(scoring.rank, -(-len(batches) // scoring.world) * scoring.world, scoring.world):
             rows = batches[place] if place < len(batches) else batches[0]
             scored += _score_batch(model, questions, rows, scoring)
@@ -100,24 +100,24 @@ def device_of(model: torch.nn.Module) -> torch.device:
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """A batch's tensors on a device; numbers as they are."""
+    """Move a batch's tensors to a device; numbers are unchanged."""
     return {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
 
 
 def as_predictions(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[Prediction]:
-    """Scores with what predictions.jsonl needs beside them."""
+    """Scores with the other fields of predictions.jsonl."""
     pairs = zip(questions, scores, strict=True)
     return [Prediction(id=q.id, scores=s, answer=q.answer, dataset=q.dataset) for q, s in pairs]
 
 
 def figures_of(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """Every metric over the questions whose answer is known; {} where none is."""
+    """Every metric over the questions that have an answer; {} if none has."""
     known = [(prediction.scores, prediction.answer) for prediction in predictions if prediction.answer is not None]
     return figures(*zip(*known, strict=True)) if known else {}
 
 
 def floors_of(questions: Sequence[Question]) -> dict[str, float]:
-    """The baselines that need no model, of answered questions: the longest option, and chance; {} where none is."""
+    """The baselines of the questions that have an answer: longest option and chance; {} if none has."""
     known = [question for question in questions if question.answer is not None]
     if not known:
         return {}

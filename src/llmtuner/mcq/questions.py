@@ -18,13 +18,13 @@ from llmtuner.errors import DataError
 from llmtuner.mcq.layouts import layout_of
 
 Tokens = OptionTokens | JointTokens
-NOT_COUNTED = -100  # the label of a question without an answer, or of one that only fills a batch up
-_CHUNK = 1000  # questions a tokenizer call
+NOT_COUNTED = -100  # the label of a question without an answer, or of one that only pads a batch
+_CHUNK = 1000  # questions per tokenizer call
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A question in a batch. One that is not counted keeps the processes in step and adds nothing to the loss."""
+    """A question in a batch. If not counted, it only keeps the processes in step and adds nothing to the loss."""
 
     row: int
     counted: bool = True
@@ -41,13 +41,13 @@ class Example:
 
 
 class QuestionSet(Dataset):
-    """Questions encoded once; with `shuffle_seed`, joint prompts are encoded anew with permuted options.
+    """Questions encoded once; with `shuffle_seed`, joint prompts are encoded again with permuted options.
 
     Args:
         questions: their answers may be missing.
-        encoder: for joint prompts or for one sequence an option; None for a set that gets its tokens later.
-        shuffle_seed: permute the options of a picked question by this seed, its epoch, its data set (by the name
-            or path that was given) and its id.
+        encoder: for joint prompts or for one sequence per option; None for a set that gets its tokens later.
+        shuffle_seed: permute the options of a picked question by this seed, the epoch, its data set (the given name
+            or path) and its id.
 
     Raises:
         DataError: a question has one option, or more than there are letters; an option gives no tokens.
@@ -82,7 +82,7 @@ class QuestionSet(Dataset):
 
     @classmethod
     def ready(cls, questions: Sequence[Question], tokens: Sequence[Tokens]) -> QuestionSet:
-        """A set of questions whose tokens are known already."""
+        """A set of questions that are already encoded."""
         known = cls([])
         known.questions, known.tokens = list(questions), list(tokens)
         return known
@@ -94,7 +94,7 @@ class QuestionSet(Dataset):
         return part
 
     def joined(self, others: Sequence[QuestionSet]) -> QuestionSet:
-        """This set and others behind it as one, without encoding again."""
+        """This set followed by others, as one set, without encoding again."""
         everything = QuestionSet([], self._encoder, shuffle_seed=self._shuffle_seed)
         for part in (self, *others):
             everything.questions += part.questions
@@ -102,7 +102,7 @@ class QuestionSet(Dataset):
         return everything
 
     def shapes(self, layout: str) -> list[tuple[int, int]]:
-        """Rows and longest row of each question alone."""
+        """Number of rows and longest row of each question on its own."""
         shape = layout_of(layout).shape
         return [shape(tokens) for tokens in self.tokens]
 
@@ -117,7 +117,7 @@ class QuestionSet(Dataset):
         return used, (*settled.lines, *used.unread_options())
 
     def unread_options(self) -> list[str]:
-        """Options that are not blank and give no token all the same, such as signs that the tokenizer throws away."""
+        """Options that are not blank but give no token, such as characters that the tokenizer drops."""
         unread = [
             f"{question.where}: id {question.id}: option {question.letters[place]}"
             for question, tokens in zip(self.questions, self.tokens, strict=True)
@@ -136,12 +136,12 @@ class QuestionSet(Dataset):
 
 
 def encode(encoder: PromptEncoder, questions: Sequence[Question]) -> Sequence[Tokens]:
-    """The questions' tokens; an answer takes no part, so that training and prediction see the same."""
+    """The questions' tokens; answers are not read, so that training and prediction see the same."""
     return encoder.encode([replace(question, answer=None) for question in questions])
 
 
 def permuted(question: Question, key: str) -> Question:
-    """The same question with its options in an order that depends on the key alone."""
+    """The same question with its options in an order that depends only on the key."""
     order = list(range(len(question.options)))
     random.Random(hashlib.sha256(key.encode()).digest()).shuffle(order)
     answer = None if question.answer is None else order.index(question.answer)

@@ -1,7 +1,7 @@
-"""A run, settled once: what is trained, evaluated or predicted, with which model, settings, data and output.
+"""A run, resolved once: what is trained, evaluated or predicted, with which model, settings, data and output.
 
-Light: the checks before a run make it, and stage, trainer and files read it. A run is a value: what becomes known later
-(the prompt's form, the layout that the model can take) makes a new one.
+Light: the checks before a run create it, and the stage, the trainer and the files read it. A run is immutable: what
+becomes known later (the prompt's form, the layout that the model can take) makes a new run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from llmtuner.spec.entry import choose_from
 from llmtuner.spec.flags import FIELDS
 from llmtuner.spec.heads import HEADS
 
-CUTOFF_LEN = 2048  # tokens of a question, where neither the run nor the model says
+CUTOFF_LEN = 2048  # the most tokens of a question, unless the run or the model says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class RunData:
     Args:
         train, evaluate: names or paths of data sets.
         dataset_dir: where names are looked up.
-        val_size: what is held out of the training data by question: a share, or a number above 1; 0 for nothing.
-        max_samples: use only the first so many rows of each set; None for all.
-        drop_long: whether training questions that are too long are left out; else they stop the run.
+        val_size: questions held out of the training data: a share, or a number above 1; 0 for none.
+        max_samples: use only the first `max_samples` rows of each set; None for all.
+        drop_long: whether training questions that are too long are dropped; otherwise they stop the run.
         shuffle_options: whether the options of joint prompts are permuted in training.
         each: whether every evaluation set is scored on its own.
     """
@@ -58,16 +58,16 @@ class McqRun:
 
     Args:
         model: folder of the base model, or its name on the hub.
-        settings: as they are saved beside the weights, but for what only the data and the model tell.
+        settings: as saved beside the weights, except for what only the data and the model tell.
         adapters: all adapters, in the order in which they are put on the base model.
         merge_all: whether all of them are merged into the base model before a new adapter is trained.
-        source: the folder that the settings are from; None where they are from what was given.
+        source: the folder that the settings come from; None if they come from given values.
         training, evaluating, predicting: what the run does.
-        cutoff_len: tokens of a question at most.
-        layout_required: whether the layout was named by the user: a model that cannot take it then stops the run.
-        template: name of the chat template; None for encoders, and where the prompt's form is stored.
-        tokens_per_batch: padded tokens a batch, in place of a batch size.
-        head_learning_rate: of the head; None for the common one.
+        cutoff_len: the most tokens of a question.
+        layout_required: whether the layout was given by name; then a model that cannot take it stops the run.
+        template: name of the chat template; None for encoders, and if the prompt's form is stored.
+        tokens_per_batch: padded tokens per batch, instead of a batch size.
+        head_learning_rate: of the head; None for the common learning rate.
         data: the questions.
         output_dir: where everything is written.
         notices: lines for the user.
@@ -116,11 +116,11 @@ class McqRun:
 
     @property
     def new(self) -> bool:
-        """Whether the head is made by this run."""
+        """Whether this run creates the head."""
         return self.source is None
 
     def with_settings(self, **changes: Any) -> McqRun:
-        """A copy whose settings have other values."""
+        """A copy with changed settings."""
         return replace(self, settings=self.settings.with_(**changes))
 
 
@@ -135,19 +135,19 @@ def resolve_run(
     data: RunData | None = None,
     **more: Any,
 ) -> McqRun:
-    """Settle head, layout, pooling and objective, and which adapters are merged before training.
+    """Decide head, layout, pooling and objective, and which adapters are merged before training.
 
     Args:
         model, adapters: folders, or names on the hub.
-        given: values by field (`llmtuner.spec.flags.FIELDS`), as far as they are given.
-        training: otherwise the head must have been trained.
-        new_adapter: whether a new adapter is asked for on top of the given ones.
-        config: the model's configuration; its config.json is read where it is None.
-        data: the questions; its fields that are given take the place of what stands in it.
+        given: the given values by field (`llmtuner.spec.flags.FIELDS`).
+        training: if false, the head must have been trained.
+        new_adapter: whether to train a new adapter on top of the given ones.
+        config: the model's configuration; if None, its config.json is read.
+        data: the questions; given values replace its fields.
         more: other fields of the run.
 
     Raises:
-        UserError: what is given contradicts itself or what is stored, or there is no trained head to predict with.
+        UserError: given values contradict each other or stored ones, or there is no trained head to predict with.
     """
     given = {name: value for name, value in (given or {}).items() if value is not None}
     _check_known(given)
@@ -158,7 +158,7 @@ def resolve_run(
         settings, complete = _fresh(model, adapters, given, config, training), tuple(adapters)
     else:
         settings, complete, notices = _stored_run(stored, source, model, adapters, given, config, training)
-    # A fresh head makes a new adapter; letters and stored heads go on with the last one.
+    # A fresh head needs a new adapter; letter and stored heads continue with the last one.
     fresh_head = stored is None and HEADS[settings.head].pools
     merge_all = bool(training and complete and (fresh_head or new_adapter))
     if merge_all:
@@ -186,7 +186,7 @@ def resolve_run(
 
 
 def _check_known(given: Mapping[str, Any]) -> None:
-    """Reject unknown names: a mistyped one would be left out without a word.
+    """Reject unknown names: a mistyped one would be silently ignored.
 
     Raises:
         FieldError: with the nearest name.
@@ -198,7 +198,7 @@ def _check_known(given: Mapping[str, Any]) -> None:
 
 
 def _data(data: RunData, given: Mapping[str, Any]) -> RunData:
-    """The data with the given values of its fields."""
+    """The data with its fields replaced by given values."""
     chosen = {each.name: given[each.name] for each in fields(RunData) if each.name in given}
     for name, value in chosen.items():
         check_field(name, value)
@@ -255,7 +255,7 @@ def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, A
     """STEP3 on STEP2's model: a head that starts from the trained one that it extends.
 
     Raises:
-        FieldError: the stored head is another one.
+        FieldError: the stored head is a different one.
     """
     head = given.get("head", stored.head)
     extends = HEADS[head].extends if head in HEADS else ""
@@ -275,7 +275,7 @@ def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, A
 
 
 def _refuse_other_objective(stored: Objective, given: Mapping[str, Any], source: str) -> None:
-    """What was minimised is stored with the model; a prediction minimises nothing."""
+    """Refuse an objective other than the stored one: a prediction minimises nothing."""
     file = Path(source) / CONFIG_NAME
     if given.get("loss") is not None and Objective(given["loss"]).loss != stored.loss:
         raise FieldError("loss", given["loss"], f"contradicts {file}, which says {stored.loss}; leave it out")
@@ -289,7 +289,7 @@ def _refuse_other_objective(stored: Objective, given: Mapping[str, Any], source:
 
 
 def _template(settings: McqSettings, source: str, given: str | None) -> str | None:
-    """The chat template: of an encoder none, of a stored model the one that it was trained with."""
+    """The chat template: none for an encoder, for a stored model the one it was trained with."""
     if settings.kind == "encoder":
         return None
     if not source:
@@ -319,7 +319,7 @@ def _config(model: str) -> dict[str, Any]:
 
 
 def _stored(model: str, adapters: Sequence[str]) -> tuple[McqSettings | None, str]:
-    """The settings nearest to the end: the last adapter's that has some, else the model's."""
+    """The settings of the last adapter that has any, else the model's."""
     for folder in (*reversed(adapters), model):
         settings = read_settings(folder)
         if settings is not None:

@@ -1,4 +1,4 @@
-"""A trained model as an object that scores questions: the engine's interface for Python."""
+"""Scores questions with a trained model: the engine's Python interface."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings, write
 from llmtuner.mcq.unwrap import unwrap
 from llmtuner.spec.heads import HEADS
 
-# Two ordinary questions, on which both layouts are compared when a scorer is made.
+# Two ordinary questions for comparing both layouts when a scorer is made.
 _PASSAGE = "Water boils at a lower temperature on a mountain, since the pressure of the air is lower there than at sea."
 SAMPLES = (
     Question(
@@ -44,11 +44,11 @@ class OptionScorer:
         model: with a trained head attached (`load_scorer` does that).
         tokenizer: the model's.
         settings: as stored with the model.
-        cutoff_len: tokens of a question at most, as in training unless given; only the end of its context is cut.
+        cutoff_len: the most tokens of a question, as in training unless given; only the end of its context is cut.
 
     Attributes:
         settings: with the layout that the model really takes.
-        notices: lines for the user, for example why the layout is another one than the stored one.
+        notices: lines for the user, for example why the layout differs from the stored one.
     """
 
     def __init__(self, model: Any, tokenizer: Any, settings: McqSettings, *, cutoff_len: int | None = None) -> None:
@@ -64,11 +64,11 @@ class OptionScorer:
     def score(
         self, questions: Sequence[Question], *, batch_size: int = 8, tokens_per_batch: int | None = None
     ) -> list[Prediction]:
-        """Scores, probabilities and ranking of each question, in their order.
+        """Scores, probabilities and ranking of each question, in the order of the questions.
 
         Args:
-            batch_size: questions a forward pass.
-            tokens_per_batch: padded tokens a forward pass, in place of the batch size.
+            batch_size: questions per forward pass.
+            tokens_per_batch: padded tokens per forward pass, instead of the batch size.
 
         Raises:
             RunError: a score is not finite.
@@ -99,7 +99,7 @@ class OptionScorer:
             )
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        # The adapters from before the last one are part of the merged weights.
+        # The adapters before the last one are part of the merged weights.
         write_settings(self.settings.with_(merged_adapters=()), folder)
 
 
@@ -112,15 +112,15 @@ def load_scorer(
     cutoff_len: int | None = None,
     trust_remote_code: bool = False,
 ) -> OptionScorer:
-    """Load what a training of multiple choice left.
+    """Load a trained multiple-choice model.
 
     Args:
-        folder: its output folder, an adapter or a whole model.
-        base_model: of an adapter, where it is not where the training had it.
-        dtype: of the backbone; scores are fp32 in any case.
+        folder: a training's output folder, with an adapter or a whole model.
+        base_model: an adapter's base model, if it has moved since training.
+        dtype: of the backbone; scores are always fp32.
 
     Raises:
-        UserError: no trained head in the folder, or one that does not fit the base model.
+        UserError: the folder has no trained head, or one that does not fit the base model.
     """
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 

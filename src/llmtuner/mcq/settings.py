@@ -1,6 +1,6 @@
-"""What a multiple-choice model is (head, layout, pooling, objective, prompt), and the file that keeps it.
+"""What a multiple-choice model is (head, layout, pooling, objective, prompt), and the file that stores it.
 
-Nothing heavy is imported here, so that a contradiction is found before torch is.
+Nothing heavy is imported here, so that contradictions are found before torch is imported.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ class McqSettings:
     """Everything that has to be the same in training and prediction.
 
     Args:
-        head, layout: names as of the flags.
-        pooling: a name as of the flag, never "auto"; "none" for heads that pool nothing.
+        head, layout: names as in the flags.
+        pooling: a name as in the flag, never "auto"; "none" for heads that pool nothing.
         objective: what is or was minimised.
         kind: "causal" (decoder, chat template) or "encoder" (bidirectional, pairs of texts).
-        num_options: the one number of options that a joint linear head can score, else None.
-        cutoff_len: tokens of a question at most, in training; prediction keeps to it unless another is given.
+        num_options: the fixed number of options that a joint linear head scores, else None.
+        cutoff_len: the most tokens of a question in training; prediction uses it unless another is given.
         prompt: the prompt's form as `llmtuner.data.tokens` stores it.
-        base: what the base model is, to notice an adapter of another one.
-        duma: measures of a co-attention head; None for other heads.
+        base: describes the base model, to notice an adapter of another one.
+        duma: sizes of a co-attention head; None for other heads.
         merged_adapters: adapters that were merged into the base model before this one was trained.
         versions: of the packages that wrote the file.
 
     Raises:
-        FieldError: a value of another type, out of range, or one that does not go with the others.
+        FieldError: a value of the wrong type, out of range, or that does not go with the others.
     """
 
     head: str = "linear"
@@ -115,10 +115,10 @@ class McqSettings:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> McqSettings:
-        """What `to_json` returned, but for the format.
+        """Rebuild the settings from what `to_json` returned, without the format.
 
         Raises:
-            FieldError: a key that is unknown or missing, or a value that no settings can have.
+            FieldError: a key is unknown or missing, or a value is invalid.
         """
         names = [each.name for each in fields(cls)]
         for key in stored:
@@ -157,10 +157,10 @@ def _measures(stored: Mapping[str, Any]) -> DumaOptions:
 
 
 def read_settings(folder: str | os.PathLike[str]) -> McqSettings | None:
-    """The settings stored in a model's or adapter's folder, or None where it has none.
+    """The settings stored in a model's or adapter's folder, or None if it has none.
 
     Raises:
-        UserError: the file is damaged, or of a later format.
+        UserError: the file is damaged, or has a later format.
     """
     path = Path(folder) / CONFIG_NAME
     if not path.is_file():
@@ -180,17 +180,17 @@ def read_settings(folder: str | os.PathLike[str]) -> McqSettings | None:
 
 
 def write_settings(settings: McqSettings, folder: str | os.PathLike[str]) -> Path:
-    """Write mcq_config.json, whole or not at all."""
+    """Write mcq_config.json atomically."""
     path = Path(folder) / CONFIG_NAME
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in settings.to_json().items())
     return write_atomic(path, f"{{\n{lines}\n}}\n")
 
 
 def check_pooling(kind: Kind, layout: str, pooling: str) -> None:
-    """Refuse a pooling of which a layout or a kind of model could learn nothing.
+    """Refuse a pooling from which a layout or a kind of model could learn nothing.
 
     Raises:
-        FieldError: with those that go together.
+        FieldError: with the poolings that fit.
     """
     takes = [name for name in layout_of(layout).poolings if kind in POOLINGS[name].kinds]
     if pooling not in takes:

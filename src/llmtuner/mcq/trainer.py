@@ -1,4 +1,4 @@
-"""The Trainer of option scores: batches of questions, a loss over options, evaluation by MAP@3."""
+"""The Trainer for option scores: batches of questions, a loss over options, evaluation by MAP@3."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class McqTrainer(Trainer):
     Args:
         run: what is trained and how; its settings are written with every checkpoint.
         args: transformers' training arguments; they are copied, not changed.
-        pad_token_id: fills rows up.
-        train_set, eval_set: questions; `eval_set` may be a dictionary of them by name.
-        build_optimizer: makes an optimizer of its own from the model, or None for transformers'.
-        more: as of transformers' Trainer.
+        pad_token_id: the padding.
+        train_set, eval_set: questions; `eval_set` may be a dictionary of sets by name.
+        build_optimizer: makes a custom optimizer from the model, or None for transformers'.
+        more: as in transformers' Trainer.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class McqTrainer(Trainer):
         self.collator = Collator.of(run.settings, pad_token_id)
         sets = {"train_dataset": train_set, "eval_dataset": eval_set}
         super().__init__(model, copy.copy(args), data_collator=self.collator, **sets, **more)
-        # Both make the Trainer count an optimizer step's questions over batches and processes before the first one.
+        # Both make the Trainer count a step's questions over all batches and processes before its first batch.
         self.model_accepts_loss_kwargs = True
         self.args.average_tokens_across_devices = True
         self._build_optimizer = build_optimizer
@@ -75,7 +75,7 @@ class McqTrainer(Trainer):
         self.add_callback(FiniteGuard(self._take_losses))
         if self._batches is not None:
             self.add_callback(BatchOrder(self._batches))
-        self.optimizer: Any  # transformers leaves these without a type
+        self.optimizer: Any  # untyped in transformers
         self.model_wrapped: Any
         self.control: Any
 
@@ -103,7 +103,7 @@ class McqTrainer(Trainer):
             num_workers=workers,
             pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
             persistent_workers=self.args.dataloader_persistent_workers and workers > 0,
-            generator=torch.Generator(),  # otherwise each iterator draws from the random state that dropout uses
+            generator=torch.Generator(),  # otherwise each iterator draws from the random state that dropout uses, too
         )
 
     def get_batch_samples(self, epoch_iterator: Iterator[Batch], *args: Any, **kwargs: Any) -> tuple[list[Batch], Any]:
@@ -153,7 +153,7 @@ class McqTrainer(Trainer):
     # ---- optimizer
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """transformers' optimizer with the head's parameters in groups of their own, or the caller's."""
+        """transformers' optimizer with the head's parameters in separate groups, or the caller's optimizer."""
         if self.optimizer is None and self._build_optimizer is not None:
             self.optimizer = self._build_optimizer(self.model if model is None else model)
             if self.optimizer is not None and self.run.head_learning_rate is not None:
@@ -161,7 +161,7 @@ class McqTrainer(Trainer):
                 raise FieldError("head_learning_rate", rate, "it goes with the common optimizers only; leave it out")
         made_here = self.optimizer is None
         optimizer = super().create_optimizer(*(() if model is None else (model,)))
-        if made_here:  # always, so that a run can go on with the flag left out
+        if made_here:  # always, so that a run can resume without the flag
             self._split_off_head(self.model if model is None else model, optimizer)
         return optimizer
 
@@ -183,7 +183,7 @@ class McqTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Every metric and the loss of the evaluation questions, with run times; logged."""
+        """Every metric and the loss of the evaluation questions, with run times; they are logged."""
         questions = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(questions, dict):
             of_all: dict[str, float] = {}
@@ -240,7 +240,7 @@ class McqTrainer(Trainer):
     # ---- logs and files
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add questions and tokens a second and the time left to what is logged in training."""
+        """Add questions and tokens per second and the time left to the training logs."""
         if "loss" in logs:
             logs |= self._pace.figures(self.state.global_step, self.state.max_steps)
         super().log(logs, *args, **kwargs)
@@ -261,10 +261,10 @@ class McqTrainer(Trainer):
         return result
 
     def _drop_ddp(self) -> None:
-        """Free DDP's wrapper and its gradient buckets; what comes now reads the model itself.
+        """Free DDP's wrapper and its gradient buckets; later code uses the model itself.
 
-        Were it alive when the process group is destroyed, it would hold the group's last reference and free it under
-        Python's lock, which gloo's own thread may be waiting for: a process then hangs at its end.
+        If the wrapper outlived the process group, it would hold the group's last reference and free it while holding
+        the GIL, which gloo's own thread may be waiting for: the process then hangs at exit.
         """
         if isinstance(self.model_wrapped, DistributedDataParallel):
             self.model_wrapped = self.model

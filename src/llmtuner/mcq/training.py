@@ -1,4 +1,4 @@
-"""Training from Python, without upstream: one function, and what the command line's stage calls a run.
+"""Training from Python, without upstream, in one function.
 
 scorer = train("models/Llama-2-7b-hf", questions, "mcq_checkpoint", head="linear")
 predictions = scorer.score(other_questions)
@@ -33,7 +33,7 @@ from llmtuner.spec.heads import HEADS
 from llmtuner.spec.metrics import higher_is_better
 
 logger = logging.getLogger("llmtuner.mcq")
-# Arguments of transformers that mean something else here, and what to give instead.
+# transformers' arguments that mean something else here, and what to give instead.
 REFUSED = {
     "label_smoothing_factor": "give label_smoothing",
     "auto_find_batch_size": "give a batch size, or tokens_per_batch",
@@ -53,22 +53,22 @@ def train(
     trust_remote_code: bool = False,
     **fields: Any,
 ) -> OptionScorer:
-    """Train a head, with all weights of the model or with LoRA, and return what scores questions with it.
+    """Train a head, with all weights of the model or with LoRA, and return a scorer.
 
     Args:
-        model: folder of the base model, or of a whole model that was trained before, whose head is trained on.
+        model: folder of the base model, or of a whole model trained before, whose head is trained further.
         questions: with answers.
         output_dir: for weights, tokenizer, settings and checkpoints; `load_scorer` reads it.
         evaluate: questions for evaluations during the training (`eval_strategy` in the arguments).
-        lora: a `peft.LoraConfig`; all weights are trained where it is None.
-        template: makes the prompts of a causal model; the tokenizer's own chat template where it is None, or plain text
-            where the tokenizer has none.
+        lora: a `peft.LoraConfig`; if None, all weights are trained.
+        template: makes the prompts of a causal model; if None, the tokenizer's own chat template, or plain text if
+            the tokenizer has none.
         arguments: of `transformers.TrainingArguments`.
         fields: head, layout, pooling, loss, dropout, tokens_per_batch, head_learning_rate and the other fields of
-            `llmtuner.spec.flags.FIELDS` by their names; those of co-attention as `duma_width` and so on.
+            `llmtuner.spec.flags.FIELDS` by name; those of co-attention as `duma_width` and so on.
 
     Raises:
-        FieldError: an unknown field, or a value that is not possible or contradicts another one.
+        FieldError: an unknown field, or a value that is invalid or contradicts another one.
         UserError: arguments that mean something else here.
         DataError: a question has no answer, is too long, or gives no tokens.
         RunError: the loss became NaN or Inf.
@@ -93,7 +93,7 @@ def train(
 
 
 def _field(name: str) -> str:
-    """`duma_width` is the field duma.width; the others are called as they are."""
+    """The field of a keyword: `duma_width` is duma.width; other names are unchanged."""
     return name.replace("duma_", "duma.", 1) if name.startswith("duma_") else name
 
 
@@ -101,7 +101,7 @@ def _arguments(output_dir: str, given: Mapping[str, Any]) -> Any:
     """transformers' arguments, without those that mean something else here.
 
     Raises:
-        UserError: one of them is given, or the best model is to be chosen by what no evaluation reports.
+        UserError: one of them is given, or the metric that chooses the best model is not reported by any evaluation.
     """
     from transformers import TrainingArguments
 
@@ -154,7 +154,7 @@ def _train(
 
 
 def _encoder(run: McqRun, tokenizer: Any, config: Any, template: Template | None) -> PromptEncoder:
-    """The prompts of a fresh head, or those that a stored one was trained with."""
+    """The encoder of a fresh head, or the one that a stored head was trained with."""
     if not run.new:
         return stored_encoder(run.settings, tokenizer, config, cutoff_len=run.cutoff_len, where=run.source or "")
     template = template or (template_of(tokenizer) if run.settings.kind == "causal" else None)
@@ -169,7 +169,7 @@ def _reported(fitted: tuple[QuestionSet, tuple[str, ...]]) -> QuestionSet:
 
 
 def _with_head(model: Any, run: McqRun, lora: Any) -> Any:
-    """The model with its head, its trained weights where it has some, and adapters around it."""
+    """The model with its head, trained weights if there are any, and its adapters."""
     attach_head(model, run.settings)
     stored = read_settings(run.model)
     if stored is not None and HEADS[run.settings.head].pools:

@@ -1,4 +1,4 @@
-"""The Hugging Face model inside what PEFT made of it."""
+"""The Hugging Face model inside a PEFT wrapper."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import Any
 
 
 def unwrap(model: Any) -> Any:
-    """The Hugging Face model inside a PEFT model; others as they are."""
+    """The Hugging Face model inside a PEFT model; other models are returned as they are."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model

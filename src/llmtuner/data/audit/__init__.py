@@ -1,1 +1,1 @@
-"""The audit of multiple-choice files: defects, repeats, baselines without a language model. Entry: `run.audit`."""
+"""Audits multiple-choice files: defects, repeats, baselines without a language model. Entry point: `run.audit`."""

@@ -46,7 +46,7 @@ def parse_checks(text: str) -> list[str]:
     """The names in a list such as `leak,conflict`.
 
     Raises:
-        UserError: an unknown name, or none at all.
+        UserError: an unknown name, or an empty list.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:

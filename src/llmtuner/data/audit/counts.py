@@ -11,7 +11,7 @@ from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 
 BINS = 20
-_HISTOGRAM_SHARE = 0.99  # of the options set the range of the histogram; the longest few would flatten the rest
+_HISTOGRAM_SHARE = 0.99  # of the options fit the histogram's range; a few very long ones would flatten the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Counts:
     Args:
         questions: readable rows.
         unreadable: rows that an error made unreadable.
-        unread: lines after an error at which reading ended.
-        texts: different question texts; case, white space and Unicode form do not count.
+        unread: lines after an error that stopped reading.
+        texts: different question texts; case, white space and Unicode form are ignored.
         options: questions by their number of options.
     """
 

@@ -1,6 +1,6 @@
 """Features of an option relative to the other options of its question. None of them needs knowledge of the subject.
 
-Sources: cues in badly written tests that test-wise students use (Millman, Bishop and Ebel, "An analysis of
+Source: cues in badly written tests that test-wise students use (Millman, Bishop and Ebel, "An analysis of
 test-wiseness", Educational and Psychological Measurement 25, 1965): length, overlap with the stem, absolute and
 cautious words.
 """

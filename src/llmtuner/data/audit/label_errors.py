@@ -62,7 +62,7 @@ def pair_up(questions: Sequence[Question], predictions: Sequence[Prediction], so
         source: the predictions' file, for messages.
 
     Raises:
-        UserError: the predictions are of other questions, or the ids are ambiguous.
+        UserError: the predictions are for other questions, or the ids are ambiguous.
     """
     if [question.id for question in questions] == [prediction.id for prediction in predictions]:
         pairs = list(zip(questions, predictions, strict=True))
@@ -114,7 +114,7 @@ def label_errors(questions: Sequence[Question], pairs: Sequence[Pair]) -> LabelE
 
     Each letter is a class, and questions with the same number of options are one group. The number of wrong answers is
     estimated from the rows in which another letter is at least as probable as its average over the rows where it is
-    the answer. So many rows are suspects: those whose answers are least probable (cleanlab's "prune_by_noise_rate").
+    the answer. That many rows, those with the least probable answers, are suspects (cleanlab's "prune_by_noise_rate").
     With a weak model most suspects are hard questions, not errors. The probabilities must be out of fold: a model that
     was trained on a row believes its answer.
 

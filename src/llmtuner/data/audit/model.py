@@ -1,4 +1,4 @@
-"""A logistic model on features that need no knowledge: the score that all shortcuts reach together."""
+"""A logistic model on features that need no knowledge: the score of all shortcuts combined."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = "logistic model, cross-validated"
 
 @dataclass(frozen=True, slots=True)
 class ShortcutModel:
-    """The score of the model on questions that it was not fitted to, and its weights.
+    """The score of the model on held-out questions, and its weights.
 
     Args:
         weights: mean coefficient over the folds for each standardised feature, largest first.
@@ -28,10 +28,10 @@ class ShortcutModel:
 
 
 def shortcut_model(questions: Sequence[Question]) -> ShortcutModel | None:
-    """Fit a logistic regression over options, in five folds by question text, and score each fold by the others.
+    """Cross-validate a logistic regression over options, in five folds by question text.
 
     Each feature is replaced by its difference from the mean over the question's options, as in a conditional logit:
-    only differences between the options of one question count. No step is random.
+    only differences between the options of one question count. The result is deterministic.
 
     Returns:
         None if fewer than `MIN_TEXTS` different texts have an answer.

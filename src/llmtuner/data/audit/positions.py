@@ -27,7 +27,7 @@ class Positions:
 
     @property
     def unbalanced(self) -> bool:
-        """Whether chance is an unlikely reason for the unequal numbers."""
+        """Whether the unequal numbers are unlikely to be chance."""
         return self.p_value < SIGNIFICANCE
 
 

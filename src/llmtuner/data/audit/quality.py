@@ -1,4 +1,4 @@
-"""The quality of a single question by its form alone: 1.0 without a defect, less for each defect.
+"""The quality of a single question by form alone: 1.0 without a defect, less for each defect.
 
 Whether the answer is right is not checked here; see `label_errors` and `repeats`.
 """
@@ -16,8 +16,8 @@ from llmtuner.data.words import words
 SHORT_PROMPT = 3  # words; fewer are no question
 LONG_PROMPT = 3_000  # characters; the longest of Kaggle's 6,500 has fewer than 1,000
 LONG_OPTION = 1_000  # characters
-LONG_FACTOR = 2.0  # an answer is far the longest from so many times the next longest option on ...
-LONG_EXCESS = 15  # ... if it also has so many characters more: "Ti" among "I" and "O" gives nothing away
+LONG_FACTOR = 2.0  # an answer is far the longest if it is at least this many times the next longest option ...
+LONG_EXCESS = 15  # ... and this many characters longer: "Ti" among "I" and "O" gives nothing away
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def _extreme_length(question: Question) -> bool:
     return len(question.question) > LONG_PROMPT or max(map(len, question.options)) > LONG_OPTION
 
 
-# Points deducted for each defect. From half a point on the row is damaged; with less it still teaches guessing.
+# Points deducted for each defect. At half a point the row is damaged; below that it still teaches guessing.
 DEDUCTIONS: dict[str, tuple[float, Callable[[Question], bool]]] = {
     "no question": (1.0, _no_text),  # no word in the prompt, or only a label such as "Question:"
     "blank option": (0.5, _blank_option),

@@ -17,12 +17,12 @@ class Leak:
     """The questions that two files share. After training on one file, their scores on the other measure memory.
 
     Args:
-        texts: different question texts in both files; the options do not count.
+        texts: different question texts in both files; the options are ignored.
         first_texts, second_texts: different question texts of each file.
         first_rows, second_rows: rows of each file whose text is also in the other file.
         questions: different questions in both files with the same options.
-        near: rows of the second file that are near duplicates of a row of the first and whose text is not in it; None
-            if near duplicates were skipped.
+        near: rows of the second file that are near duplicates of a row of the first file and whose exact text is not
+            in it; None if near duplicates were skipped.
     """
 
     first: str
@@ -49,7 +49,7 @@ class Repeats:
         leaks: for each pair of files.
         leaked: different question texts in more than one file.
         near_leaked: rows that are near duplicates of a row of an earlier file and whose text is in no earlier file;
-            None like `near`.
+            None if near duplicates were skipped.
     """
 
     same_text: tuple[tuple[AuditRow, ...], ...]
@@ -110,7 +110,7 @@ def repeats(files: Sequence[Sequence[Question]], names: Sequence[str], *, near: 
 
 
 def _leaked(spans: Sequence[range], texts: Sequence[str], groups: Sequence[int] | None) -> tuple[int, int | None]:
-    """Texts and near duplicates in more than one file. Each counts once, in however many files it is."""
+    """Numbers of texts and near duplicates in more than one file. Each counts once, whatever the number of files."""
     seen_texts, leaked_texts, seen_groups, near_leaked = set[str](), set[str](), set[int](), 0
     for span in spans:
         file_texts = {texts[row] for row in span}

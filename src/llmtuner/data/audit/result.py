@@ -1,4 +1,4 @@
-"""The result of an audit, and the JSON of it."""
+"""The result of an audit, and its JSON."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Audit:
     Args:
         label_errors: None without predictions.
         checks: number of hits of each of `CHECKS`; None for a skipped check, with the reason in `notes`.
-        notes: what was skipped, or is of limited use, and why.
+        notes: what was skipped or is of limited use, and why.
     """
 
     files: tuple[FileAudit, ...]
@@ -65,7 +65,7 @@ class Audit:
 
 
 def audit_record(audit: Audit) -> dict[str, Any]:
-    """An audit as values that JSON can hold, with its verdicts (`unbalanced`, `worth_a_warning`)."""
+    """An audit as JSON values, with its verdicts (`unbalanced`, `worth_a_warning`)."""
     record = asdict(audit)
     for file, file_record in zip(audit.files, record["files"], strict=True):
         for positions, entry in zip(file.positions, file_record["positions"], strict=True):

@@ -9,7 +9,7 @@ from llmtuner.data.question import Question
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One row of one file, as plain values that JSON can hold.
+    """One row of one file, as plain JSON values.
 
     Args:
         line: 1-based (a row number for Parquet and JSON arrays).

@@ -22,7 +22,7 @@ from llmtuner.data.problems import terminal_path
 from llmtuner.data.question import Question
 from llmtuner.errors import DataError, UserError
 
-MIN_ABOVE_CHANCE = 0.1  # accuracy above chance that a model needs for its doubts to mean anything
+MIN_ABOVE_CHANCE = 0.1  # accuracy above chance below which a model's doubts are meaningless
 
 
 def audit(
@@ -38,8 +38,8 @@ def audit(
         predictions: a predictions.jsonl of these files, out of fold.
 
     Raises:
-        DataError: files that hold no readable questions at all (other defects are in the result).
-        UserError: a file is given twice, or the predictions are of other questions.
+        DataError: a file has no readable questions at all (other defects are in the result).
+        UserError: a file is given twice, or the predictions are for other questions.
     """
     _reject_repeated(paths)
     inspections = _inspected(paths)

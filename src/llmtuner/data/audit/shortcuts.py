@@ -17,9 +17,9 @@ from llmtuner.data.question import Question
 from llmtuner.data.words import words
 
 Shortcut = Callable[[Question], list[float]]
-MARGIN = 0.05  # MAP@3 above chance, minus `STANDARD_ERRORS`, from which a shortcut is worth a warning
+MARGIN = 0.05  # a shortcut is worth a warning if its MAP@3 minus `STANDARD_ERRORS` is this far above chance
 STANDARD_ERRORS = 2.0
-MIN_QUESTIONS = 30  # to which a shortcut must apply; its score on fewer has no meaning
+MIN_QUESTIONS = 30  # to which a shortcut must apply; on fewer its score is meaningless
 
 
 def longest(question: Question) -> list[float]:
@@ -138,7 +138,7 @@ def score(name: str, questions: Sequence[Question], scores: Sequence[Sequence[fl
 
 
 def _chance(questions: Sequence[Question], k: int) -> float:
-    """MAP@k of a random order. It equals that of all ties and depends only on the numbers of options."""
+    """MAP@k of a random order. It equals MAP@k with all scores tied and depends only on the numbers of options."""
     from llmtuner.metrics import map_at_k
 
     numbers = Counter(len(question.options) for question in questions)
@@ -154,6 +154,6 @@ def shortcut_scores(questions: Sequence[Question]) -> list[ShortcutScore]:
 
 
 def _above(score: float, chance: float, questions: int) -> bool:
-    """Whether a score exceeds chance by `MARGIN` after the deduction of `STANDARD_ERRORS`."""
+    """Whether a score exceeds chance by `MARGIN` after subtracting `STANDARD_ERRORS`."""
     # A number between 0 and 1 with mean m has a variance of at most m(1 - m).
     return score - STANDARD_ERRORS * sqrt(score * (1 - score) / questions) > chance + MARGIN

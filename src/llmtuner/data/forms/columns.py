@@ -11,7 +11,7 @@ from llmtuner.data.problems import quoted
 from llmtuner.data.question import LETTERS
 from llmtuner.data.table import Table
 
-# Other usual names of these columns. They are suggested in messages, never accepted silently.
+# Other common names of these columns. They are suggested in messages, never accepted silently.
 _SYNONYMS = {
     "prompt": ("question", "query", "text"),
     "question": ("prompt", "query"),
@@ -46,18 +46,18 @@ def form_of(table: Table, forms: Iterable[Form]) -> tuple[Form | None, list[Defe
     ]
     missing_names = [name for name in form.needs if name not in table.columns and name not in corrections.values()]
     if missing_names and form.answer not in (*table.columns, *corrections.values()):
-        # Report a misnamed answer in the same message. On its own it matters in training only.
+        # Report a misnamed answer in the same message. On its own it matters only in training.
         unknown = [column for column in table.columns if column not in form.columns and column not in corrections]
         missing_names += [form.answer] if _similar_column(form.answer, unknown) else []
     defects += missing(form, table.columns, missing_names)
-    # Misspelt and missing columns count as present: the gap that they leave is reported already.
+    # Misspelt and missing columns count as present: their gap is already reported.
     defects += form.check((*table.columns, *corrections.values(), *form.needs))
     defects += _wrong_types(form, table)
     return form, defects
 
 
 def recognise(columns: Sequence[str], forms: Iterable[Form]) -> list[Form]:
-    """The candidate forms of a file with these columns: one for a sound file, none for an unknown form."""
+    """The candidate forms of a file with these columns: one for a valid file, none for an unknown form."""
     forms = list(forms)
     complete = [form for form in forms if set(form.needs) <= set(columns)]
     if complete:
@@ -87,7 +87,7 @@ def missing(form: Form, columns: Sequence[str], names: Iterable[str]) -> list[De
 def misspelt(form: Form, columns: Sequence[str]) -> dict[str, str]:
     """Columns that differ from the form's only in case, spaces or underscores, by their correct name.
 
-    Without a message they would be ignored.
+    Without a message they would be silently ignored.
     """
     names_by_plain = {_plain(name): name for name in form.columns}
     correct = {column: names_by_plain.get(_plain(column), column) for column in columns}

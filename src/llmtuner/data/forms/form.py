@@ -8,7 +8,7 @@ from typing import Any
 
 from llmtuner.data.problems import quoted
 
-MAX_TEXT = 1_000_000  # characters of one cell; a longer one is an unclosed quote or another file, not a question
+MAX_TEXT = 1_000_000  # characters per cell; a longer cell is an unclosed quote or another kind of file, not a question
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Draft:
 
 @dataclass(slots=True)
 class RowReader:
-    """Reads the cells of one row. Each defect is added to `defects`, and reading goes on.
+    """Reads the cells of one row. Each defect is added to `defects`, and reading continues.
 
     Args:
         columns: the columns of the whole file; a JSON record may lack some of them.
@@ -76,7 +76,7 @@ class RowReader:
             fix = "write it without quotes" if isinstance(value, str) and value.strip().isdigit() else ""
             self.defects.append(Defect("answer", defect, fix=fix))
             return None
-        # With a count of 0 the options have a defect of their own, which is reported already.
+        # With a count of 0 the options have their own defect, which is already reported.
         if count and not 0 <= value < count:
             defect = f"{column} {quoted(value)} is outside the {count} option{'s' * (count > 1)}"
             fix = "count from 0, not from 1" if value == count else ""
@@ -88,7 +88,7 @@ class RowReader:
         """The record's id as text, or None if the file has no ids.
 
         Rejected ids: a blank one, because its row number could be another row's id; one that a spreadsheet would run as
-        a formula; and a value other than text or a whole number, which can be written in more than one way.
+        a formula; and a value that is neither text nor a whole number, which can be written in more than one way.
         """
         if "id" not in self.columns:
             return None
@@ -136,7 +136,7 @@ def _surrogate(text: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form in which question files are written: its columns, and how a row is read.
+    """A form of question files: its columns, and how a row is read.
 
     Args:
         shape: the columns in words, for messages.

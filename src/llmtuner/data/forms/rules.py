@@ -1,4 +1,4 @@
-"""Checks that need all rows of a file: options that do not exist, and oddities that deserve a warning."""
+"""Checks that need all rows of a file: missing options, and oddities that deserve a warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llmtuner.data.forms.form import Defect, Draft
 from llmtuner.data.problems import Problem, line_list, quoted
 from llmtuner.data.question import LETTERS, MAX_OPTIONS, MIN_OPTIONS
 
-# From this share of rows on, blank last options mean "no such option". Kaggle's 6,000 has 2 rows with a blank E, a
+# From this share of rows on, a blank last option means that there is none. Kaggle's 6,000 has 2 rows with a blank E, a
 # defect (0.03 %); the 60,000-row mix has 22.7 %, from a source with four options.
 MIXED_PERCENT = 1
 
@@ -41,7 +41,7 @@ def count_options(drafts: Sequence[NumberedDraft]) -> tuple[list[int], str]:
 
 
 def option_defects(draft: Draft, count: int) -> list[Defect]:
-    """The defects that make a row with `count` options unusable."""
+    """Defects that make a row with `count` options unusable."""
     if not MIN_OPTIONS <= count <= MAX_OPTIONS:
         defect = f"{count} option{'s' * (count != 1)}"
         return [Defect("options", defect, f"expected {MIN_OPTIONS} to {MAX_OPTIONS}")]
@@ -52,7 +52,7 @@ def option_defects(draft: Draft, count: int) -> list[Defect]:
 
 
 def option_oddities(options: Sequence[str]) -> list[Defect]:
-    """Blank and equal options. They are warnings only: real files have them, and test files must be answered whole."""
+    """Blank and equal options. They only warn: real files have them, and every row of a test file needs an answer."""
     stripped = [option.strip() for option in options]
     if all(stripped) and len(set(stripped)) == len(stripped):
         return []
@@ -69,7 +69,7 @@ def option_oddities(options: Sequence[str]) -> list[Defect]:
 
 
 def file_oddities(drafts: Sequence[NumberedDraft], file: str, unit: str) -> list[Problem]:
-    """Repeated ids, loosely written answers, unused contexts: one warning for all lines of a kind."""
+    """Repeated ids, loosely written answers, unused contexts: one warning of each kind, with all its lines."""
     lines_by_id: dict[str, list[int]] = {}
     loose: list[NumberedDraft] = []
     lines_by_unused: dict[tuple[str, ...], list[int]] = {}

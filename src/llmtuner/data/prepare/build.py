@@ -34,8 +34,8 @@ class BuildSettings:
     """The settings of a build.
 
     Args:
-        hq_size: upper limit of questions in llmscience_hq; 10,500 as in the notes' second run.
-        valid_size: upper limit of questions in llmscience_valid, which is never more than a fifth of llmscience.
+        hq_size: the most questions in llmscience_hq; 10,500 as in the notes' second run.
+        valid_size: the most questions in llmscience_valid, which is never more than a fifth of llmscience.
         hold_out: sources that are kept out of all training sets, with every question that repeats them.
         seed: of the validation split.
 
@@ -105,7 +105,7 @@ def build(rows: Sequence[RawRow], test: Sequence[RawRow], settings: BuildSetting
         test: the official test questions, whose answers are unknown.
 
     Raises:
-        UserError: a source to hold out is missing, so that the questions that repeat it cannot be found.
+        UserError: a source to hold out is missing, so its repeats cannot be found.
     """
     for name in settings.hold_out:
         if all(row.source != name for row in rows):
@@ -137,7 +137,7 @@ def build(rows: Sequence[RawRow], test: Sequence[RawRow], settings: BuildSetting
 
 
 def _by_group(groups: Sequence[int], rows: Sequence[RawRow], source: str) -> dict[int, RawRow]:
-    """For each group that has rows of a source, the first of them."""
+    """The first row of a source in each group that has one."""
     first_rows: dict[int, RawRow] = {}
     for group, row in zip(groups, rows, strict=False):
         if row.source == source:
@@ -146,14 +146,14 @@ def _by_group(groups: Sequence[int], rows: Sequence[RawRow], source: str) -> dic
 
 
 class _Removal:
-    """Removes rows from the training sets. The first reason of a row counts."""
+    """Removes rows from the training sets. The first reason to remove a row is the one recorded."""
 
     def __init__(self, rows: Sequence[RawRow]) -> None:
         self._rows = rows
         self.removed: dict[int, Removed] = {}
 
     def remove_held_out(self, groups: Sequence[int], sources: Sequence[str]) -> None:
-        """Remove whole sources, and every group with one of their rows."""
+        """Remove whole sources, and every group that contains one of their rows."""
         for source in sources:
             first_rows = _by_group(groups, self._rows, source)
             for index, row in enumerate(self._rows):
@@ -169,9 +169,9 @@ class _Removal:
                 self._remove(index, reason, originals[groups[index]])
 
     def remove_conflicts(self) -> None:
-        """Remove all rows that contradict each other, because nobody knows which is right.
+        """Remove all rows that contradict each other, because we cannot know which is right.
 
-        Rows that contradict an official row are removed before, as repeats of it.
+        Rows that contradict an official row have already been removed, as repeats of it.
         """
         remaining = [index for index in range(len(self._rows)) if index not in self.removed]
         pairs = contradictions([self._rows[index].question for index in remaining])
@@ -181,8 +181,8 @@ class _Removal:
     def remove_duplicates(self) -> None:
         """Remove all but one of the rows with the same question, options and answer.
 
-        An official row stays rather than another, then a row with a context. Remaining rows with different answers
-        have different contexts, so they are different questions.
+        Official rows are preferred, then rows with a context. Remaining rows with different answers have different
+        contexts, so they are different questions.
         """
         copies: dict[object, list[int]] = defaultdict(list)
         for index, row in enumerate(self._rows):
@@ -200,7 +200,7 @@ class _Removal:
         return row.source != OFFICIAL, not collapse_spaces(row.question.context), index
 
     def listed(self) -> list[Removed]:
-        """The removed rows in their order."""
+        """The removed rows, in the order of the rows."""
         return [self.removed[index] for index in sorted(self.removed)]
 
     def _remove(self, index: int, reason: str, because_of: RawRow | None) -> None:
@@ -210,7 +210,7 @@ class _Removal:
 def _validation_split(
     remaining: list[int], groups: Sequence[int], rows: Sequence[RawRow], settings: BuildSettings
 ) -> set[int]:
-    """Whole groups without official questions, drawn at random until the split has its size."""
+    """Whole groups without official questions, drawn at random until the split is full."""
     target_size = min(settings.valid_size, int(MAX_VALID_SHARE * len(remaining)))
     members: dict[int, list[int]] = defaultdict(list)
     for index in remaining:

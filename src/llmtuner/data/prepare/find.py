@@ -27,7 +27,7 @@ class RawFile:
 
     Args:
         name: its own name.
-        display_path: its path below the raw folder, for messages and the manifest: with "/" as separator, through the
+        display_path: its path below the raw folder, for messages and the manifest: with "/" as separator, including the
             zip file if it is in one, and without terminal control characters. Never used as a path.
         path: the file to read.
         sha256: of its content.
@@ -45,13 +45,13 @@ def find_files(raw: Path, unpacked: Path) -> dict[str, RawFile]:
     """The wanted files by name.
 
     Args:
-        raw: searched with all folders below it; links to folders are not followed.
+        raw: the folder to search, with all folders below it; links to folders are not followed.
         unpacked: an empty folder for the contents of zip files. Names inside a zip file are never used as paths.
 
     Raises:
-        UserError: no such folder, or an empty one; one name with different contents.
-        DataError: a zip file that is damaged, protected by a password, or too large when unpacked; a pipe or similar.
-        RunError: no room to unpack.
+        UserError: the folder is missing or empty, or files with the same name have different contents.
+        DataError: a zip file is damaged, protected by a password, or too large when unpacked; a pipe or similar.
+        RunError: no disk space to unpack.
     """
     if not os.path.isdir(raw):
         defect = "is a file, expected a folder" if os.path.exists(raw) else "no such folder"
@@ -109,7 +109,7 @@ def _files_in_archive(path: Path, display_path: str, unpack: _Unpacker) -> Itera
 
 
 def _name_parts(member: zipfile.ZipInfo) -> list[str]:
-    """The parts of a member's name for display. Their folders distinguish two members of the same name."""
+    """The parts of a member's name, for display. The folders tell members with the same file name apart."""
     parts = terminal_path(member.filename.replace("\\", "/")).split("/")
     return ["__" if part == ".." else part for part in parts if part not in ("", ".")]
 
@@ -118,14 +118,14 @@ class _Unpacker:
     """Copies members of zip files, with one size limit for all. The sizes that a zip file states may be wrong.
 
     Args:
-        folder: for the copies, each in a new folder of its own.
+        folder: for the copies, each in its own new folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._bytes_left = folder, MAX_BYTES
 
     def __call__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, archive_name: str) -> Path:
-        """Copy one member under a known name; return the path of the copy."""
+        """Copy one member under a safe name; return the path of the copy."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             target = Path(tempfile.mkdtemp(dir=self._folder), name)

@@ -26,7 +26,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     """Reject a folder that must not, or cannot, be replaced.
 
     Raises:
-        UserError: it is a file, it is not empty, it holds other files, or the folder around it is not writable.
+        UserError: it is a file, it is not empty, it holds other files, or its parent folder is not writable.
     """
     name = terminal_path(out)
     if os.path.islink(out) or (os.path.lexists(out) and not os.path.isdir(out)):
@@ -40,7 +40,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
             f"--out {name}: contains {terminal_path(foreign[0])}, which is not part of a build; replacing the folder "
             "would delete it: move it away, or pass another --out"
         )
-    # A build is renamed to its place. A mount point cannot be renamed, and a shell would lose its working directory.
+    # A build is renamed into place. A mount point cannot be renamed, and a shell would lose its working directory.
     if os.path.isdir(out) and (os.path.ismount(out) or os.path.samefile(out, os.curdir)):
         kind = "is a mount point" if os.path.ismount(out) else "is the folder that this command runs in"
         raise UserError(
@@ -50,7 +50,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
 
 
 def _check_writable(out: Path) -> None:
-    """Create and delete a folder where the build will be written, so that a failure comes before the work."""
+    """Create and delete a folder where the build will be written, so that a failure shows up before the work."""
     above = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
     try:
         os.rmdir(tempfile.mkdtemp(prefix=_prefix(out), suffix=_EARLIER, dir=above))
@@ -99,9 +99,9 @@ def put_in_place(out: Path) -> Iterator[Path]:
 
 
 def _swap(folder: Path, out: Path) -> None:
-    """Rename the new folder, with the earlier one under another name until that has succeeded.
+    """Rename the new folder to `out`; the earlier one has a temporary name until that has succeeded.
 
-    Afterwards the earlier folder gets the name of `folder` and is deleted: a folder with the suffix is always whole.
+    Then the earlier folder gets the name of `folder` and is deleted, so a folder with the suffix is always complete.
     """
     earlier = folder.with_name(folder.name + _EARLIER)
     if not out.is_dir():
@@ -121,8 +121,8 @@ def _swap(folder: Path, out: Path) -> None:
 def clear_leftovers(out: Path) -> None:
     """Restore an earlier build that was renamed when a build was killed, and delete the files of the killed build.
 
-    Only folders that have the names of temporary builds, hold only files of a build and are not locked by a running
-    build are touched. A restored build is logged as a warning.
+    It only touches folders that are named like temporary builds, hold only files of a build and are not locked by a
+    running build. A restored build is logged as a warning.
     """
     name = re.compile(re.escape(_prefix(out)) + rf"[a-z0-9_]{{8}}(?:{re.escape(_EARLIER)})?")
     with suppress(OSError):

@@ -53,12 +53,12 @@ def prepare_llmscience(
         overwrite: whether an earlier build may be replaced.
 
     Raises:
-        UserError: a mistake in the folders or settings, or no files.
+        UserError: a mistake in the folders or settings, or there are no files.
         DataError: defects of the files.
         RunError: the output could not be written.
     """
     for flag, folder in (("--raw", raw), ("--out", out)):
-        if not os.fspath(folder).strip():  # an unset variable in a script, not the working directory
+        if not os.fspath(folder).strip():  # an unset variable in a script; it does not mean the working directory
             raise UserError(f"{flag}: no folder is named; pass one")
     settings, raw, out = settings or BuildSettings(), Path(raw), _without_parent_steps(Path(out))
     if form not in FORMATS:
@@ -90,7 +90,7 @@ def prepare_llmscience(
 
 
 def _without_parent_steps(out: Path) -> Path:
-    """The path without "..": a path through the folder that is replaced leads nowhere while that folder is renamed.
+    """The path without "..": a path through the folder to be replaced breaks while that folder is renamed.
 
     A link as the last part is not resolved, so that it can be rejected.
     """
@@ -119,7 +119,7 @@ def _read(file: RawFile, source: str, warnings: list[str]) -> list[RawRow]:
     except DataError as error:
         if not file.packed:
             raise
-        # The user sees the message after the copy is deleted. Its path is random, so no text of the data contains it.
+        # The copy is deleted before the user sees the message. Its path is random, so the data cannot contain it.
         raise DataError(str(error).replace(terminal_path(file.path), file.display_path)) from error
     warnings += [str(replace(warning, file=file.display_path)) for warning in question_file.warnings]
     return [RawRow(replace(question, file=file.display_path), source) for question in question_file.questions]

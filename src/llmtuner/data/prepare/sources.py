@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One source: a line of the notes' table.
+    """One source: a row of the notes' table.
 
     Args:
         name: as in `--hold_out` and the rows' `source`.
         title: as in the notes.
-        kaggle: the competition or data set to download it from.
+        kaggle: the Kaggle competition or data set to download.
         files: expected number of rows by file name.
     """
 

@@ -20,8 +20,8 @@ Record = dict[str, Any]
 def write_built(built: Built, out: Path, details: Mapping[str, Any], *, form: str, overwrite: bool) -> dict[str, Any]:
     """Write every set, the removed rows and the manifest.
 
-    The files are written beside `out` and replace it when all are complete. A full disk or an interruption leaves the
-    earlier content.
+    The files are written beside `out` and replace it when all are complete. After a full disk or an interruption, `out`
+    still has its earlier content.
 
     Args:
         details: entries of the manifest before the counts and files.
@@ -55,10 +55,10 @@ def write_built(built: Built, out: Path, details: Mapping[str, Any], *, form: st
 
 
 def _records(rows: Sequence[RawRow], *, keep_ids: bool) -> Iterator[Record]:
-    """Rows as records. A repeated stable id gets a number as its suffix.
+    """Rows as records. A repeated stable id gets a number as suffix.
 
     Args:
-        keep_ids: whether `id` is the file's own id, which Kaggle needs in a submission.
+        keep_ids: whether to keep the file's own id, which Kaggle needs in a submission.
     """
     letters = LETTERS[: max([FIVE, *(len(row.question.options) for row in rows)])]
     id_counts: Counter[str] = Counter()

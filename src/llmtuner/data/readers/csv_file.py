@@ -24,7 +24,7 @@ def read(path: Path) -> Table:
     """Read a CSV file strictly; empty lines are skipped.
 
     Raises:
-        DataError: no UTF-8 text, another separator, or a header that names a column twice.
+        DataError: the file is not UTF-8, has another separator, or has a column twice in its header.
     """
     file = terminal_path(path)
     text = read_text(path)
@@ -49,7 +49,7 @@ def read(path: Path) -> Table:
 
 
 def _rows(text: str, file: str) -> tuple[list[CsvRow], list[Problem]]:
-    """All rows with the line on which each begins. Reading ends at the first syntax error."""
+    """All rows with the line on which each begins. Reading stops at the first syntax error."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[CsvRow] = []
     line = 1
@@ -68,10 +68,9 @@ def _rows(text: str, file: str) -> tuple[list[CsvRow], list[Problem]]:
 
 @contextmanager
 def _unlimited_fields(size: int) -> Iterator[None]:
-    """Lift the csv module's limit on fields for this file. The limit is global to the process, so it is restored.
+    """Lift the csv module's field size limit for this file. The limit is global to the process, so it is restored.
 
-    The length of texts is checked with the cells, for all file types alike. A limit here would only hide the quote
-    that was never closed.
+    Text length is checked with the cells, for all file types. A limit here would only hide an unclosed quote.
     """
     previous_limit = csv.field_size_limit(min(size + 1, 2**31 - 1))
     try:
@@ -84,7 +83,7 @@ def _syntax_error(text: str, file: str, first_line: int, last_line: int, reason:
     """The problem at which the csv module stopped.
 
     Args:
-        first_line, last_line: the lines on which the row begins and on which reading ended.
+        first_line, last_line: the lines where the row begins and where reading stopped.
     """
     total = text.count("\n") + (not text.endswith("\n"))
     if "unexpected end of data" not in reason:
@@ -98,7 +97,7 @@ def _syntax_error(text: str, file: str, first_line: int, last_line: int, reason:
             kind="quote",
             unread=total - last_line,
         )
-    # A lenient reader takes the open field for the row's last. The line ends in the fields before it give its line.
+    # A lenient reader makes the open field the row's last. Line breaks in the fields before it give its line.
     lines = io.StringIO(text, newline="")
     for _ in range(first_line - 1):
         next(lines)
@@ -116,7 +115,7 @@ def _syntax_error(text: str, file: str, first_line: int, last_line: int, reason:
 
 
 def _check_separator(text: str, file: str) -> None:
-    """Reject other separators before parsing: the csv module cannot parse a header of quoted names with them."""
+    """Reject other separators before parsing: with them, the csv module cannot parse a header of quoted names."""
     header = next(((line, names) for line, names in enumerate(io.StringIO(text), start=1) if names.strip()), None)
     for separator, name in _SEPARATORS.items():
         if header and separator in header[1] and "," not in header[1]:

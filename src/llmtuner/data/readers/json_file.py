@@ -15,7 +15,7 @@ def read(path: Path) -> Table:
     """Read a JSON file. The "line" of a record is its 1-based number in the array.
 
     Raises:
-        DataError: no UTF-8 text, no JSON, or no array.
+        DataError: the file is not UTF-8, not JSON, or not an array.
     """
     file = terminal_path(path)
     rows, problem = parse(read_text(path), file)

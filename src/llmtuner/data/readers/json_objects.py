@@ -35,7 +35,7 @@ def parse(text: str, file: str, first_line: int = 1) -> tuple[Any, Problem | Non
         return None, Problem(file, line, f"not JSON: {error.msg}", fix=_fix(error), kind="JSON", column=error.colno)
     except RecursionError:
         defect = "not readable: brackets are nested too deeply"
-    except ValueError as error:  # an integer of more digits than Python converts
+    except ValueError as error:  # an integer with more digits than Python converts
         defect = f"not readable: {str(error).split(':')[0]}"
     return None, Problem(file, first_line, defect, kind="JSON")
 

@@ -15,7 +15,7 @@ def read(path: Path) -> Table:
     """Read a JSONL file; empty lines are skipped.
 
     Raises:
-        DataError: no UTF-8 text, or one JSON array.
+        DataError: the file is not UTF-8, or is one JSON array.
     """
     file = terminal_path(path)
     text = read_text(path)

@@ -31,7 +31,7 @@ def read(path: Path) -> Table:
                 f"{terminal_path(path)}: column {quoted(repeated)} occurs twice; rename or remove one of them"
             )
         types = {name: (_type_name(schema.field(name).type), str(schema.field(name).type)) for name in used}
-        # The form rejects columns of other types, so they are not loaded: they may be images.
+        # The form rejects columns of other types, so they are not loaded; they may be images.
         loaded = [name for name in used if types[name][0] in ("text", "texts", "whole number", "null")]
         rows = file.read(columns=loaded).to_pylist() if loaded else [{}] * file.metadata.num_rows
     except DataError:
@@ -43,7 +43,7 @@ def read(path: Path) -> Table:
 
 
 def _type_name(arrow_type: object) -> str:
-    """Arrow's type by the forms' names (text, texts, whole number, null), or by its own name."""
+    """An Arrow type by the forms' name for it (text, texts, whole number, null), else by its own name."""
     import pyarrow as pa
 
     types = pa.types

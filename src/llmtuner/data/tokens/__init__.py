@@ -1,1 +1,1 @@
-"""Questions as token ids. Every encoder of prompts has one protocol (`encoder.py`): encode, to_json, from_json."""
+"""Questions as token ids. All prompt encoders share a protocol (`encoder.py`): encode, to_json, from_json."""

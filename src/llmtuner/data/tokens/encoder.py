@@ -1,4 +1,4 @@
-"""What every encoder of prompts can do, and which one a layout's text and a kind of model need."""
+"""The protocol of all prompt encoders, and which one a layout's text and a kind of model need."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class Tokens(Protocol):
 
     @property
     def sequences(self) -> list[list[int]]:
-        """The token ids that are read, one list a sequence."""
+        """The token ids that the model reads, one list per sequence."""
         ...
 
     @property
     def count(self) -> int:
-        """Options of the question."""
+        """The number of options of the question."""
         ...
 
 
 class PromptEncoder(Protocol):
-    """Questions into tokens, in a form that can be stored and used again.
+    """Turns questions into tokens, by a form of prompts that can be stored and used again.
 
     Attributes:
-        cutoff_len: tokens of a question at most; only the end of its context is cut.
+        cutoff_len: the most tokens of a question; only the end of its context is cut.
     """
 
     cutoff_len: int
@@ -49,7 +49,7 @@ class PromptEncoder(Protocol):
     def from_json(
         cls, tokenizer: Any, stored: Mapping[str, Any], *, cutoff_len: int, template: Template | None = None
     ) -> Self:
-        """The encoder of prompts of a stored form; a template makes the forms that are not stored.
+        """The encoder for a stored form of prompts; a template makes the forms that are not stored.
 
         Args:
             stored: what `to_json` returned; {} for a new form.
@@ -65,7 +65,7 @@ class PromptEncoder(Protocol):
         ...
 
     def to_json(self, template: str | None, counts: Iterable[int] = ()) -> dict[str, Any]:
-        """Everything that makes the same prompts again, in plain numbers.
+        """Everything needed to make the same prompts again, as plain numbers.
 
         Args:
             template: the template's name, for people.
@@ -75,7 +75,7 @@ class PromptEncoder(Protocol):
 
     @property
     def largest_id(self) -> int:
-        """The largest token of the template's own."""
+        """The largest token id that comes from the template itself."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Field-wise tokenisation: a chat template's own tokens around data text that can never become a control token.
 
-`Skeleton` is what a template makes of a composed prompt before any data is in it: token ids, with fields in between.
-It is the same for all questions of one shape, so a template is asked a few times a run, whatever the number of rows.
+`Skeleton` is what a template makes of a composed prompt before it holds any data: token ids, with fields in between.
+It is the same for all questions of one shape, so a template is called a few times per run, whatever the number of rows.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def skeleton_from_json(stored: dict[str, list[Any]]) -> Skeleton:
 
 
 def largest_literal(skeletons: Iterable[Skeleton]) -> int:
-    """The largest token id that stands in prompts whatever the question; 0 where there is none."""
+    """The largest token id that is in prompts whatever the question; 0 if there is none."""
     ids = (part for skeleton in skeletons for part in skeleton.prompt if isinstance(part, int))
     return max(ids, default=0)
 
@@ -72,7 +72,7 @@ class _MarkingTokenizer:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         first = tokenizer.convert_ids_to_tokens(tokenizer.encode("A", add_special_tokens=False)[0])
-        # SentencePiece-like tokenizers put a blank before every text they are given.
+        # SentencePiece-like tokenizers put a space before every text.
         self._adds_blank = first.startswith("▁")
 
     def __getattr__(self, name: str) -> Any:
@@ -91,7 +91,7 @@ class _MarkingTokenizer:
         return ids
 
     def _without_joint_blanks(self, literal: str, *, first: bool, last: bool) -> str:
-        """The tokenizer supplies the blank at each joint; one from the literal would make it two."""
+        """A literal without the spaces next to fields: the tokenizer adds them, so they would be doubled."""
         if self._adds_blank and not last:
             literal = literal.removesuffix(" ")
         if self._adds_blank and not first:
@@ -105,11 +105,11 @@ def build_skeleton(
     """Let the template encode a turn whose fields are marks.
 
     Args:
-        user, answer: the composed turns; an empty `answer` gives the closing tokens only.
+        user, answer: the composed turns; an empty `answer` gives only the closing tokens.
 
     Raises:
-        ValueError: the template repeats or loses a field, so that it cannot be filled.
-        UserError: there is no template, and the form that is asked for was not stored with the model.
+        ValueError: the template repeats or loses a field, so the skeleton cannot be filled.
+        UserError: there is no template, and the required form was not stored with the model.
     """
     if template is None:
         raise UserError("this form of prompt was not stored with the model: name the `template` of its training")
@@ -135,14 +135,14 @@ def build_skeleton(
 def cut_to_fit(
     context: list[int], asked: list[int], length_of_rest: Callable[[bool], int], limit: int
 ) -> tuple[list[int], list[int], int, int]:
-    """Shorten a question to a limit: the end of its context first, then, where that is not enough, its beginning.
+    """Shorten a question to a limit: cut the end of its context first, then, if needed, the start of the question.
 
     Args:
         context, asked: token ids of the context and of the question text.
         length_of_rest: tokens of everything else, with and without a context; they are never cut.
 
     Returns:
-        (context, asked, tokens cut off the context, tokens over the limit even without one)
+        (context, asked, tokens cut from the context, tokens over the limit even without a context)
     """
     cut = over = 0
     excess = len(context) + len(asked) + length_of_rest(bool(context)) - limit
@@ -157,7 +157,7 @@ def cut_to_fit(
 
 
 def encode_fields(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text on its own, special tokens spelt out as plain text."""
+    """Token ids of each text on its own; special tokens in it are encoded as plain text."""
     filled = [text for text in dict.fromkeys(texts) if text]
     if not filled:
         return [[] for _ in texts]

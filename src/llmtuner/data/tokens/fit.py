@@ -1,4 +1,4 @@
-"""Says how many questions did not fit into ``cutoff_len``, and what was done about it."""
+"""Reports how many questions did not fit into ``cutoff_len``, and what was done about it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ LISTED = 20
 
 
 def listed(lines: Sequence[str]) -> list[str]:
-    """The first lines, indented below what they are an example of, and how many more there are."""
+    """The first lines as indented examples, and how many more there are."""
     rest = len(lines) - LISTED
     return [*(f"  {line}" for line in lines[:LISTED]), *([f"  and {rest} more"] if rest > 0 else [])]
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How one question met the limit: `cut` tokens off its context, `over` tokens too long even without one."""
+    """How one question fits: `cut` tokens cut from its context, `over` tokens too long even without a context."""
 
     row: int
     where: str
@@ -28,7 +28,7 @@ class Length:
 
 
 class FitReport:
-    """Counts and lists of the questions that met the limit."""
+    """Counts and lists of the questions that exceeded the limit."""
 
     def __init__(self, lengths: Sequence[Length], cutoff_len: int) -> None:
         self.lengths = lengths
@@ -36,7 +36,7 @@ class FitReport:
         self.too_long = [length for length in lengths if length.over]
 
     def lines(self, *, training: bool) -> list[str]:
-        """What a user should know; empty where everything fitted. A training without `drop_long` has `refusal`."""
+        """Lines for the user; empty if everything fitted. A training without `drop_long` uses `refusal`."""
         lines = []
         cuts = sorted(length.cut for length in self.lengths if length.cut)
         if cuts:
@@ -75,11 +75,11 @@ class FitReport:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What becomes of a set of questions.
+    """The rows that are used, and lines for the user.
 
     Args:
-        rows: 0-based numbers of the rows to go on with, in order.
-        lines: what a user should know, for a warning; empty where everything fitted.
+        rows: 0-based numbers of the rows to use, in order.
+        lines: lines of a warning for the user; empty if everything fitted.
     """
 
     rows: list[int]
@@ -91,13 +91,13 @@ def settle_too_long(
 ) -> Settled:
     """The one rule for questions that exceed ``cutoff_len`` even without their context.
 
-    A training loses options or the answer of such a question, so it refuses them, or drops them where it was told to.
-    A prediction must answer every question, so it goes on with all rows and lists those whose beginning was cut.
+    Training would lose options or the answer of such a question, so it refuses them, or drops them with `drop_long`.
+    Prediction must answer every question, so it uses all rows and lists those whose beginning was cut.
 
     Args:
-        lengths: of the questions; `Length.row` is the row's number.
+        lengths: of the questions; `Length.row` is the row number.
         drop: `drop_long`.
-        num_rows: rows of the whole set, where some of them are no questions; those stay.
+        num_rows: rows of the whole set, if some of them are not questions; those stay.
 
     Raises:
         DataError: a training has questions that are too long, or dropping them leaves no row.

@@ -1,4 +1,4 @@
-"""Joint prompts as token ids, cut to a length, with the tokens at which the letters part ways."""
+"""Joint prompts as token ids, cut to a length, with the first tokens at which the letters differ."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class JointTokens:
     """One question as a joint prompt.
 
     Args:
-        prompt: ids up to where the answer begins.
-        response: ids of the answer's letter and the closing tokens; the closing tokens only without an answer.
+        prompt: ids up to the start of the answer.
+        response: ids of the answer's letter and the closing tokens; without an answer, only the closing tokens.
         letter_prefix: ids between the prompt and the first token at which the letters' sequences differ.
         letter_ids: that token for each option.
         cut: tokens taken from the end of the context.
@@ -45,11 +45,11 @@ class JointTokens:
     cut: int
     over: int
 
-    second: ClassVar[int] = 0  # no second text of a pair
+    second: ClassVar[int] = 0  # a joint prompt is not a pair of texts
 
     @property
     def scored(self) -> list[int]:
-        """Ids up to the place where the letter is chosen."""
+        """Ids up to the token that predicts the letter."""
         return [*self.prompt, *self.letter_prefix]
 
     @property
@@ -59,7 +59,7 @@ class JointTokens:
 
     @property
     def count(self) -> int:
-        """Options of the question."""
+        """The number of options of the question."""
         return len(self.letter_ids)
 
 
@@ -67,8 +67,8 @@ class JointTokens:
 class JointEncoder:
     """Turns questions into joint prompts of at most `cutoff_len` tokens, answer included.
 
-    Cutting takes from the end of the context only. A question that is too long even without its context loses the
-    beginning of its question text; options, answer and the template's closing tokens are never cut.
+    Only the end of the context is cut. A question that is too long even without its context loses the beginning of its
+    question text; options, answer and the template's closing tokens are never cut.
     """
 
     tokenizer: Any
@@ -87,7 +87,7 @@ class JointEncoder:
     def from_json(
         cls, tokenizer: Any, stored: Mapping[str, Any], *, cutoff_len: int, template: Template | None = None
     ) -> JointEncoder:
-        """The encoder of prompts of a stored form; a template makes the forms that are not stored."""
+        """The encoder for a stored form of prompts; a template makes the forms that are not stored."""
         encoder = cls(tokenizer, template, cutoff_len)
         for form in stored.get("joint", ()):
             encoder.skeletons[form["options"], form["context"], None] = skeleton_from_json(form["form"])
@@ -96,7 +96,7 @@ class JointEncoder:
         return encoder
 
     def to_json(self, template: str | None, counts: Iterable[int] = ()) -> dict[str, Any]:
-        """The forms of prompts with so many options, and the letters' tokens; their `from_json` needs no template."""
+        """The prompt forms for these numbers of options, and the letters' tokens; `from_json` needs no template."""
         for with_context in (False, True):
             self._build(with_context, counts)
         joint = [
@@ -109,7 +109,7 @@ class JointEncoder:
 
     @property
     def largest_id(self) -> int:
-        """The largest token of the template's own."""
+        """The largest token id that comes from the template itself."""
         return largest_literal(self.skeletons.values())
 
     def _build(self, with_context: bool, counts: Iterable[int]) -> None:
@@ -117,7 +117,7 @@ class JointEncoder:
             self._skeleton(count, with_context, None)
             try:
                 self.letter_tokens(count)
-            except UserError:  # raised again when a question with so many options comes
+            except UserError:  # raised again if a question has that many options
                 return
 
     def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> JointTokens:

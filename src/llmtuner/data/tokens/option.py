@@ -1,4 +1,4 @@
-"""One sequence an option, as token ids with the places of context, question and option text in it."""
+"""One sequence per option, as token ids with the spans of context, question and option text in it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class OptionTokens:
 
     Args:
         sequences: context, question, option and the template's closing tokens, for each option.
-        context, question: their places, the same in every sequence; empty where there is no context.
-        options: the place of each option's text in its own sequence; empty for a blank option.
+        context, question: their spans, the same in every sequence; the context's is empty if there is none.
+        options: the span of each option's text in its own sequence; empty for a blank option.
         cut: tokens taken from the end of the context.
         over: tokens by which the longest sequence exceeds the limit even without the context.
-        second: where the second text of a pair begins (token type 1), for encoders; 0 for causal models.
+        second: index of a pair's second text (token type 1), for encoders; 0 for causal models.
     """
 
     sequences: list[list[int]]
@@ -47,16 +47,16 @@ class OptionTokens:
 
     @property
     def count(self) -> int:
-        """Options of the question."""
+        """The number of options of the question."""
         return len(self.sequences)
 
     @property
     def prefix_length(self) -> int:
-        """Tokens that all sequences share from the start; each keeps at least one of its own.
+        """The number of tokens that all sequences share at the start; each keeps at least one token of its own.
 
-        It may run into option text ("the left ...", "the right ..."), which is why spans do not depend on it.
+        It may extend into option text ("the left ...", "the right ..."), which is why spans do not depend on it.
         """
-        # What the first and the last in order share, all share.
+        # In sorted order, what the first and the last share, all share.
         low, high = min(self.sequences), max(self.sequences)
         own = min(map(len, self.sequences)) - 1
         return next((place for place in range(own) if low[place] != high[place]), own)
@@ -64,23 +64,23 @@ class OptionTokens:
 
 @dataclass
 class OptionEncoder:
-    """Turns questions into one sequence an option, each of at most `cutoff_len` tokens.
+    """Turns questions into one sequence per option, each of at most `cutoff_len` tokens.
 
-    Cutting takes from the end of the context only, as much as the longest option needs, so that all options of a
-    question see the same context. A question that is too long without one loses the beginning of its question text.
+    Only the end of the context is cut, as far as the longest option needs, so that all options of a question see the
+    same context. A question that is too long even without its context loses the beginning of its question text.
     """
 
     tokenizer: Any
     template: Template | None
     cutoff_len: int
     skeletons: dict[bool, Skeleton] = field(default_factory=dict)
-    typed: bool = False  # whether the option's tokens are of a type of their own (encoders)
+    typed: bool = False  # whether the option's tokens have their own token type (encoders)
 
     def encode(self, questions: Sequence[Question]) -> list[OptionTokens]:
         """Encode a batch; one tokenizer call for all its texts.
 
         Raises:
-            DataError: an option gives no token at all, neither of its own nor from the template's closing.
+            DataError: an option gives no token, neither its own nor the template's closing ones.
         """
         texts = [text for question in questions for text in self._texts(question)]
         ids = iter(encode_fields(self.tokenizer, texts))
@@ -90,12 +90,12 @@ class OptionEncoder:
     def from_json(
         cls, tokenizer: Any, stored: Mapping[str, Any], *, cutoff_len: int, template: Template | None = None
     ) -> Self:
-        """The encoder of prompts of a stored form; a template makes the forms that are not stored."""
+        """The encoder for a stored form of prompts; a template makes the forms that are not stored."""
         forms = {form["context"]: skeleton_from_json(form["form"]) for form in stored.get("option", ())}
         return cls(tokenizer, template, cutoff_len, forms)
 
     def to_json(self, template: str | None, counts: Iterable[int] = ()) -> dict[str, Any]:
-        """The forms of prompts with and without a context; their `from_json` needs no template."""
+        """The prompt forms with and without a context; `from_json` needs no template."""
         for with_context in (False, True):
             self._skeleton(with_context)
         option = [{"context": context, "form": skeleton_to_json(form)} for context, form in self.skeletons.items()]
@@ -103,7 +103,7 @@ class OptionEncoder:
 
     @property
     def largest_id(self) -> int:
-        """The largest token of the template's own."""
+        """The largest token id that comes from the template itself."""
         return largest_literal(self.skeletons.values())
 
     def _texts(self, question: Question) -> tuple[str, ...]:

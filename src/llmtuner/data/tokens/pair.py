@@ -1,4 +1,4 @@
-"""One pair of texts an option, as bidirectional encoders (BERT, DeBERTa, MiniLM) read them."""
+"""One pair of texts per option, as bidirectional encoders (BERT, DeBERTa, MiniLM) read them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llmtuner.errors import UserError
 class PairEncoder(OptionEncoder):
     """Turns questions into the tokenizer's own pairs, (context + question, option), of at most `cutoff_len` tokens.
 
-    The ids are those of `tokenizer(f"{context} {question}", option)`; no chat template takes part.
+    The ids are those of `tokenizer(f"{context} {question}", option)`, without a chat template.
     """
 
     def __post_init__(self) -> None:
@@ -39,6 +39,6 @@ class PairEncoder(OptionEncoder):
             self.skeletons.setdefault(with_context, Skeleton(prompt, response))
 
     def _texts(self, question: Question) -> tuple[str, ...]:
-        # The blank between context and question belongs to the question's first token where blanks are kept.
+        # If the tokenizer keeps spaces, the one between context and question belongs to the question's first token.
         asked = f" {question.question}" if question.context else question.question
         return question.context, asked, *question.options

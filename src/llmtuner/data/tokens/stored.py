@@ -1,4 +1,4 @@
-"""The stored form of a prompt, checked before it is used: a damaged one would make other prompts in silence."""
+"""Checks the stored form of a prompt before it is used: a damaged one would silently make different prompts."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def check_form(stored: Mapping[str, Any]) -> None:
 
 
 def require_form(stored: Mapping[str, Any], text: str, where: str) -> None:
-    """Refuse a stored model without the form of its prompts: another template would make other ones.
+    """Refuse a stored model without the form of its prompts: another template would make different prompts.
 
     Args:
-        text: of the layout, "option" or "joint".
+        text: the layout's text, "option" or "joint".
         where: the file, for the message.
 
     Raises:
-        FieldError: it is missing.
+        FieldError: the form is missing.
     """
     if not stored.get(text):
         raise FieldError(

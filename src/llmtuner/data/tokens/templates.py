@@ -1,4 +1,4 @@
-"""Chat templates that need no upstream: the tokenizer's own, or plain text for a tokenizer without one."""
+"""Chat templates that do not need upstream: the tokenizer's own, or plain text for a tokenizer without one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llmtuner.errors import UserError
 
 
 class PlainTemplate:
-    """Prompt and answer as text, a line break between them, closed by the end token; for base models."""
+    """Prompt, line break, answer and end token, as plain text; for base models."""
 
     efficient_eos = False
 
@@ -34,7 +34,7 @@ class ChatTemplate:
         """Token ids of everything up to the answer, and of the answer with its closing tokens.
 
         Raises:
-            UserError: the template does not write the question before the answer, so that it cannot be taken apart.
+            UserError: the template does not put the question before the answer, so it cannot be split.
         """
         turns = [*([{"role": "system", "content": system}] if system else []), *messages]
         asked = tokenizer.apply_chat_template(turns[:-1], tokenize=False, add_generation_prompt=True)
@@ -47,5 +47,5 @@ class ChatTemplate:
 
 
 def template_of(tokenizer: Any) -> Template:
-    """The tokenizer's own chat template, or plain text where it has none."""
+    """The tokenizer's own chat template, or plain text if it has none."""
     return ChatTemplate() if getattr(tokenizer, "chat_template", None) else PlainTemplate()

@@ -1,4 +1,4 @@
-"""One head a file, declared in `llmtuner.spec.heads`. Adding one: CONTRIBUTING.md."""
+"""One head per file, declared in `llmtuner.spec.heads`. Adding one: CONTRIBUTING.md."""
 
 from llmtuner.mcq.heads.base import OptionHead
 from llmtuner.spec import heads as spec

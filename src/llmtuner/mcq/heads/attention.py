@@ -1,4 +1,4 @@
-"""Multi-head attention between two spans of tokens, in fp32, whatever is missing.
+"""Multi-head attention between two spans of tokens, in fp32; either span may be empty.
 
 Shape legend: Q questions, N options, M 1 or N, S queries, T keys, W width, H heads.
 """
@@ -13,7 +13,7 @@ from llmtuner.mcq.heads.base import TokenStates, linear
 
 
 class CoAttention(nn.Module):
-    """softmax(x W_q (y W_k)^T / sqrt(W / H)) y W_v, and W_o behind it unless `output` is False.
+    """softmax(x W_q (y W_k)^T / sqrt(W / H)) y W_v, followed by W_o unless `output` is False.
 
     Args:
         width: W, of queries, keys and values.
@@ -32,7 +32,7 @@ class CoAttention(nn.Module):
         self.mcq_output = nn.Linear(width, width, dtype=torch.float32) if output else None
 
     def forward(self, queries: TokenStates, keys: TokenStates) -> torch.Tensor:
-        """Each query's view of the keys of its own option: [Q, N, S, W], N being the larger of both M."""
+        """Attention of each query to the keys of its own option: [Q, N, S, W], N being the larger of both M."""
         options = max(queries.mask.shape[1], keys.mask.shape[1])
         query_BHSW = self._split(linear(self.mcq_query, queries.states), options)
         key_BHTW = self._split(linear(self.mcq_key, keys.states), options)
@@ -42,7 +42,7 @@ class CoAttention(nn.Module):
         return self._join(seen_BHSW, options)
 
     def across(self, tokens: TokenStates) -> torch.Tensor:
-        """Each option's tokens' view of the tokens of the question's other options: [Q, N, S, W]."""
+        """Attention of each option's tokens to the tokens of the question's other options: [Q, N, S, W]."""
         options, length = tokens.mask.shape[1:]
         query_QHSW, key_QHSW, value_QHSW = (
             self._split(linear(layer, tokens.states).flatten(1, 2)[:, None], 1)
@@ -66,8 +66,8 @@ class CoAttention(nn.Module):
     def _attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, allowed: torch.Tensor
     ) -> torch.Tensor:
-        # A query without any key may see all of them, and the result is set to zero: a mask without a key gives NaN in
-        # some kernels, and an additive one gives an average over padding in silence.
+        # A query without any key sees all keys, and its result is set to zero: an all-false mask gives NaN in some
+        # kernels, and an additive one silently averages over padding.
         has_key = allowed.any(-1, keepdim=True)
         dropout = self._dropout if self.training else 0.0
         with torch.autocast(query.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""What all heads share: fp32 from the first matmul on, and a plain call.
+"""What all heads share: fp32 from the first matmul on, and one signature.
 
 Shape legend: Q questions, N options (padded to the most in the batch), D hidden width, S tokens, M 1 or N.
 """
@@ -25,22 +25,21 @@ class TokenStates(NamedTuple):
 class OptionHead(nn.Module, ABC):
     """Scores options from their pooled states, and from token states where `reads_tokens` says so.
 
-    Call: ``head(features_QND, mask_QN)``, with passage and answer (`TokenStates`) behind them for heads that read
-    tokens (others take them, too, and pass them over); it returns scores ``[Q, N]`` in fp32, of which the caller masks
-    those that do not exist. Layers of a head are named ``mcq_...``, so that no target of an adapter ever means one of
-    them.
+    Call: ``head(features_QND, mask_QN)``, followed by passage and answer (`TokenStates`) for heads that read tokens
+    (other heads ignore them). It returns scores ``[Q, N]`` in fp32; the caller masks options that do not exist. Layers
+    of a head are named ``mcq_...``, so that an adapter's target names never match them.
     """
 
     reads_tokens: ClassVar[bool] = False
-    ds_grads_remaining = 0  # DeepSpeed's ZeRO-3 counts on it, and sees the head through peft's wrapper only
+    ds_grads_remaining = 0  # DeepSpeed's ZeRO-3 needs it, and sees the head only through peft's wrapper
 
     @classmethod
     @abstractmethod
     def make(cls, hidden_size: int, settings: McqSettings) -> OptionHead:
-        """The head that the settings describe, fresh."""
+        """A fresh head as the settings describe it."""
 
     def count(self) -> int:
-        """Parameters of the head."""
+        """The number of parameters of the head."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
@@ -60,6 +59,6 @@ def norm(layer: nn.LayerNorm, states: torch.Tensor) -> torch.Tensor:
 
 
 def masked_mean(states_QMSD: torch.Tensor, mask_QMS: torch.Tensor) -> torch.Tensor:
-    """The mean over the tokens that exist, zeros where none does: [Q, M, D]."""
+    """The mean over the tokens that exist, zeros if there are none: [Q, M, D]."""
     weights_QMS = mask_QMS / mask_QMS.sum(-1, keepdim=True).clamp(min=1)
     return (states_QMSD * weights_QMS[..., None]).sum(2)

@@ -1,4 +1,4 @@
-"""CDUMA (our definition): DUMA, and the options compared with each other."""
+"""CDUMA (our definition): DUMA with the options compared with each other."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class CdumaHead(DumaHead):
         g_i = sigmoid(W_g [V_i; C_i] + b_g)
         V_i <- g_i * V_i + (1 - g_i) * C_i                 then as in DUMA
 
-    No public definition of the name CDUMA was found; this one is ours, and is to be called so. It puts together DUMA,
-    the comparison of options by their tokens of OCN (Ran et al., arXiv 1903.03033) and the gate of DCMN+ (Zhang et al.,
-    arXiv 1908.11511). A set of options has no order here: permuting them permutes the scores.
+    No public definition of the name CDUMA was found; this one is ours, and should be cited as ours. It combines DUMA,
+    OCN's comparison of options by their tokens (Ran et al., arXiv 1903.03033) and the gate of DCMN+ (Zhang et al.,
+    arXiv 1908.11511). The order of the options does not matter: permuting them permutes the scores.
 
     Args:
         hidden_size: D.
-        options: as of DUMA.
+        options: as in DUMA.
     """
 
     def __init__(self, hidden_size: int, options: DumaOptions) -> None:

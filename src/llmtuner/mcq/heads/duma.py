@@ -18,16 +18,16 @@ class DumaHead(OptionHead):
     """Dual multi-head co-attention beside the linear head.
 
         X = LN(W_d H)                                      token states, D -> W
-        U = LN(X^P + MHA(X^P; X^A)),  V = LN(X^A + MHA(X^A; X^P))      both from the layer below, k layers
+        U = LN(X^P + MHA(X^P; X^A)),  V = LN(X^A + MHA(X^A; X^P))      both from the previous layer, k layers
         s = w_l . f + b + w . [mean U; mean V]             f: the linear head's pooled state; w = 0 at the start
 
-    Means are over valid tokens. With w = 0 a training starts exactly where STEP2's does. In a causal model the
-    passage's states have seen no option, so U is their only view of it.
+    Means are over tokens that exist. With w = 0, training starts from exactly the scores of STEP2's head. In a causal
+    model the passage's states have seen no option; U is where they first do.
 
     Source: Zhu, Zhao and Li, "DUMA" (arXiv 2001.09415, IEEE/ACM TASLP 2022). The preset ``paper`` has the attention
-    block of its official code: D wide, the model's heads, one module for both directions, no W_d, W_o, residual or LN;
-    the skip and w = 0 are ours, and its dropout before the last layer is left out. Published
-    gains are over a mean of the tokens, on encoders; docs/results.md says what we measured.
+    block of its official code: D wide, the model's heads, one module for both directions, no W_d, W_o, residual or LN.
+    The skip and w = 0 are ours, and its dropout before the last layer is left out. Published gains are relative to a
+    mean of the tokens, on encoders; docs/results.md has what we measured.
 
     Args:
         hidden_size: D.
@@ -43,7 +43,7 @@ class DumaHead(OptionHead):
         self.mcq_score = nn.Linear(hidden_size, 1, dtype=torch.float32)
         self.mcq_narrow = None if plain else nn.Linear(hidden_size, width, dtype=torch.float32)
         self.mcq_narrow_norm = None if plain else nn.LayerNorm(width, dtype=torch.float32)
-        # The paper's block is one module, however often it is run; ours has weights of its own in each layer.
+        # The paper's block is one module, however many times it is run; ours has separate weights in each layer.
         made = 1 if plain else options.layers
         directions = 1 if options.share else 2
         self.mcq_attend = nn.ModuleList(
@@ -89,5 +89,5 @@ class DumaHead(OptionHead):
         return TokenStates(of_passage, passage.mask.expand(-1, options, -1)), TokenStates(of_answer, answer.mask)
 
     def _compare(self, answer: TokenStates) -> TokenStates:
-        """Answers on their own; CDUMA compares them here."""
+        """The answers unchanged; CDUMA compares them here."""
         return answer

@@ -10,16 +10,16 @@ from llmtuner.mcq.settings import McqSettings
 
 
 class LinearHead(OptionHead):
-    """A linear layer from an option's pooled state to its score, in fp32 whatever the backbone computes in.
+    """A linear layer from an option's pooled state to its score, in fp32 whatever the backbone's precision.
 
-    In bf16, five scores of a question tie in one question out of eight; rounding has to end before the matmul.
+    In bf16, one in eight questions with five options has tied scores; the cast to fp32 must come before the matmul.
 
     Shapes: features ``[Q, N, D]`` of any dtype -> scores ``[Q, N]`` in fp32. With `outputs` above one, a question has
     a single vector (joint prompt): ``[Q, 1, D]`` -> ``[Q, outputs]``.
 
     Args:
         hidden_size: D.
-        outputs: 1 for a number an option; the number of options where one vector stands for all of them.
+        outputs: 1 for one score per option; the number of options if one vector stands for all of them.
     """
 
     def __init__(self, hidden_size: int, outputs: int = 1) -> None:

@@ -10,17 +10,17 @@ from llmtuner.mcq.settings import McqSettings
 
 
 class OptionMeanHead(OptionHead):
-    """s_i = w . f_i + v . mean of f_j over j != i + b, with v = 0 at the start: then it is the linear head.
+    """s_i = w . f_i + v . mean of f_j over j != i + b, with v = 0 at the start, when it equals the linear head.
 
-    Told of the winners of Kaggle's LLM Science Exam (2023), not confirmed by their write-up. Prefer it with the loss
-    ``binary``, where a score needs to know its rivals.
+    Attributed to the winners of Kaggle's LLM Science Exam (2023), not confirmed by their write-up. Prefer it with the
+    loss ``binary``, where a score depends on the other options.
 
     Trap: s_i = (w - v / (n - 1)) . f_i + v . sum_j f_j / (n - 1) + b. The last two terms are the same for all options
-    of a question, so a loss that only compares options (softmax, rankings) sees a linear head: what differs there is
-    the pace of learning, and questions with other numbers of options.
+    of a question, so a loss that only compares options (softmax, rankings) sees a linear head. Only the speed of
+    learning differs, and questions with other numbers of options.
 
-    Shapes: features ``[Q, N, D]``, mask ``[Q, N]`` -> scores ``[Q, N]`` in fp32. A question with one option has a mean
-    of zeros.
+    Shapes: features ``[Q, N, D]``, mask ``[Q, N]`` -> scores ``[Q, N]`` in fp32. With a single option, the mean is
+    zero.
     """
 
     def __init__(self, hidden_size: int) -> None:

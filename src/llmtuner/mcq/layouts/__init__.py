@@ -1,4 +1,4 @@
-"""One layout a file. Adding one: CONTRIBUTING.md. Nothing here imports torch: rows are lists of numbers.
+"""One layout per file. Adding one: CONTRIBUTING.md. Nothing here imports torch: rows are lists of numbers.
 
 Legend: B rows, T tokens of a row.
 """
@@ -10,5 +10,5 @@ from llmtuner.spec.layouts import LAYOUTS
 
 
 def layout_of(name: str) -> type[Layout]:
-    """The layout of a name."""
+    """The layout with this name."""
     return LAYOUTS[name].load()

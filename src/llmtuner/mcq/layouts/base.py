@@ -1,7 +1,7 @@
-"""What a layout is: rows of tokens made of questions, and where each option stands in them.
+"""What a layout is: rows of tokens made from questions, and where each option is in them.
 
-Two layouts of the same text give every option the same tokens at the same positions with the same tokens to look at, so
-that both compute the same states; packed rows compute those of the prefix once.
+Two layouts of the same text give every option the same tokens at the same positions, seeing the same tokens, so both
+compute the same states; packed rows compute the prefix only once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PREFIX, PADDING = -1, -2  # segments of a packed row besides its options 0, 1, .
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the tokens of one option's sequence stand: `shared` from the start of the row, the rest at `begin`."""
+    """Where one option's tokens are: the first `shared` at the start of the row, the rest from `begin` on."""
 
     row: int
     begin: int
@@ -26,10 +26,10 @@ class Place:
     length: int
 
     def index(self, token: int) -> int:
-        """Place in the row of a token of the option's own sequence.
+        """The index in the row of a token of the option's own sequence.
 
         Raises:
-            IndexError: the sequence has no such token; the row may have one there, of another option.
+            IndexError: the sequence has no such token; that index of the row may belong to another option.
         """
         if not 0 <= token < self.length:
             raise IndexError(f"token {token} of a sequence of {self.length}")
@@ -57,8 +57,8 @@ class Rows:
 
     Args:
         rows: the rows.
-        places: for each question, each option's place; one place where a single vector stands for all options.
-        shared: tokens from the start of the rows that are prefix in every one of them.
+        places: for each question, each option's place; one place if a single vector stands for all options.
+        shared: how many tokens at the start of the rows are prefix in every row.
     """
 
     rows: list[Row]
@@ -67,20 +67,20 @@ class Rows:
 
 
 def poolings_of(text: str) -> tuple[str, ...]:
-    """The poolings that suit layouts of a text."""
+    """The poolings for layouts of this text."""
     return tuple(name for name, pooling in POOLINGS.items() if text in pooling.texts)
 
 
 class Layout(ABC):
-    """A way to lay the options of a question out in rows.
+    """A way to lay out the options of a question in rows.
 
     Class attributes:
         poolings: names of the poolings that it takes.
-        kinds: of models that can read it.
-        text: "option" for one sequence an option, "joint" for one prompt that lists all of them.
+        kinds: the kinds of models that can read it.
+        text: "option" for one sequence per option, "joint" for one prompt that lists all of them.
         packed: whether options share rows, so that a tree mask is needed.
-        pads_left: whether rows are padded on the left, so that their last tokens stand below each other.
-        why_not: why a kind that is missing cannot read it.
+        pads_left: whether rows are padded on the left, so that their last tokens line up.
+        why_not: why the other kind cannot read it.
     """
 
     poolings: ClassVar[tuple[str, ...]]
@@ -98,4 +98,4 @@ class Layout(ABC):
     @staticmethod
     @abstractmethod
     def shape(tokens: Any) -> tuple[int, int]:
-        """Rows and longest row of one question alone, to plan batches by."""
+        """Number of rows and longest row of a single question, for planning batches."""

@@ -9,7 +9,7 @@ from llmtuner.mcq.layouts.base import Layout, Place, Row, Rows, poolings_of
 
 
 class Joint(Layout):
-    """A row a question, padded on the left, so that the scored place is the last of every row."""
+    """One row per question, padded on the left, so that the scored token is the last of every row."""
 
     text = "joint"
     poolings = poolings_of(text)
@@ -26,5 +26,5 @@ class Joint(Layout):
 
     @staticmethod
     def shape(tokens: JointTokens) -> tuple[int, int]:
-        """One row, up to where the letter is chosen."""
+        """One row, up to the token that predicts the letter."""
         return 1, len(tokens.scored)

@@ -1,4 +1,4 @@
-"""One row an option: the reference, the fallback, and the layout of bidirectional encoders."""
+"""One row per option: the reference, the fallback, and the layout of bidirectional encoders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llmtuner.mcq.layouts.base import Layout, Place, Row, Rows, poolings_of
 
 
 class PerOption(Layout):
-    """Each option's whole sequence in a row of its own, as Hugging Face's multiple-choice models read them."""
+    """Each option's whole sequence in its own row, as Hugging Face's multiple-choice models read them."""
 
     text = "option"
     poolings = poolings_of(text)
@@ -27,5 +27,5 @@ class PerOption(Layout):
 
     @staticmethod
     def shape(tokens: OptionTokens) -> tuple[int, int]:
-        """A row an option."""
+        """One row per option."""
         return len(tokens.sequences), max(map(len, tokens.sequences))

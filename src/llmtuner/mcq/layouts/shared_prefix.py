@@ -1,4 +1,4 @@
-"""One row a question: the longest common prefix of its options' sequences once, then each option's own tokens."""
+"""One row per question: the longest common prefix of its options' sequences, then each option's own tokens."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ class SharedPrefix(Layout):
 
     @staticmethod
     def shape(tokens: OptionTokens) -> tuple[int, int]:
-        """One row: the prefix, and what each option has behind it."""
+        """One row: the prefix, then each option's own tokens."""
         shared = tokens.prefix_length
         return 1, shared + sum(len(sequence) - shared for sequence in tokens.sequences)

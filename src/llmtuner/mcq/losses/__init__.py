@@ -1,7 +1,7 @@
-"""One loss a file, declared in `llmtuner.spec.losses`. Adding one: CONTRIBUTING.md.
+"""One loss per file, declared in `llmtuner.spec.losses`. Adding one: CONTRIBUTING.md.
 
-A loss maps scores ``[Q, N]`` in fp32, answers ``[Q]`` and a mask ``[Q, N]`` of the options that exist to one number a
-question, ``[Q]``; the trainer takes the mean over the questions of an optimizer step, however they are batched. Each
+A loss maps scores ``[Q, N]`` in fp32, answers ``[Q]`` and a mask ``[Q, N]`` of the options that exist to one number per
+question, ``[Q]``. The trainer takes the mean over the questions of an optimizer step, however they are batched. Each
 question has at least two options.
 """
 

@@ -10,10 +10,10 @@ def binary(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tens
     """-1/n [log sigmoid(s_y) + sum over j != y of log sigmoid(-s_j)] of each question: [Q].
 
     The loss of the winners of Kaggle's LLM Science Exam (2023), who sorted a binary classifier's scores. Prefer it
-    where a score has to mean the same in every question, as in a threshold or a filter.
+    if scores must be comparable across questions, as for a threshold or a filter.
 
-    Traps: options compete through the shared weights only, so the order within a question is learnt indirectly; with n
-    options, one target in n is positive; and the softmax of its scores is no calibrated probability.
+    Traps: options compete only through the shared weights, so the order within a question is learnt indirectly; with n
+    options, one target in n is positive; and the softmax of its scores is not calibrated.
     """
     is_answer_QN = torch.arange(scores_QN.shape[1], device=scores_QN.device) == answers_Q[:, None]
     each_QN = functional.binary_cross_entropy_with_logits(scores_QN, is_answer_QN.to(scores_QN), reduction="none")

@@ -1,4 +1,4 @@
-"""An objective as a function of scores: losses by weight, a start with cross-entropy alone, and R-Drop beside them."""
+"""An objective as a function of scores: weighted losses, a warm-up with cross-entropy alone, and R-Drop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmtuner.spec import losses as spec
 
 
 class LossMixture:
-    """The weighted sum of losses, a number a question: [Q].
+    """The weighted sum of losses, one number per question: [Q].
 
     Args:
         terms: names and weights.
@@ -33,7 +33,7 @@ class LossMixture:
 
 
 class Criterion:
-    """One number a question from scores ``[Q, N]``; with R-Drop, a batch's second half repeats its first one.
+    """One number per question from scores ``[Q, N]``; with R-Drop, a batch's second half repeats its first.
 
     Args:
         objective: what is minimised.
@@ -65,5 +65,5 @@ class Criterion:
         return losses_Q + self.objective.rdrop_alpha * rdrop(first, second, mask).repeat(2)
 
     def evaluate(self, scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
-        """The losses of questions that are not trained on, without smoothing, warm-up and R-Drop: [Q]."""
+        """The losses of evaluation questions, without smoothing, warm-up and R-Drop: [Q]."""
         return self._unsmoothed(scores_QN, answers_Q, mask_QN)

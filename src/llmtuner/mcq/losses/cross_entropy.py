@@ -11,15 +11,15 @@ def cross_entropy(
     """-log softmax(scores)[answer] of each question: [Q].
 
     With smoothing e, the target is 1 - e on the answer plus e / n on each of the question's n options. Options that do
-    not exist (ragged batches) take no part: neither in the softmax nor in the smoothing.
+    not exist (ragged batches) take part neither in the softmax nor in the smoothing.
 
     Args:
         scores_QN: fp32.
         answers_Q: indices of the right options.
         mask_QN: true where there is an option.
 
-    Prefer it where probabilities matter, and as the start of every other loss. It is the likelihood of a Plackett-Luce
-    model's first place (Luce, 1959), and cares for the places two and three only through that one.
+    Prefer it where probabilities matter, and to start training before any other loss. It is the likelihood of the first
+    rank in a Plackett-Luce model (Luce, 1959); ranks two and three count only through the first.
     """
     # A large negative number, not -inf: 0 * -inf would make the smoothing term NaN.
     masked_QN = scores_QN.masked_fill(~mask_QN, torch.finfo(scores_QN.dtype).min)

@@ -10,16 +10,15 @@ from llmtuner.mcq.losses.pairs import LOW, against_answer
 def expected_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
     """1 - E of each question, E being the expected MAP@3 of a ranking drawn without replacement by softmax: [Q].
 
-    E = P(r=1) + P(r=2) / 2 + P(r=3) / 3 for the place r of the right option y, with p = softmax(s):
+    E = P(r=1) + P(r=2) / 2 + P(r=3) / 3 for the rank r of the right option y, with p = softmax(s):
     P(r=1) = p_y; P(r=2) = sum_j p_j p_y / (1 - p_j); P(r=3) = sum_j sum_k p_j p_k/(1 - p_j) p_y / (1 - p_j - p_k).
-    With two options the third place does not exist.
+    With two options there is no third rank.
 
-    Source: the exact value for three places of what PL-Rank samples (Oosterhuis, SIGIR 2021). Bounded: a wrong label
-    pulls with limited force; prefer it, behind a warm-up, where labels are noisy or a model over-fits.
+    Source: PL-Rank (Oosterhuis, SIGIR 2021) samples this value; here it is exact, for three ranks. It is bounded, so a
+    wrong label has limited pull; prefer it, after a warm-up, if labels are noisy or a model overfits.
 
-    Traps: its gradient dies for a right option that lies far behind (1e-7 at 16 below four others), so it must not
-    start a training; its confident scores are not calibrated: keep a part of cross-entropy where probabilities are
-    averaged.
+    Traps: its gradient vanishes for a right option that is far behind (1e-7 at 16 below four others), so it must not
+    start a training. Its confident scores are not calibrated: mix in cross-entropy if probabilities are averaged.
     """
     return -torch.expm1(log_expected(scores_QN, answers_Q, mask_QN))
 
@@ -29,7 +28,7 @@ def log_expected(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torc
     _, wrong_QN = against_answer(scores_QN, answers_Q, mask_QN)
     scores_QN = scores_QN.masked_fill(~mask_QN, LOW)
     answer_Q = scores_QN.gather(1, answers_Q[:, None]).squeeze(1)
-    # Normalisers of what is left once nothing, j, or j and k have been taken: never 1 - p, which cancels.
+    # Normalisers of what is left after drawing nothing, j, or j and k: never 1 - p, which cancels.
     taken_NN = torch.eye(scores_QN.shape[1], dtype=torch.bool, device=scores_QN.device)
     rest_Q = scores_QN.logsumexp(-1)
     rest_QN = scores_QN[:, None, :].masked_fill(taken_NN, LOW).logsumexp(-1)

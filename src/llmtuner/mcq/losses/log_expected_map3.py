@@ -11,9 +11,9 @@ def log_expected_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN:
     """-log E of each question, with E as in `expected_map3`: [Q].
 
     It is cross-entropy minus a bonus for being second or third, so that 1 - E <= -log E <= cross-entropy. Its gradient
-    lives on for hopeless questions; prefer it to expected_map3 where a training has to start with a loss for MAP@3.
+    does not vanish for hopeless questions; prefer it to expected_map3 if a training must start with a loss for MAP@3.
 
-    Traps: not convex. A right option on place 5 is pushed against the third place first: it buys rank 3, not rank 1. In
-    synthetic comparisons it was never the best of all.
+    Traps: it is not convex. A right option at rank 5 is pushed towards rank 3 first, not rank 1. In synthetic
+    comparisons it was never the best loss.
     """
     return -log_expected(scores_QN, answers_Q, mask_QN)

@@ -1,4 +1,4 @@
-"""Cross-entropy with a larger first term of its series."""
+"""Cross-entropy with a larger first term of its polynomial series."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def poly1(
     Source: Leng et al., "PolyLoss" (ICLR 2022). Prefer it to plain cross-entropy on small sets with some wrong labels:
     the added term is bounded, as expected_map3 is, and costs nothing.
 
-    Traps: like every bounded term it moves confident answers on; the probabilities come out sharper.
+    Traps: like every bounded term it pushes confident answers further; the probabilities come out sharper.
     """
     p_answer_Q = torch.exp(-cross_entropy(scores_QN, answers_Q, mask_QN))
     smoothed_Q = cross_entropy(scores_QN, answers_Q, mask_QN, label_smoothing)

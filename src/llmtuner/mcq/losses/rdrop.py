@@ -1,4 +1,4 @@
-"""R-Drop: two passes of the same questions under dropout shall agree."""
+"""R-Drop: two passes of the same questions under dropout should agree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def rdrop(first_QN: torch.Tensor, second_QN: torch.Tensor, mask_QN: torch.Tensor
 
     Added with weight alpha (`rdrop_alpha`) to the mean of both passes' losses.
     Source: Liang et al., "R-Drop: regularized dropout for neural networks" (NeurIPS 2021), as the third place of
-    Kaggle's MAP competition (2025) used it. Prefer it where a model over-fits and twice the computing is at hand.
+    Kaggle's MAP competition (2025) used it. Prefer it if a model overfits and you can afford twice the compute.
 
     Traps: without any dropout both passes are the same and it does nothing.
     """
