@@ -94,7 +94,7 @@ def flag_message(error: Exception) -> str:
 
 
 def offline_environment(flags: Flags) -> dict[str, str]:
-    """Environment variables that turn the network off if nothing needs it. Set them before the hub's client is imported.
+    """Environment variables that turn the network off if nothing needs it. Set them before importing the hub's client.
 
     Also {} if a name is unknown; the checks will report it.
     """
@@ -197,7 +197,7 @@ def _check_model(model: str | None) -> None:
 
 
 def _is_meant_as_path(name: str) -> bool:
-    """Whether a name that is not a folder cannot be on the hub: wrong form, an existing parent folder, or no network."""
+    """Whether a name that is not a folder cannot be on the hub: wrong form, existing parent folder, or no network."""
     offline = os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on")
     parent_exists = "/" in name and Path(name).parent.is_dir()
     return offline or parent_exists or name.startswith((".", "/", "~")) or name.count("/") > 1

@@ -159,7 +159,7 @@ class Words:
         self.origins[new] = f"{self.origins.pop(old)}, as --{old}"
 
     def to_argv(self) -> list[str]:
-        """The words for a parser. A single value becomes `--name=value`, so that dashes, spaces and empty values survive."""
+        """The words for a parser. One value becomes `--name=value`, so that dashes, spaces and empty values survive."""
         argv: list[str] = []
         for name, values in self._flags.items():
             argv += [f"--{name}={values[0]}"] if len(values) == 1 else [f"--{name}", *values]
