@@ -1,14 +1,14 @@
 """Every point of contact with upstream (llamafactory 0.9.5), one file each.
 
-Each module says in its docstring which upstream object it changes, why, and when it can go; its `apply()` may be
-called any number of times. `install()` applies all of them. Importing this package is light; applying is not.
+Each module's docstring says which upstream object it changes, why, and when it can go. Its `apply()` is idempotent.
+`install()` applies all patches. Importing this package is cheap; applying the patches is not.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 
-# In the order in which they must be applied: what upstream needs to be importable first.
+# In the order of application: first what makes upstream importable.
 PATCHES = {
     "optional_media": "torchaudio optional; broken torchvision or torchaudio said in one line",
     "arguments": "our flags beside upstream's; its argument errors as the user's",
@@ -28,7 +28,7 @@ def install() -> None:
     """Apply every patch; a second call changes nothing.
 
     Raises:
-        patches.seam.SeamError: upstream is not as a patch expects it.
+        patches.seam.SeamError: upstream differs from what a patch expects.
     """
     for name in PATCHES:
         import_module(f"patches.{name}").apply()

@@ -1,7 +1,7 @@
-"""predict_accuracy as the summer of 2023 had it: the generated text begins with the label.
+"""predict_accuracy as defined in summer 2023: the generated text begins with the label.
 
-Upstream: the name `ComputeSimilarity` in `llamafactory.train.sft.workflow` (0.8.0 to 0.9.5). Its accuracy was there
-from v0.1.1 to v0.1.6 and fell out in an unrelated commit; the notes' 0.36 is this figure.
+Upstream: the name `ComputeSimilarity` in `llamafactory.train.sft.workflow` (0.8.0 to 0.9.5). It had this accuracy from
+v0.1.1 to v0.1.6 and lost it in an unrelated commit; the notes' 0.36 is this figure.
 Can go when upstream reports an accuracy of generated text.
 """
 
@@ -22,14 +22,14 @@ def apply() -> None:
     """Put the subclass where the SFT workflow looks for its metric."""
     import jieba
 
-    jieba.setLogLevel(logging.WARNING)  # otherwise four lines about its dictionary
+    jieba.setLogLevel(logging.WARNING)  # otherwise it prints four lines about its dictionary
     SEAM.replace(_with_accuracy)
 
 
 def prefix_match(prediction: str, label: str) -> float:
-    """1.0 where a label that is not empty begins the generated text.
+    """1.0 if the generated text begins with the label and the label is not empty.
 
-    Blanks around both do not count: some templates close an answer with a line break, which is in the label only.
+    Whitespace around both is ignored: some templates end an answer with a line break, which only the label has.
     """
     return float(bool(label.strip()) and prediction.lstrip().startswith(label.strip()))
 
@@ -39,7 +39,7 @@ def _with_accuracy(upstream: type) -> type:
 
     @dataclass
     class ComputeSimilarity(upstream):
-        labelled_only = False  # set for questions: a test set may have no answers, or some
+        labelled_only = False  # set for questions: a test set may have answers for all, some or none
 
         def _dump(self) -> dict[str, float] | None:
             given = {name: values for name, values in getattr(self, "score_dict", {}).items() if values}
@@ -48,7 +48,7 @@ def _with_accuracy(upstream: type) -> type:
                 self.score_dict = given
             result = super()._dump()
             self.score_dict["accuracy"] = []
-            # Nothing was labelled: no mean of nothing, and no figure either.
+            # No labels, so no mean: report no figure.
             return None if result is None else {k: v for k, v in result.items() if k not in unused}
 
         def __call__(self, eval_preds: Any, compute_result: bool = True) -> dict[str, float] | None:

@@ -1,8 +1,8 @@
-"""Our flags beside upstream's own, and upstream's complaints about arguments as user errors.
+"""Adds our flags to upstream's, and turns upstream's complaints about arguments into user errors.
 
 Upstream: `llamafactory.hparams.parser._TRAIN_ARGS` (a list of five dataclasses; 0.9.0 to 0.9.5) and the name
-`get_train_args` in `llamafactory.train.tuner`. Replacing a class by a subclass makes our flags known to flags, YAML,
-JSON and dictionaries alike, and `isinstance` checks hold.
+`get_train_args` in `llamafactory.train.tuner`. Replacing a class by a subclass makes our flags valid on the command
+line, in YAML, JSON and dictionaries alike, and `isinstance` checks still hold.
 Can go when upstream lets an extension register arguments.
 """
 
@@ -48,9 +48,9 @@ _DATASET_DIR = field(
 
 
 def build_parser() -> Any:
-    """The parser of training arguments as upstream builds it, our flags included.
+    """The parser of training arguments as upstream builds it, including our flags.
 
-    Unlike upstream it takes no abbreviations: `--lora_ran` is a typing error, not `--lora_rank`.
+    Unlike upstream it takes no abbreviations: `--lora_ran` is a typo, not `--lora_rank`.
     """
     from llamafactory.hparams import parser
     from transformers import HfArgumentParser
@@ -59,10 +59,10 @@ def build_parser() -> Any:
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The given flags with the types of upstream's parser; what is not given is left to its defaults.
+    """The given flags, converted by upstream's parser; the other flags keep its defaults.
 
     Raises:
-        UserError: the first value that does not fit.
+        UserError: the first invalid value.
     """
     parser = build_parser()
 
@@ -71,14 +71,14 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 
     parser.error = refuse
     given = {word.split("=", 1)[0] for word in argv}
-    # `--no_do_sample` is given under a name of its own, and sets `do_sample`.
+    # `--no_do_sample` is a separate name that sets `do_sample`.
     names = [action.dest for flag, action in parser._option_string_actions.items() if flag in given]
     values = vars(parser.parse_args(list(argv)))
     return {name: values[name] for name in names}
 
 
 def _with_flags(base: type, arguments: str, replaced: list[tuple[str, Any, Any]]) -> type:
-    """A class of upstream's arguments with those of our flags that stand in it."""
+    """An argument class of upstream, extended by our flags for it."""
     added = [
         (flag.name, flag.type | None if flag.default is None else flag.type, _field(flag)) for flag in own(arguments)
     ]
@@ -90,7 +90,7 @@ def _field(flag: Flag) -> Any:
 
 
 def _check_template(name: str | None) -> None:
-    """Upstream looks the template up only after the tokenizer is loaded."""
+    """Check the template now: upstream looks it up only after the tokenizer is loaded."""
     from llamafactory.data.template import TEMPLATES
 
     if name is not None and name not in TEMPLATES:
@@ -104,7 +104,7 @@ def _as_user_errors(original: Callable[..., Any]) -> Callable[..., Any]:
             parsed = original(args)
             _check_template(parsed[1].template)
             return parsed
-        except (ValueError, ImportError) as error:  # ImportError: a flag asks for a package that is not installed
+        except (ValueError, ImportError) as error:  # ImportError: a flag needs a package that is not installed
             raise UserError(str(error)) from error
 
     return get_train_args

@@ -1,4 +1,4 @@
-"""The data format "mcq": a checked question as upstream's user turn and answer, with the question kept beside.
+"""The data format "mcq": a checked question becomes upstream's user turn and answer; the question itself stays too.
 
 Upstream: `llamafactory.data.converter.register_dataset_converter`, public since 0.9.2, and its table
 `DATASET_CONVERTERS`.
@@ -15,7 +15,7 @@ from patches.dataset_files import as_question
 from patches.seam import Seam
 
 SEAM = Seam("llamafactory.data.converter", "register_dataset_converter", ("name", "dataset_converter"))
-COLUMN = "_mcq"  # where the question itself stays, for the patches that split and encode
+COLUMN = "_mcq"  # holds the question itself, for the patches that split and encode
 
 
 def apply() -> None:
@@ -28,13 +28,13 @@ def apply() -> None:
 
 @dataclass
 class MCQDatasetConverter:
-    """Upstream's interface of a converter: a row in, the standard columns out."""
+    """Upstream's converter interface: a row in, the standard columns out."""
 
     dataset_attr: Any
     data_args: Any
 
     def __call__(self, example: dict[str, Any]) -> dict[str, Any]:
-        """The joint prompt as text. Tokens are made from the question, not from this text (dataset_encoding)."""
+        """The joint prompt as text. The tokens come from the question, not from this text (dataset_encoding)."""
         question = as_question(example)
         pieces = build_pieces(question)
         parts = compose_joint(len(question.options), with_context=bool(question.context))

@@ -1,8 +1,8 @@
-"""Multiple-choice rows are tokenised field by field and cut in their context only, before upstream's processors.
+"""Multiple-choice rows are tokenised field by field, before upstream's processors. Only their context is cut.
 
-Upstream: `llamafactory.data.loader._get_preprocessed_dataset` (0.9.0 to 0.9.5). Its own tokenisation turns "</s>" in a
-question into the end token, and cuts a long prompt at its end, where the options and the template's closing tokens are.
-Can go when upstream tokenises contents apart from templates and asks the data what may be cut.
+Upstream: `llamafactory.data.loader._get_preprocessed_dataset` (0.9.0 to 0.9.5). It turns "</s>" in a question into the
+end token, and cuts a long prompt at its end, where the options and the template's closing tokens are.
+Can go when upstream tokenises contents separately from templates and lets the data say what may be cut.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ SEAM = Seam(
     "_get_preprocessed_dataset",
     ("dataset", "data_args", "training_args", "stage", "template", "tokenizer", "processor", "is_eval"),
 )
-TOKENS = "_mcq_tokens"  # JointTokens as a dictionary, read by the processor's patch
-FIT = "_mcq_fit"  # how each question met the limit, apart from its tokens: reading those again takes their time
+TOKENS = "_mcq_tokens"  # JointTokens as a dictionary, read by the patch of the processor
+FIT = "_mcq_fit"  # how each question met the limit; a column of its own, because reading the tokens again is slow
 logger = logging.getLogger("llmtuner.data")
 
 
 def apply() -> None:
-    """Add the tokens, report what was cut, and hand on to upstream."""
+    """Add the tokens, report what was cut, and call upstream."""
     SEAM.replace(_with_our_tokens)
 
 
@@ -85,7 +85,7 @@ def _encode(dataset: Any, encoder: JointEncoder, data_args: Any) -> Any:
         batched=True,
         batch_size=data_args.preprocessing_batch_size,
         num_proc=data_args.preprocessing_num_workers,
-        load_from_cache_file=False,  # a fingerprint of the template's inner state is not to be relied on
+        load_from_cache_file=False,  # a fingerprint of the template's internal state is unreliable
         desc="Tokenising questions field by field",
     )
 

@@ -1,8 +1,8 @@
 """Multiple-choice files are read by our checked readers.
 
 Upstream: `llamafactory.data.loader._load_single_dataset` (0.9.0 to 0.9.5) reads CSV through pandas, which turns the
-option texts "None" and "NA" into missing values, 007 into 7 and 3.10 into 3.1, and shifts all columns where every row
-ends in a comma.
+option texts "None" and "NA" into missing values, 007 into 7 and 3.10 into 3.1, and shifts all columns if every row ends
+in a comma.
 Can go when upstream lets a data set bring its own reader.
 """
 
@@ -22,16 +22,16 @@ SEAM = Seam(
     "_load_single_dataset",
     ("dataset_attr", "model_args", "data_args", "training_args"),
 )
-NO_ANSWER = -1  # a column of answers keeps one type, also where none is known
+NO_ANSWER = -1  # keeps one type for the answer column if answers are missing
 
 
 def apply() -> None:
-    """Read what carries our mark; leave the rest to upstream."""
+    """Read the data sets with our mark; leave the rest to upstream."""
     SEAM.replace(_with_our_readers)
 
 
 def as_columns(question: Question) -> dict[str, Any]:
-    """A question as a row of a `datasets.Dataset`."""
+    """Turn a question into a row of a `datasets.Dataset`."""
     row = asdict(question)
     return row | {
         "options": list(question.options),
@@ -40,7 +40,7 @@ def as_columns(question: Question) -> dict[str, Any]:
 
 
 def as_question(row: dict[str, Any]) -> Question:
-    """The question back from such a row."""
+    """Restore the question from such a row."""
     answer = None if row["answer"] == NO_ANSWER else row["answer"]
     return Question(**(row | {"options": tuple(row["options"]), "answer": answer}))
 

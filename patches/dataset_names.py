@@ -1,7 +1,7 @@
-"""`--dataset` takes our names and paths of files beside the names of dataset_info.json.
+"""`--dataset` takes our names and file paths, besides the names in dataset_info.json.
 
-Upstream: the name `get_dataset_list` in `llamafactory.data.loader` (0.9.0 to 0.9.5), which knows the names of one
-dataset_info.json only and joins a file's name to the folder without looking where it leads.
+Upstream: the name `get_dataset_list` in `llamafactory.data.loader` (0.9.0 to 0.9.5), which knows the names of only one
+dataset_info.json and joins a file's name to the folder without checking where it leads.
 Can go when upstream takes several registries and paths.
 """
 
@@ -17,7 +17,7 @@ SEAM = Seam("llamafactory.data.loader", "get_dataset_list", ("dataset_names", "d
 
 
 def apply() -> None:
-    """Look each name up with us first."""
+    """Look up each name in our registry first."""
     SEAM.replace(_with_our_names)
 
 
@@ -35,7 +35,7 @@ def _with_our_names(original: Callable[..., list[Any]]) -> Callable[..., list[An
 
 
 def _attribute(source: DataSource) -> Any:
-    """Upstream's description of a data set, with our files; `mcq_source` marks it for the loader's patch."""
+    """Upstream's description of a data set, with our files; `mcq_source` marks it for the patch of the loader."""
     from llamafactory.data.parser import DatasetAttr
 
     attribute = DatasetAttr("file", dataset_name=source.name)

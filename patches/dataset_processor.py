@@ -1,7 +1,7 @@
-"""Upstream's dataset processors take the ready tokens of multiple-choice rows.
+"""Upstream's dataset processors use the ready tokens of multiple-choice rows.
 
 Upstream: `llamafactory.data.loader._get_dataset_processor` (0.9.2 to 0.9.5) and the method `_encode_data_example` of
-the processors that it returns. Labels, packing, mixing with other data and generation stay upstream's own code.
+the processors that it returns. Labels, packing, mixing with other data and generation remain upstream's code.
 Can go together with dataset_encoding.
 """
 
@@ -19,11 +19,11 @@ SEAM = Seam(
     "_get_dataset_processor",
     ("data_args", "stage", "template", "tokenizer", "processor", "do_generate"),
 )
-SCORED = "mcq"  # what the letters' scoring needs of a row, kept in prediction data sets
+SCORED = "mcq"  # what letter scoring needs of a row; a column of prediction data sets
 
 
 def apply() -> None:
-    """Extend the processor's class with the ready tokens."""
+    """Make the processor's class use the ready tokens."""
     SEAM.replace(_with_ready_tokens)
 
 
@@ -34,13 +34,13 @@ class ReadyText(str):
 
 
 class ReadyTokens:
-    """Mixin before one of upstream's processor classes."""
+    """Mixin placed before one of upstream's processor classes."""
 
     keeps_questions = False  # set for generation, where the rows are scored afterwards
     train_on_prompt = False
 
     def preprocess_dataset(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """Upstream's own, with each question's message marked so that its tokens are found again."""
+        """Upstream's method, with each question's message marked so that its tokens can be found."""
         self._encoded: list[int | None] = []  # rows of the batch, None for rows of other data sets
         if TOKENS not in examples:
             return super().preprocess_dataset(examples)  # type: ignore[misc]
@@ -51,7 +51,7 @@ class ReadyTokens:
         ]
         outputs = super().preprocess_dataset({**examples, "_prompt": prompts})  # type: ignore[misc]
         if self.keeps_questions:
-            # One call of _encode_data_example made each row of the output, in this order.
+            # Each row of the output came from one call of _encode_data_example, in this order.
             outputs[SCORED] = [None if row is None else self._scored(row) for row in self._encoded]
         return outputs
 

@@ -1,7 +1,7 @@
 """`--val_size` splits multiple-choice data by question.
 
-Upstream: the name `split_dataset` in `llamafactory.data.loader` (0.9.2 to 0.9.5) splits by row, so that the same
-question, which the Kaggle sources repeat, lands on both sides and the validation score flatters.
+Upstream: the name `split_dataset` in `llamafactory.data.loader` (0.9.2 to 0.9.5) splits by row. The Kaggle sources
+repeat questions, so the same question lands on both sides, and this leak makes the validation score too high.
 Can go when upstream splits by a group column.
 """
 
@@ -18,7 +18,7 @@ SEAM = Seam("llamafactory.data.loader", "split_dataset", ("dataset", "eval_datas
 
 
 def apply() -> None:
-    """Split by question where there are questions."""
+    """Split by question if the data has questions."""
     SEAM.replace(_by_question)
 
 
@@ -27,7 +27,7 @@ def _by_question(original: Callable[..., Any]) -> Callable[..., Any]:
         splits_rows = dataset is not None and eval_dataset is None and data_args.val_size > 1e-6
         if not splits_rows or data_args.streaming or COLUMN not in dataset.column_names:
             return original(dataset, eval_dataset, data_args, seed)
-        # Rows of other data sets that were mixed in stand alone: a key that no question can have.
+        # Each row mixed in from another data set gets a key that no question can have.
         keys = [f"\0{row}" if mcq is None else question_key(mcq["question"]) for row, mcq in enumerate(dataset[COLUMN])]
         training, validation = split_by_key(keys, data_args.val_size, seed)
         return {"train": dataset.select(training)}, {"validation": dataset.select(validation)}

@@ -1,9 +1,9 @@
-"""Prediction in stage sft also ranks the options: MAP@3 and top-1 from the letters' probabilities, with the baselines.
+"""Prediction in stage sft also ranks the options by the letters' probabilities: MAP@3 and top-1, with the baselines.
 
-Upstream: the name `CustomSeq2SeqTrainer` in `llamafactory.train.sft.workflow` (0.8.0 to 0.9.5), of which `predict` and
-`save_predictions` are extended. Generation gives one sampled text and no ranking; a forward pass of its own gives every
-letter's probability.
-Can go when upstream reports option probabilities (asked for in its issues 2829, 5000 and 9760, and refused).
+Upstream: the name `CustomSeq2SeqTrainer` in `llamafactory.train.sft.workflow` (0.8.0 to 0.9.5); the patch extends its
+`predict` and `save_predictions`. Generation gives one sampled text and no ranking; an extra forward pass gives the
+probability of every letter.
+Can go when upstream reports option probabilities (requested in its issues 2829, 5000 and 9760, and declined).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _with_scores(upstream: type) -> type:
             super().__init__(*args, data_collator=_without_questions(data_collator), **kwargs)
             self._predictions: list[Prediction] = []
             if hasattr(self.compute_metrics, "labelled_only"):
-                # A test set has no answers: they are no empty labels that the text fails to match.
+                # A test set has no answers. Do not count them as empty labels that the text fails to match.
                 self.compute_metrics.labelled_only = bool(_column(kwargs.get("eval_dataset"), SCORED))
 
         def predict(self, test_dataset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -59,7 +59,7 @@ def _with_scores(upstream: type) -> type:
             sampled = bool(self._gen_kwargs.get("do_sample"))
             figures = _metrics(self._predictions, questions, prefix, SAMPLED if sampled else GREEDY)
             scored = sum(prediction.answer is not None for prediction in self._predictions)
-            if 0 < scored < len(test_dataset):  # some without an answer, or other data, which has nothing to rank
+            if 0 < scored < len(test_dataset):  # some rows have no answer, or are other data without options to rank
                 figures[f"{prefix}_scored_questions"] = scored
             metrics |= figures
             if not figures:
@@ -94,7 +94,7 @@ def _column(dataset: Any, name: str) -> list[Any]:
 
 
 def _without_questions(collate: Callable[[list[dict[str, Any]]], Any]) -> Callable[[list[dict[str, Any]]], Any]:
-    """The collator makes a tensor of every column, which questions cannot be."""
+    """Drop the questions: the collator turns every column into a tensor, which fails for questions."""
 
     def collate_tokens(features: list[dict[str, Any]]) -> Any:
         return collate([{k: v for k, v in feature.items() if k != SCORED} for feature in features])
@@ -111,7 +111,7 @@ def _questions(rows: list[dict[str, Any]]) -> QuestionSet:
 def _metrics(
     predictions: list[Prediction], questions: QuestionSet, prefix: str, meaning: str
 ) -> dict[str, float | int | str]:
-    """Every metric, with top-1 accuracy under a name of its own: `accuracy` is the prefix match on generated text."""
+    """Every metric. Top-1 accuracy gets its own name, because `accuracy` is the prefix match on generated text."""
     figures = figures_of(predictions)
     if not figures:
         return {}

@@ -1,9 +1,9 @@
-"""Models that upstream loads get a head over options, where the stage asks for one.
+"""Models that upstream loads get a head over options if the stage needs one.
 
-Upstream: the name `init_adapter` in `llamafactory.model.loader` (0.8.0 to 0.9.5), called once a load between reading
-the weights and adding adapters: after quantisation, so that the head is never quantised, and before PEFT, so that the
+Upstream: the name `init_adapter` in `llamafactory.model.loader` (0.8.0 to 0.9.5), called once per load, between reading
+the weights and adding adapters. That is after quantisation, so the head is never quantised, and before PEFT, so the
 head is trained in full and saved with the adapter.
-Can go when upstream has a stage with a classifier (asked for in its issues 1463 and 2914, and refused).
+Can go when upstream has a stage with a classifier (requested in its issues 1463 and 2914, and declined).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RUN: ContextVar[McqRun | None] = ContextVar("mcq_run", default=None)
 
 
 def apply() -> None:
-    """Attach the head where a run wants one."""
+    """Attach the head if the run has one."""
     SEAM.replace(_with_head)
 
 
@@ -57,13 +57,13 @@ def _with_head(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def attach(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> Any:
-    """Attach the head, with its trained weights where the model's folder has them, and name what is trained.
+    """Attach the head, with trained weights if the model's folder has them, and name the modules to train.
 
     Returns:
-        the finetuning arguments with the names of what gets an adapter and of what is saved with it
+        the finetuning arguments, with the names of the modules that get an adapter and of those saved with it
 
     Raises:
-        UserError: a trained head is missing or of another shape.
+        UserError: a trained head is missing or has another shape.
     """
     from llamafactory.model.model_utils.misc import find_all_linear_modules
 
@@ -74,8 +74,8 @@ def attach(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> An
     finetuning_args = copy.copy(finetuning_args)
     lora = finetuning_args.finetuning_type == "lora"
     if lora and finetuning_args.lora_target == ["all"]:
-        # Named before the head is attached: no layer of it may get an adapter. Nor may the language-model head, which
-        # upstream knows by one name only.
+        # Collect the names before the head is attached, because none of its layers may get an adapter. Nor may the
+        # language-model head, for which upstream knows only one name.
         linear = set(find_all_linear_modules(model, finetuning_args.freeze_vision_tower))
         if model.can_generate():
             linear -= {_name_of(model, model.get_output_embeddings())}
@@ -95,14 +95,14 @@ def attach(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> An
     if lora:
         given = finetuning_args.additional_target
         if given is None and model_args.resize_vocab:
-            given = [_name_of(model, model.get_input_embeddings())]  # what upstream adds where nothing is given
+            given = [_name_of(model, model.get_input_embeddings())]  # what upstream adds if nothing is given
         finetuning_args.additional_target = [*(given or []), HEAD]
     return finetuning_args
 
 
 @contextmanager
 def completed_adapters(model: Any, model_args: Any, run: McqRun) -> Iterator[Any]:
-    """The model arguments, with adapters below a head that has grown as peft can load them."""
+    """The model arguments; adapters below an extended head are completed so that peft can load them."""
     from llmtuner.mcq.checkpoint import completed
     from llmtuner.mcq.model import HEAD
 
@@ -116,10 +116,10 @@ def completed_adapters(model: Any, model_args: Any, run: McqRun) -> Iterator[Any
 
 
 def finish(model: Any, is_trainable: bool) -> None:
-    """Let the head train in full, whatever upstream froze, and check that no adapter went into it.
+    """Train the head in full, whatever upstream froze, and check that it has no adapter inside.
 
     Raises:
-        UserError: one did.
+        UserError: it has one.
     """
     from llmtuner.mcq.model import HEAD
 

@@ -1,8 +1,8 @@
-"""torchaudio becomes optional, and a broken torchvision or torchaudio becomes an absent one.
+"""torchaudio becomes optional; a broken torchvision or torchaudio counts as not installed.
 
 Upstream: `llamafactory.data.mm_plugin` imports torchaudio at its top (0.9.5, and 0.9.6.dev0 of 2026-08), although only
 audio models use it; a missing or mismatched build stops text training with ImportError or OSError. transformers imports
-an installed torchvision without asking whether it works.
+an installed torchvision without checking that it works.
 Can go when upstream imports torchaudio where it is used (pull request 10747).
 """
 
@@ -19,7 +19,7 @@ USER = "llamafactory.data.mm_plugin"
 
 
 def apply() -> None:
-    """Hide what does not work, say so, and import upstream's module while a stand-in is there."""
+    """Hide broken packages, report them, and import upstream's module while a stand-in is in place."""
     for name in MEDIA:
         _hide_if_broken(name)
     if USER in sys.modules:
@@ -45,11 +45,11 @@ def _hide_if_broken(name: str) -> None:
     before = set(sys.modules)
     try:
         import_module(name)
-    except Exception as error:  # an ABI mismatch is an OSError, a missing operator a RuntimeError
+    except Exception as error:  # an ABI mismatch raises OSError, a missing operator RuntimeError
         for loaded in set(sys.modules) - before:
             if loaded == name or loaded.startswith(f"{name}."):
                 del sys.modules[loaded]
-        # None in sys.modules is Python's own mark for "not to be imported": find_spec and import both say absent.
+        # None in sys.modules is Python's own mark for "do not import": to find_spec and import, the package is absent.
         sys.modules[name] = None  # type: ignore[assignment]
         reason = str(error).strip().split("\n")[0][:200]
         print(

@@ -1,4 +1,4 @@
-"""How a patch takes hold of an upstream object, and notices when upstream has changed."""
+"""How a patch replaces an upstream object, and notices when upstream has changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TESTED = "llamafactory 0.9.5"
 
 
 class SeamError(ImportError):
-    """Upstream's object is gone or has other parameters than the patch was written for."""
+    """Upstream's object is gone, or its parameters differ from those that the patch was written for."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Seam:
     Args:
         module: where the name is looked up when it is used (not always where it is defined).
         name: the name to replace.
-        parameters: its parameter names in the tested version, to notice a change; None for something not callable.
+        parameters: its parameter names in the tested version, to notice a change; None if it is not callable.
     """
 
     module: str
@@ -30,10 +30,10 @@ class Seam:
     parameters: tuple[str, ...] | None
 
     def original(self) -> Any:
-        """Upstream's own object, also after it was replaced.
+        """Upstream's own object, even after it was replaced.
 
         Raises:
-            SeamError: it is missing, or has other parameters.
+            SeamError: it is missing, or its parameters differ.
         """
         current = getattr(import_module(self.module), self.name, None)
         upstream = getattr(current, "__upstream__", current)
@@ -49,7 +49,7 @@ class Seam:
         return upstream
 
     def replace(self, build: Callable[[Any], Any]) -> None:
-        """Put `build(original)` in its place, once."""
+        """Replace it by `build(original)`, once."""
         module = import_module(self.module)
         if hasattr(getattr(module, self.name, None), "__upstream__"):
             return
@@ -59,5 +59,5 @@ class Seam:
         setattr(module, self.name, replacement)
 
     def restore(self) -> None:
-        """Put upstream's object back (for tests that compare with and without)."""
+        """Restore upstream's object (for tests that compare with and without the patch)."""
         setattr(import_module(self.module), self.name, self.original())

@@ -21,7 +21,7 @@ SPECIAL_TOKENS = ("<unk>", "<s>", "</s>")
 BYTE_TOKENS = tuple(f"<0x{byte:02X}>" for byte in range(256))
 MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + len(BYTE_TOKENS) + 100
 DEFAULT_TEXT = Path(__file__).resolve().parents[1] / "data" / "demo" / "questions.jsonl"
-HEAD_SIZE = 16  # hidden units an attention head: small enough for a hidden size of 32
+HEAD_SIZE = 16  # hidden units per attention head: small enough for a hidden size of 32
 
 
 def read_lines(files: list[Path]) -> Iterator[str]:

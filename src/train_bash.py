@@ -8,7 +8,7 @@ python src/train_bash.py --help
 import sys
 from pathlib import Path
 
-# Also where the project was not installed: the package beside this file, the patches one folder up.
+# This also works without installing the project: the package is beside this file, the patches one folder up.
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
 from llmtuner.cli.main import main  # noqa: E402

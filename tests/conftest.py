@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny random Llama, the questions that ship with the project, the real data where it lies."""
+"""Shared fixtures: a tiny random Llama, the questions that ship with the project, and the real data if available."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: more threads only 
 
 @pytest.fixture(scope="session", autouse=True)
 def upstream_logging(request):
-    """Libraries keep the stream that they first log to; one test's captured stream is closed in the next."""
+    """Libraries keep the first stream that they log to; the captured stream of one test is closed in the next."""
     if any("house" not in str(item.path) for item in request.session.items):
         import transformers.utils.logging
         from llamafactory.extras.logging import get_logger
@@ -31,7 +31,7 @@ def upstream_logging(request):
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory) -> Path:
     """A folder with a random Llama of Llama-2's form and a tokenizer trained on the demo questions."""
-    folder = tmp_path_factory.mktemp("models") / "tiny llama"  # a blank, as users' paths have them
+    folder = tmp_path_factory.mktemp("models") / "tiny llama"  # with a space, as in users' paths
     load_script("make_tiny_llama").make_tiny_llama(
         folder, [DEMO], hidden_size=64, num_layers=2, vocab_size=1000, seed=0
     )
@@ -61,7 +61,7 @@ def demo_records() -> list[dict]:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real data; tests that need it are skipped where it is not."""
+    """The folder of the real data; without it, tests that need it are skipped."""
     folder = os.environ.get("LLMSCIENCE_REAL_DATA")
     if not folder:
         pytest.skip("LLMSCIENCE_REAL_DATA is not set: the real Kaggle, ARC and ScienceQA files are not here")

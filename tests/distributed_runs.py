@@ -1,4 +1,4 @@
-"""Small trainings with McqTrainer alone, in one process or as a worker of torchrun: tests/test_distributed.py."""
+"""Small trainings with only McqTrainer, in one process or as a torchrun worker, for tests/test_distributed.py."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from llmtuner.mcq.run import McqRun  # noqa: E402
 from llmtuner.mcq.trainer import McqTrainer  # noqa: E402
 from llmtuner.mcq.unwrap import unwrap  # noqa: E402
 
-QUESTIONS = 21  # a step of 8 leaves 5: not a number that two processes share evenly
+QUESTIONS = 21  # steps of 8 leave 5, which two processes cannot share evenly
 STEPS = 10
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training: batch size and accumulation of a process, or a budget of tokens in place of the batch size."""
+    """One training: batch size and accumulation per process, or a token budget instead of the batch size."""
 
     batch: int = 1
     accumulation: int = 1
     tokens: int | None = None
 
 
-# What the workers of two processes run; each has a partner in one process with the same optimizer steps.
+# The runs in two processes; each has a counterpart in one process with the same optimizer steps.
 OF_TWO = {"size": Run(batch=1, accumulation=4), "tokens": Run(accumulation=1, tokens=500)}
 
 
 class RandomEncoder:
-    """Tokens that depend on a question's id alone: ragged lengths, two to five options."""
+    """Tokens that depend only on a question's id: ragged lengths, two to five options."""
 
     cutoff_len = 200
 
@@ -75,12 +75,12 @@ def question_set() -> QuestionSet:
 
 
 def model(settings):
-    """A Llama with adapters and a head, as the stage makes it; no dropout."""
+    """A Llama with adapters and a head, as the stage builds it; no dropout."""
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     torch.manual_seed(0)
     found = attach_head(LlamaForCausalLM(LlamaConfig(vocab_size=200, pad_token_id=0, **sizes)), settings)
     choose_attention(unwrap(found))
-    # Not the usual start at zero, where half of the gradients are zero, too.
+    # Not the usual zero initialisation, which makes half of the gradients zero.
     config = LoraConfig(
         r=4, target_modules=["q_proj", "down_proj"], modules_to_save=[HEAD], init_lora_weights=False, lora_dropout=0.0
     )
@@ -88,7 +88,7 @@ def model(settings):
 
 
 class FirstGradients(TrainerCallback):
-    """Keeps the gradients of the first optimizer step."""
+    """Records the gradients of the first optimizer step."""
 
     def __init__(self) -> None:
         self.gradients: dict[str, torch.Tensor] = {}
@@ -102,7 +102,7 @@ class FirstGradients(TrainerCallback):
 
 
 def train(run: Run, folder: Path) -> dict:
-    """Losses of the steps, gradients of the first one, scores of all questions and the evaluation afterwards."""
+    """Train; return the steps' losses, the first step's gradients, all questions' scores, and the final evaluation."""
     settings, questions, first = resolve("causal"), question_set(), FirstGradients()
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -140,7 +140,7 @@ def train(run: Run, folder: Path) -> dict:
 
 
 def main(folder: Path) -> None:
-    """As a worker: every run of `OF_TWO`, each process's results in a file of its own."""
+    """As a worker, do every run of `OF_TWO`; each process writes its results to its own file."""
     found = {name: train(run, folder / name) for name, run in OF_TWO.items()}
     rank = torch.distributed.get_rank()
     torch.save({name: result.pop("gradients") for name, result in found.items()}, folder / f"gradients-{rank}.pt")

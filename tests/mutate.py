@@ -23,13 +23,13 @@ from pathlib import Path
 
 from mutations import MUTATIONS, ROOT, Mutation
 
-LIMIT = 600  # seconds for the tests of one row: an edit may well make a loop without an end
+LIMIT = 600  # seconds for the tests of one row: an edit may cause an endless loop
 FAILED, NO_FAILURE = 1, 0  # pytest's exit statuses; any other means that the tests could not be run
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one row: "killed", "survived", or why it could not be tried."""
+    """The outcome of one row: "killed", "survived", or why it could not be tried."""
 
     name: str
     status: str
@@ -38,12 +38,12 @@ class Outcome:
 
     @property
     def tried(self) -> bool:
-        """Whether the tests ran to an end."""
+        """Whether the tests ran to completion."""
         return self.status in ("killed", "survived")
 
 
 def copy_project(target: Path) -> None:
-    """The files of the project without what is ignored; the virtual environment is linked."""
+    """Copy the project without ignored files; the virtual environment is linked."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
     for name in filter(None, listed.split("\0")):
@@ -54,9 +54,9 @@ def copy_project(target: Path) -> None:
 
 
 def run_tests(tests: Sequence[str], folder: Path) -> tuple[int | None, str]:
-    """pytest's exit status in a copy of the project, None where it took too long, and what it printed."""
+    """Run pytest in a copy of the project; return its exit status (None if it took too long) and its output."""
     environment = {name: value for name, value in os.environ.items() if name != "LLMSCIENCE_REAL_DATA"}
-    # An installed package points to the project itself; the copy has to come first, also for processes of the tests.
+    # The installed package points to the project itself; the copy must come first, also for subprocesses of the tests.
     environment |= {"PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests]
     try:
@@ -85,7 +85,7 @@ def attempt(mutation: Mutation) -> Outcome:
 
 
 def untouched(mutations: Sequence[Mutation]) -> Outcome:
-    """The same tests without any edit: where they fail anyway, no edit is shown to be noticed."""
+    """Run the same tests without any edit: if they fail anyway, they do not show that an edit is noticed."""
     tests = dict.fromkeys(test for mutation in mutations for test in mutation.tests)
     whole_files = {test for test in tests if "::" not in test}
     wanted = [test for test in tests if test in whole_files or test.partition("::")[0] not in whole_files]
@@ -98,7 +98,7 @@ def untouched(mutations: Sequence[Mutation]) -> Outcome:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Try the rows and print what became of each."""
+    """Try the rows and print the outcome of each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", metavar="NAME", help="try these alone")
     parser.add_argument("--list", action="store_true", help="print the names and files of all rows")

@@ -1,7 +1,7 @@
-"""Changes that must not go unnoticed: wrong edits of the code, each beside the tests of which one must fail with it.
+"""Changes that must not go unnoticed: wrong edits of the code, each with tests of which at least one must fail.
 
 `make mutate` (tests/mutate.py) makes each edit in a copy of the project and prints those that no test noticed. A test
-in tests/house checks that the rows fit the code, so that a row is moved along with the line that it changes.
+in tests/house checks that the rows match the code, so whoever changes a line must update its row.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Mutation:
     Args:
         name: short, unique, says what goes wrong.
         file: path from the project's root.
-        old, new: the text that is replaced, which occurs once in the file, and what takes its place.
+        old, new: the text to replace, which occurs once in the file, and its replacement.
         tests: files or test ids of which at least one must fail.
     """
 
@@ -30,7 +30,7 @@ class Mutation:
     tests: tuple[str, ...]
 
     def defects(self, root: Path = ROOT) -> list[str]:
-        """Why the row cannot be tried; empty where it can."""
+        """Why the row cannot be tried; empty if it can."""
         path = root / self.file
         if not path.is_file():
             return [f"{self.file} does not exist"]
@@ -48,7 +48,7 @@ def _exists(test: str, root: Path) -> bool:
 
 
 def edits(file: str, tests: str | tuple[str, ...], *rows: tuple[str, str, str]) -> list[Mutation]:
-    """Rows (name, old, new) of one file that the same tests have to notice."""
+    """Rows (name, old, new) of one file that the same tests must notice."""
     return [Mutation(*row[:1], file, *row[1:], (tests,) if isinstance(tests, str) else tests) for row in rows]
 
 

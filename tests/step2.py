@@ -1,4 +1,4 @@
-"""The commands of STEP2 and what they leave, for its tests."""
+"""The commands of STEP2 and their output, for its tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several tests use: places of the project, and its scripts as modules."""
+"""Shared by several tests: paths of the project, and its scripts as modules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEMO = ROOT / "data" / "demo" / "questions.jsonl"
 
 
 def load_script(name: str) -> ModuleType:
-    """A script of scripts/ as a module."""
+    """Load a script of scripts/ as a module."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -24,7 +24,7 @@ NAMES = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_toke
 
 
 def wordpiece(vocab_size: int = 600) -> Any:
-    """BERT's form of tokenizer, trained on the demo questions."""
+    """A BERT-style tokenizer, trained on the demo questions."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""scripts/audit_mcq.py: exit status, output files, and mistakes that are reported before any work is done."""
+"""scripts/audit_mcq.py: exit status, output files, and mistakes that are reported before any work starts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_json_and_page_go_where_they_are_told(folder, capsys):
 
 
 def test_the_files_are_written_whoever_reads_the_summary(folder):
-    """With `| head`, the page was lost, and the status said that the arguments were wrong."""
+    """With `| head`, the page was lost, and the exit status reported wrong arguments."""
     script = Path(__file__).resolve().parents[1] / "scripts" / "audit_mcq.py"
     command = [sys.executable, str(script), "a.jsonl", "b.jsonl", "--fail_on", "leak"]
     reader, writer = os.pipe()

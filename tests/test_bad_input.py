@@ -164,7 +164,7 @@ def test_flags_that_upstream_does_not_know(arguments, parts, tiny_llama, tmp_pat
 
 @pytest.mark.parametrize("file_name", ["../outside.csv", "/etc/hostname", "link.csv"])
 def test_a_registry_does_not_lead_out_of_its_folder(file_name, tiny_llama, tmp_path, capsys):
-    """A downloaded dataset_info.json could name any file of the machine."""
+    """A downloaded dataset_info.json could name any file on the machine."""
     folder = tmp_path / "data"
     folder.mkdir()
     (tmp_path / "outside.csv").write_text(HEADER + ROW)
@@ -192,7 +192,7 @@ def test_a_mistake_in_a_registry_is_a_users_mistake(entry, said, tiny_llama, tmp
 
 
 def test_a_missing_flag_that_was_mistyped_is_found_by_its_typing_error(tiny_llama, tmp_path, capsys):
-    """ "--model_name_or_path is missing" does not help somebody who wrote it, nearly."""
+    """ "--model_name_or_path is missing" does not help a user who misspelt it."""
     arguments = command(tiny_llama, "llmscience_sample", tmp_path / "out")
     arguments[arguments.index("--model_name_or_path")] = "--modle_name_or_path"
     said = refused(arguments, capsys)
@@ -225,7 +225,7 @@ def test_an_incomplete_model_folder(remove, parts, tiny_llama, tmp_path, capsys)
 
 
 class Payload:
-    """A pickle that leaves a file behind when it is loaded."""
+    """A pickle that writes a file when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Bad input to --stage mcq: one message, status 2, nothing written; before a model is loaded where that is possible."""
+"""Bad input to --stage mcq: one message, status 2, nothing written, and if possible before a model is loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUESTION = {"query": "Which?", "choices": ["a", "b", "c"], "gold": 0}
 
 @pytest.fixture
 def run(tiny_llama, tmp_path, capsys, monkeypatch):
-    """Run a training on some rows; return what was said. Loading a model fails the test, unless it is expected."""
+    """Run a training on some rows; return the output. Loading a model fails the test, unless it is expected."""
     out = tmp_path / "out"
 
     def start(*more: str, rows=(QUESTION,) * 3, loads: bool = False, do: str = "--do_train", model=tiny_llama) -> str:
@@ -219,7 +219,7 @@ def test_a_best_metric_that_is_never_reported_is_refused_before_training(run, tm
 
 
 def test_a_value_from_a_file_is_refused_with_its_line(tiny_llama, tmp_path, capsys):
-    """The engine knows of no files: the message named a flag that nobody had typed."""
+    """The engine does not know about config files: the message named a flag that was not given."""
     config = tmp_path / "run.yaml"
     lines = [
         f"model_name_or_path: {tiny_llama}",
@@ -236,7 +236,7 @@ def test_a_value_from_a_file_is_refused_with_its_line(tiny_llama, tmp_path, caps
 
 
 def test_all_mistakes_of_a_command_come_in_one_message(tmp_path, capsys):
-    """They came one by one, each after another start."""
+    """They were reported one by one, each after a restart."""
     words = ["--stage", "mcq", "--do_train", "--model_name_or_path", str(tmp_path / "none"), "--dataset", "nosuch"]
     assert main([*words, "--packing", "true", "--output_dir", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err

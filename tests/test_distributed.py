@@ -1,4 +1,4 @@
-"""Several processes train the same model as one, and leave the same predictions. On a CPU, through gloo."""
+"""Several processes train the same model as one process and write the same predictions. On a CPU, through gloo."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llmtuner.cli.main import main
 from llmtuner.mcq.batches import QuestionBatches
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMIT = 300  # seconds, for a machine that does much else; processes that wait for each other would wait for ever
+LIMIT = 300  # seconds, enough for a busy machine; deadlocked processes would wait forever
 # The same optimizer steps in one process.
 OF_ONE = {"size": Run(batch=8, accumulation=1), "tokens": Run(accumulation=2, tokens=OF_TWO["tokens"].tokens)}
 
@@ -36,8 +36,8 @@ def free_port() -> str:
 
 
 def run_all(commands: list[list[str]], environments: list[dict[str, str]], folder: Path) -> None:
-    """Start processes together and wait for all; none is left behind."""
-    logs = [folder / f"process-{number}.log" for number in range(len(commands))]  # a pipe that nobody reads fills up
+    """Start processes together and wait for all; none is left running."""
+    logs = [folder / f"process-{number}.log" for number in range(len(commands))]  # an unread pipe fills up
     started = []
     try:
         for command, env, log in zip(commands, environments, logs, strict=True):
@@ -60,7 +60,7 @@ def one(tmp_path_factory) -> dict[str, dict]:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory) -> list[dict[str, dict]]:
-    """The trainings in two processes, as each of the two saw them."""
+    """The trainings in two processes, as seen by each of the two."""
     folder = tmp_path_factory.mktemp("two")
     torchrun = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}"]
     run_all(
@@ -75,7 +75,7 @@ def two(tmp_path_factory) -> list[dict[str, dict]]:
 
 
 def assert_same(one: dict, other: dict) -> None:
-    """Losses and probabilities within 1e-5, the first step's gradients within 1e-4 of their size."""
+    """Compare losses and probabilities to 1e-5, and the first step's gradients to 1e-4 of their size."""
     assert other["losses"] == pytest.approx(one["losses"], abs=1e-5)
     assert len(one["losses"]) == 10
     assert other["evaluation"] == pytest.approx(one["evaluation"], abs=1e-5)
@@ -84,14 +84,14 @@ def assert_same(one: dict, other: dict) -> None:
         torch.testing.assert_close(torch.tensor(others).softmax(0), torch.tensor(scores).softmax(0), rtol=0, atol=1e-5)
     assert other["gradients"].keys() == one["gradients"].keys()
     for name, gradient in one["gradients"].items():
-        if name.endswith("mcq_score.bias"):  # it moves all options alike, so its gradient is rounding alone
+        if name.endswith("mcq_score.bias"):  # it shifts all options equally, so its gradient is only rounding
             continue
         assert gradient.norm() > 1e-4, name
         assert (other["gradients"][name] - gradient).norm() <= 1e-4 * gradient.norm(), name
 
 
 def test_the_runs_meet_a_last_step_that_cannot_be_shared_evenly():
-    """Otherwise the tests below would not meet the batch that only keeps a process in step."""
+    """Otherwise the tests below would not cover the batch that only keeps a process in step."""
     for run in OF_TWO.values():
         shapes = question_set().shapes("shared_prefix")
         batches = [
@@ -112,7 +112,7 @@ def test_one_question_eight_times_is_eight_questions_at_once(one, tmp_path):
 @pytest.mark.subprocess
 @pytest.mark.parametrize("name", ["size", "tokens"])
 def test_two_processes_train_as_one(one, two, name):
-    """Guards against losses averaged over processes with other numbers of questions, and against fillers that count."""
+    """Guards against averaging losses over processes with different question counts, and against fillers that count."""
     for process in two:
         assert_same(one[name], process[name])
 
@@ -133,7 +133,7 @@ def predictions(folder: Path) -> list[dict]:
 
 @pytest.mark.subprocess
 def test_two_machines_train_as_one(tiny_llama, tmp_path):
-    """Two launchers with one meeting point, as two machines have; the files come from the first one, once."""
+    """Two launchers with one rendezvous, as on two machines; only the first one writes the files."""
     alone, both = tmp_path / "alone", tmp_path / "both machines"
     assert main(cli_command(tiny_llama, alone, "--per_device_train_batch_size", "8")) == 0
     words = cli_command(tiny_llama, both, "--per_device_train_batch_size", "1", "--gradient_accumulation_steps", "4")

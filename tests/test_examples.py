@@ -1,4 +1,4 @@
-"""The files of examples/: each parses, has a comment at every key, and runs on a tiny random model of its family."""
+"""The files of examples/: each parses, has a comment on every key, and runs on a tiny random model of its family."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ QWEN = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
 def commands(text: str) -> list[list[str]]:
-    """The words of the commands in a file's comments or code blocks, continued lines joined."""
+    """The words of the commands in a file's comments or code blocks, with continued lines joined."""
     lines = re.sub(r"^# ?", "", text, flags=re.MULTILINE).replace("\\\n", " ").splitlines()
     found = [line.strip() for line in lines if re.match(r"\s*([A-Z_]+=\S+ )*python ", line)]
     return [shlex.split(command.replace("$(python scripts/minilm.py)", "MINILM"), comments=True) for command in found]
 
 
 def check(words: list[str]) -> Flags:
-    """What `main` does with the words after train_bash.py before it looks for models and data."""
+    """Process the words after train_bash.py as `main` does before it looks for models and data."""
     path = Path(words[0])
     given = read_config(path, words[1:])
     assert given.notices == [], "a key or an override that is given twice, or is text by mistake"
@@ -107,7 +107,7 @@ def test_the_index_has_a_row_for_every_example():
 
 
 def byte_level(special: list[str], **named: str) -> Any:
-    """The form of Llama-3's and Qwen's tokenizers: byte-level BPE, and the special tokens of their templates."""
+    """A tokenizer like Llama-3's and Qwen's: byte-level BPE, with the special tokens of their templates."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -121,7 +121,7 @@ def byte_level(special: list[str], **named: str) -> Any:
 
 
 def with_instruction_marks(llama: Path) -> Any:
-    """Mistral's tokenizer is Llama-2's kind, with special tokens for the marks of its template."""
+    """Mistral's tokenizer is like Llama-2's, with special tokens for the markers of its template."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(llama)
@@ -130,7 +130,7 @@ def with_instruction_marks(llama: Path) -> Any:
 
 
 def unigram() -> Any:
-    """DeBERTa-v3's form of tokenizer."""
+    """A tokenizer like DeBERTa-v3's."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import DebertaV2Tokenizer
 
@@ -188,7 +188,7 @@ def models(tiny_llama, tmp_path_factory) -> dict[str, Path]:
     return made
 
 
-# ---- every example is started
+# ---- every example runs
 
 
 def results(folder: Path) -> dict:
@@ -207,7 +207,7 @@ def start(name: str, model: Path, output_dir: Path, *more: str) -> Path:
 
 
 def assert_predicted(folder: Path) -> None:
-    """A ranking for each question, the submission, and MAP@3."""
+    """Check for a ranking of each question, the submission, and MAP@3."""
     lines = predictions(folder)
     assert len(lines) == QUESTIONS
     assert len((folder / "submission.csv").read_text().splitlines()) == 1 + QUESTIONS
@@ -216,7 +216,7 @@ def assert_predicted(folder: Path) -> None:
 
 
 def assert_trained(folder: Path, weights: str) -> None:
-    """Two steps, and weights under the name that predict.yaml looks for."""
+    """Two steps, and weights under the name that predict.yaml expects."""
     assert json.loads((folder / "trainer_state.json").read_text())["global_step"] == 2
     assert (folder / weights).is_file()
 
@@ -305,7 +305,7 @@ def test_letters_rank_without_training(models, tmp_path):
 
 @pytest.mark.subprocess
 def test_two_t4_runs_as_two_processes(models, tmp_path):
-    """As the launcher does it where two GPUs are visible, on a CPU."""
+    """As the launcher does with two visible GPUs, but on a CPU."""
     out = tmp_path / "out"
     overrides = (f"model_name_or_path={models['llama2']}", f"output_dir={out}", *QUICK)
     words = [str(EXAMPLES["two_t4"]), *overrides, "quantization_bit=null"]

@@ -1,4 +1,4 @@
-"""Files are whole or absent, and digests say what they are taken for."""
+"""Files are complete or absent, and digests are correct."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of "
     ids=["text", "bytes", "nothing"],
 )
 def test_content_is_written_as_it_is(write, content, expected, tmp_path, monkeypatch):
-    """Line ends were translated where a system has others, so that digests differed between systems."""
+    """Line ends were translated on some systems, so digests differed between systems."""
     monkeypatch.setattr(os, "linesep", "\r\n")
     assert write(tmp_path / "a.txt", content) == tmp_path / "a.txt"
     assert (tmp_path / "a.txt").read_bytes() == expected
@@ -27,7 +27,7 @@ def test_content_is_written_as_it_is(write, content, expected, tmp_path, monkeyp
 
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
 def test_a_failure_leaves_the_earlier_file_and_nothing_else(step, tmp_path, monkeypatch):
-    """A failed write left its temporary file in the output folder for ever."""
+    """A failed write left its temporary file in the output folder forever."""
     target = write_atomic(tmp_path / "a.txt", "before")
 
     def fail(*_):
@@ -48,7 +48,7 @@ def test_a_failure_leaves_the_earlier_file_and_nothing_else(step, tmp_path, monk
 
 
 def test_the_content_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
-    """Renamed before it is written, a file is empty after a power cut."""
+    """A file that is renamed before its data reaches the disk is empty after a power cut."""
     calls = []
     for name in ("fsync", "replace"):
         original = getattr(os, name)
@@ -61,7 +61,7 @@ def test_the_content_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
-    """Two threads of one process share its number, which alone told temporary files apart."""
+    """Temporary files were told apart only by the process id, which two threads share."""
     with open_atomic(tmp_path / "a.json") as first, open_atomic(tmp_path / "a.json") as second:
         first.write(b"1")
         second.write(b"2")
@@ -70,7 +70,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
 
 
 def test_a_new_file_has_the_usual_permissions(tmp_path):
-    """A file made by tempfile is its owner's alone, and a results folder is shared."""
+    """A file made by tempfile is only readable by its owner, but a results folder is shared."""
     (tmp_path / "usual").write_text("")
     write_atomic(tmp_path / "a.txt", "")
     assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "usual").stat().st_mode

@@ -1,4 +1,4 @@
-"""scripts/merge_mcq.py: base model, adapter and head in one folder, and nothing lost on the way."""
+"""scripts/merge_mcq.py: base model, adapter and head in one folder, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_plain_transformers_loads_the_backbone(tiny_llama, adapter, merged):
 
 
 def test_the_language_model_head_is_the_original_one(tiny_llama, merged):
-    """It is stowed away while the options' head is attached, and must be back in the file, untouched."""
+    """It is set aside while the head over options is attached, and must be back in the file, unchanged."""
     kept = AutoModelForCausalLM.from_pretrained(merged).lm_head.weight
     assert torch.equal(kept, AutoModelForCausalLM.from_pretrained(tiny_llama).lm_head.weight)
 
@@ -106,7 +106,7 @@ def test_the_base_model_keeps_its_type_and_may_have_moved(tiny_llama, adapter, t
 
 
 def test_adapters_below_the_head_are_merged_too(tiny_llama, tmp_path):
-    """An adapter of stage sft with a head trained on top: all three are in the weights, and no path to it is left."""
+    """An adapter of stage sft with a head trained on top: all three are in the weights, and no path to it remains."""
     first = train(tiny_llama, tmp_path / "sft", stage="sft")
     second = train(tiny_llama, tmp_path / "mcq", "--adapter_name_or_path", str(first))
     assert json.loads((second / "mcq_config.json").read_text())["merged_adapters"] == [str(first)]
@@ -168,7 +168,7 @@ def test_what_cannot_be_merged_is_refused_and_nothing_is_written(tiny_llama, ada
 
 
 def test_another_base_model_is_refused(adapter, tmp_path, capsys):
-    """PEFT puts an adapter of two layers on a model of three without a word."""
+    """PEFT silently puts an adapter for two layers on a model with three."""
     other, out = tmp_path / "other", tmp_path / "out"
     load_script("make_tiny_llama").main([str(other), "--num_layers", "3", "--vocab_size", "1000"])
     capsys.readouterr()

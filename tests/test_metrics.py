@@ -1,4 +1,4 @@
-"""Scores against enumeration and their stated rules."""
+"""Metrics against enumeration and against their stated rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics against libraries that know nothing of this project, where these are defined: without ties."""
+"""The metrics against independent libraries, where these are defined: without ties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The helper scripts: a tiny model that is the same each time, and weights out of pickles."""
+"""The helper scripts: a reproducible tiny model, and weights converted from pickles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""STEP1 end to end, in process: the notes' commands, what they leave behind, and what must not change a result."""
+"""STEP1 end to end, in process: the notes' commands, their output, and what must not change a result."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def lines(folder: Path) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def adapter(tiny_llama, tmp_path_factory) -> Path:
-    """What the notes' training command leaves, run from a folder that is not the project's."""
+    """The output of the notes' training command, run from a folder outside the project."""
     folder = tmp_path_factory.mktemp("step1") / "sft checkpoint"
     before = os.getcwd()
     os.chdir(folder.parent)
@@ -68,7 +68,7 @@ def prediction(tiny_llama, adapter, tmp_path_factory) -> Path:
 
 
 def test_the_notes_command_trains(adapter):
-    """... with --fp16 on a machine without a GPU, too."""
+    """... even with --fp16 on a machine without a GPU."""
     train = json.loads((adapter / "train_results.json").read_text())
     assert train["epoch"] == 3
     assert train["train_loss"] > 0
@@ -89,7 +89,7 @@ def test_the_result_file_has_every_figure_of_2023_and_the_new_ones(prediction):
 
 
 def test_scores_can_be_computed_again_from_the_predictions(prediction, demo_records):
-    """Figures and files of one run must not come from different orders of the rows."""
+    """The metrics and files of one run must not use different row orders."""
     predicted = lines(prediction)
     assert [line["id"] for line in predicted] == [record["id"] for record in demo_records]
     assert [line["answer"] for line in predicted] == [record["answer"] for record in demo_records]
@@ -139,7 +139,7 @@ def test_the_printed_scores_stand_beside_the_floors(tiny_llama, tmp_path, capsys
 
 
 def test_without_answers_there_are_rankings_and_no_scores(tiny_llama, tmp_path, demo_records):
-    """Kaggle's test file; its rows must all be answered, blank and equal options among them."""
+    """Kaggle's test file; every row must get an answer, including those with blank or equal options."""
     path = tmp_path / "test.csv"
     with path.open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file)
@@ -183,7 +183,7 @@ def test_several_data_sets_are_told_apart(tiny_llama, tmp_path):
 
 @pytest.mark.slow  # four questions are learnt below, under two templates
 def test_a_small_model_learns_its_training_questions(tiny_llama, tmp_path):
-    """The whole way from file to score: were prompt, labels or letters off by one, 40 questions could not be learnt."""
+    """From file to score: if prompt, labels or letters were off by one, 40 questions could not be learnt."""
     trained, out = tmp_path / "full", tmp_path / "predict"
     more = ["--finetuning_type", "full", "--learning_rate", "3e-3", "--num_train_epochs", "25"]
     more += ["--per_device_train_batch_size", "8", "--gradient_accumulation_steps", "1", "--save_strategy", "no"]
@@ -198,7 +198,7 @@ def test_a_small_model_learns_its_training_questions(tiny_llama, tmp_path):
 
 @pytest.mark.parametrize("template", ["qwen", "default"])
 def test_templates_that_close_with_a_line_break_are_scored_alike(template, tiny_llama, tmp_path):
-    """The label kept the line break, so that no text began with it: accuracy 0.0 beside MAP@3 1.0."""
+    """The label kept its line break, so no text began with it: accuracy 0.0 with MAP@3 1.0."""
     trained, out = tmp_path / "full", tmp_path / "predict"
     shape = ["--template", template, "--resize_vocab", "true", "--max_samples", "4", "--finetuning_type", "full"]
     more = ["--learning_rate", "5e-3", "--num_train_epochs", "30", "--gradient_accumulation_steps", "1"]
@@ -209,7 +209,7 @@ def test_templates_that_close_with_a_line_break_are_scored_alike(template, tiny_
 
 
 def test_a_training_that_diverges_fails_and_saves_nothing(tiny_llama, tmp_path, capsys):
-    """The Trainer logs such a loss as 0.0, goes on, and saves NaN for weights."""
+    """The Trainer logs such a loss as 0.0, continues, and saves NaN weights."""
     more = ["--finetuning_type", "full", "--learning_rate", "1e30", "--max_samples", "16"]
     assert main(train_command(tiny_llama, tmp_path / "out", *more)) == 1
     said = capsys.readouterr().err
@@ -248,7 +248,7 @@ def test_a_finished_training_is_protected_and_more_epochs_go_on(tiny_llama, tmp_
 
 
 def test_a_run_that_starts_afresh_leaves_nothing_to_resume_by_mistake(tiny_llama, tmp_path):
-    """The next run went on from a higher checkpoint of the discarded run."""
+    """The next run resumed from a later checkpoint of the discarded run."""
     quick = ["--max_samples", "8", "--max_steps"]
     assert main(train_command(tiny_llama, tmp_path, *quick, "4")) == 0
     assert main(train_command(tiny_llama, tmp_path, *quick, "2", "--overwrite_output_dir")) == 0
@@ -260,7 +260,7 @@ def test_a_run_that_starts_afresh_leaves_nothing_to_resume_by_mistake(tiny_llama
 
 
 def test_a_run_that_is_resumed_ends_as_the_uninterrupted_one(tiny_llama, tmp_path):
-    """Dropout on: the order of the rows, the optimizer, the schedule and the random state must all come back."""
+    """With dropout: row order, optimizer, schedule and random state must all be restored."""
     more = ["--save_steps", "5", "--lora_dropout", "0.1", "--learning_rate", "5e-3", "--max_samples", "20"]
     whole, part = tmp_path / "whole", tmp_path / "part"
     assert main(train_command(tiny_llama, whole, *more)) == 0
@@ -281,7 +281,7 @@ def test_val_size_holds_out_questions_and_evaluates(tiny_llama, tmp_path):
 
 
 def test_an_evaluation_loss_needs_answers(tiny_llama, tmp_path, capsys):
-    """Upstream drops rows without an answer and evaluates on the rest, or on nothing."""
+    """Upstream drops rows without an answer and evaluates on the rest, if any."""
     path = tmp_path / "test.csv"
     path.write_text("prompt,A,B\nWhich?,a,b\n")
     more = ["--eval_dataset", str(path), "--do_eval", "--num_train_epochs", "1", "--max_samples", "4"]
@@ -290,7 +290,7 @@ def test_an_evaluation_loss_needs_answers(tiny_llama, tmp_path, capsys):
 
 
 def test_evaluation_during_training_generates_on_demand(tiny_llama, tmp_path):
-    """The column of questions must not reach the collator there either."""
+    """The column of questions must not reach the collator here either."""
     more = ["--eval_dataset", "llmscience_sample", "--eval_strategy", "epoch", "--predict_with_generate", "true"]
     more += ["--num_train_epochs", "1", "--max_samples", "4", "--max_new_tokens", "2", "--save_strategy", "no"]
     assert main(train_command(tiny_llama, tmp_path / "out", *more)) == 0
@@ -367,7 +367,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.mark.subprocess
 def test_a_run_on_local_files_makes_no_network_attempt(tiny_llama, tmp_path):
-    """datasets counts downloads at a web address whenever it reads a local file."""
+    """`datasets` contacts a web address to count downloads even when it reads a local file."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     more = ("--dataset", "llmscience_sample,chat_demo", "--num_train_epochs", "1", "--max_samples", "4")
     arguments = [str(ENTRY), *train_command(tiny_llama, tmp_path / "out", *more)]
@@ -380,7 +380,7 @@ def test_a_run_on_local_files_makes_no_network_attempt(tiny_llama, tmp_path):
 
 @pytest.mark.subprocess
 def test_two_processes_give_complete_predictions_in_order(tiny_llama, adapter, prediction, tmp_path):
-    """Started without torchrun; arguments with blanks arrive whole; 37 rows do not divide by two."""
+    """Started without torchrun; arguments with spaces arrive whole; 37 rows do not divide by two."""
     more = ["--adapter_name_or_path", str(adapter), "--max_samples", "37", "--per_device_eval_batch_size", "4"]
     environment = {**os.environ, "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""STEP2 end to end, in process: the commands of the stage, what they leave, and what must not change a result."""
+"""STEP2 end to end, in process: the commands of the stage, their output, and what must not change a result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmtuner.cli.main import main
 from llmtuner.data.load import read_questions
 from llmtuner.mcq import load_scorer
 
-# Enough to know 16 questions by heart.
+# Enough to memorise 16 questions.
 LEARNS = ["--finetuning_type", "full", "--max_samples", "16", "--num_train_epochs", "40", "--learning_rate", "2e-3"]
 LEARNS += ["--per_device_train_batch_size", "8", "--gradient_accumulation_steps", "1", "--save_strategy", "no"]
 LEARNS += ["--disable_gradient_checkpointing", "true"]
@@ -68,7 +68,7 @@ def test_the_settings_lie_beside_the_weights(adapter):
 
 
 def test_every_line_of_the_log_has_the_pace_and_the_last_one_no_time_left(adapter):
-    """The figures themselves are compared with a clock in tests/mcq/test_trainer.py."""
+    """tests/mcq/test_trainer.py compares the figures themselves with a clock."""
     logged = [json.loads(line) for line in (adapter / "trainer_log.jsonl").open()]
     assert logged[0]["total_steps"] == 20
     history = json.loads((adapter / "trainer_state.json").read_text())["log_history"]
@@ -139,7 +139,7 @@ def test_a_trained_model_is_an_object_in_python(adapter, prediction, demo_record
 
 
 def test_a_small_model_learns_its_training_questions(tiny_llama, tmp_path):
-    """Were spans, labels or positions off by one, they could not be learnt."""
+    """If spans, labels or positions were off by one, they could not be learnt."""
     trained, out = tmp_path / "full", tmp_path / "predict"
     assert main(train_command(tiny_llama, trained, *LEARNS)) == 0
     assert main(predict_command(trained, out, "--max_samples", "16")) == 0
@@ -148,7 +148,7 @@ def test_a_small_model_learns_its_training_questions(tiny_llama, tmp_path):
 
 @pytest.mark.parametrize("tuning", ["full", "freeze"])
 def test_a_whole_model_keeps_head_and_lm_head(tuning, tiny_llama, tmp_path):
-    """from_pretrained drops weights that it does not know: the head came back as a fresh one, at chance."""
+    """from_pretrained drops unknown weights: the head was loaded as a fresh one, at chance."""
     trained, out, before = tmp_path / "trained", tmp_path / "predict", tmp_path / "before"
     more = [*QUICK, "--finetuning_type", tuning, "--do_predict", "--eval_dataset", "llmscience_sample"]
     assert main(train_command(tiny_llama, trained, *more)) == 0
@@ -166,7 +166,7 @@ def test_a_whole_model_keeps_head_and_lm_head(tuning, tiny_llama, tmp_path):
 
 
 def test_the_lm_head_takes_no_part(tiny_llama, adapter):
-    """Its logits are the largest tensor of a causal model, and no option's score needs them."""
+    """Its logits are the largest tensor of a causal model, and no option score needs them."""
     scorer = load_scorer(adapter)
     assert "lm_head.weight" not in dict(scorer.model.named_parameters())
     original = load_file(tiny_llama / "model.safetensors")["lm_head.weight"]
@@ -189,7 +189,7 @@ def test_the_head_has_its_own_learning_rate(tiny_llama, tmp_path):
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(tuning, tiny_llama, tmp_path):
-    """Bitwise, with dropout, over the border of an epoch and within one."""
+    """Bitwise, with dropout, across an epoch boundary and within an epoch."""
     more = [
         *QUICK,
         "--finetuning_type",
@@ -214,7 +214,7 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(tuning, tiny_llama,
 
 
 def test_a_run_that_goes_on_says_where_its_epoch_is_dealt_otherwise(tiny_llama, tmp_path, capfd):
-    """Batches behind those that are done would be others: some questions twice, some not at all, without a word."""
+    """The remaining batches would silently differ: some questions come twice, some never."""
 
     def train(out, budget, *more):
         command = train_command(tiny_llama, out, *QUICK, "--save_steps", "1", "--gradient_accumulation_steps", "1")
@@ -265,7 +265,7 @@ def test_a_training_that_gains_nothing_stops_early(tiny_llama, tmp_path):
 
 
 def test_a_lower_nll_is_the_better_one(tiny_llama, tmp_path):
-    """transformers takes every metric that is not called loss for one that should grow."""
+    """transformers assumes that higher is better for every metric not called loss."""
     out = tmp_path / "best"
     evaluation = ("--val_size", "6", "--eval_strategy", "steps", "--eval_steps", "1", "--save_steps", "1")
     best = ("--load_best_model_at_end", "true", "--metric_for_best_model", "nll")

@@ -1,4 +1,4 @@
-"""STEP2 on other models: on top of STEP1's, encoders, other families, and what does not fit."""
+"""STEP2 on other models: on top of STEP1's, encoders, other families, and combinations that do not fit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sft_adapter(tiny_llama, tmp_path_factory) -> Path:
 
 
 def test_training_goes_on_from_an_sft_adapter(tiny_llama, sft_adapter, tmp_path, capsys):
-    """It is merged first, the fresh head is announced, and prediction finds it by itself."""
+    """It is merged first, the fresh head is reported, and prediction finds it by itself."""
     trained, out, plain = tmp_path / "mcq", tmp_path / "out", tmp_path / "plain"
     more = ("--adapter_name_or_path", str(sft_adapter), "--do_predict", "--eval_dataset", "llmscience_sample")
     assert main(train_command(tiny_llama, trained, *QUICK, *more)) == 0
@@ -160,7 +160,7 @@ def test_a_template_of_another_vocabulary_is_refused(tiny_llama, tmp_path, capsy
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_a_checkpoint_without_its_head_is_not_gone_on_from(tuning, tiny_llama, tmp_path, capsys):
-    """transformers only warns of missing weights: the run went on with a fresh head."""
+    """transformers only warns about missing weights: the run continued with a fresh head."""
     from safetensors.torch import save_file
 
     out = tmp_path / "out"

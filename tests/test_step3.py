@@ -1,4 +1,4 @@
-"""STEP3 end to end, in process: every head trains, is saved, comes back, goes on and predicts, in both layouts."""
+"""STEP3 end to end, in process: every head trains, saves, loads, resumes and predicts, in both layouts."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_whole_model_keeps_its_head(head, tuning, tiny_llama, tmp_path):
 
 
 def test_a_head_can_be_trained_alone(tiny_llama, tmp_path):
-    """Where co-attention helps: on a model that does not learn."""
+    """Where co-attention helps: on a frozen model."""
     model, found = tmp_path / "model", tmp_path / "predict"
     alone = ("--finetuning_type", "freeze", "--freeze_trainable_layers", "0", "--mcq_head", "duma")
     assert main(train_command(tiny_llama, model, *FAST, *alone, "--max_samples", "8")) == 0
@@ -99,7 +99,7 @@ def test_a_head_can_be_trained_alone(tiny_llama, tmp_path):
     ],
 )
 def test_step3_starts_where_step2_ended(way, head, tiny_llama, tiny_bert, tmp_path):
-    """A fresh head on STEP2's model would throw its classifier away; a grown one scores as it did, and then learns."""
+    """A fresh head on STEP2's model would discard its classifier; an extended head starts from its scores."""
     step2, still, step3 = tmp_path / "step2", tmp_path / "still", tmp_path / "step3"
     full = ("--finetuning_type", "full") if way == "whole model" else ()
     given = tiny_bert if way == "encoder" else tiny_llama
@@ -134,7 +134,7 @@ def test_step3_starts_where_step2_ended(way, head, tiny_llama, tiny_bert, tmp_pa
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_run_minimises_the_loss_that_it_was_given(loss, tiny_llama, tmp_path):
-    """Another loss, or another mean of it, is a number that changes, too: here nothing moves, and the log says it."""
+    """A wrong loss, or a wrong mean of it, also changes from step to step. Here the weights stay fixed, so it shows."""
     still = ("--mcq_loss", loss, "--learning_rate", "0", "--num_train_epochs", "1")
     shown = ("--do_predict", "--eval_dataset", "llmscience_sample")
     assert main(train_command(tiny_llama, tmp_path, *FAST, *still, *shown)) == 0
@@ -153,7 +153,7 @@ def history(folder: Path, name: str = "loss") -> list[float]:
 
 
 def test_a_warm_up_is_cross_entropy_and_then_the_loss(tiny_llama, tmp_path):
-    """6 steps, half of them warm-up: the first three are those of cross-entropy alone."""
+    """6 steps, half of them warm-up: the first three are those of cross-entropy."""
     flags = {
         "plain": (),
         "warm": ("--mcq_loss", "cross_entropy:0.5+expected_map3:0.5", "--mcq_loss_warmup_ratio", "0.5"),
@@ -169,14 +169,14 @@ def test_a_warm_up_is_cross_entropy_and_then_the_loss(tiny_llama, tmp_path):
 
 
 def test_rdrop_passes_twice_and_counts_each_question_once(tiny_llama, tmp_path):
-    dropout = ("--lora_dropout", "0.5", "--learning_rate", "0")  # nothing is learnt: the loss is all that differs
+    dropout = ("--lora_dropout", "0.5", "--learning_rate", "0")  # nothing is learnt: only the loss differs
     runs = {"0": (), "small": ("--mcq_rdrop_alpha", "1"), "large": ("--mcq_rdrop_alpha", "1e6")}
     for name, more in runs.items():
         full = ("--finetuning_type", "lora", *dropout)
         assert main(train_command(tiny_llama, tmp_path / name, *FAST, *full, *more)) == 0
         train = json.loads((tmp_path / name / "train_results.json").read_text())
         assert train["train_samples_per_second"] * train["train_runtime"] == pytest.approx(24, rel=0.05)
-    # Adapters start at zero and learn nothing here, so dropout in front of them changes nothing: no divergence.
+    # Adapters start at zero and learn nothing here, so dropout before them changes nothing: no divergence.
     plain, small, large = (history(tmp_path / name) for name in runs)
     assert small == pytest.approx(plain, rel=1e-5)
     assert large == pytest.approx(plain, rel=1e-5)
@@ -187,7 +187,7 @@ def test_rdrop_passes_twice_and_counts_each_question_once(tiny_llama, tmp_path):
 
 
 def test_training_goes_on_with_another_loss(tiny_llama, tmp_path):
-    """The ladder of the notes: STEP2's classifier first, a loss for the metric on top of it."""
+    """The order of the notes: STEP2's classifier first, then a loss for the metric on top of it."""
     assert main(train_command(tiny_llama, tmp_path / "step2", *FAST)) == 0
     on = ("--adapter_name_or_path", str(tmp_path / "step2"), "--mcq_loss", "expected_map3")
     assert main(train_command(tiny_llama, tmp_path / "step3", *FAST, *on)) == 0
@@ -196,7 +196,7 @@ def test_training_goes_on_with_another_loss(tiny_llama, tmp_path):
 
 
 def test_what_is_minimised_cannot_change_within_a_training_nor_at_a_prediction(tiny_llama, tmp_path, capsys):
-    """A resume under other flags went on without a word, and its loss jumped."""
+    """A resume with different flags silently continued, and its loss jumped."""
     flags = ("--mcq_loss", "ranknet", "--mcq_loss_warmup_ratio", "0.5", "--save_steps", "2", "--lora_dropout", "0.1")
     out = tmp_path / "out"
     assert main(train_command(tiny_llama, out, *QUICK, *flags, "--mcq_rdrop_alpha", "1")) == 0
@@ -215,7 +215,7 @@ def test_what_is_minimised_cannot_change_within_a_training_nor_at_a_prediction(t
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_a_head_with_more_weights_than_its_settings_say_is_refused(tuning, tiny_llama, tmp_path, capsys):
-    """A cduma head was read as a duma head: its comparison was dropped, and every score was another one."""
+    """A cduma head was read as a duma head: its comparison was dropped, and every score changed."""
     out = tmp_path / "out"
     few = ("--max_samples", "4", "--finetuning_type", tuning, "--mcq_head", "cduma")
     assert main(train_command(tiny_llama, out, *FAST, *few)) == 0
@@ -228,7 +228,7 @@ def test_a_head_with_more_weights_than_its_settings_say_is_refused(tuning, tiny_
 
 
 def test_a_model_whose_file_leaves_defaults_out_goes_on(tiny_bert, tmp_path):
-    """The checks before a run saw no dropout, the training its family's, and no flag could make them agree."""
+    """The checks before a run saw no dropout, the training saw the family's, and no flag could make them agree."""
     model = shutil.copytree(tiny_bert, tmp_path / "model")
     kept = json.loads((model / "config.json").read_text())
     assert kept.pop("attention_probs_dropout_prob") == 0.1
@@ -241,7 +241,7 @@ def test_a_model_whose_file_leaves_defaults_out_goes_on(tiny_bert, tmp_path):
 
 
 def test_rdrop_knows_the_dropout_of_a_stored_head(tiny_bert, tmp_path):
-    """It looked at the flag, which going on does not need."""
+    """The check only read the flag, which further training of a stored head does not need."""
     paper, rdrop = (
         ("--mcq_head", "duma", "--mcq_duma_preset", "paper"),
         ("--mcq_dropout", "0", "--mcq_rdrop_alpha", "1"),
@@ -252,7 +252,7 @@ def test_rdrop_knows_the_dropout_of_a_stored_head(tiny_bert, tmp_path):
 
 
 def test_label_smoothing_goes_with_a_warm_up(tiny_llama, tmp_path):
-    """It is cross-entropy's there, whatever the loss behind it."""
+    """During warm-up it is cross-entropy's, whatever loss follows."""
     flags = ("--mcq_loss", "expected_map3", "--mcq_loss_warmup_ratio", "0.5")
     smoothed = ("--label_smoothing_factor", "0.3")
     assert main(train_command(tiny_llama, tmp_path / "plain", *FAST, *flags)) == 0

@@ -1,4 +1,4 @@
-"""A run as upstream's argument objects, for its loader, optimizers and callbacks."""
+"""Turns a run into upstream's argument objects, for its loader, optimizers and callbacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmtuner.spec.metrics import higher_is_better
 
 @dataclass(frozen=True, slots=True)
 class StageArguments:
-    """Upstream's argument objects; nothing changes them after `adapt`."""
+    """Upstream's argument objects; they do not change after `adapt`."""
 
     model: Any
     data: Any
@@ -27,15 +27,15 @@ def adapt(run: McqRun, values: Mapping[str, Any]) -> StageArguments:
     """The arguments of a run.
 
     Args:
-        values: the given flags with the types of upstream's parser.
+        values: the given flags, converted by upstream's parser.
 
     Raises:
-        UserError: a check of upstream's own, or a metric that no evaluation reports.
+        UserError: a check of upstream failed, or no evaluation reports the metric.
     """
     from llamafactory.train import tuner
 
     arguments = StageArguments(*tuner.get_train_args(dict(values)))
-    # Adapters below the given ones, and whether all of them are merged, are settled by the run.
+    # The run decides which adapters lie below the given ones, and whether all of them are merged.
     arguments.model.adapter_name_or_path = list(run.adapters) or None
     arguments.finetuning.create_new_adapter = run.merge_all
     best = arguments.training.metric_for_best_model
@@ -47,13 +47,13 @@ def adapt(run: McqRun, values: Mapping[str, Any]) -> StageArguments:
 
 
 def check_best_metric(run: McqRun, arguments: StageArguments, evaluated: list[str]) -> None:
-    """Refuse a metric that no evaluation will report, before hours of training lead up to it.
+    """Refuse a metric that no evaluation will report at once, not after hours of training.
 
     Args:
         evaluated: names of the evaluation sets.
 
     Raises:
-        UserError: with those that are reported.
+        UserError: the metric is not reported; the message lists those that are.
     """
     if not run.training:
         return

@@ -1,4 +1,4 @@
-"""The questions of a run: read, split, encoded, with a word on what did not fit."""
+"""The questions of a run: read, split and encoded, with a report of those that did not fit."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ logger = logging.getLogger("llmtuner.mcq")
 
 @dataclass(frozen=True, slots=True)
 class RunQuestions:
-    """The questions of a run, not yet encoded; `evaluate` by data set."""
+    """The questions of a run, not yet encoded; `evaluate` maps data set names to questions."""
 
     train: list[Question]
     evaluate: dict[str, list[Question]]
 
     @property
     def everything(self) -> list[Question]:
-        """All of them."""
+        """All questions."""
         return [*self.train, *(question for part in self.evaluate.values() for question in part)]
 
 
 @dataclass(frozen=True, slots=True)
 class RunSets:
-    """The questions of a run with their tokens; `evaluate` by data set."""
+    """The questions of a run with their tokens; `evaluate` maps data set names to questions."""
 
     train: QuestionSet | None
     evaluate: dict[str, QuestionSet]
 
     @property
     def first(self) -> QuestionSet:
-        """A set that has questions."""
+        """The training set, or else the first evaluation set."""
         return self.train or next(iter(self.evaluate.values()))
 
     @property
     def evaluate_joined(self) -> QuestionSet | None:
-        """All evaluation sets as one, in order, without encoding again."""
+        """All evaluation sets as one, in order, without encoding them again."""
         if not self.evaluate:
             return None
         first, *rest = self.evaluate.values()
@@ -51,13 +51,13 @@ class RunSets:
 
 
 def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool) -> RunQuestions:
-    """The questions that are trained on and those that are evaluated, or held out of the former.
+    """Read the questions to train on, and those to evaluate: given, or held out of the training questions.
 
     Args:
-        seed: of the split.
+        seed: the seed of the split.
 
     Raises:
-        DataError: defects of the files, or missing answers.
+        DataError: the files have defects, or answers are missing.
     """
     data = run.data
     parts = collect(data.train, data.dataset_dir, max_samples=data.max_samples)
@@ -81,8 +81,8 @@ def encode(questions: RunQuestions, encoder: PromptEncoder, data: RunData, *, se
     """The questions with their tokens.
 
     Args:
-        seed: of permuted options.
-        speaks: whether this process reports what did not fit.
+        seed: the seed for permuting options.
+        speaks: whether this process reports the questions that did not fit.
 
     Raises:
         DataError: training questions are too long, or none is left.
@@ -101,11 +101,11 @@ def encode(questions: RunQuestions, encoder: PromptEncoder, data: RunData, *, se
 def fitted(
     questions: QuestionSet, name: str, cutoff_len: int, *, training: bool, drop: bool, speaks: bool
 ) -> QuestionSet:
-    """The questions that a run uses, and a warning about those that did not fit.
+    """The questions that a run uses, and a warning about those that do not fit.
 
     Args:
-        name: of the set, for the warning.
-        drop: --mcq_drop_long.
+        name: the name of the set, for the warning.
+        drop: the value of --mcq_drop_long.
 
     Raises:
         DataError: training questions are too long, or none is left.

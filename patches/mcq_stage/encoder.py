@@ -1,7 +1,7 @@
 """Bidirectional encoders (BERT, DeBERTa, MiniLM) for --stage mcq, loaded beside upstream.
 
-Upstream loads causal models only: DeBERTa has no causal class, its adapters are of a causal task, and its templates
-resize the vocabulary. `init_adapter` is used for full and freeze tuning, which ask names of modules and no more.
+Upstream loads causal models only: DeBERTa has no causal class, upstream's adapters are for a causal task, and its
+templates resize the vocabulary. `init_adapter` is used for full and freeze tuning, which need only module names.
 Can go when upstream loads encoders.
 """
 
@@ -16,10 +16,10 @@ from patches.option_head import SEAM, attach, completed_adapters, finish
 
 
 def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
-    """The encoder with its head, and adapters where they are asked for, in fp32 where it is trained.
+    """Load the encoder with its head, and with adapters if the run has them; what is trained is in fp32.
 
     Raises:
-        UserError: quantisation, or weights that do not fit.
+        UserError: quantisation is given, or the weights do not fit.
     """
     import torch
     from transformers import AutoModel
@@ -55,7 +55,7 @@ def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
 
 
 def _with_adapter(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> Any:
-    """Adapters as upstream adds them to causal models, for peft's task of feature extraction."""
+    """Adapters as upstream adds them to causal models, but for peft's feature-extraction task."""
     from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 
     from llmtuner.mcq.model import POOLER

@@ -1,4 +1,4 @@
-"""Tokenizer, prompt and model of an mcq run, through upstream where it can load them."""
+"""Tokenizer, prompt and model of an mcq run, loaded through upstream where possible."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Reader:
 
     @property
     def pad_token_id(self) -> int:
-        """What fills rows up; masked in every layout."""
+        """The padding token; masked in every layout."""
         return self.tokenizer.pad_token_id or 0
 
 
 def make_reader(run: McqRun, config: Any, arguments: StageArguments) -> Reader:
-    """The tokenizer, and the encoder of prompts: stored with the model, or made with the template."""
+    """The tokenizer and the prompt encoder; the latter is stored with the model or made from the template."""
     from llamafactory.data import get_template_and_fix_tokenizer
     from llamafactory.model import load_tokenizer
 
@@ -51,10 +51,10 @@ def make_reader(run: McqRun, config: Any, arguments: StageArguments) -> Reader:
 
 
 def load(run: McqRun, reader: Reader, config: Any, arguments: StageArguments) -> Any:
-    """The model with its head.
+    """Load the model with its head.
 
     Raises:
-        UserError: weights or adapters do not fit.
+        UserError: the weights or adapters do not fit.
     """
     from llamafactory.model import load_model
 
@@ -70,7 +70,7 @@ def load(run: McqRun, reader: Reader, config: Any, arguments: StageArguments) ->
         with head_of(run), fitting(run.adapters, run.model):
             model = load_model(reader.tokenizer, arguments.model, arguments.finetuning, run.training)
     except ValueError as error:
-        if "arget module" not in str(error):  # peft's way to say that it knows no module by such a name
+        if "arget module" not in str(error):  # peft found no module with this name
             raise
         raise UserError(f"--lora_target does not fit this model: {error}") from error
     _check_vocabulary(model, reader, run)
@@ -78,7 +78,7 @@ def load(run: McqRun, reader: Reader, config: Any, arguments: StageArguments) ->
 
 
 def _refuse_forgotten_head(*folders: str) -> None:
-    """Refuse weights with a head that nothing is said of: a fresh one would take its place in silence."""
+    """Refuse weights with a head that no settings describe: a fresh head would silently replace it."""
     from llmtuner.mcq.checkpoint import head_tensors
 
     for folder in folders:
@@ -90,7 +90,7 @@ def _refuse_forgotten_head(*folders: str) -> None:
 
 
 def _check_vocabulary(model: Any, reader: Reader, run: McqRun) -> None:
-    """Refuse a template whose tokens the model has no embeddings for."""
+    """Refuse a template with tokens that the model has no embeddings for."""
     from llmtuner.mcq.unwrap import unwrap
 
     rows = unwrap(model).get_input_embeddings().num_embeddings
@@ -103,7 +103,7 @@ def _check_vocabulary(model: Any, reader: Reader, run: McqRun) -> None:
 
 
 def announce_head(model: Any, run: McqRun) -> None:
-    """Say what is trained in full beside the backbone, how large it is, and where it is from."""
+    """Report the head that is trained in full beside the backbone: its size and where it comes from."""
     head = _head_of(model)
     if head is not None:
         origin = "fresh" if run.new else f"from {run.source}"
@@ -115,24 +115,24 @@ def _head_of(model: Any) -> Any:
     from llmtuner.mcq.unwrap import unwrap
 
     head = getattr(unwrap(model), HEAD, None)
-    return getattr(head, "original_module", head)  # peft's wrapper keeps the fresh one beside
+    return getattr(head, "original_module", head)  # peft's wrapper holds the original, too
 
 
 def check_resumed_head(model: Any, checkpoint: str) -> None:
-    """Refuse a checkpoint without the head, which would resume with a fresh one.
+    """Refuse a checkpoint without the head: the training would resume with a fresh one.
 
     Raises:
-        UserError: it is missing, or of another shape.
+        UserError: the head is missing or has another shape.
     """
     from llmtuner.mcq.checkpoint import check_head
 
     head = _head_of(model)
-    if head is not None and any(Path(checkpoint).glob("*.safetensors")):  # sharded ones are in a format of their own
+    if head is not None and any(Path(checkpoint).glob("*.safetensors")):  # sharded checkpoints have another format
         check_head(checkpoint, head)
 
 
 def is_sharded(model: Any) -> bool:
-    """Whether no process has the weights alone, so that it can compute nothing before the training has begun."""
+    """Whether weights are sharded across processes, so that no process can compute before the training has begun."""
     from transformers.integrations import is_deepspeed_zero3_enabled
     from transformers.integrations.fsdp import is_fsdp_enabled
 

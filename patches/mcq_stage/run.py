@@ -1,4 +1,4 @@
-"""One run of --stage mcq, from a settled `McqRun` to files."""
+"""One run of --stage mcq, from a settled `McqRun` to its output files."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def run_mcq(run: McqRun, values: Mapping[str, Any]) -> None:
     """Train, evaluate and predict.
 
     Args:
-        values: the given flags with the types of upstream's parser.
+        values: the given flags, converted by upstream's parser.
 
     Raises:
-        UserError: a mistake of the user's.
-        RunError: the run failed although nothing was wrong with what it was given.
+        UserError: the input is wrong.
+        RunError: the run failed although its input was valid.
     """
     _run(run, values)
-    # Only now: the trainer holds references to the group, which must not be the last ones.
+    # Not before `_run` returns: the trainer's references to the group must not be the last ones.
     _leave_process_group()
 
 
@@ -77,7 +77,7 @@ def _before_training(model: Any, run: McqRun, arguments: StageArguments, *, spea
     if dropout is not None and not set_dropout(model, dropout):
         raise FieldError("dropout", dropout, "this model has no dropout that could be set; leave it out")
     lora = arguments.finetuning.finetuning_type == "lora"
-    # Asked again of the model itself: a configuration names dropout of heads that are not there, too.
+    # Check again with the model itself: a configuration may name dropout of heads that the model does not have.
     run.objective.require_dropout(has_dropout(model), lora=lora)
     if speaks:
         announce_head(model, run)
@@ -86,7 +86,7 @@ def _before_training(model: Any, run: McqRun, arguments: StageArguments, *, spea
 
 
 def _completed(run: McqRun, model: Any, reader: Reader, config: Any, sets: RunSets, *, speaks: bool) -> McqRun:
-    """The run with what only the loaded model tells: the layout that it takes, the prompt's form, the base model."""
+    """Complete the run with what only the loaded model tells: its layout, the prompt's form, the base model."""
     settings, notices = settle_layout(
         model,
         run.settings,
@@ -121,7 +121,7 @@ def _trainer(run: McqRun, model: Any, reader: Reader, sets: RunSets, arguments: 
 
 
 def _callbacks(arguments: StageArguments) -> list[Any]:
-    """What upstream gives to every stage."""
+    """The callbacks that upstream gives to every stage."""
     from llamafactory.train import callbacks
     from transformers import EarlyStoppingCallback
 
@@ -171,7 +171,7 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
         results |= floors_of(questions.questions)
     settings = trainer.run.settings
     results |= {"mcq_layout": settings.layout, "mcq_head": settings.head}
-    if trainer.is_world_process_zero():  # before the results, which mean that everything is written
+    if trainer.is_world_process_zero():  # before the results, which mark the run as finished
         write_predictions(predictions, trainer.args.output_dir)
     trainer.log_metrics("predict", results)
     trainer.save_metrics("predict", results)
@@ -180,11 +180,11 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
 
 
 def _write_card(trainer: McqTrainer, arguments: StageArguments) -> None:
-    """The model's card. Upstream's own, and peft's, call every model a text generator."""
+    """Write the model card. Upstream's card and peft's call every model a text generator."""
     from huggingface_hub import ModelCard
 
     if trainer.is_world_process_zero():
-        # With a licence given, no hub is asked.
+        # With a licence given, the hub is not contacted.
         trainer.create_model_card(license="other", finetuned_from=trainer.run.model, dataset=arguments.data.dataset)
         path = Path(arguments.training.output_dir, "README.md")
         card = ModelCard.load(path)

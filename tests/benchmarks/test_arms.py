@@ -16,11 +16,11 @@ from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
 
 QUESTIONS = [Question(f"q{row}", "text", ("a", "b", "c", "d"), row % 4) for row in range(8)]
-MAP3 = [1.0, 1 / 2, 1 / 3, 0.0]  # by the place of the answer
+MAP3 = [1.0, 1 / 2, 1 / 3, 0.0]  # by the rank of the answer
 
 
 def predictions(places: list[int], *, reverse: bool = False) -> list[Prediction]:
-    """Predictions that rank each answer at the given place, 0 the best."""
+    """Predictions that rank each answer at the given place; 0 is best."""
     rows = []
     for question, place in zip(QUESTIONS, places, strict=True):
         wrong = [option for option in range(4) if option != question.answer]
@@ -51,7 +51,7 @@ def test_arms_are_paired_by_seed_and_question():
 
 
 def test_predictions_belong_to_questions_by_their_ids():
-    """In the order of the file, reversed predictions were scored against the answers of others."""
+    """Paired by file order, reversed predictions were scored against the answers of other questions."""
     places = [0, 1, 2, 3, 0, 0, 1, 2]
     arms_ = {"a": [predictions(places)], "b": [predictions(places, reverse=True)]}
     results = compare_arms(arms_, QUESTIONS, baseline="a")
@@ -62,7 +62,7 @@ def test_predictions_belong_to_questions_by_their_ids():
 
 
 def test_a_part_counts_its_own_questions_and_groups():
-    """The groups of all questions were laid over those of a part."""
+    """The groups of all questions were applied to a subset of them."""
     places = {"a": [[1] * 8], "b": [[0] * 4 + [1] * 4]}
     results = compare_arms(
         {arm: [predictions(seed) for seed in seeds] for arm, seeds in places.items()},
@@ -110,8 +110,8 @@ def test_every_arm_gets_its_own_files_and_seed(monkeypatch, tmp_path):
 
 
 def test_jobs_run_side_by_side_and_none_starts_after_a_failure():
-    """After a failed training, other threads went on to start further ones."""
-    meeting = threading.Barrier(2, timeout=20)  # passed by two jobs that run at the same time only
+    """After a failed training, other threads kept starting new ones."""
+    meeting = threading.Barrier(2, timeout=20)  # passed only by two jobs that run at the same time
     run_parallel(lambda job: meeting.wait(), [1, 2], 2)
     started = []
 

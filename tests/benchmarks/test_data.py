@@ -1,4 +1,4 @@
-"""The comparisons of training data: open and closed book, with context and without, cleaned and raw."""
+"""The comparisons of training data: open or closed book, with or without context, cleaned or raw."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_no_training_set_has_a_scored_row_and_planted_rows_are_in_the_raw_set_on
     [("6000_train_examples.csv", "has a 15k_gpt3.5-turbo.csv"), (None, "no 6000_train")],
 )
 def test_planted_rows_never_replace_a_file(existing, message, tmp_path, monkeypatch, capsys):
-    """Planted rows replaced the 15,000 of a download; after a rejected command --work belonged to its settings."""
+    """Planted rows replaced the 15,000 of a download; a rejected command claimed --work for its settings."""
     write_kaggle(tmp_path / "kaggle", 20)
     (tmp_path / "kaggle" / "6k5").mkdir()
     (tmp_path / "kaggle" / "6000_train_examples.csv").rename(tmp_path / "kaggle" / "6k5" / (existing or "other.csv"))
@@ -96,7 +96,7 @@ def test_planted_rows_never_replace_a_file(existing, message, tmp_path, monkeypa
 
 
 def test_predictions_for_another_exam_are_not_scored(tmp_path, monkeypatch):
-    """After a change of an answer, the stored predictions were scored with it."""
+    """After an answer changed, stored predictions were scored against the new answer."""
     monkeypatch.setattr(open_book, "EXAM", tmp_path)
     for split in open_book.SPLITS:
         (tmp_path / f"{split}.jsonl").write_text("{}")
@@ -112,7 +112,7 @@ def test_predictions_for_another_exam_are_not_scored(tmp_path, monkeypatch):
 
 
 def test_each_arm_is_compared_with_the_cleaned_one_seed_by_seed(tmp_path, monkeypatch, capsys):
-    """The difference of one seed was reported as if every seed gave the same."""
+    """The difference of one seed was reported as if it held for every seed."""
     write_kaggle(tmp_path / "kaggle", 80)
     trained = []
 
@@ -212,7 +212,7 @@ def test_hints_and_lectures_are_reported_apart_for_seeds_that_have_both_books(tm
         ("closed", 1): [right, wrong, right, right],
         ("open", 2): [right, right, wrong, right],
     }
-    scores |= {("closed", 2): [right] * 4, ("open", 3): [wrong] * 4}  # seed 3 has one book only
+    scores |= {("closed", 2): [right] * 4, ("open", 3): [wrong] * 4}  # seed 3 has only one book
     for (book, seed), of_run in scores.items():
         folder = context.Run(1, seed, "mean", book).folder(work) / "validation"
         folder.mkdir(parents=True)

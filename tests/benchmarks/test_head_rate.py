@@ -1,4 +1,4 @@
-"""The comparison of a head's learning rate: the rates of its trainings, and its result."""
+"""The comparison of head learning rates: the rates of its trainings, and its result."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_rate_is_for_co_attention_only(run_head_rate):
 
 
 def test_step2_trainings_are_reused_if_they_scored_the_same_questions(run_head_rate, tmp_path):
-    """Copied by hand, they could be of a different --data."""
+    """Copied by hand, they could come from a different --data."""
     scores = [[1.0, 0.0, 0.0]] * len(toy_exam().test)
     stored = [Cell("encoder", "toy", *BASELINE, seed) for seed in (0, 1)]
     for cell in stored:

@@ -1,4 +1,4 @@
-"""Committed results: no trial replaces them, and each says where it comes from."""
+"""Committed results: no trial run replaces them, and each says where it comes from."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem != "
 
 
 class ParserReached(Exception):
-    """Carries the parser of a benchmark."""
+    """Carries a benchmark's parser out of its `main`."""
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_trial_never_replaces_a_committed_result(name, monkeypatch):
-    """A trial with fewer seeds, run without --out, replaced the evidence of docs/results.md."""
+    """A trial run with fewer seeds and without --out replaced the evidence of docs/results.md."""
 
     def stop(parser, *_):
         raise ParserReached(parser)

@@ -1,4 +1,4 @@
-"""The comparison of recorded scores: what a refactoring may not change is found, what it may change is not."""
+"""The comparison of recorded scores reports what a refactoring must not change, and nothing else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def record() -> dict:
 
 
 def changed(record: dict, *path: str | int, to: object) -> dict:
-    """A copy with one value replaced, or taken out where `to` is None."""
+    """A copy with one value replaced, or removed if `to` is None."""
     later = copy.deepcopy(record)
     place = later["cases"]
     for name in path[:-1]:
@@ -55,7 +55,7 @@ def test_equal_records_have_no_difference(record):
 
 
 def test_a_changed_last_bit_of_an_mcq_score_is_found(record):
-    """A tolerance would let a reordered sum through, which is what "changes nothing" excludes."""
+    """A tolerance would accept a reordered sum, but "changes no score" means no bit changes."""
     path = ("mcq", "steps", "predict", "scores", 1, 0)
     [line] = differences(record, changed(record, *path, to=math.nextafter(-3.0, 0)))
     assert line.startswith("mcq: predict: scores q2:")
@@ -69,7 +69,7 @@ def test_another_sign_of_zero_is_found(record):
 
 @pytest.mark.parametrize(("shift", "lines"), [(9e-7, 0), (2e-6, 1)])
 def test_an_sft_score_may_differ_by_a_millionth(shift, lines, record):
-    """... of one, also where the score is large: the limit is no relative one."""
+    """... of one, even if the score is large: the limit is not relative."""
     earlier = changed(record, "sft", "steps", "predict", "scores", 0, 0, to=40.0)
     later = changed(earlier, "sft", "steps", "predict", "scores", 0, 0, to=40.0 + shift)
     assert len(differences(earlier, later)) == lines
@@ -101,7 +101,7 @@ def test_what_is_missing_is_found_and_what_is_new_is_not(record):
 
 
 def test_a_failed_case_is_no_equal_one(record):
-    """Without scores on either side, nothing would differ."""
+    """If neither side had scores, nothing would differ."""
     assert differences(record, changed(record, "mcq", to={"failed": "status 1"})) == ["mcq: failed: no, then status 1"]
 
 
@@ -131,7 +131,7 @@ def test_a_written_record_has_the_very_floats(record, tmp_path):
 
 
 def test_the_cases_cover_every_head_layout_and_loss():
-    """They derive from what is declared: whoever adds a head or a loss need not name it here."""
+    """They derive from the declared entries: a new head or loss need not be named here."""
     names = {case.name for case in CASES}
     assert {f"head/{name}/{layout}" for name, head in HEADS.items() for layout in head.layouts} <= names
     assert {f"loss/{name}" for name in LOSSES} <= names
@@ -141,7 +141,7 @@ def test_the_cases_cover_every_head_layout_and_loss():
 
 
 def test_no_command_has_a_path_of_one_machine():
-    """Shuffled options follow the name of the data set, which is the path as it is given."""
+    """The shuffle of options depends on the name of the data set, which is the path as given."""
     words = [word for case in CASES for words in case.steps.values() for word in words]
     assert {word for word in words if word.startswith(("data/", "models/", "cases/"))}
     assert not [word for word in words if word.startswith("/")]
@@ -153,7 +153,7 @@ def test_questions_with_fewer_options_keep_their_answers():
 
 
 def test_the_record_that_ships_is_of_these_cases():
-    """A comparison with it would otherwise skip cases, or call all of them different; what came later has no record."""
+    """Otherwise a comparison would skip cases, or call all of them different; newer cases have no record."""
     stored = json.loads((ROOT / "benchmarks" / "results" / "recorded_scores.json").read_text())["cases"]
     recorded = [case for case in CASES if case.name in stored]
     assert {name for name in stored if "/" in name and not name.startswith("make_tiny")} <= {c.name for c in recorded}

@@ -1,4 +1,4 @@
-"""The benchmarks of speed run from end to end on tiny models; the times are meaningless."""
+"""The speed benchmarks run end to end on tiny models; the times are meaningless."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_all_ways_of_the_gpu_benchmark_agree_and_are_measured(monkeypatch, tmp_p
 
 
 def test_a_stopped_gpu_benchmark_says_so_and_summarises_complete_lengths_only(monkeypatch, tmp_path):
-    """A way whose batch was still growing was compared with the best batch of others."""
+    """A method whose batch was still growing was compared with the best batch of others."""
     result = run_gpu(monkeypatch, tmp_path / "gpu.json", "--minutes", "0")
     assert result["stopped_after_minutes"] == 0
     assert (len(result["cells"]), result["summary"]) == (1, [])
 
 
 def test_the_gpu_benchmark_writes_the_keys_of_the_committed_result(monkeypatch, tmp_path):
-    """After a split of the script, a key of the tables would be missing from the next run on a card."""
+    """After the script was split, the next run on a GPU would miss a key of the tables."""
     result = run_gpu(monkeypatch, tmp_path / "gpu.json", "--max-tokens", "250", "--minutes", "60")
     committed = json.loads((ROOT / "benchmarks" / "results" / "gpu.json").read_text())
     assert list(committed.keys() - result.keys()) == ["stopped_after_minutes"]
@@ -78,7 +78,7 @@ def test_all_peers_score_the_same_questions_equally(monkeypatch, tmp_path):
 
 
 def test_the_ways_of_the_shared_prefix_benchmark_have_the_same_gradients(monkeypatch):
-    """Built in the test, the model had an attention that the benchmark itself did not register."""
+    """The test built the model with an attention that the benchmark itself did not register."""
     monkeypatch.setattr(shared_prefix, "SIZES", {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2})
     model = shared_prefix.build()
     monkeypatch.setattr(model, "zero_grad", lambda **_: None)

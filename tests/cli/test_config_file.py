@@ -18,7 +18,7 @@ NOT_IN_THE_DATACLASSES = {
 
 @pytest.fixture
 def config(tmp_path):
-    """Write a config file, return its path as text."""
+    """Write a config file; return its path as text."""
 
     def write(text: str | bytes, name: str = "cfg.yaml") -> str:
         path = tmp_path / name

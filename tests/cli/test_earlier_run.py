@@ -1,4 +1,4 @@
-"""Runs that meet an earlier one in their output folder."""
+"""Runs whose output folder holds an earlier run."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_unfinished_run_resumes_and_tells_from_where_and_with_what(tmp_path):
 
 
 def test_a_checkpoint_that_was_killed_while_saving_is_skipped(tmp_path):
-    """The newest folder, half written, stopped every later run, with good checkpoints beside it."""
+    """A half-written newest checkpoint stopped every later run, although older checkpoints were complete."""
     good = checkpoint(tmp_path, 10)
     (tmp_path / "checkpoint-20").mkdir()
     resumed, lines = settle_earlier_run(flags(tmp_path))
@@ -111,7 +111,7 @@ def test_false_is_no_folder_either(tmp_path):
 
 
 def test_training_afresh_leaves_no_checkpoint_to_resume_from(tmp_path, monkeypatch):
-    """The next run took up a higher checkpoint of the run that had been discarded."""
+    """The next run resumed from a later checkpoint of the discarded run."""
     for _ in range(2):
         checkpoint(tmp_path, 20)
         set_aside(tmp_path)

@@ -6,7 +6,7 @@ from llmtuner.cli.flags_2023 import LATER, LEGACY_2023, RULES, Becomes, Drop, Ke
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
-# Old names that the pinned parser still reads: two that transformers will drop, one that it took for itself.
+# Old names that the pinned parser still reads: two that transformers will drop, and one that it now uses itself.
 STILL_PARSED = {"warmup_ratio", "logging_dir", "use_cache"}
 
 
@@ -116,7 +116,7 @@ def test_all_refusals_come_together_and_each_once():
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        # where 2023 kept what was trained
+        # where 2023 stored what was trained
         ("--checkpoint_dir=c", "--adapter_name_or_path=c"),
         ("--checkpoint_dir=a,b", "--adapter_name_or_path=a,b"),
         ("--finetuning_type=lora --checkpoint_dir=c", "--finetuning_type=lora --adapter_name_or_path=c"),

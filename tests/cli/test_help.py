@@ -58,7 +58,7 @@ def test_a_declared_type_is_the_one_that_upstream_gives_the_words(flag, upstream
 def test_our_own_flags_hide_none_of_upstreams(flag, upstream_actions):
     from llamafactory.hparams import parser
 
-    # Ours reach the parser through subclasses of upstream's arguments; --help is the same in both.
+    # Our flags reach the parser through subclasses of upstream's arguments; --help is the same in both.
     added = {field.name for cls in parser._TRAIN_ARGS for field in fields(cls)}
     added -= {
         field.name
@@ -84,7 +84,7 @@ def test_every_flag_stands_in_the_page_with_its_meaning_and_default():
     [("Heads", HEADS), ("Layouts", LAYOUTS), ("Poolings", POOLINGS), ("Losses", LOSSES), ("Metrics", METRICS)],
 )
 def test_every_name_that_can_be_chosen_stands_in_the_page(title, table):
-    """It knew of STEP2's alone."""
+    """It only knew STEP2's."""
     section = help_text().split(f"\n{title}:\n")[1].split("\n\n")[0]
     assert re.findall(r"^  (\S+)", section, re.MULTILINE) == [*table]
 

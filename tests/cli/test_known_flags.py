@@ -1,4 +1,4 @@
-"""The list of flags that are known without asking upstream is upstream's own."""
+"""The list of flags that are known without asking upstream matches upstream's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process a device, started without a shell."""
+"""One process per device, started without a shell."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_mistake_is_found_before_workers_start(started, monkeypatch):
 
 @pytest.mark.subprocess
 def test_a_request_to_stop_reaches_the_workers(tmp_path):
-    """`kill` ended the launcher alone; torchrun and its workers went on and held the devices."""
+    """`kill` ended only the launcher; torchrun and its workers kept running and held the devices."""
     ready = tmp_path / "ready"
     worker = f"import pathlib, time; pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
     code = "import os, sys; from llmtuner.cli.launch import _run; "

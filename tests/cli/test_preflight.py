@@ -1,4 +1,4 @@
-"""What the checks before a run decide without a model: whether the network is left out."""
+"""What the checks before a run decide without a model: whether the network is turned off."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llmtuner.cli.words import Words
     ],
 )
 def test_the_network_is_left_out_where_nothing_needs_it(more, offline, tmp_path):
-    """It was decided after transformers had been imported for the model's configuration, which was too late."""
+    """The decision came too late: after transformers had been imported for the model's configuration."""
     words = Words({"model_name_or_path": [str(tmp_path)], **{name: [word] for name, word in more.items()}})
     assert offline_environment(Flags.of(words)) == (OFFLINE if offline else {})
 

@@ -81,7 +81,7 @@ def test_the_notice_tells_what_was_set_but_not_the_whole_system_prompt():
 
 
 def test_the_system_prompt_is_metas_to_the_letter():
-    # Two blanks after "while being safe." and an empty line between the paragraphs, as published.
+    # Two spaces after "while being safe." and an empty line between the paragraphs, as published.
     assert (
         hashlib.sha256(LLAMA2_SYSTEM.encode()).hexdigest()
         == "d52c188a3c969c4ece4e68846b15aaf27ef75639b76c08bdd71f062e52c7b9fc"

@@ -1,4 +1,4 @@
-"""Files that are rejected, and their messages. The most frequent ones go through the whole program in
+"""Files that are rejected, and their messages. The most common ones go through the whole program in
 tests/test_bad_input.py.
 """
 
@@ -129,7 +129,7 @@ def test_prediction_rejects_what_training_rejects_but_for_answers_and_prompts(na
 
 
 def test_every_problem_of_a_row_is_listed(tmp_path):
-    """A user who corrects one cell must not meet the next defect of the same row in the next run."""
+    """A user who fixes one cell must not hit the next defect of the same row in the next run."""
     path = tmp_path / "exam.csv"
     path.write_text("id,prompt,A,B,answer\n=1+1,W\0?,a,b,C\n")
     with pytest.raises(DataError) as error:
@@ -146,7 +146,7 @@ def test_problems_of_columns_and_rows_are_listed_together(tmp_path):
 
 
 def test_other_single_letters_are_other_columns(tmp_path):
-    """A column X beside A and B is no option with a gap before it, and i is no option I."""
+    """A column X beside A and B is not an option after a gap, and i is not option I."""
     path = tmp_path / "exam.csv"
     path.write_text("i,prompt,A,B,X,answer\n0,W?,a,b,x,A\n")
     assert read_questions(path, purpose="train").questions[0].options == ("a", "b")
@@ -170,7 +170,7 @@ def refusal(path) -> str:
 
 
 def test_similar_names_are_suggested_for_a_missing_file(tmp_path):
-    """Compared by whole names, every .csv is similar to every other."""
+    """If whole names are compared, every .csv file is similar to every other."""
     for name in ("train.csv", "test.parquet", "sample_submission.csv"):
         (tmp_path / name).write_text("x")
     assert "did you mean train.csv?" in refusal(tmp_path / "trian.csv")
@@ -210,7 +210,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     def forbidden(_path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(type(path), "read_bytes", forbidden)  # root may read what is forbidden to others
+    monkeypatch.setattr(type(path), "read_bytes", forbidden)  # root may read files that others may not
     assert "cannot be read: Permission denied" in refusal(path)
 
 

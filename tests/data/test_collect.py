@@ -1,4 +1,4 @@
-"""The questions of the data sets that a run names: how many of each, and which."""
+"""The questions of a run's data sets: how many of each, and which."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROWS = 8
 
 @pytest.fixture
 def folder(tmp_path):
-    """A registry in which the same file stands without and with a number of samples."""
+    """A registry that lists the same file with and without a number of samples."""
     rows = [f"{row},What is number {row}?,a,b,A" for row in range(ROWS)]
     (tmp_path / "exam.csv").write_text("\n".join(["id,prompt,A,B,answer", *rows]) + "\n")
     entry = {"formatting": "mcq", "file_name": "exam.csv"}
@@ -29,14 +29,14 @@ def ids(folder, name: str, **more) -> list[int]:
 
 
 def test_num_samples_of_the_registry_is_kept_to(folder):
-    """Passed over, a data set that is meant as a part of a mixture comes whole."""
+    """If num_samples is ignored, a data set that should be part of a mixture is used whole."""
     drawn = ids(folder, "three")
     assert len(set(drawn)) == len(drawn) == 3
     assert ids(folder, "whole") == list(range(ROWS)), "without it, every row in the order of the file"
 
 
 def test_more_samples_than_rows_are_every_row_and_some_again(folder):
-    """As upstream means it: no row is left out before another one comes twice."""
+    """As in upstream: no row is repeated before every row is used once."""
     drawn = ids(folder, "twelve")
     assert len(drawn) == 12
     assert sorted(drawn[:ROWS]) == list(range(ROWS))
@@ -44,7 +44,7 @@ def test_more_samples_than_rows_are_every_row_and_some_again(folder):
 
 
 def test_max_samples_takes_the_first_of_each_set(folder):
-    """--max_samples 5 of two sets is five of each, not five in all."""
+    """--max_samples 5 with two sets means five of each, not five in total."""
     found = collect(["whole", "three"], str(folder), max_samples=5)
     assert [int(question.id) for question in found["whole"]] == [0, 1, 2, 3, 4]
     assert len(found["three"]) == 3

@@ -24,13 +24,13 @@ def refusal(tmp_path, text: str) -> str:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_an_open_quote_is_found_where_it_opens(tmp_path, end):
-    """The row may begin lines before: with a field whose quotes are in order."""
+    """The row may begin several lines earlier, in a correctly quoted field."""
     text = HEADER + ROW + '2,"two\nlines",a,"b\nis open,A\n3,W?,a,b,A\n'
     assert "exam.csv:4: a quote opens here and never closes" in refusal(tmp_path, text.replace("\n", end))
 
 
 def test_an_open_quote_that_a_later_quote_seems_to_close(tmp_path):
-    """Two rows would become one with a text that nobody wrote."""
+    """Two rows would become one, with a text that nobody wrote."""
     message = refusal(tmp_path, HEADER + ROW + '2,"open,a,b,A\n3,"W, or V?",a,b,A\n')
     assert "exam.csv:4: not CSV" in message
     assert "in the row from line 3" in message
@@ -51,7 +51,7 @@ def test_problems_before_a_broken_quote_are_listed_too(tmp_path):
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_another_separator_is_seen_before_parsing(tmp_path, separator):
-    """To the csv module a header of quoted names is broken CSV, which says nothing about the separator."""
+    """The csv module calls a header of quoted names broken CSV, which does not point to the separator."""
     header = separator.join(['"id"', '"prompt"', '"A"', '"B"', '"answer"'])
     assert "the separator seems to be" in refusal(tmp_path, f"\n{header}\n")
 
@@ -69,7 +69,7 @@ def test_quotes_within_an_unquoted_text_are_text(tmp_path):
 
 
 def test_the_limit_of_the_csv_module_is_restored(tmp_path):
-    """It belongs to the whole process: 131,072 characters by default, too few for a long passage."""
+    """The limit is global to the process: 131,072 characters by default, too few for a long context."""
     before = csv.field_size_limit()
     path = tmp_path / "exam.csv"
     path.write_text(f"context,prompt,A,B,answer\n{'c' * 200_000},W?,a,b,A\n")

@@ -34,7 +34,7 @@ def test_what_is_raised_is_taken_for_what_is_not():
 
 
 def test_equal_rows_go_together_without_being_compared(monkeypatch):
-    """2,000 equal rows took 20 s: each was a candidate of all before it."""
+    """2,000 equal rows took 20 s: each was compared with all earlier ones."""
     inserted = []
     original = datasketch.MinHashLSH.insert
     monkeypatch.setattr(
@@ -49,7 +49,7 @@ def test_equal_rows_go_together_without_being_compared(monkeypatch):
 
 @given(st.lists(st.integers(0, len(DIFFERENT) - 1), max_size=12))
 def test_repeated_rows_change_no_group(places):
-    """What holds for different rows holds for their copies: joined where and only where the first ones are."""
+    """Copies follow their originals: two copies are joined if and only if their originals are."""
     groups = near_groups([DIFFERENT[place] for place in places])
     group_of = near_groups(DIFFERENT)
     expected = [min(i for i, first in enumerate(places) if group_of[first] == group_of[place]) for place in places]
@@ -68,13 +68,13 @@ def test_rows_without_a_word_are_like_nothing():
     ],
 )
 def test_sentences_without_blanks_have_words(prompt, changed):
-    """A whole Chinese sentence was one word, so that one changed character made it another question."""
+    """A whole Chinese sentence was one word, so one changed character made it another question."""
     question = Question("1", prompt, ("叶绿体", "线粒体", "细胞核"), 0)
     assert near_groups([question, replace(question, question=prompt.replace(*changed))]) == [0, 0]
 
 
 def test_a_sign_makes_another_formula():
-    """7 + 3 and 7 - 3 with the same options had the same shingles: the right answer is another one."""
+    """7 + 3 and 7 - 3 with the same options had the same shingles, but their answers differ."""
     sums = [Question("", f"What is {formula}?", ("10", "4", "21", "2"), 0) for formula in ("7 + 3", "7 - 3", "7 × 3")]
     assert near_groups(sums) == [0, 1, 2]
     assert shingles_of(replace(sums[0], options=("-5", "5"))) != shingles_of(replace(sums[0], options=("5", "5")))
@@ -82,7 +82,7 @@ def test_a_sign_makes_another_formula():
 
 
 def test_a_hyphen_is_no_minus():
-    """Prose must not fall apart over its spelling."""
+    """Prose with different spelling must still match."""
     assert words_and_signs("Gamma-ray bursts, well-known") == ["gamma", "ray", "bursts", "well", "known"]
     assert words("7 + 3 光合") == ["7", "3", "光", "合"], "an audit counts words only"
 
@@ -99,7 +99,7 @@ CLAIMS = st.builds(
 
 @given(st.lists(CLAIMS, max_size=8))
 def test_without_the_contradictions_nothing_contradicts(rows):
-    """The build keeps what is left, and an audit of it must find no conflict."""
+    """The build keeps the remaining rows, and an audit of them must find no conflict."""
     contradicting = contradictions(rows)
     remaining = [question for row, question in enumerate(rows) if row not in contradicting]
     assert conflicts(remaining) == []
@@ -111,7 +111,7 @@ def test_without_the_contradictions_nothing_contradicts(rows):
 
 
 def test_a_row_that_only_stands_beside_a_contradiction_stays():
-    """Two passages and a row without one: that row contradicts the second passage, not the first."""
+    """Two contexts and a row without one: that row contradicts the second context, not the first."""
     rows = [
         replace(FIRST, context="By day."),
         replace(FIRST, context="By night.", answer=1),

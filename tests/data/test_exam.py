@@ -1,4 +1,4 @@
-"""The exam that ships: what its data card says of it."""
+"""The exam that ships with the project is as its data card says."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_prompts_are_varied(questions):
 
 
 def test_a_model_that_knows_nothing_stays_near_chance():
-    """The audit's logistic model on lengths, likeness and places; chance is 0.367."""
+    """The audit's logistic model on lengths, similarity and places; chance is 0.367."""
     of_part = {name: read_questions(EXAM / f"{name}.jsonl", purpose="train").questions for name in PARTS}
     for questions in (*of_part.values(), [question for part in of_part.values() for question in part]):
         reading = shortcut_model(questions)

@@ -62,7 +62,7 @@ def test_a_broken_line_is_named_and_the_others_are_still_checked(tmp_path, line,
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_an_array_by_the_name_of_jsonl(tmp_path, indent):
-    """Line by line, every one of its lines is broken."""
+    """Read line by line, each of its lines is broken."""
     message = refusal(tmp_path / "exam.jsonl", json.dumps([GOOD, GOOD], indent=indent))
     assert "one JSON array" in message
     assert "rename it to .json" in message
@@ -72,7 +72,7 @@ def test_an_array_by_the_name_of_jsonl(tmp_path, indent):
 @pytest.mark.parametrize("gap", ["null", "absent"])
 @pytest.mark.parametrize("rows", [3, 300])
 def test_a_letter_that_a_record_lacks_is_a_blank_one(tmp_path, gap, rows):
-    """Absent in one of 300 records it is a defect: read as a question with fewer options, it would score too well."""
+    """Missing in one of 300 records, it is a defect: a question with fewer options would score too well."""
     short = {**GOOD, "C": None} if gap == "null" else GOOD
     path = tmp_path / "exam.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in [short, *[{**GOOD, "C": "c"}] * (rows - 1)]))

@@ -1,4 +1,4 @@
-"""Files into questions: accepted variants, warnings, and the guarantees of every reader and form.
+"""From files to questions: accepted variants, warnings, and the guarantees of every reader and form.
 
 tests/test_bad_input.py has the table of rejected files, through the whole program.
 """
@@ -47,7 +47,7 @@ def test_any_text_comes_back_from_csv_as_it_was_written(tmp_path, prompt, option
 @given(prompt=cells, options=st.lists(cells, min_size=2, max_size=10).filter(lambda o: o[-1].strip()), data=st.data())
 @SHARED_FOLDER
 def test_any_text_comes_back_from_jsonl(tmp_path, prompt, options, data):
-    """U+2028 and its like are line breaks for str.splitlines, and text for JSON."""
+    """U+2028 and similar characters are line breaks to str.splitlines, but text to JSON."""
     gold = data.draw(st.integers(0, len(options) - 1))
     path = tmp_path / "exam.jsonl"
     record = {"query": prompt, "choices": options, "gold": gold}
@@ -59,7 +59,7 @@ def test_any_text_comes_back_from_jsonl(tmp_path, prompt, options, data):
 @given(st.permutations(COLUMNS))
 @SHARED_FOLDER
 def test_columns_are_read_by_name(tmp_path, order):
-    """One of Kaggle's files has its options as C, E, D, B, A: read by position, every key is wrong."""
+    """One of Kaggle's files orders its options C, E, D, B, A: read by position, the answers are wrong."""
     row = {"id": "1", "prompt": "W?", "A": "a", "B": "b", "C": "c", "answer": "C"}
     path = write_csv(tmp_path / "exam.csv", [order, [row[name] for name in order]])
     [question] = read(path)

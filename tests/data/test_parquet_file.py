@@ -1,4 +1,4 @@
-"""Parquet: types of columns, damage, and what is never loaded."""
+"""Parquet: column types, damaged files, and what is never loaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(path, columns):
     "text", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str
 )
 def test_every_way_to_store_text_is_text(tmp_path, text):
-    """pandas writes categories, polars large or viewed strings."""
+    """pandas writes categories; polars writes large strings or string views."""
     columns = {name: pa.array(values, text) for name, values in KAGGLE.items()}
     [question] = read_questions(write(tmp_path / "exam.parquet", columns), purpose="train").questions
     assert (question.options, question.answer) == (("a", "b"), 0)
@@ -89,7 +89,7 @@ def test_no_rows(tmp_path):
 
 
 def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path):
-    """pyarrow has a dozen exceptions for what a flipped byte can do."""
+    """A flipped byte can raise any of a dozen exceptions in pyarrow."""
     path = write(tmp_path / "exam.parquet", {name: values * 20 for name, values in SCIENCEQA.items()})
     intact, place = path.read_bytes(), random.Random(0)
     refused = 0

@@ -15,7 +15,7 @@ def test_a_problem_reads_as_place_what_expected_fix():
 
 
 def test_a_hundred_of_one_kind_do_not_hide_the_only_one_of_another():
-    """The first twenty by line were twenty bad answers; the open quote at the end came up in the next run."""
+    """The first twenty problems were all bad answers; the open quote at the end was only reported in the next run."""
     problems = [Problem("a.csv", line, "bad answer", kind="answer") for line in range(2, 102)]
     problems.append(Problem("a.csv", 200, "a quote opens here", kind="quote"))
     message = render_problems(problems)

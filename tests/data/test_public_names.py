@@ -1,4 +1,4 @@
-"""The names that `llmtuner.data` offers: all there, typed as they are at run time, none hidden by a module."""
+"""The public names of `llmtuner.data`: all present, typed as at run time, none hidden by a module."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from llmtuner.data.load import read_questions
 
 
 def typed_names() -> dict[str, str]:
-    """The modules that a type checker takes the names from."""
+    """The modules from which a type checker takes the names."""
     tree = ast.parse(Path(llmtuner.data.__file__).read_text(encoding="utf-8"))
     [block] = [node for node in tree.body if isinstance(node, ast.If)]
     return {alias.name: node.module for node in block.body for alias in node.names}
 
 
 def test_every_name_leads_to_what_a_type_checker_sees():
-    """Names stand in three lists, and one that is in two of them fails only when it is used."""
+    """Names are in three lists; a name that is in only two of them fails only when it is used."""
     types = typed_names()
     assert sorted(llmtuner.data.__all__) == sorted(types) == sorted(set(dir(llmtuner.data)) & set(types))
     for name in llmtuner.data.__all__:
@@ -30,7 +30,7 @@ def test_every_name_leads_to_what_a_type_checker_sees():
 
 
 def test_no_name_is_that_of_a_module():
-    """`from llmtuner.data import collect` gave the function, or the module where it was imported before."""
+    """`from llmtuner.data import collect` gave the function, or the module if that had been imported before."""
     modules = {module.name for module in pkgutil.iter_modules(llmtuner.data.__path__)}
     assert modules.isdisjoint(llmtuner.data.__all__)
 

@@ -1,4 +1,4 @@
-"""Names of data sets: ours over upstream's, wherever the data folder is."""
+"""Names of data sets: ours take precedence over upstream's, wherever the data folder is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules that look at a file as a whole: fewer options, repeated ids, loose answers; both purposes."""
+"""Rules for a whole file: fewer options, repeated ids, loosely written answers; for both purposes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_only_the_end_of_the_options_is_trimmed(tmp_path):
 
 
 def test_a_row_with_a_single_text_keeps_two_options(tmp_path):
-    """A test file must always give a complete submission; the blank option is warned of."""
+    """A test file must always give a complete submission; the blank option gets a warning."""
     reading = read_questions(write(tmp_path, "W?,a,,,A\n", FULL), purpose="predict")
     assert reading.questions[0].options == ("a", "")
     assert "option B is blank" in [warning.what for warning in reading.warnings]
@@ -55,7 +55,7 @@ def test_equal_but_for_blanks_around_is_equal(tmp_path):
 
 
 def test_many_loose_answers_are_one_warning(tmp_path):
-    """A file in lower case would otherwise warn as often as it has rows."""
+    """Otherwise a file with lower-case answers would give one warning per row."""
     reading = read_questions(write(tmp_path, FULL, *["W?,a,b,c,b\n"] * 300), purpose="train")
     assert {question.answer for question in reading.questions[1:]} == {1}
     [warning] = reading.warnings
@@ -64,7 +64,7 @@ def test_many_loose_answers_are_one_warning(tmp_path):
 
 
 def test_ids_count_records_not_lines(tmp_path):
-    """A submission's ids are row numbers: one more for a blank line, and every row after it is scored as another."""
+    """A submission's ids are row numbers: if a blank line counts, every later row is scored as another question."""
     path = tmp_path / "exam.jsonl"
     path.write_text('{"query": "", "choices": ["a", "b"]}\n\n{"query": "V?", "choices": ["a", "b"]}\n')
     assert [(q.id, q.line) for q in read_questions(path, purpose="predict").questions] == [("0", 1), ("1", 3)]
@@ -95,7 +95,7 @@ def test_a_test_file_may_be_inspected_without_answers(tmp_path):
 
 
 def test_a_relative_path_is_another_file_in_another_folder(tmp_path, monkeypatch):
-    """Two files written in the same moment with the same size: only their folder tells them apart."""
+    """Two files of the same size, written at the same moment: only their folders tell them apart."""
     for folder, prompt in (("one", "W?"), ("two", "V?")):
         (tmp_path / folder).mkdir()
         path = write(tmp_path / folder, FULL.replace("W?", prompt))
@@ -105,7 +105,7 @@ def test_a_relative_path_is_another_file_in_another_folder(tmp_path, monkeypatch
 
 
 def test_the_garbage_collector_runs_again_after_a_file_that_is_refused(tmp_path):
-    """Left off, the memory of a long training would only grow."""
+    """Without a limit, the memory of a long training would keep growing."""
     with pytest.raises(DataError):
         read_questions(write(tmp_path, "W?,a\n"), purpose="train")
     assert gc.isenabled()

@@ -29,7 +29,7 @@ DOCUMENTS = [page for page in sorted(ROOT.glob("*.md")) if page.name != "CHANGEL
 DOCUMENTS += sorted(
     page for name in ("docs", "data", "scripts", "benchmarks", "examples") for page in (ROOT / name).rglob("*.md")
 )
-# They quote commands of earlier commits, whose scripts may have had other flags. Flags of train_bash.py never go.
+# They quote commands of earlier commits, whose scripts may have had other flags. train_bash.py never loses a flag.
 RECORDS = {ROOT / "docs" / "log.md", ROOT / "docs" / "results.md", *(ROOT / "docs" / "results").glob("*.md")}
 WRITES = ("--output_dir", "--out", "--html", "--json", "-d", "-p")  # flags whose value a command writes to
 STEP_SCRIPTS = ["step1_sft.sh", "step1_predict.sh", "step2_mcq.sh", "step2_predict.sh"]
@@ -41,7 +41,7 @@ printf '\\n' >>"$RECORD"
 
 
 def check(words: list[str]) -> Flags:
-    """What `main` does with the words before it runs anything."""
+    """Process the words as `main` does before it runs anything."""
     given = Words.from_argv(words)
     translate(given)
     apply_profile(given)
@@ -57,7 +57,7 @@ _SCRIPT = re.compile(r"python (?:src|scripts|benchmarks|tests)/\w+\.py\b")
 
 
 def blocks(text: str) -> list[str]:
-    """The commands of a document's bash blocks, continued lines joined."""
+    """The commands in a document's bash blocks, with continued lines joined."""
     return [
         command for language, block in _FENCE.findall(text) if language == "bash" for command in command_lines(block)
     ]
@@ -70,7 +70,7 @@ def command_lines(block: str) -> list[str]:
 
 
 def commands(text: str) -> list[str]:
-    """Every complete command of a document: of its bash blocks, its indented blocks, and in backticks in the text."""
+    """Every complete command of a document: in bash blocks, in indented blocks, and in backticks in the text."""
     prose = _FENCE.sub("", text)
     indented = [line for block in _INDENTED.findall(prose) for line in command_lines(block)]
     quoted = [" ".join(code.split()) for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose)]
@@ -130,7 +130,7 @@ def check_command(command: str, *, record: bool) -> None:
 
 @pytest.fixture
 def recorded(tmp_path):
-    """Run a script with a Python that writes its arguments down; return them."""
+    """Run a script with a fake Python that records its arguments; return them."""
     python = tmp_path / "python"
     python.write_text(RECORDER)
     python.chmod(0o755)
@@ -156,7 +156,7 @@ def recorded(tmp_path):
     [(None, "mcq_predict"), ("sft_checkpoint,runs/duma_checkpoint/", "runs/duma_predict"), ("", "mcq_predict")],
 )
 def test_a_prediction_does_not_replace_that_of_another_step(adapter, folder, recorded):
-    """STEP3's went to STEP2's folder, and the two were to be compared."""
+    """STEP3's results went to STEP2's folder, although the two are to be compared."""
     given = {} if adapter is None else {"ADAPTER": adapter}
     words = recorded("step2_predict.sh", OUTPUT_DIR="", **given)[0]
     assert check(words[1:])["output_dir"] == folder
@@ -188,7 +188,7 @@ def test_commands_of_the_documents_exist(path):
 
 
 def test_the_search_for_commands_sees_them():
-    """Blocks in lists, indented blocks and commands in the text were not looked at."""
+    """Blocks in lists, indented blocks and commands in the text were not checked."""
     text = (
         "Run `python scripts/a.py --x\n1`, or `python src/train_bash.py --stage mcq ...`:\n\n- in a list:\n\n"
         "  ```bash\n  python scripts/b.py \\\n      --y 2   # why\n  # nothing\n  ```\n\n"
@@ -223,7 +223,7 @@ def test_flags_of_scripts_are_read_from_their_source():
 
 
 def written_by(command: str) -> set[str]:
-    """The relative paths that a command writes to, as its flags and OUTPUT_DIR name them."""
+    """The relative paths that a command writes to, given by its flags and OUTPUT_DIR."""
     words = shlex.split(command)
     values = {value for word, value in pairwise(words) if word in WRITES}
     values |= {word.removeprefix("OUTPUT_DIR=") for word in words if word.startswith("OUTPUT_DIR=")}

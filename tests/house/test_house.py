@@ -1,4 +1,4 @@
-"""The rules of the house: which way imports run, how large modules and functions may grow."""
+"""The rules of the house: which way imports run, and how large modules and functions may be."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def test_imports_run_one_way(path):
 
 
 def import_graph(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
-    """The modules that each module imports, at its top, in its functions and for its types.
+    """The modules that each module imports: at its top, in functions, and for types.
 
-    An import also runs the `__init__` of every package on the way to the module, except of those that the importing
-    module is in itself: they run before it.
+    An import also runs the `__init__` of every package on the way to the module, except of packages that contain the
+    importing module: those have already run.
     """
     graph: dict[str, set[str]] = {}
     for name, tree in trees.items():
@@ -97,18 +97,18 @@ def import_graph(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
 
 
 def nearest_module(target: str, modules: Mapping[str, object]) -> str | None:
-    """The module itself, or the one that a name is imported from."""
+    """The module itself, or the module that a name is imported from."""
     return next((name for name in (target, *packages_of(target)[:1]) if name in modules), None)
 
 
 def packages_of(name: str) -> list[str]:
-    """The packages around a module, the innermost first."""
+    """The packages around a module, innermost first."""
     parts = name.split(".")
     return [".".join(parts[:length]) for length in range(len(parts) - 1, 0, -1)]
 
 
 def children_graph(graph: Mapping[str, set[str]], package: str) -> dict[str, set[str]]:
-    """The same between the parts of one package: each module in it, and each package in it as a whole."""
+    """The same for the parts of one package: each module in it, and each subpackage as a whole."""
     children: dict[str, set[str]] = {}
     depth = package.count(".") + 2
     for name, imported in graph.items():
@@ -120,7 +120,7 @@ def children_graph(graph: Mapping[str, set[str]], package: str) -> dict[str, set
 
 
 def find_cycle(graph: Mapping[str, set[str]]) -> str:
-    """A cycle as "a -> b -> a", importing before imported, first in the alphabet first; "" where there is none."""
+    """A cycle as "a -> b -> a" (a imports b), starting with the first in the alphabet; "" if there is none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -138,7 +138,7 @@ def cycles(sources: Mapping[str, str]) -> Iterator[str]:
 
 
 def test_imports_have_no_cycle():
-    """Also none behind a late import or `TYPE_CHECKING`, which hide a cycle and do not mend it."""
+    """Not even through a late import or `TYPE_CHECKING`, which hide a cycle but do not remove it."""
     all_cycles = list(cycles({module_name(path): path.read_text(encoding="utf-8") for path in MODULES}))
     assert not all_cycles, "\n".join(all_cycles)
 
@@ -218,14 +218,14 @@ def test_relative_links_lead_somewhere(path):
 
 
 def links(text: str) -> list[tuple[str, str]]:
-    """The relative links and images of a page, as path and heading; code left out."""
+    """The relative links and images of a page outside code, as path and heading."""
     prose = re.sub(r"`[^`]*`", "", _FENCE.sub("", text))
     targets = re.findall(r"\]\((?!https?://|mailto:)([^)\s]+)\)", prose)
     return [(path, heading) for path, _, heading in (target.partition("#") for target in targets)]
 
 
 def anchors(text: str) -> set[str]:
-    """GitHub's names of a page's headings."""
+    """GitHub's anchors for a page's headings."""
     headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", text), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
@@ -238,7 +238,7 @@ def test_the_search_for_links_sees_them():
 
 @pytest.mark.parametrize("path", [p for p in DOCUMENTS if p.is_relative_to(ROOT / "docs")], ids=lambda p: p.name)
 def test_every_page_is_linked_from_the_index(path):
-    """A page that nothing links to is not read: the index of its folder, or results.md, names it."""
+    """Nobody reads a page without links to it: the index of its folder, or results.md, must name it."""
     folder = ROOT / "docs"
     indexes = [folder / "README.md", folder / "results.md"]
     linked = {(index.parent / target).resolve() for index in indexes for target, _ in links(index.read_text("utf-8"))}
@@ -247,7 +247,7 @@ def test_every_page_is_linked_from_the_index(path):
 
 
 def test_a_wheel_has_every_file_that_is_no_module():
-    """Without py.typed, no types are taken from an installed package; without its template, no page is made."""
+    """Without py.typed, an installed package has no types; without its template, no audit page is made."""
     listed = re.search(r"package_data=(\{.*\})", (ROOT / "setup.py").read_text(encoding="utf-8"))
     packaged = {
         path
@@ -266,14 +266,14 @@ def test_a_wheel_has_every_file_that_is_no_module():
 
 
 def test_a_wheel_has_every_room():
-    """A folder without __init__.py works from the tree and is missing from what pip installs."""
+    """A folder without __init__.py works from the tree but is missing from what pip installs."""
     for base in (ROOT / "src" / "llmtuner", ROOT / "patches"):
         for folder in {path.parent for path in base.rglob("*.py")}:
             assert (folder / "__init__.py").is_file(), folder.relative_to(ROOT)
 
 
 def test_a_run_is_resolved_in_one_place_of_each_way_in():
-    """It was planned by the checks and by the stage again, and the two could differ."""
+    """Both the checks and the stage planned it, and the two plans could differ."""
     callers = {
         str(path.relative_to(ROOT))
         for path in MODULES

@@ -1,4 +1,4 @@
-"""The rows of tests/mutations.py fit the code, and the runner tells what became of an edit."""
+"""The rows of tests/mutations.py match the code, and the runner reports the outcome of an edit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mutations import MUTATIONS, ROOT, Mutation
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_an_edit_fits_the_code(mutation):
-    """A row whose line has changed tries nothing, and would be taken for an edit that is noticed."""
+    """A row whose line has changed tests nothing, but would count as an edit that was noticed."""
     assert mutation.defects() == []
 
 
 def test_names_are_unique():
-    """Of two rows by one name, --only would try both and the table tell of one."""
+    """With two rows of the same name, --only would try both and the table would show one."""
     assert [name for name, count in Counter(mutation.name for mutation in MUTATIONS).items() if count > 1] == []
 
 
@@ -35,14 +35,14 @@ def test_names_are_unique():
     ],
 )
 def test_a_row_that_cannot_be_tried_says_why(old, new, tests, said, tmp_path):
-    """Each of these would leave the code as it is, or run no test."""
+    """Each of these would leave the code unchanged, or run no test."""
     (tmp_path / "a.py").write_text("a = 1\nb = 1\nb = 1\n")
     (tmp_path / "test_a.py").write_text("def test_one():\n    pass\n")
     assert Mutation("row", "a.py", old, new, tests).defects(tmp_path) == said
 
 
 def copy_of_one_file(target: Path) -> None:
-    """In place of `copy_project`, which asks git: a project need not lie in a repository."""
+    """Replaces `copy_project`, which needs git: the project may not be in a repository."""
     path = target / MUTATIONS[0].file
     path.parent.mkdir(parents=True)
     path.write_text((ROOT / MUTATIONS[0].file).read_text())
@@ -68,7 +68,7 @@ def test_what_became_of_an_edit_is_read_from_pytests_status(status, became, ends
 
 
 def test_an_edit_counts_for_nothing_where_its_tests_fail_anyway(monkeypatch, capsys):
-    """With a test that always fails, every edit seems to be noticed."""
+    """If a test always fails, every edit seems to be noticed."""
     monkeypatch.setattr(mutate, "copy_project", copy_of_one_file)
     monkeypatch.setattr(mutate, "run_tests", lambda tests, folder: (1, "what pytest printed"))
     assert mutate.main(["--only", MUTATIONS[0].name]) == 2

@@ -1,4 +1,4 @@
-"""The READMEs are short, and link to what is declared without listing it: a new head or loss needs no edit there."""
+"""The READMEs are short and link to what is declared instead of listing it: a new head or loss needs no edit there."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MOST = 2  # entries of one table, or flags, in one paragraph, item or row
 
 _FENCE = re.compile(r"^ *```.*?^ *```[^\n]*$", flags=re.DOTALL | re.MULTILINE)
 _ITEM = re.compile(r" *(?:[-*+]|\d+\.) ")
-_RULE = re.compile(r"\|[-: |]+\|")  # the line between a table's head and its body
+_RULE = re.compile(r"\|[-: |]+\|")  # the line between a table's header and its body
 _FIGURE = re.compile(r"[-+]?\d+\.\d")
 
 
 def blocks(text: str) -> Iterator[list[str]]:
-    """What blank lines part, each as its items, rows or one paragraph; fenced code and tables of results left out."""
+    """The parts between blank lines, each as items, rows or a paragraph; without fenced code and tables of results."""
     for block in re.split(r"\n\s*\n", _FENCE.sub("", text)):
         lines = block.strip().splitlines()
         if lines and lines[0].startswith("|"):
@@ -42,15 +42,15 @@ def blocks(text: str) -> Iterator[list[str]]:
 
 
 def is_of_results(lines: list[str]) -> bool:
-    """Whether every row of a table has a cell that begins with a decimal number."""
+    """Whether every row of a table has a cell that starts with a decimal number."""
     body = [line for line in lines[1:] if not _RULE.fullmatch(line.strip())]
     return all(any(_FIGURE.match(cell.strip()) for cell in row.strip("|").split("|")) for row in body)
 
 
 def named(text: str) -> dict[str, set[str]]:
-    """Entries of each table in backticks: as words, "linear" and "first" mean nothing.
+    """Entries of each table, only in backticks: "linear" and "first" are also ordinary words.
 
-    A metric counts under the names of its values, too (`predict_mrr`).
+    The reported names of a metric count, too (`predict_mrr`).
     """
     words = {
         re.sub(r"^(?:predict|eval)_", "", word)
@@ -61,7 +61,7 @@ def named(text: str) -> dict[str, set[str]]:
 
 
 def flags(text: str) -> set[str]:
-    """Names behind two dashes."""
+    """Names after two dashes."""
     return set(re.findall(r"(?<![\w-])--([A-Za-z_]\w*)", text))
 
 
@@ -77,7 +77,7 @@ def lists(text: str) -> list[str]:
 
 @pytest.mark.parametrize("path", READMES, ids=lambda p: p.name)
 def test_a_readme_lists_no_names(path):
-    """STEP3's list of losses had to be edited in both languages for each new loss, and flags stood in four lists."""
+    """STEP3's list of losses had to be edited in both languages for each new loss, and flags were in four lists."""
     assert not lists(path.read_text(encoding="utf-8"))
 
 
@@ -116,7 +116,7 @@ def test_the_search_for_lists_leaves_prose_code_and_results_alone(text):
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_the_guide_to_the_commands_need_not_grow_with_a_table(path):
-    """It names what it explains; the list of all is `--help`'s."""
+    """It names what it explains; `--help` lists all."""
     names = named(_FENCE.sub("", path.read_text(encoding="utf-8")))
     assert not [title for title, table in TABLES.items() if names[title] == set(table)]
 
@@ -131,13 +131,13 @@ def test_names_are_a_command_away(path):
 
 
 def test_the_readme_is_read_in_a_few_minutes():
-    """It had grown into a manual. What does not fit belongs to a page of docs/."""
+    """It had grown into a manual. What does not fit belongs on a page of docs/."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= MOST_WORDS
 
 
 @pytest.mark.parametrize("path", READMES, ids=lambda p: p.name)
 def test_a_readme_shows_one_picture_that_opens_offline(path):
-    """The picture is drawn by hand: no script, nothing that is loaded, and a background of its own."""
+    """The picture is drawn by hand: it has no script, loads nothing, and has its own background."""
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
     assert len(pictures) == 1
     drawing = ElementTree.parse(path.parent / pictures[0]).getroot()

@@ -1,4 +1,4 @@
-"""Packed rows that are wrong on purpose: masks, positions and windows, for the tests of the check and its benchmark."""
+"""Packed rows that are wrong on purpose (masks, positions, windows), to test the check and for its benchmark."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llmtuner.mcq.unwrap import unwrap
 _tree_mask, _packed_mask, _hidden_states = attention.tree_mask, attention.packed_mask, model_module.hidden_states
 Mask = Callable[..., torch.Tensor]
 _draw = random.Random(0)
-# Prefixes of two lengths, and first options that are shorter than the difference.
+# Prefixes of two lengths, and first options shorter than the difference in length.
 QUESTIONS = [question(_draw, 20, [3, 9, 4]), question(_draw, 10, [2, 6])]
 
 
@@ -30,13 +30,13 @@ def _options_see_each_other(segments_BT, positions_BT, window=None, first=0):
 
 
 def _plain_causal(segments_BT, positions_BT, window=None, first=0):
-    """Everything in front of a token in the row, as a model without a mask would see it."""
+    """A causal mask over the whole row, as a model without our mask would apply it."""
     places_1T = torch.arange(segments_BT.shape[1])[None].expand_as(segments_BT)
     return _tree_mask(torch.full_like(segments_BT, PREFIX), places_1T, window, first)
 
 
 def _hide(wrong: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Mask:
-    """The right mask without the pairs that `wrong` gives, [B, T, T]."""
+    """The correct mask minus the pairs that `wrong` returns, [B, T, T]."""
 
     def mask(segments_BT, positions_BT, window=None, first=0):
         return _tree_mask(segments_BT, positions_BT, window, first) & ~wrong(segments_BT, positions_BT)[:, None, first:]
@@ -143,7 +143,7 @@ def broken(name: str) -> Iterator[None]:
 
 
 def _with(change: Callable[[dict[str, Any]], None]) -> Callable[..., torch.Tensor]:
-    """`hidden_states` with changed inputs, under the mask that the right positions give."""
+    """`hidden_states` with changed inputs, but with the mask of the correct positions."""
 
     def hidden_states(model, **inputs):
         if "segments" not in inputs:
@@ -161,7 +161,7 @@ def _with(change: Callable[[dict[str, Any]], None]) -> Callable[..., torch.Tenso
 
 
 def changes_nothing(name: str, model: Any, questions: list[OptionTokens] = QUESTIONS) -> str:
-    """Why a break is none for this model and these questions, or ""."""
+    """Why a break changes nothing for this model and these questions; "" if it does."""
     config = unwrap(model).config
     window = getattr(config, "sliding_window", None) or 1000
     slides = window < min(map(len, questions[0].sequences))
@@ -184,5 +184,5 @@ def changes_nothing(name: str, model: Any, questions: list[OptionTokens] = QUEST
 
 
 def _runs_into_second(tokens: OptionTokens, questions: list[OptionTokens]) -> bool:
-    """Whether the longest prefix covers tokens of the second option, which would see the first."""
+    """Whether the longest prefix reaches into the second option, whose tokens would then see the first."""
     return max(each.prefix_length for each in questions) > len(tokens.sequences[0])

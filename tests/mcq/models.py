@@ -33,21 +33,21 @@ MODELS = {
 
 
 def build(name: str, *, causal: bool = True, **more) -> torch.nn.Module:
-    """A random model of a family, as loading leaves it."""
+    """A random model of a family, in the state after loading."""
     torch.manual_seed(0)
     settings = {**SIZES, **MODELS.get(name, {}), **more}
     config = AutoConfig.for_model(settings.pop("model_type", name), **settings)
     loader = AutoModelForCausalLM if causal else AutoModel
     model = loader.from_config(config)
     with torch.no_grad():
-        for parameter in model.parameters():  # larger than at initialisation, so that attention matters
+        for parameter in model.parameters():  # larger than at initialisation, so that attention has an effect
             if parameter.dim() > 1:
                 parameter.mul_(4)
     return model.eval()
 
 
 def question(draw: random.Random, prefix: int, lengths: list[int], shared: int = 0) -> OptionTokens:
-    """Random tokens; `shared` tokens of option text are equal in all options."""
+    """Random tokens; the first `shared` tokens of the option text are equal in all options."""
     tokens = lambda n: [draw.randrange(3, 200) for _ in range(n)]  # noqa: E731
     start, common = tokens(prefix), tokens(shared)
     options = [common + tokens(length) for length in lengths]
@@ -62,7 +62,7 @@ def question(draw: random.Random, prefix: int, lengths: list[int], shared: int =
 
 
 def hard_questions() -> list[OptionTokens]:
-    """Ragged options, options with a common first half, equal options, one option that begins another."""
+    """Ragged options, options with a common first half, equal options, one option that is a prefix of another."""
     draw = random.Random(0)
     ragged = question(draw, 20, [3, 9, 1, 6, 4])
     common = question(draw, 12, [4, 4, 5], shared=5)

@@ -1,4 +1,4 @@
-"""Which epoch's order the batches have, also where a run resumes."""
+"""Which epoch's order the batches have, including after a resume."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHAPES = [(1, 10 + row) for row in range(21)]
     ("reported", "epoch"), [(None, 0), (0.0, 0), (0.99999999, 1), (1.0, 1), (1.5, 1), (1.99999999, 2), (2.00000001, 2)]
 )
 def test_an_epoch_begins_with_its_own_order(reported, epoch):
-    """The Trainer's epoch is a quotient: a hair below 1, the first epoch's order would come twice."""
+    """The Trainer's epoch is a quotient: slightly below 1, it would give the first epoch's order twice."""
     batches = QuestionBatches(SHAPES, batch_size=4)
     BatchOrder(batches).on_epoch_begin(None, SimpleNamespace(epoch=reported), None)
     fresh = QuestionBatches(SHAPES, batch_size=4, epoch=epoch)

@@ -1,4 +1,4 @@
-"""Batches of questions: every question once an epoch, the same steps however they are split, little padding."""
+"""Batches of questions: every question once per epoch, the same steps however they are split, little padding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHAPES = [(1 + row % 3, 20 + (row * 37) % 90) for row in range(101)]
 
 
 def epoch(**settings) -> list[list[list[int]]]:
-    """Counted rows of each batch of each process."""
+    """The rows that count, for each batch of each process."""
     world = settings.get("world", 1)
     processes = [QuestionBatches(SHAPES, **{"batch_size": 1, **settings, "rank": rank}) for rank in range(world)]
     found = [[[pick.row for pick in batch if pick.counted] for batch in process] for process in processes]
@@ -47,7 +47,7 @@ def test_a_step_has_the_same_questions_however_it_is_split(batch_size, accumulat
 
 @pytest.mark.parametrize(("accumulation", "world"), [(4, 1), (2, 2)])
 def test_questions_of_similar_length_share_a_batch_within_a_step(accumulation, world):
-    """In the order of the draw, half of each batch is padding."""
+    """In random order, half of each batch is padding."""
     lengths = lambda batch: [SHAPES[row][1] for row in batch]  # noqa: E731
     processes = [iter(process) for process in epoch(batch_size=2, accumulation=accumulation, world=world)]
     while batches := [lengths(batch) for process in processes for batch in islice(process, accumulation)]:
@@ -63,7 +63,7 @@ def test_a_step_by_tokens_has_the_same_questions_however_it_is_split(accumulatio
 
 
 def test_what_the_order_depends_on_changes_where_the_steps_do():
-    """A resumed run compares it: 1 x 8 may resume as 8 x 1, another budget of tokens may not."""
+    """A resumed run compares it: 1 x 8 may resume as 8 x 1, but not with another token budget."""
     by_size = [QuestionBatches(SHAPES, batch_size=b, accumulation=a, world=w) for b, a, w in ((1, 8, 1), (2, 2, 2))]
     assert by_size[0].order_depends_on() == by_size[1].order_depends_on()
     by_tokens = [QuestionBatches(SHAPES, batch_size=1, tokens_per_batch=n, accumulation=2) for n in (300, 400)]
@@ -97,7 +97,7 @@ def test_every_question_comes_once_an_epoch_in_another_order_each_time(more):
     budget=st.none() | st.integers(1, 400),
 )
 def test_no_process_runs_ahead_and_nothing_is_lost(shapes, world, batch_size, accumulation, budget):
-    """A process with one batch more waits for the others for ever."""
+    """A process with one more batch waits for the others forever."""
     processes = [list(QuestionBatches(shapes, batch_size, budget, accumulation, rank, world)) for rank in range(world)]
     assert len({len(process) for process in processes}) == 1
     assert all(batch for process in processes for batch in process), "an empty batch cannot be collated"

@@ -1,4 +1,4 @@
-"""The check of packed rows: sound models pass far below its bound, mistakes are far above it, ours are not blamed."""
+"""The check of packed rows: correct models stay far below its bound, and mistakes are far above it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llmtuner.mcq.layouts.base import PADDING
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.questions import Example
 
-# Gemma3's first five layers all slide, and a family is to show both kinds.
+# Gemma3's first five layers all use a sliding window; the test needs both kinds of layers.
 MIXED = {"gemma3": {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}}
 WEAKEST = ["one token ahead", "positions one late", "window one wider"]
 
@@ -42,7 +42,7 @@ def checked(model: torch.nn.Module, questions=QUESTIONS, pooling: str = "last") 
 
 
 def ratio(result: PackingCheck) -> float:
-    """The difference in units of the bound, in the precision that shows it best."""
+    """The difference divided by the bound, in the precision that shows it best."""
     return max(each.difference / each.bound for each in result.comparisons)
 
 
@@ -66,7 +66,7 @@ def with_outliers() -> torch.nn.Module:
 
 
 def with_sharp_attention() -> torch.nn.Module:
-    """A deep Llama that amplifies rounding a thousandfold, by attention that decides between near ties."""
+    """A deep Llama that amplifies rounding a thousandfold, because its attention decides between near ties."""
     model = build("llama", num_hidden_layers=12)
     with torch.no_grad():
         for layer in model.model.layers:
@@ -84,7 +84,7 @@ def with_sharp_attention() -> torch.nn.Module:
     ],
 )
 def test_sound_models_stay_below_a_third_of_the_bound(name, dtype):
-    """... and the last comparison, the one in fp32, would have seen a small mistake."""
+    """... and the last comparison, in fp32, would have found a small mistake."""
     result = checked(family(name).to(dtype))
     assert result.defect == ""
     assert ratio(result) < 1 / 3
@@ -95,7 +95,7 @@ def test_sound_models_stay_below_a_third_of_the_bound(name, dtype):
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_every_mistake_exceeds_the_bound_a_hundredfold_in_fp32(name):
-    """... and what is left out of the mistakes of a family really is none in it."""
+    """... and a mistake that is skipped for a family really has no effect there."""
     model = family(name)
     for mistake in BREAKS:
         excluded = changes_nothing(mistake, model)
@@ -146,7 +146,7 @@ def test_models_that_round_badly_pass_and_their_mistakes_do_not(make, dtype):
 
 
 def test_rounding_may_exceed_any_fixed_limit():
-    """A limit of 1e-4 refused this model; batching alone shows none of its rounding, and would refuse it as well."""
+    """A limit of 1e-4 refused this model. So would a bound from batching alone, which shows none of its rounding."""
     comparison = checked(with_sharp_attention()).comparisons[-1]
     assert comparison.difference > 1e-4
     assert checked(family("llama")).comparisons[-1].rounding < 1e-5
@@ -163,7 +163,7 @@ def test_large_dimensions_do_not_hide_the_others():
 
 
 def test_dimensions_that_are_dead_do_not_count():
-    """Their rounding is as large as they are."""
+    """Their rounding errors are as large as their values."""
     torch.manual_seed(0)
     single = torch.randn(6, 50)
     single[:, :3] *= 1e-9
@@ -173,7 +173,7 @@ def test_dimensions_that_are_dead_do_not_count():
 
 
 def test_models_of_which_positions_say_nothing_are_passed_with_a_word_about_it(monkeypatch):
-    """The comparison cannot notice wrong positions there, and says that it is coarse."""
+    """The comparison cannot detect wrong positions there, and reports that it is coarse."""
     from transformers.models.llama import modeling_llama
 
     model = family("llama")
@@ -204,7 +204,7 @@ def test_the_model_is_left_as_it_was(lora):
 
 
 def refusing(error: Exception):
-    """A hook that raises where a model's layer is given the mask of packed rows: transformers' own are of booleans."""
+    """A hook that raises if a layer gets the mask of packed rows; transformers' own masks are boolean."""
 
     def forward(*_, attention_mask=None, **__):
         if attention_mask is not None and attention_mask.is_floating_point():
@@ -233,7 +233,7 @@ def test_our_own_errors_are_not_taken_for_the_models(error, place, monkeypatch):
 
 
 def test_nor_are_those_of_our_attention_function_which_the_model_calls(monkeypatch):
-    """The states of the common part lack a head, so that they cannot be joined to the others'."""
+    """The shared prefix's states lack a head, so they cannot be joined with the others."""
     original = attention.sdpa_attention_forward
 
     def one_head_less(*args, **settings):
@@ -285,7 +285,7 @@ def test_too_little_memory_is_not_taken_for_a_model_that_cannot(error):
     [(OUT_OF_MEMORY[0], "no memory for fp32"), (TypeError("half only"), "does not compute in fp32 (half only)")],
 )
 def test_a_model_that_cannot_be_compared_in_fp32_is_compared_as_it_is(error, words, monkeypatch):
-    """Half a check and a word about it, not the end of a run that would have worked."""
+    """Half a check with a warning, instead of stopping a run that would have worked."""
     model = family("llama").to(torch.bfloat16)
 
     def refuse_fp32(_module, _args, kwargs):
@@ -303,7 +303,7 @@ def test_a_model_that_cannot_be_compared_in_fp32_is_compared_as_it_is(error, wor
 
 
 def test_a_fallback_says_what_it_costs():
-    """In tokens of the questions at hand, padding left out."""
+    """In tokens of the given questions, without padding."""
     examples = [Example(tokens, 0, row) for row, tokens in enumerate(QUESTIONS)]
     single = Collator("per_option", "last", 0)(examples)["attention_mask"].sum()
     packed = (Collator("shared_prefix", "last", 0)(examples)["segments"] != PADDING).sum()

@@ -1,4 +1,4 @@
-"""One number for all dropout of a backbone, wherever its family keeps it."""
+"""One number for all dropout of a backbone, wherever its family configures it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_whole_number_in_a_config_is_a_dropout_too():
 
 
 def test_dropout_of_a_head_that_is_not_there_is_none():
-    """DistilBERT's configuration names that of two other heads; R-Drop went on with nothing dropped."""
+    """DistilBERT's configuration has dropout for two other heads; R-Drop ran without any dropout."""
     model = build("distilbert", causal=False)
     assert has_dropout(model)
     set_dropout(model, 0.0)

@@ -1,4 +1,4 @@
-"""What bidirectional encoders read: how many tokens, and of which type each one is."""
+"""What bidirectional encoders read: how many tokens, and the type of each token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llmtuner.mcq.questions import Example
 
 POSITIONS = 24
 SMALL = {"num_hidden_layers": 1, "max_position_embeddings": POSITIONS, "type_vocab_size": 2}
-# Families that count positions from behind the padding token's number, with the number that they have by default.
+# Families whose positions start after the id of the padding token, with their default id.
 PADDED = {"pad_token_id": 1}
 FAMILIES = {
     "bert": {},
@@ -33,7 +33,7 @@ FAMILIES = {
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_as_many_tokens_as_the_model_has_positions_for(name):
-    """RoBERTa begins to count at padding + 1: off by one, the longest questions fail, or lose a token for nothing."""
+    """RoBERTa's positions start at padding + 1: off by one, the longest questions fail or lose a token needlessly."""
     model = build(name, causal=False, **SMALL, **FAMILIES[name])
     limit = position_limit(model.config, SimpleNamespace(model_max_length=10**9))
     ids = torch.randint(5, 200, (1, POSITIONS + 1))
@@ -44,13 +44,13 @@ def test_as_many_tokens_as_the_model_has_positions_for(name):
 
 
 def test_a_tokenizer_may_read_less_than_the_model():
-    """A limit of the tokenizer is one of the training, too."""
+    """The tokenizer's limit also applies to training."""
     config = build("bert", causal=False, **SMALL).config
     assert position_limit(config, SimpleNamespace(model_max_length=16)) == 16
 
 
 def test_token_types_are_the_tokenizers_own():
-    """Off by one, the separator or the option's first token is of the other text's type, in every question."""
+    """Off by one, the separator or the option's first token gets the type of the other text, in every question."""
     tokenizer = wordpiece()
     questions = [
         Question("1", "What boils?", ("water, at 100 degrees", "a rock"), context="Liquids turn into gases."),

@@ -71,7 +71,7 @@ def frozen(tmp_path_factory) -> FrozenExam:
 
 
 def test_processes_that_cache_the_same_states_do_not_meet(tmp_path, monkeypatch):
-    """One renamed the half-written file of the other."""
+    """One process renamed the half-written file of the other."""
     model, tokenizer = build("bert", causal=False), Words()
     questions, saved = exam().test, np.save
 
@@ -91,7 +91,7 @@ def test_processes_that_cache_the_same_states_do_not_meet(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("head", ["linear", "cduma"])
 def test_cached_states_score_as_the_model_itself(head, frozen):
-    """Half precision is all that may differ from the engine's own forward pass."""
+    """Only half precision may differ from the engine's own forward pass."""
     model = build("bert", causal=False)
     settings = resolve("encoder", {"mcq_head": head}, model.config.to_dict())
     attach_head(model, settings)
@@ -107,7 +107,7 @@ def test_cached_states_score_as_the_model_itself(head, frozen):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_batch_may_have_fewer_options_than_its_exam(head, frozen):
-    """Padded to the exam's options, features did not fit the spans of a batch of two-option questions."""
+    """Features padded to the exam's number of options did not match the spans of a batch of two-option questions."""
     counts = [len(question.options) for question in frozen.exam.train]
     fewest = [row for row, count in enumerate(counts) if count == min(counts)]
     assert max(counts) > min(counts)
@@ -219,7 +219,7 @@ def test_times_of_another_machine_are_not_mixed_in():
     ],
 )
 def test_a_best_rate_at_the_end_of_those_tried_is_not_the_last_word(tuned, wanted):
-    """STEP2's own linear head was best at the largest rate it was offered: everything beside it looked better."""
+    """STEP2's linear head was best at the largest rate tried, so everything compared with it looked better."""
     assert further_rates(tuned) == wanted
 
 
@@ -228,7 +228,7 @@ def test_every_head_has_learning_rates_to_choose_from():
 
 
 def test_the_plot_shows_every_difference(tmp_path, monkeypatch):
-    """A row that is drawn in another panel, colour or place, or outside of the picture, leaves a file all the same."""
+    """A row drawn in the wrong panel, colour or place, or outside the picture, still gives a file."""
     drawn, save_figure = [], Figure.savefig
     monkeypatch.setattr(
         Figure, "savefig", lambda figure, *args, **more: (drawn.append(figure), save_figure(figure, *args, **more))
@@ -268,7 +268,7 @@ def test_no_row_no_picture(tmp_path):
 
 
 def test_whole_models_get_the_same_questions_contexts_included(tmp_path):
-    """A form without a context column lost it without a word."""
+    """A form without a context column silently lost the context."""
     toy = exam()
     whole.write_exam(toy, tmp_path)
     found = read_questions(tmp_path / "whole" / "toy" / "test.parquet", purpose="train").questions
@@ -289,7 +289,7 @@ def test_a_trained_model_starts_again_without_its_head(tmp_path):
 
 
 def test_trainings_side_by_side_keep_logs_of_their_own(tmp_path, monkeypatch):
-    """With a mixture's weights in their names, seeds and stages shared one, and a head had another one's size."""
+    """With a mixture's weights in the names, seeds and stages shared a name, and a head got the size of another."""
     toy, logs = exam(), []
 
     def run(flags, log, threads):
@@ -326,7 +326,7 @@ def run_comparison(monkeypatch, *words: str) -> None:
     ],
 )
 def test_a_comparison_of_hours_checks_its_arguments_first(words, said, monkeypatch, capsys):
-    """A misspelt head was met after the trainings of all others."""
+    """A misspelt head was found only after all other trainings."""
     with pytest.raises(SystemExit) as stopped:
         run_comparison(
             monkeypatch,
@@ -340,7 +340,7 @@ def test_a_comparison_of_hours_checks_its_arguments_first(words, said, monkeypat
 
 
 def test_no_results_replace_no_results(monkeypatch, tmp_path):
-    """A report of a mistyped folder wrote nothing over the results of four core-hours."""
+    """A report on a mistyped folder replaced the results of four core-hours by an empty file."""
     kept = tmp_path / "kept.json"
     kept.write_text("results")
     monkeypatch.setattr(heads_and_losses, "EXAMS", {"toy": lambda folder: exam()})
@@ -353,7 +353,7 @@ def test_no_results_replace_no_results(monkeypatch, tmp_path):
 
 
 def test_each_head_has_its_learning_rate_unless_another_one_is_passed_on(tmp_path, monkeypatch):
-    """All heads had the linear one's, which is ten times what co-attention bears."""
+    """All heads had the rate of the linear head, ten times what co-attention tolerates."""
     toy, rates = exam(), []
 
     def run(flags, log, threads):
@@ -376,7 +376,7 @@ def test_each_head_has_its_learning_rate_unless_another_one_is_passed_on(tmp_pat
 
 
 def test_whole_models_are_trained_seed_by_seed_with_step2_first():
-    """A comparison that is stopped has every combination as often, and what it is compared with."""
+    """A comparison that is stopped early has equally many runs of every combination and of the baseline."""
     chosen = [("duma", "poly1"), BASELINE]
     cells = list(heads_and_losses.whole_cells(chosen, {"encoder": ("kaggle",), "causal": ("scienceqa",)}, 2))
     places = [("encoder", "kaggle"), ("causal", "scienceqa")]
@@ -399,7 +399,7 @@ def test_only_bounded_losses_begin_with_cross_entropy():
 
 
 def test_seeds_that_scatter_show_no_difference():
-    """Over questions alone, two equal ways to train differed "significantly" in half of all comparisons."""
+    """Resampling only questions, two equal trainings differed "significantly" in half of all comparisons."""
     toy = exam(60)
     right = [[1.0 if option == q.answer else 0.0 for option in range(len(q.options))] for q in toy.test]
     wrong = [[-value for value in row] for row in right]

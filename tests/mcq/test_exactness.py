@@ -1,4 +1,4 @@
-"""shared_prefix gives what per_option gives: probabilities and gradients, for every family of models."""
+"""shared_prefix gives the same probabilities and gradients as per_option, for every family of models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def questions() -> list[OptionTokens]:
 
 
 def scorer(name: str, pooling: str = "last", lora: bool = False, **more) -> torch.nn.Module:
-    """A model with a head as the stage makes it, adapters around it where they are asked for."""
+    """A model with a head as the stage builds it, with adapters if requested."""
     model = attach_head(build(name, **more), resolve("causal", {"pooling": pooling}))
     keep_soft_cap(model)
     choose_attention(model)
@@ -53,7 +53,7 @@ def probabilities(output) -> torch.Tensor:
 
 
 def trained(model, questions, layout: str, pooling: str = "last") -> tuple[torch.Tensor, torch.Tensor]:
-    """Probabilities, and all gradients of one step as one vector."""
+    """Probabilities, and all gradients of one step in one vector."""
     model.zero_grad()
     output, batch = score(model, questions, layout, pooling)
     LOSSES["cross_entropy"](output.scores, batch["labels"], output.mask).mean().backward()
@@ -66,13 +66,13 @@ def trained(model, questions, layout: str, pooling: str = "last") -> tuple[torch
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 @pytest.mark.parametrize("name", list(MODELS))
 def test_both_layouts_agree(name, lora, checkpointing, questions):
-    """Training through a key-value cache gives right states and wrong gradients; this way must give both."""
+    """Training through a key-value cache gives correct states but wrong gradients; here both must be correct."""
     model = scorer(name, lora=lora)
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": checkpointing == "reentrant"})
         if lora:
             model.enable_input_require_grads()
-        model.train()  # dropout is 0 in all of these
+        model.train()  # dropout is 0 in all of these models
     packed, packed_gradient = trained(model, questions, "shared_prefix")
     single, single_gradient = trained(model, questions, "per_option")
     torch.testing.assert_close(packed, single, atol=1e-5, rtol=0)
@@ -82,7 +82,7 @@ def test_both_layouts_agree(name, lora, checkpointing, questions):
 
 @pytest.mark.parametrize("name", ["llama", "llama-gqa", "qwen3", "gpt_neox", "phi3", "mistral-wide"])
 def test_the_common_prefix_is_computed_without_a_mask(name, questions, monkeypatch):
-    """The speed of the layout: a dense mask multiplies options with each other and throws the result away."""
+    """The layout's speed depends on it: a dense mask computes attention between options and discards the result."""
     from llmtuner.mcq import attention
 
     seen = []
@@ -113,7 +113,7 @@ def test_a_window_narrower_than_the_row_is_masked_everywhere(questions):
 
 
 def test_soft_capping_is_not_left_out(questions):
-    """sdpa ignores `attn_logit_softcapping`, in both layouts alike, so that comparing them shows nothing."""
+    """sdpa ignores `attn_logit_softcapping` in both layouts, so comparing them shows nothing."""
     model = scorer("gemma2")
     assert model.config._attn_implementation == "eager"
     uncapped = scorer("gemma2", attn_logit_softcapping=1e9, query_pre_attn_scalar=1)
@@ -203,7 +203,7 @@ def test_models_that_can_take_packed_rows_pass_the_check(name, dtype, questions)
     ],
 )
 def test_models_that_cannot_are_found_out(name, more, questions):
-    """ALiBi counts places, recurrent models read rows from left to right: both would give other scores in silence."""
+    """ALiBi uses places in the row, recurrent models read it left to right: both would silently give other scores."""
     model = attach_head(build(name, **more), resolve("causal"))
     choose_attention(model)
     assert check_packing(model, questions, "last", 0).defect
@@ -222,7 +222,7 @@ def test_the_check_finds_a_mask_that_is_wrong(questions, monkeypatch):
 
 
 def test_a_row_with_one_token_behind_the_common_part_is_masked_as_any_other():
-    """Its mask has one row, and was taken for one that is meant for every query."""
+    """Its mask has one row and was treated as one for every query."""
     asked = hard_questions()[0]
     alone = OptionTokens(asked.sequences[:1], asked.context, asked.question, asked.options[:1], 0, 0)
     model = scorer("llama")
@@ -233,7 +233,7 @@ def test_a_row_with_one_token_behind_the_common_part_is_masked_as_any_other():
 
 @pytest.mark.parametrize(("attention", "kept"), [(SPLIT, True), ("sdpa", False)])
 def test_cudnn_is_left_out_where_it_could_meet_a_mask(attention, kept):
-    """Its gradients are NaN for some lengths (pytorch issue 196678); packed rows choose kernels by themselves."""
+    """Its gradients are NaN for some lengths (pytorch issue 196678); packed rows choose their own kernels."""
     model = build("llama")
     choose_attention(model)
     model.set_attn_implementation(attention)

@@ -1,4 +1,4 @@
-"""A loss or gradients that became NaN or Inf stop a training; a loss scale that is still coming down does not."""
+"""A loss or gradient that became NaN or Inf stops a training; a loss scale that is still decreasing does not."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_model_without_gradients_is_left_alone():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_is_checked_before_the_gradients_and_named_by_its_own_batch(value):
-    """Reading each batch's loss back from the device cost a synchronisation a batch; now it is one a step."""
+    """Reading each batch's loss cost one device synchronisation per batch; now it is one per step."""
     losses = [(torch.tensor(1.0), lambda: "the first batch"), (torch.tensor(value), lambda: "the second batch")]
     guard = FiniteGuard(lambda: losses)
     with pytest.raises(RunError, match="the second batch"):

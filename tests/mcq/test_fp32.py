@@ -1,4 +1,4 @@
-"""A half-precision model computes in fp32 with its own weights, and has them back unchanged."""
+"""A half-precision model computes in fp32 with its own weights, and gets them back unchanged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_states_are_those_of_the_widened_model(name, dtype):
 
 
 def test_one_layer_at_a_time_is_wide():
-    """A second copy of a large model in fp32 has no room beside the first."""
+    """A second copy of a large model, in fp32, does not fit in memory."""
     model = build("llama").to(torch.bfloat16)
     layers = model.model.layers
     wide = []
@@ -64,7 +64,7 @@ def test_a_model_in_fp32_has_no_half_precision():
 
 
 def test_quantised_weights_stay_as_they_are():
-    """Only what stands beside them, as norms and embeddings do, is widened."""
+    """Only the other weights, such as norms and embeddings, are converted to fp32."""
     model = build("llama").to(torch.bfloat16)
     packed = torch.nn.Parameter(torch.zeros(4, dtype=torch.uint8), requires_grad=False)
     model.model.layers[0].register_parameter("quantised", packed)

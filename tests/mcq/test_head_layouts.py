@@ -1,4 +1,4 @@
-"""Heads that read tokens: the same in packed rows as in one row an option, on real models."""
+"""Heads that read tokens give the same in packed rows as with one row per option, on real models."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUESTIONS = hard_questions()
 
 
 def scorer(model_name: str, head: str, given: dict, *, lora: bool = False) -> tuple[torch.nn.Module, McqSettings]:
-    """A model with a head that has been trained a little: none of its weights is zero."""
+    """A model with a slightly trained head: none of its weights is zero."""
     model = build(model_name)
     settings = resolve("causal", {"head": head, **given}, model.config.to_dict())
     attach_head(model, settings)
@@ -85,7 +85,7 @@ def test_neighbours_in_a_batch_change_nothing(head, layout):
 
 
 def words(batch, name: str, row: int, option: int) -> list[int]:
-    """The ids that a head reads as passage or answer."""
+    """The token ids that a head reads as passage or answer."""
     rows = batch["passage_rows" if name == "passage" else "pool_rows"]
     option = min(option, rows.shape[1] - 1)
     places = batch[f"{name}_tokens"][row, option]
@@ -94,7 +94,7 @@ def words(batch, name: str, row: int, option: int) -> list[int]:
 
 @pytest.mark.parametrize("layout", ["shared_prefix", "per_option"])
 def test_spans_follow_the_text_where_the_common_prefix_runs_into_the_options(layout):
-    """Five tokens of option text are stored with the prefix there; they are the options' all the same."""
+    """Five tokens of option text are stored with the prefix there, but they still belong to the options."""
     tokens = QUESTIONS[1]
     assert tokens.prefix_length > tokens.question[1]
     for passage in PASSAGES:

@@ -1,4 +1,4 @@
-"""Packed rows: what they hold, and that every token sees its own past and nothing else."""
+"""Packed rows: what they contain, and that every token sees only its own past."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OF_OPTIONS = [name for name in LAYOUTS if layout_of(name).text == "option"]
 
 
 def collated(layout: str, questions) -> dict:
-    """A batch of a layout; the labels mean nothing."""
+    """A batch of a layout; the labels are meaningless."""
     return Collator(layout, "last", 0)([Example(tokens, 0, row) for row, tokens in enumerate(questions)])
 
 
@@ -76,7 +76,7 @@ def test_a_mask_of_later_queries_is_the_end_of_the_whole_one(questions):
 
 
 def test_a_token_that_leaves_its_sequence_is_an_error(questions):
-    """In a packed row the next tokens are another option's."""
+    """In a packed row the next tokens belong to another option."""
     place = SharedPrefix.rows(questions[:1]).places[0][0]
     with pytest.raises(IndexError):
         place.index(place.length)
@@ -84,7 +84,7 @@ def test_a_token_that_leaves_its_sequence_is_an_error(questions):
 
 @st.composite
 def token_questions(draw) -> OptionTokens:
-    token = st.integers(3, 6)  # few, so that options begin alike
+    token = st.integers(3, 6)  # few values, so that options share prefixes
     prefix = draw(st.lists(token, min_size=1, max_size=6))
     options = draw(st.lists(st.lists(token, max_size=5), min_size=2, max_size=10))
     begin = len(prefix)
@@ -101,7 +101,7 @@ def token_questions(draw) -> OptionTokens:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(token_questions(), min_size=1, max_size=4))
 def test_every_sequence_is_found_again_in_its_row(questions):
-    """Ids, positions and what a token sees are those of the option alone, in both layouts, for any options."""
+    """Ids, positions and visible tokens are those of the option on its own, in both layouts, for any options."""
     for layout in OF_OPTIONS:
         rows, batch = layout_of(layout).rows(questions), collated(layout, questions)
         mask = tree_mask(batch["segments"], batch["position_ids"])[:, 0] if layout_of(layout).packed else None

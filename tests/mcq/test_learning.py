@@ -1,4 +1,4 @@
-"""Every loss teaches a model what its questions ask."""
+"""A model learns its questions with every loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmtuner.mcq.questions import Example
 from llmtuner.metrics import map_at_k
 
 STEPS = 60
-ROWS = [0, 1, 3]  # without the question whose options are equal, which nothing can tell apart
+ROWS = [0, 1, 3]  # without the question whose options are equal
 
 
 def reached(model, batch) -> float:
@@ -26,7 +26,7 @@ def reached(model, batch) -> float:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_model_learns_the_right_order_by_every_loss(name):
-    """A loss with a wrong sign, or without a gradient at its start, changes from step to step like any other."""
+    """A loss with the wrong sign, or without a gradient at the start, changes from step to step like any other."""
     model = attach_head(build("llama", num_hidden_layers=1), resolve("causal"))
     asked = hard_questions()
     batch = Collator("per_option", "last", 0)([Example(asked[row], ANSWERS[row], row) for row in ROWS])

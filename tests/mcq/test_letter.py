@@ -1,4 +1,4 @@
-"""Letter scores: the same whatever the batch."""
+"""Letter scores do not depend on the batch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows():
 
 
 def score(model, rows, batch_size=4):
-    """The way of stage sft: a language model as it was loaded, and questions whose tokens are known."""
+    """As in stage sft: a language model as loaded, and questions with known tokens."""
     questions = [Question(str(i), "Which?", tuple("abcdefghij"[: row.count])) for i, row in enumerate(rows)]
     scoring = Scoring(Collator("joint", "none", 0), batch_size=batch_size, forward=plain_letter_scores)
     return score_questions(model, QuestionSet.ready(questions, rows), scoring)
@@ -49,14 +49,14 @@ def test_scores_are_the_models_logits_at_the_last_token(model, rows):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_batch_size_and_neighbours_change_nothing(model, rows, batch_size):
-    """Padding without position ids moved every shorter row of a batch."""
+    """Padding without position ids shifted every shorter row of a batch."""
     alone = [score(model, [row])[0] for row in rows]
     for one, batched in zip(alone, score(model, rows, batch_size), strict=True):
         assert batched == pytest.approx(one, abs=1e-5)
 
 
 def test_padding_moves_no_position(rows):
-    """Models with absolute positions see where a row begins; rotary ones only see distances."""
+    """Models with absolute positions see where a row starts; rotary ones only see distances."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(0)
@@ -82,7 +82,7 @@ def test_a_broken_model_is_an_error_not_a_ranking(tiny_llama, rows):
 
 @pytest.mark.parametrize("autocast", [False, True])
 def test_letters_are_scored_in_fp32_by_a_half_precision_model(tiny_llama, rows, autocast):
-    """In bf16 letters tie, and a tie is ranked by letter: A wins for no reason."""
+    """In bf16, letters tie, and ties are ranked by letter: A wins for no reason."""
     half = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32 if autocast else torch.bfloat16).eval()
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         found = score(half, rows)

@@ -1,4 +1,4 @@
-"""A head attached to a model: what takes part, what is saved, and what stays out of the way."""
+"""A head attached to a model: what is trained, what is saved, and what is unused."""
 
 from __future__ import annotations
 

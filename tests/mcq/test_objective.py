@@ -1,4 +1,4 @@
-"""What is minimised: the text of a mixture of losses, and numbers that contradict it."""
+"""What is minimised: the notation for a mixture of losses, and numbers that contradict it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_any_text_is_terms_or_a_user_error(text):
 
 def test_label_smoothing_needs_a_term_that_takes_it():
     Objective("ranknet+poly1", label_smoothing=0.1)
-    Objective("ranknet", label_smoothing=0.1, warmup_ratio=0.5)  # a warm-up begins with cross-entropy, which takes it
+    Objective("ranknet", label_smoothing=0.1, warmup_ratio=0.5)  # a warm-up starts with cross-entropy, which takes it
     with pytest.raises(FieldError, match=r"label_smoothing 0\.1: it is for cross_entropy and poly1"):
         Objective("ranknet+binary", label_smoothing=0.1)
 

@@ -12,7 +12,7 @@ from llmtuner.mcq.questions import Example
 from llmtuner.spec.poolings import POOLINGS
 
 QUESTIONS = hard_questions()
-# The tokens of a sequence, by the docstrings of mcq/pooling.py; spans are (begin, end).
+# The tokens of a sequence, according to the docstrings of mcq/pooling.py; spans are (begin, end).
 COUNTED = {
     "last": lambda sequence, span: sequence[-1:],
     "first": lambda sequence, span: sequence[:1],
@@ -24,9 +24,9 @@ COUNTED = {
 @pytest.mark.parametrize("layout", ["shared_prefix", "per_option"])
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_an_option_is_pooled_from_the_tokens_that_its_pooling_names(pooling, layout):
-    """The place before the last one, or a neighbour's token in a packed row, has a state to learn from as well."""
+    """The place before the last, or another option's token in a packed row, also has a state to learn from."""
     batch = Collator(layout, pooling, 0)([Example(tokens, 0, row) for row, tokens in enumerate(QUESTIONS)])
-    # A state that is the token's own id, so that a mean of states says which tokens it is of.
+    # Each state is the token's id, so that a mean of states shows which tokens it covers.
     found = pool(batch["input_ids"][..., None].float(), batch["pool_rows"], batch["pool_tokens"])[..., 0]
     assert found.shape == batch["mask"].shape
     assert not found[~batch["mask"]].any(), "zeros where a question has fewer options"
@@ -40,7 +40,7 @@ def test_an_option_is_pooled_from_the_tokens_that_its_pooling_names(pooling, lay
 
 
 def test_a_mean_is_taken_in_fp32():
-    """Sums of many bf16 states lose what tells two options apart."""
+    """Sums of many bf16 states lose the difference between two options."""
     states = torch.full((1, 300, 1), 1.0, dtype=torch.bfloat16)
     states[0, 0] = 300.0
     found = pool(states, torch.zeros(1, 1, dtype=torch.long), torch.arange(300)[None, None])

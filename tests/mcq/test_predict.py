@@ -1,4 +1,4 @@
-"""Figures and floors of a prediction."""
+"""Metrics and baselines of a prediction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llmtuner.mcq.predict import figures_of, floors_of
 
 
 def test_figures_are_of_the_questions_whose_answer_is_known():
-    """A question without an answer that counts as wrong lowers every figure of a partly labelled file."""
+    """If a question without an answer counts as wrong, every metric of a partly labelled file is too low."""
     known = [Prediction("1", (2.0, 1.0, 0.0), 0), Prediction("2", (0.0, 2.0, 1.0), 2)]
     found = figures_of([known[0], Prediction("3", (0.0, 9.0)), known[1]])
     assert found == figures_of(known)
@@ -19,7 +19,7 @@ def test_figures_are_of_the_questions_whose_answer_is_known():
 
 
 def test_the_floor_is_always_the_longest_option():
-    """Of the shortest option, or of words, it would still be a number between chance and one."""
+    """With the shortest option, or lengths in words, it would still be a number between chance and one."""
     asked = [
         Question("1", "?", ("a", "bb", "a b c d"), 2),
         Question("2", "?", ("internationalisation", "a b", "c d"), 0),

@@ -1,4 +1,4 @@
-"""docs/python.md as it stands: its blocks run in order, and what they make is what they say."""
+"""docs/python.md: its code blocks run in order and give what the page says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), fl
 
 @pytest.fixture
 def page(tiny_llama, tmp_path, monkeypatch) -> dict:
-    """The names that the blocks leave, run in a folder with the model and the exam that the page names."""
+    """Run the blocks in a folder with the page's model and exam; return the names that they define."""
     (tmp_path / "models").mkdir()
     shutil.copytree(tiny_llama, tmp_path / "models" / "tiny-llama")
     (tmp_path / "data").symlink_to(ROOT / "data")

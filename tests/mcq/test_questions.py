@@ -1,4 +1,4 @@
-"""Questions as a data set: permuted options keep their answer, and answers are no part of the tokens."""
+"""Questions as a data set: permuted options keep their answer, and tokens do not include the answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ASKED = Question("7", "Which?", ("one", "two words", "three", "four", "five"), a
 
 
 class LineTemplate:
-    """A chat template of one line a turn."""
+    """A chat template with one line per turn."""
 
     efficient_eos = False
 
@@ -62,7 +62,7 @@ def test_options_are_shuffled_by_seed_epoch_and_id(encoder):
 
 
 def test_an_answer_is_no_part_of_the_tokens(encoder):
-    """Training and prediction saw prompts of other lengths near the limit."""
+    """Near the limit, training and prediction saw prompts of different lengths."""
     with_answer, without = QuestionSet([ASKED], encoder), QuestionSet([replace(ASKED, answer=None)], encoder)
     assert with_answer[0].tokens == without[0].tokens
     assert (with_answer[0].label, without[0].label) == (1, NOT_COUNTED)
@@ -89,7 +89,7 @@ def test_sets_are_joined_in_order(encoder):
 
 
 class Silent:
-    """An encoder whose tokenizer knows no other option than "seen"."""
+    """An encoder whose tokenizer only knows the option "seen"."""
 
     cutoff_len = 64
 
@@ -108,7 +108,7 @@ class Silent:
 
 
 def test_options_that_give_no_tokens_are_named_by_place(caplog):
-    """Signs that a tokenizer throws away were scored like an empty option, without a word."""
+    """Characters that a tokenizer drops were silently scored as an empty option."""
     questions = [
         Question("1", "Which?", ("seen", "\u200b", " "), answer=0, file="a.csv", line=2),
         Question("2", "Which?", ("seen", "seen"), answer=0, file="a.csv", line=3),
@@ -122,7 +122,7 @@ def test_options_that_give_no_tokens_are_named_by_place(caplog):
 
 @pytest.mark.parametrize("count", [1, 11])
 def test_a_number_of_options_that_cannot_be_ranked_is_refused(count, encoder):
-    """A loss over a single option was noticed batch by batch, with a read from the device each time."""
+    """A loss over a single option was checked for each batch, with a read from the device each time."""
     question = replace(ASKED, options=tuple("abcdefghijk"[:count]), answer=0)
     with pytest.raises(DataError, match=rf"question 7: {count} options, expected 2 to 10"):
         QuestionSet([question], encoder)

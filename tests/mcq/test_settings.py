@@ -1,4 +1,4 @@
-"""Head, layout and pooling: what goes together, what is stored, what may be said beside it."""
+"""Head, layout and pooling: which combinations are valid, what is stored, and what may be given besides."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_encoders_are_families_with_a_masked_language_model():
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as masked
 
     assert kinds.ENCODERS - masked.keys() == set()
-    left_out = {"bart", "mbart", "mvp", "perceiver", "reformer", "xlm"}  # encoder and decoder, or causal as well
+    left_out = {"bart", "mbart", "mvp", "perceiver", "reformer", "xlm"}  # encoder-decoder models, or also causal
     assert masked.keys() - kinds.ENCODERS <= left_out
 
 
@@ -119,7 +119,7 @@ def test_the_measures_of_co_attention_follow_preset_and_model(given, config, wan
 
 
 def test_a_paper_head_names_a_number_of_attention_heads_that_divides_the_width():
-    """The message blamed a flag that nobody had given."""
+    """The message blamed a flag that was not given."""
     config = {"hidden_size": 4096, "num_attention_heads": 80}
     with pytest.raises(UserError, match=r"80 attention heads do not divide its width 4096; give 64"):
         resolve("causal", {"head": "duma", "duma.preset": "paper"}, config)
@@ -178,7 +178,7 @@ def test_a_damaged_file_is_said_to_be_one(change, said, tmp_path):
     [{"width": "64"}, {"heads": 3}, {"layers": 0}, {"passage": "x"}, {"preset": "foo"}, {"share": 1}, {"dropout": 1.0}],
 )
 def test_measures_that_no_head_can_have_are_damage(change, tmp_path):
-    """They ended in tracebacks while the model was built, or made another head."""
+    """They raised tracebacks while the model was built, or built a different head."""
     kept = resolve("causal", {"head": "duma"}, {"hidden_size": 64})
     write_settings(kept, tmp_path)
     assert read_settings(tmp_path) == kept
@@ -264,7 +264,7 @@ def test_a_linear_head_goes_on_as_co_attention_in_training_alone(stacked):
 
 
 def test_an_adapter_below_is_found_once_however_it_is_spelt(stacked, monkeypatch):
-    """Given by another path, it was merged twice, and every score was another."""
+    """Given by another path, it was merged twice, and every score changed."""
     model, sft, mcq = stacked
     monkeypatch.chdir(Path(sft).parent)
     for given, wanted in (([mcq], (sft, mcq)), (["./sft", mcq], ("./sft", mcq)), (["sft", "mcq"], ("sft", "mcq"))):
@@ -281,7 +281,7 @@ def test_moved_folders_can_be_named_where_they_are(stacked):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_adapters_that_do_not_belong_together_are_refused(stacked, training):
-    """They were merged all the same, and gave other scores; and a training behind a head never saved that head."""
+    """They were merged anyway and changed the scores; and a training on top of a head never saved that head."""
     model, sft, mcq = stacked
     alone = Path(mcq).parent / "alone"
     alone.mkdir()
@@ -295,7 +295,7 @@ def test_adapters_that_do_not_belong_together_are_refused(stacked, training):
     ):
         with pytest.raises(UserError, match=said):
             resolve_run(model, given, {}, training=training)
-    write_settings(McqSettings(), model)  # of full tuning
+    write_settings(McqSettings(), model)  # from full tuning
     with pytest.raises(UserError, match=f"not trained with the head of {model}"):
         resolve_run(model, [sft], {}, training=training)
 
@@ -305,7 +305,7 @@ def test_adapters_that_do_not_belong_together_are_refused(stacked, training):
     [(("mcq",), False, ("sft",)), (("mcq",), True, ("sft", "mcq")), (("sft", "mcq"), False, ("sft",))],
 )
 def test_what_is_merged_below_a_training_is_remembered(stacked, given, new_adapter, merged):
-    """Prediction with the new adapter alone left the others out, without a word."""
+    """Prediction with only the new adapter silently ignored the others."""
     model, sft, mcq = stacked
     paths = {"sft": sft, "mcq": mcq}
     run = resolve_run(model, [paths[name] for name in given], {}, training=True, new_adapter=new_adapter)

@@ -1,4 +1,4 @@
-"""The Trainer of option scores: what it logs of its pace, what an evaluation's loss is, how losses are scaled."""
+"""The Trainer of option scores: the speed that it logs, the loss of an evaluation, and the scaling of losses."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from llmtuner.mcq.questions import Pick
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.trainer import McqTrainer
 
-SECONDS = 7  # that an optimizer step takes by the clock below
+SECONDS = 7  # the time of an optimizer step by the clock below
 
 
 def make_trainer(folder: Path, *, callbacks=(), smoothing: float = 0.0, **arguments) -> McqTrainer:
-    """A trainer of 21 questions on a tiny Llama; a CPU, no bars, a line of the log a step."""
+    """A trainer of 21 questions on a tiny Llama: on a CPU, no progress bars, one log line per step."""
     objective = {"label_smoothing": smoothing} if smoothing else {}
     settings, questions = resolve("causal", objective), question_set()
     quiet = {"report_to": "none", "use_cpu": True, "disable_tqdm": True, "logging_steps": 1, "save_strategy": "no"}
@@ -36,7 +36,7 @@ def make_trainer(folder: Path, *, callbacks=(), smoothing: float = 0.0, **argume
 
 
 class Clock(TrainerCallback):
-    """A clock by which every optimizer step takes `SECONDS`, and all else no time."""
+    """A clock by which every optimizer step takes `SECONDS` and everything else takes no time."""
 
     def __init__(self, monkeypatch) -> None:
         self.now = 1000.0
@@ -51,7 +51,7 @@ def paced(trainer: McqTrainer) -> list[dict]:
 
 
 def test_the_pace_is_that_of_the_steps_so_far(tmp_path, monkeypatch):
-    """A wrong time left still consists of digits and colons: each figure is compared with the clock."""
+    """A wrong remaining time still consists of digits and colons, so each figure is compared with the clock."""
     shape = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "num_train_epochs": 2}
     trainer = make_trainer(tmp_path, callbacks=[Clock(monkeypatch)], **shape)
     trainer.train()
@@ -65,7 +65,7 @@ def test_the_pace_is_that_of_the_steps_so_far(tmp_path, monkeypatch):
 
 
 def test_a_run_that_goes_on_counts_its_own_steps_only(tmp_path, monkeypatch):
-    """Steps of the run before took no time in this one: counted, they make it seem to be done in a moment."""
+    """Steps of the earlier run took no time in this one: if they count, this run seems to be almost done."""
     shape = {"per_device_train_batch_size": 8, "max_steps": 6, "save_steps": 4, "save_strategy": "steps"}
     make_trainer(tmp_path, **shape).train()
     trainer = make_trainer(tmp_path, callbacks=[Clock(monkeypatch)], **shape)
@@ -74,13 +74,13 @@ def test_a_run_that_goes_on_counts_its_own_steps_only(tmp_path, monkeypatch):
 
 
 def test_an_evaluation_has_no_label_smoothing(tmp_path):
-    """Smoothed, the loss of an evaluation is no likelihood and falls behind that of a training without smoothing."""
+    """A smoothed evaluation loss is not a likelihood, and is higher than that of a training without smoothing."""
     found = make_trainer(tmp_path, smoothing=0.3).evaluate()
     assert found["eval_loss"] == pytest.approx(found["eval_nll"], rel=1e-5)
 
 
 def test_a_training_is_smoothed(tmp_path):
-    """The first loss of a training is that of its questions' scores, with the smoothing that was asked for."""
+    """The first loss of a training is that of its questions' scores, with the given smoothing."""
     trainer = make_trainer(tmp_path, smoothing=0.3, per_device_train_batch_size=QUESTIONS, max_steps=1)
     wanted = mean_loss(trainer, label_smoothing=0.3)
     trainer.train()
@@ -89,7 +89,7 @@ def test_a_training_is_smoothed(tmp_path):
 
 @pytest.mark.parametrize(("batch", "accumulation"), [(8, 1), (3, 3), (1, 21)])
 def test_a_logged_loss_is_the_mean_over_questions(batch, accumulation, tmp_path):
-    """A mean of batches' means counts the questions of a short batch more than others."""
+    """A mean of batch means gives the questions of a short batch more weight."""
     shape = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation, "num_train_epochs": 1}
     trainer = make_trainer(tmp_path, learning_rate=0.0, **shape)
     wanted = mean_loss(trainer)
@@ -101,7 +101,7 @@ def test_a_logged_loss_is_the_mean_over_questions(batch, accumulation, tmp_path)
 
 
 def test_a_loss_is_larger_by_the_number_of_processes_over_which_its_gradients_are_averaged(tmp_path, monkeypatch):
-    """Without that factor, two processes learn at half the rate of one, and no log says it."""
+    """Without that factor, two processes learn at half the rate of one, and no log shows it."""
     trainer = make_trainer(tmp_path)
     asked = [trainer.train_dataset[row] for row in range(3)]
     batch = trainer.collator(asked)
@@ -112,7 +112,7 @@ def test_a_loss_is_larger_by_the_number_of_processes_over_which_its_gradients_ar
 
 
 def test_a_question_that_fills_a_batch_up_adds_nothing(tmp_path):
-    """A process without questions left repeats one: counted, it would be learnt twice."""
+    """A process that runs out of questions repeats one: if it counted, it would be learnt twice."""
     trainer = make_trainer(tmp_path)
     picks = [Pick(0), Pick(1), Pick(2, counted=False)]
     with_filler, without = (
@@ -123,7 +123,7 @@ def test_a_question_that_fills_a_batch_up_adds_nothing(tmp_path):
 
 
 def mean_loss(trainer: McqTrainer, **more) -> float:
-    """Cross-entropy of all questions, one by one, by the scores of the model as it is."""
+    """Cross-entropy of all questions, one by one, with the model's current scores."""
     predictions, _ = trainer.predict_options(trainer.train_dataset, "test")
     losses = []
     for prediction in predictions:

@@ -1,4 +1,4 @@
-"""Training from Python keeps the rules of the command line: nothing given is left out in silence."""
+"""Training from Python follows the rules of the command line: no given argument is silently ignored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def trained(tiny_llama, questions, tmp_path_factory):
 
 @pytest.mark.parametrize("head", [None, "cduma"])
 def test_a_stored_head_is_trained_on_from_its_weights(head, trained, questions, tmp_path):
-    """A fresh head took its place without a word: the scores of a training that changes nothing were others."""
+    """A fresh head silently replaced it: a training that changes nothing changed the scores."""
     scorer, folder = trained
     given = {} if head is None else {"head": head}
     again = train(str(folder), questions, str(tmp_path / "again"), arguments={**QUICK, "learning_rate": 0.0}, **given)
@@ -88,7 +88,7 @@ def test_no_questions_and_joint_prompts_of_several_sizes_are_refused(tiny_llama,
     ],
 )
 def test_a_damaged_form_of_prompts_is_refused(damage, message, trained, tmp_path):
-    """It made other prompts, and every score was another one, or ended in a traceback."""
+    """It gave other prompts, so every score changed, or the run ended in a traceback."""
     folder = shutil.copytree(trained[1], tmp_path / "copy")
     path = folder / "mcq_config.json"
     text = path.read_text()

@@ -1,4 +1,4 @@
-"""predict_accuracy: 2023's prefix match, beside upstream's own figures and without changing them."""
+"""predict_accuracy: 2023's prefix match is added to upstream's figures and does not change them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoders for --stage mcq: what is trained of them."""
+"""Encoders for --stage mcq: which parameters are trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmtuner.cli.main import main
 
 @pytest.fixture
 def trainable(monkeypatch) -> set[str]:
-    """Fills with the names of the parameters for which a run makes its optimizer."""
+    """Collects the names of the parameters in a run's optimizer."""
     names: set[str] = set()
     original = Trainer.create_optimizer
 
@@ -25,7 +25,7 @@ def trainable(monkeypatch) -> set[str]:
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_an_encoders_pooler_is_not_trained(tuning, tiny_bert, trainable, tmp_path):
-    """No score depends on it, so no gradient ever reaches it, and DDP stops at such a parameter."""
+    """No score depends on it, so it never gets a gradient, and DDP fails on such a parameter."""
     few = ("--max_samples", "2", "--max_steps", "1", "--save_strategy", "no", "--finetuning_type", tuning)
     assert main(train_command(tiny_bert, tmp_path / "out", *few)) == 0
     assert any("encoder.layer" in name for name in trainable)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def broken_package(tmp_path, monkeypatch):
-    """A package that is installed and fails as an ABI mismatch does."""
+    """An installed package that fails like an ABI mismatch."""
     folder = tmp_path / "torchsomething"
     folder.mkdir()
     (folder / "__init__.py").write_text("from . import half\nraise OSError('undefined symbol: _ZN3c104')\n")

@@ -1,4 +1,4 @@
-"""Upstream is as the patches expect it, and a change is noticed with a message that says where."""
+"""Upstream is as the patches expect it, and a change gives a message that says where."""
 
 from __future__ import annotations
 

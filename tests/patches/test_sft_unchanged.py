@@ -1,4 +1,4 @@
-"""Upstream's own `--stage sft` stays as it is: the same weights with and without our entry point."""
+"""Upstream's own `--stage sft` is unchanged: the same weights with and without our entry point."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def command(model, dataset_dir, output_dir) -> list[str]:
 
 @pytest.mark.subprocess
 def test_the_same_adapter_with_and_without_our_entry_point(tiny_llama, tmp_path):
-    """Every patch is active in one of the two runs; upstream's own data sets must not notice."""
+    """Every patch is active in one of the two runs, which must not affect upstream's own data sets."""
     result = subprocess.run(
         [sys.executable, "-c", UPSTREAM_ALONE, *command(tiny_llama, ROOT / "data", tmp_path / "upstream")],
         capture_output=True,

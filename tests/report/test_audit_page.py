@@ -1,4 +1,4 @@
-"""The page of an audit: data never becomes markup, nothing is loaded, shortened lists are marked."""
+"""The audit page: data never becomes markup, nothing is loaded, shortened lists are marked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOADING = {"src", "href", "srcset", "data", "action", "poster", "background", "f
 
 
 class Page(HTMLParser):
-    """The elements, what they would load, and the text of a page."""
+    """The elements of a page, the resources that they would load, and the text."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -66,7 +66,7 @@ def save(path, records):
 
 
 def evil_audit(folder, evil: str = EVIL) -> Audit:
-    """An audit in which every list has entries, with the same text in every field of the data."""
+    """An audit in which every list has entries and every data field has the same text."""
     exam = [
         {
             "id": f"{evil} {n}",
@@ -99,7 +99,7 @@ def result(tmp_path_factory):
 
 
 def test_every_kind_of_finding_is_on_the_page_under_test(result):
-    """Else the test of escaping would pass on a page without data."""
+    """Otherwise the test of escaping would pass on a page without data."""
     repeats = result.repeats
     assert all((repeats.same_text, repeats.same_question, repeats.near, repeats.conflicts, repeats.leaks))
     assert result.label_errors.suspects
@@ -182,7 +182,7 @@ def test_a_long_text_is_cut_on_the_page(tmp_path):
 
 
 def test_the_terminal_gets_no_control_characters(tmp_path):
-    """A question could otherwise clear the screen, or hide what stands before it."""
+    """Otherwise a question could clear the screen, or hide the text before it."""
     text = "\x1b[2J\u202eevil"
     exam = save(tmp_path / "exam.jsonl", [{"query": text, "choices": [text, text, "c"], "gold": 0}] * 2)
     lines = summary(audit([exam], near=False))

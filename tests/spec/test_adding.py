@@ -1,4 +1,4 @@
-"""Following CONTRIBUTING.md, a loss and a metric take four files: whoever adds them edits no list a second time."""
+"""As CONTRIBUTING.md says, adding a loss or a metric takes four files: no second list needs an edit."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ assert "\\n  worst_rank " in help_text()
 
 @pytest.fixture
 def copy(tmp_path) -> Path:
-    """The project's code in a folder of its own."""
+    """A copy of the project's code in its own folder."""
     for name in ("src", "patches"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
@@ -88,7 +88,7 @@ def test_a_loss_is_a_module_and_a_row(copy):
 
 @pytest.mark.subprocess
 def test_a_metric_is_a_function_and_a_row(copy):
-    """Both stages report it, and whoever chooses a model by it need not say which direction is better."""
+    """Both stages report it, and choosing a model by it needs no direction from the user."""
     metrics = copy / "src/llmtuner/metrics.py"
     metrics.write_text(metrics.read_text(encoding="utf-8") + METRIC, encoding="utf-8")
     row = 'Metric(name="worst_rank", code="llmtuner.metrics:worst_rank", help="a toy", higher_is_better=False)'

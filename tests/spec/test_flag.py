@@ -1,4 +1,4 @@
-"""Words as values: types, ranges, names, and what is said of a value that a flag cannot have."""
+"""From words to values: types, ranges, names, and the messages about invalid values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is declared is implemented, and what is implemented is declared; every idea has its row in docs/sources.md."""
+"""Every declared entry is implemented, every implementation is declared, and every idea is in docs/sources.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from llmtuner.spec.flags import FIELDS, OWN
 
 TABLES = {"heads": HEADS, "losses": LOSSES, "layouts": LAYOUTS, "poolings": POOLINGS, "metrics": METRICS}
 ENTRIES = [pytest.param(entry, id=f"{table}-{name}") for table, t in TABLES.items() for name, entry in t.items()]
-# Modules of the losses' folder that are no loss of their own.
+# Modules in the losses' folder that are not losses.
 PARTS = {"pairs", "criterion", "rdrop"}
 
 
@@ -36,7 +36,7 @@ def modules(package: ModuleType) -> list[ModuleType]:
 
 
 def concrete(package: ModuleType, base: type) -> set[type]:
-    """Classes of a package that can be used, and are not only there to be extended."""
+    """The concrete classes of a package, without base classes."""
     classes = {each for module in modules(package) for each in vars(module).values() if inspect.isclass(each)}
     return {each for each in classes if issubclass(each, base) and not inspect.isabstract(each)}
 
@@ -68,7 +68,7 @@ def test_an_implemented_pooling_is_declared():
 
 
 def test_an_implemented_metric_is_declared():
-    """A public function of `scores` and `answers` is a metric, but for the one that computes all of them."""
+    """Every public function of `scores` and `answers` is a metric, except the one that computes all metrics."""
     functions = [f for f in vars(llmtuner.metrics).values() if inspect.isfunction(f) and f.__name__[0] != "_"]
     of_scores = {f for f in functions if [*inspect.signature(f).parameters][:2] == ["scores", "answers"]}
     assert of_scores - {llmtuner.metrics.figures} == {metric.load() for metric in METRICS.values()}
@@ -129,7 +129,7 @@ def test_the_room_imports_nothing_but_errors_and_suggest():
 
 
 def test_one_module_reads_argv():
-    """A flag was read from the command line again by the stage, behind the back of everything that had settled it."""
+    """The stage read a flag from the command line again and bypassed the settled value."""
     readers = {
         str(path.relative_to(ROOT))
         for folder in ("src", "patches")

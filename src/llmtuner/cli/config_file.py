@@ -1,6 +1,6 @@
 """Config files as flags: `cfg.yaml [key=value ...] [--key value ...]`, YAML or JSON, flat as upstream's.
 
-Everything becomes words of a command line, so that files, flags and legacy names go one way from here on.
+Everything becomes words of a command line, so that files, flags and legacy names take the same path from here on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Words:
     """Read a flat YAML or JSON file into flags.
 
     Args:
-        path: the file; its suffix says which of the two it is.
+        path: the file; its suffix tells YAML from JSON.
         overrides: the words after it: `key=value` first, then `--key value` as on a command line.
 
     Raises:
@@ -58,7 +58,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Words:
 
 
 def _add_flags(flags: Words, words: Sequence[str], given: set[str]) -> None:
-    """Let `--key value` words behind a file replace what it says."""
+    """Let `--key value` words after a file override the file."""
     try:
         later = Words.from_argv(words)
     except UserError as error:
@@ -73,7 +73,7 @@ def _add_flags(flags: Words, words: Sequence[str], given: set[str]) -> None:
 
 
 def locate_key(path: str | Path, key: str) -> str:
-    """`file:line` of a key at the top of a config file; only `file` where it cannot be found."""
+    """`file:line` of a top-level key of a config file; only `file` if the key is not found."""
     import yaml
 
     path = str(path)
@@ -82,7 +82,7 @@ def locate_key(path: str | Path, key: str) -> str:
     except UserError:
         return path
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)  # JSON, too, is YAML as a rule
+        root = yaml.compose(text, Loader=yaml.SafeLoader)  # nearly all JSON is valid YAML
         for node, _ in root.value if isinstance(root, yaml.MappingNode) else ():
             if _canonical(str(node.value)) == _canonical(key):
                 return f"{path}:{node.start_mark.line + 1}"
@@ -93,7 +93,7 @@ def locate_key(path: str | Path, key: str) -> str:
 
 
 def _load(path: str) -> Any:
-    """The file as an OmegaConf mapping, checked to be one."""
+    """Load the file as an OmegaConf mapping; reject anything else."""
     from omegaconf.errors import OmegaConfBaseException
 
     if not is_config(path):
@@ -103,7 +103,7 @@ def _load(path: str) -> Any:
         raise UserError(f"{path}: the file is empty; expected `key: value` lines")
     try:
         return _load_json(path, text) if path.lower().endswith(".json") else _load_yaml(path, text)
-    except OmegaConfBaseException as error:  # such as a `${` without its end
+    except OmegaConfBaseException as error:  # such as an unclosed `${`
         where = locate_key(path, str(getattr(error, "full_key", "")))
         raise UserError(f"{where}: {str(error).splitlines()[0]}") from error
 
@@ -185,7 +185,7 @@ def _set(flags: Words, key: Any, value: Any, where: str) -> None:
 
 
 def _json_key_line(text: str, key: str, occurrence: int = 1) -> int:
-    """Line of a key in JSON text, 0 where it cannot be found."""
+    """The line of a key in JSON text; 0 if it is not found."""
     places = list(re.finditer(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text))
     return text.count("\n", 0, places[occurrence - 1].start()) + 1 if len(places) >= occurrence else 0
 

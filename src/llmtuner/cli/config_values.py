@@ -1,4 +1,4 @@
-"""The values of a config file as the words of a command line."""
+"""Turn the values of a config file into command-line words."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _NO_IS_A_NAME = frozenset({"eval_strategy", "evaluation_strategy", "logging_stra
 
 
 def words_of(name: str, value: Any) -> list[str]:
-    """A value of a file as the words that the flag `name` has on a command line.
+    """Turn a value from a file into the command-line words of the flag `name`.
 
     Raises:
         UserError: the flag takes no value of this kind.

@@ -19,7 +19,7 @@ CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint folder as far as small files tell: where it stands, and what of the run's state it holds."""
+    """What the small files of a checkpoint folder tell: its step, and which parts of the run's state it holds."""
 
     folder: Path
     step: int
@@ -37,10 +37,10 @@ def settle_earlier_run(flags: Flags, run: McqRun | None = None) -> tuple[Path | 
         run: of stage mcq, whose settings a checkpoint must have.
 
     Returns:
-        the checkpoint to resume from, or None; and lines for the user
+        the checkpoint to resume from (or None), and lines for the user
 
     Raises:
-        UserError: the earlier run is finished, or the checkpoint that was asked for is not complete.
+        UserError: the earlier run is finished, or the given checkpoint is incomplete.
     """
     asked = _checkpoint_asked_for(flags)
     if asked is not None:
@@ -81,7 +81,7 @@ def _refuse_without_checkpoint(output_dir: Path, checkpoints: list[Checkpoint], 
 
 
 def _checkpoint_asked_for(flags: Flags) -> Path | None:
-    """The folder in --resume_from_checkpoint. "true" means the last complete one, as without the flag."""
+    """The folder of --resume_from_checkpoint. "true" means the last complete checkpoint, as without the flag."""
     word = flags["resume_from_checkpoint"]
     if word is None or word.lower() == "true":
         return None
@@ -91,9 +91,9 @@ def _checkpoint_asked_for(flags: Flags) -> Path | None:
 
 
 def set_aside(output_dir: Path) -> None:
-    """Rename the checkpoints of a run that is trained afresh, so that none of them is taken for the new run's.
+    """Rename the old checkpoints when a run starts over, so that none is mistaken for one of the new run.
 
-    Only the first process does it; nothing is deleted.
+    Only the first process renames; nothing is deleted.
     """
     if not output_dir.is_dir() or not is_first_process():
         return
@@ -106,7 +106,7 @@ def set_aside(output_dir: Path) -> None:
 
 
 def find_checkpoints(output_dir: Path) -> list[Checkpoint]:
-    """All checkpoint folders by step."""
+    """All checkpoint folders, sorted by step."""
     folders = [path for path in output_dir.iterdir() if path.is_dir() and CHECKPOINT.fullmatch(path.name)]
     return sorted((inspect_checkpoint(folder) for folder in folders), key=lambda checkpoint: checkpoint.step)
 
@@ -143,7 +143,7 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
 
 
 def _check_kind(checkpoint: Checkpoint, flags: Flags) -> None:
-    """An adapter cannot go on as a full model, nor the other way round."""
+    """An adapter cannot resume as a full model, nor a full model as an adapter."""
     kind = flags["finetuning_type"]
     is_adapter = (checkpoint.folder / "adapter_config.json").is_file()
     if is_adapter != (kind in ("lora", "oft")):
@@ -170,7 +170,7 @@ def _finished(checkpoint: Checkpoint, output_dir: Path) -> str:
 
 
 def _resume_line(checkpoint: Checkpoint, flags: Flags, run: McqRun | None) -> str:
-    """What is resumed, after checking that it can be."""
+    """Check that the checkpoint can be resumed, and return what to resume."""
     _check_kind(checkpoint, flags)
     if run is not None:
         check_checkpoint(checkpoint.folder, run)

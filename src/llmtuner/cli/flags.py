@@ -1,4 +1,4 @@
-"""Every word of a command as a typed value, with where it was given. Flags are read once and never changed."""
+"""The flags of a command as typed values, each with its origin. Flags are read once and never changed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Given:
     """One flag of a command.
 
     Args:
-        words: as they stand behind the flag.
-        value: what they mean, where the flag is declared here; the words themselves where only upstream knows it.
-        origin: where it was given: the command line, a file and its line, a profile, what is stored with a model.
+        words: the words after the flag.
+        value: the typed value if this project declares the flag; the words themselves if only upstream does.
+        origin: where it was given: the command line, a file and line, a profile, or stored with a model.
     """
 
     words: tuple[str, ...]
@@ -35,10 +35,10 @@ class Flags:
 
     @classmethod
     def of(cls, words: Words) -> Flags:
-        """Give the words their types.
+        """Convert the words to typed values.
 
         Raises:
-            UserError: every value that its flag cannot have, in one message.
+            UserError: all invalid values, in one message.
         """
         given: dict[str, Given] = {}
         problems: list[str] = []
@@ -59,28 +59,28 @@ class Flags:
         return iter(self.given)
 
     def __getitem__(self, name: str) -> Any:
-        """The value of a declared flag: as given, else its default."""
+        """The given value of a declared flag, or its default."""
         return self.given[name].value if name in self.given else FLAGS[name].default
 
     def names(self, name: str) -> list[str]:
-        """The parts of a value with commas in it."""
+        """The parts of a comma-separated value."""
         return [part.strip() for part in (self[name] or "").split(",") if part.strip()]
 
     def fields(self) -> dict[str, Any]:
-        """The given values that the engine reads, by its own names."""
+        """The given values that the engine reads, by the engine's field names."""
         return {field: self.given[flag.name].value for field, flag in FIELDS.items() if flag.name in self.given}
 
     def with_(self, origin: str, **values: str) -> Flags:
-        """These flags and others, which take the place of earlier ones of the same name.
+        """A copy with more flags, which replace earlier ones of the same name.
 
         Args:
-            origin: where the new ones are from.
+            origin: where the new flags come from.
         """
         added = {name: _given(name, (word,), origin) for name, word in values.items()}
         return Flags(MappingProxyType({**self.given, **added}))
 
     def without(self, *names: str) -> Flags:
-        """These flags but for some."""
+        """A copy without some flags."""
         return Flags(MappingProxyType({name: given for name, given in self.given.items() if name not in names}))
 
     def to_argv(self) -> list[str]:

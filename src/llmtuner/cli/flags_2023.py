@@ -1,7 +1,7 @@
-"""Flags of 2023, and later ones that were renamed since, as today's flags: a table and one notice for each change.
+"""Translate flags of 2023, and later ones since renamed, to today's: a table, and one notice for each change.
 
-The table is checked against the pinned upstream by its test. Nothing is left out or rewritten without a notice; what
-has no equal today is refused with the reason. Rules that need more than a line of the table are in `rewrites_2023`.
+A test checks the table against the pinned upstream. Nothing is dropped or rewritten without a notice; a flag without
+an equivalent today is refused with the reason. Rules that need more than a table row are in `rewrites_2023`.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ class Becomes:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Has no effect today, and needs none."""
+    """Has no effect today, and none is needed."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Still read, but does not do what it did."""
+    """Still read, but no longer does what it did."""
 
     note: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Cannot be had today; `why` says what to do instead."""
+    """No longer supported; `why` says what to do instead."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """Anything else: `apply(flags, name)` changes the flags and returns the notice; `to` are the names it may set."""
+    """Anything else: `apply(flags, name)` changes the flags and returns the notice; `to` lists the names it may set."""
 
     apply: Callable[[Words, str], str]
     to: tuple[str, ...] = ()
@@ -69,10 +69,10 @@ def translate(flags: Words) -> list[str]:
     """
     notices: list[str] = []
     problems: list[str] = []
-    origin: dict[str, str] = {}  # today's name -> the old one that it came from
+    origin: dict[str, str] = {}  # today's name -> the old name that it came from
     for name in list(flags):
         rule = RULES.get(name)
-        if rule is None or name not in flags:  # a rule for two flags took both
+        if rule is None or name not in flags:  # an earlier rule handled both of its flags
             continue
         try:
             for target in targets(rule):
@@ -128,7 +128,7 @@ def _apply(flags: Words, name: str, rule: Rule) -> str:
             return apply(flags, name)
 
 
-# Run on every command, after the names: values whose meaning changed. "" is no change.
+# Run on every command after the renames: values whose meaning changed. "" means no change.
 _VALUES: tuple[Callable[[Words], str], ...] = (
     rewrite.tuning_none,
     rewrite.whole_lora_alpha,
@@ -171,7 +171,7 @@ LEGACY_2023: Mapping[str, Rule] = {
     "include_inputs_for_metrics": Becomes("include_for_metrics", "inputs"),
     "push_to_hub_model_id": Rename("hub_model_id"),
     "push_to_hub_token": Rename("hub_token"),
-    # Left out, the model would be pushed to the user's own account.
+    # Without it, the model would be pushed to the user's own account.
     "push_to_hub_organization": Refuse("write --hub_model_id ORGANIZATION/NAME"),
     "save_safetensors": Special(rewrite.save_safetensors),
     "half_precision_backend": _ONE_BACKEND,

@@ -1,4 +1,4 @@
-"""`--help`: the flags of every day in their groups; `--help_all` has upstream's full list."""
+"""`--help`: the everyday flags in groups; `--help_all` prints upstream's full list."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _line(flag: Flag) -> str:
 
 
 def default_text(flag: Flag) -> str:
-    """` (default: X)` with its leading blank; empty where there is no default."""
+    """` (default: X)` with the leading space; empty if there is no default."""
     if flag.default is None:
         return ""
     if flag.type is bool and not flag.value:

@@ -1,7 +1,7 @@
-"""Every flag of the tested versions, so that a command without a typing error need not wait for upstream's parser.
+"""Every flag of the tested versions, so that a command without typos need not wait for upstream's parser.
 
-A name that is not here is not refused, only asked about: other versions have other flags. To write the list anew:
-`python tests/cli/test_known_flags.py`.
+A name that is not listed is not refused but looked up in upstream's parser: other versions have other flags. To
+regenerate the list: `python tests/cli/test_known_flags.py`.
 """
 
 from __future__ import annotations

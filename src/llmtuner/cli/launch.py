@@ -1,4 +1,4 @@
-"""One process a device: starts torchrun where several GPUs are visible and it was not used."""
+"""One process per device: starts torchrun if several GPUs are visible and torchrun is not running yet."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ENTRY_POINT = Path(__file__).resolve().parents[2] / "train_bash.py"
 
 
 def launch_if_several_devices(flags: Flags, words: Sequence[str]) -> int | None:
-    """Run the same command under torchrun and return its status, or None where this process is to do the work.
+    """Run the same command under torchrun and return its status, or None if this process should do the work.
 
-    Set by the environment as upstream's own launcher: FORCE_TORCHRUN, NPROC_PER_NODE, NNODES, NODE_RANK, MASTER_ADDR,
-    MASTER_PORT.
+    Reads the same environment variables as upstream's launcher: FORCE_TORCHRUN, NPROC_PER_NODE, NNODES, NODE_RANK,
+    MASTER_ADDR, MASTER_PORT.
 
     Raises:
-        UserError: Ray is asked for, whose workers would import upstream without this project's patches.
+        UserError: Ray is requested; its workers would import upstream without this project's patches.
     """
     if os.environ.get("USE_RAY", "0").lower() in ("1", "true"):
         raise UserError("Ray workers would run upstream without this project's data and scores; unset USE_RAY")
@@ -36,7 +36,7 @@ def launch_if_several_devices(flags: Flags, words: Sequence[str]) -> int | None:
         return None
     from llmtuner.cli.run import read_values
 
-    read_values(flags)  # a mistake is reported once, here, and not by every worker
+    read_values(flags)  # report a mistake once, here, not in every worker
     command = torchrun_command(words, os.environ, devices)
     processes = os.environ.get("NPROC_PER_NODE", str(devices))
     print(f"note: starting torchrun with {processes} processes", file=sys.stderr)
@@ -44,7 +44,7 @@ def launch_if_several_devices(flags: Flags, words: Sequence[str]) -> int | None:
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a command to its end; a request to stop is passed on, so that no worker outlives this process."""
+    """Run a command to its end and forward stop signals, so that no worker outlives this process."""
     with subprocess.Popen(command, env=environment) as process:
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
@@ -54,7 +54,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def torchrun_command(words: Sequence[str], environment: Mapping[str, str], devices: int) -> list[str]:
-    """The command as a list of words, so that arguments with blanks arrive whole."""
+    """The command as a list of words, so that arguments with spaces stay whole."""
     return [
         sys.executable,
         "-m",

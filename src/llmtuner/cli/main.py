@@ -1,4 +1,4 @@
-"""What `python src/train_bash.py` does, step by step, from the words of the command to the exit status."""
+"""What `python src/train_bash.py` does, step by step, from command line to exit status."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return 0 when done, 1 when the run failed, 2 for a user's mistake.
+    """Run one command; return 0 if done, 1 if the run failed, 2 for a user error.
 
     Args:
-        argv: the words after the program's name; the process's own by default.
+        argv: the words after the program's name; by default those of this process.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     _log_to_stderr()
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RunError as error:
         print(f"error: the run failed: {flag_message(error)}", file=sys.stderr)
         return FAILED
-    except Exception as error:  # the boundary of the program: everything else is a failed run
+    except Exception as error:  # top level of the program: anything else is a failed run
         traceback.print_exc()
         print(f"error: the run failed: {_explain(error)}", file=sys.stderr)
         return FAILED
@@ -70,7 +70,7 @@ def _run(words: list[str]) -> int:
     given.remove("traceback")
     config = _config_file(words)
     if any(name not in KNOWN_FLAGS for name in given):
-        # Perhaps a flag of another version. Upstream is asked first: a mistyped flag makes every other message wrong.
+        # Perhaps a flag of another version. Ask upstream first: a mistyped flag makes every other message wrong.
         from llmtuner.cli.run import check_names
 
         check_names(given, config)
@@ -81,7 +81,7 @@ def _run(words: list[str]) -> int:
     say(plan.notices)
     say(plan.warnings, "warning")
 
-    # From here on torch and upstream are imported: seconds instead of milliseconds.
+    # From here on torch and upstream are imported, which takes seconds instead of milliseconds.
     status = launch_if_several_devices(plan.flags, words)
     if status is not None:
         return status
@@ -92,15 +92,15 @@ def _run(words: list[str]) -> int:
 
 
 def _show(text: str) -> None:
-    """Print a page; whoever reads it may stop in the middle (`| head`)."""
+    """Print a page; the reader may close the pipe early (`| head`)."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at exit
 
 
 def _config_file(words: Sequence[str]) -> Path | None:
-    """The configuration file that a command begins with, if it does."""
+    """The config file that a command begins with, if any."""
     return Path(words[0]) if words and is_config(words[0]) else None
 
 
@@ -117,7 +117,7 @@ def _log_to_stderr() -> None:
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # upstream gives the root a handler of its own: each line would come twice
+    logger.propagate = False  # upstream adds a handler to the root logger: each line would be printed twice
 
 
 def _versions() -> str:

@@ -1,6 +1,7 @@
 """Everything that can be known before a model is loaded: paths, data, an earlier run in the same folder.
 
-A check returns what it found and changes nothing. `preflight` puts it together as a plan, which the caller carries out.
+A check returns what it found and changes nothing. `preflight` combines the results into a plan for the caller to
+carry out.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from llmtuner.spec.upstream_flags import OTHER_STAGES, STAGES
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
 _NONE: tuple[str, ...] = ()
-STORED = "stored with the model"  # where a flag of a plan is from
+STORED = "stored with the model"  # the origin of a flag in a plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Plan:
     """What a command will do.
 
     Args:
-        flags: as they go to upstream: the given ones, and what an earlier run or a stored model adds.
-        run: of stage mcq; None for the others.
+        flags: as passed to upstream: the given ones, and what an earlier run or a stored model adds.
+        run: the run of stage mcq; None for other stages.
         notices, warnings: lines for the user.
     """
 
@@ -47,10 +48,10 @@ class Plan:
 
 
 class _Problems:
-    """Collects user errors, so that one message has all of them.
+    """Collects user errors, so that one message reports all of them.
 
     Args:
-        flags: of the command, for where a value was given.
+        flags: the flags of the command, to say where a value was given.
     """
 
     def __init__(self, flags: Flags) -> None:
@@ -59,7 +60,7 @@ class _Problems:
 
     @contextmanager
     def collected(self) -> Iterator[None]:
-        """Run a check; its error is kept for later."""
+        """Run a check; collect its error."""
         try:
             yield
         except UserError as error:
@@ -67,7 +68,7 @@ class _Problems:
             self.errors.append(UserError(f"{origin}: {flag_message(error)}") if origin else error)
 
     def _origin(self, error: UserError) -> str:
-        """The file and line that a value is from; "" for the command line, and where no one flag is at fault."""
+        """The file and line of a value; "" for the command line, or if no single flag is at fault."""
         flag = FIELDS.get(error.field) if isinstance(error, FieldError) else None
         if flag is None or flag.name not in self._flags:
             return ""
@@ -75,10 +76,10 @@ class _Problems:
         return "" if origin == COMMAND_LINE else origin
 
     def raise_all(self) -> None:
-        """Raise what was collected.
+        """Raise the collected errors, if any.
 
         Raises:
-            UserError: the one error, or all of them as one.
+            UserError: the only error, or all errors combined.
         """
         if len(self.errors) == 1:
             raise self.errors[0]
@@ -87,15 +88,15 @@ class _Problems:
 
 
 def flag_message(error: Exception) -> str:
-    """An error's message; those of the engine name flags in place of its fields."""
+    """An error's message; in the engine's messages, field names become flag names."""
     named = error.named(f"`{error.field}`") if isinstance(error, FieldError) else str(error)
     return with_flags(named)
 
 
 def offline_environment(flags: Flags) -> dict[str, str]:
-    """Variables that keep the network out where nothing needs it; to be set before anything imports the hub's client.
+    """Environment variables that turn the network off if nothing needs it. Set them before importing the hub's client.
 
-    {} also where a name is unknown, which the checks will report.
+    Also {} if a name is unknown; the checks will report it.
     """
     model = flags["model_name_or_path"]
     places = [model, *flags.names("adapter_name_or_path")]
@@ -153,7 +154,7 @@ def preflight(flags: Flags) -> Plan:
 
 
 def _with_stored(flags: Flags, run: McqRun) -> Flags:
-    """The flags with template and cut-off as the model was trained with."""
+    """The flags with the template and cut-off that the model was trained with."""
     flags = flags.with_(STORED, cutoff_len=str(run.cutoff_len))
     if run.template is None:
         return flags.without("template")
@@ -161,7 +162,7 @@ def _with_stored(flags: Flags, run: McqRun) -> Flags:
 
 
 def _check_conflicts(flags: Flags) -> None:
-    """Refuse combinations that a flag declares as impossible."""
+    """Refuse combinations that a flag declares as conflicts."""
     problems = []
     for name in flags:
         for conflict in FLAGS[name].conflicts if name in FLAGS else ():
@@ -196,7 +197,7 @@ def _check_model(model: str | None) -> None:
 
 
 def _is_meant_as_path(name: str) -> bool:
-    """Whether a name that is no folder cannot be a hub's: another form, a parent folder that exists, or no network."""
+    """Whether a name that is not a folder cannot be on the hub: wrong form, existing parent folder, or no network."""
     offline = os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on")
     parent_exists = "/" in name and Path(name).parent.is_dir()
     return offline or parent_exists or name.startswith((".", "/", "~")) or name.count("/") > 1
@@ -217,7 +218,7 @@ def _check_adapter(adapter: str) -> None:
 
 
 def _check_weights(folder: Path, flag: str) -> None:
-    """Weights are read from safetensors only: a pickle can run code when it is loaded."""
+    """Only safetensors weights are read, because a pickle can run code when it is loaded."""
     if any(folder.glob("*.safetensors")):
         return
     pickles = sorted(path.name for path in folder.glob("*.bin") if path.name != "training_args.bin")
@@ -249,9 +250,9 @@ def _check_data(flags: Flags) -> tuple[str, ...]:
 
 
 def _check_output_dir(output_dir: str | None) -> None:
-    """Try to write where the folder is or would be made: permissions, read-only systems, files in the way.
+    """Try to write where the folder is or would be created: permissions, read-only file systems, files in the way.
 
-    The folder itself is not made yet: a mistake that is found later leaves nothing behind.
+    The folder itself is not created yet, so that a mistake found later leaves nothing behind.
     """
     if output_dir is None:
         raise UserError("--output_dir is missing: the folder for the results")

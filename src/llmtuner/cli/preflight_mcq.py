@@ -1,4 +1,4 @@
-"""What --stage mcq is asked for, settled before a model is loaded: one `McqRun`."""
+"""Settle the flags of --stage mcq as one `McqRun`, before a model is loaded."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def check_other_stage(flags: Flags) -> None:
 
 
 def resolve_mcq(flags: Flags, adapters: list[str]) -> McqRun:
-    """The run that the flags ask for.
+    """The run that the flags describe.
 
     Raises:
-        UserError: they contradict each other, the model, or what is stored with it.
+        UserError: the flags contradict each other, the model, or what is stored with it.
     """
     _check_run(flags)
     config, head = None, flags["mcq_head"]
@@ -71,9 +71,9 @@ def _data(flags: Flags) -> RunData:
 
 
 def _whole_config(flags: Flags) -> Mapping[str, Any] | None:
-    """The configuration with what config.json leaves to the family's defaults, which a head's measures follow, too.
+    """The configuration, including the family's defaults that config.json omits; a head's sizes depend on them, too.
 
-    None for a local model that transformers does not know: its config.json is read as it is.
+    None for a local model that transformers does not support: its config.json is read as it is.
 
     Raises:
         UserError: a name that is neither a folder nor on the hub.
@@ -87,13 +87,13 @@ def _whole_config(flags: Flags) -> Mapping[str, Any] | None:
     except (OSError, ValueError) as error:
         if Path(name).is_dir():
             return None
-        # A ValueError is transformers' word on what the hub has: a model whose own code would have to run.
+        # transformers raises ValueError for a hub model that would have to run its own code.
         reason = str(error).strip().splitlines()[0] if isinstance(error, ValueError) else UNREACHABLE
         raise UserError(f"--model_name_or_path {name}: {reason}") from error
 
 
 def _configured_dropout(config: Mapping[str, Any], run: McqRun) -> bool:
-    """Whether something may drop in training, as far as can be told without the model."""
+    """Whether the training may have dropout, as far as can be told without the model."""
     text = config.get("text_config") or config
     of_model = [value for name, value in text.items() if "drop" in name and isinstance(value, int | float)]
     dropouts = of_model if run.objective.dropout is None else [run.objective.dropout]
@@ -101,7 +101,7 @@ def _configured_dropout(config: Mapping[str, Any], run: McqRun) -> bool:
 
 
 def _check_run(flags: Flags) -> None:
-    """What upstream or transformers would refuse with a message that does not help here."""
+    """Refuse what upstream or transformers would refuse with an unhelpful message."""
     if flags["do_train"] and not flags.names("dataset"):
         raise UserError("--do_train needs questions: name them with --dataset")
     if flags["do_predict"] and not flags["do_train"] and not flags.names("eval_dataset"):
@@ -114,10 +114,10 @@ def _check_run(flags: Flags) -> None:
 
 
 def check_checkpoint(checkpoint: Path, run: McqRun) -> None:
-    """Refuse to resume a training with other settings than its checkpoint's.
+    """Refuse to resume a training with settings that differ from its checkpoint's.
 
     Raises:
-        UserError: no checkpoint of the stage, or what differs.
+        UserError: the checkpoint is not of this stage, or its settings differ.
     """
     stored = read_settings(checkpoint)
     if stored is None:
@@ -135,7 +135,7 @@ def check_checkpoint(checkpoint: Path, run: McqRun) -> None:
 
 
 def _comparable(settings: McqSettings) -> dict[str, str | None]:
-    """What must not change within a training, by flag."""
+    """The settings that must not change within a training, by flag."""
     stored = settings.to_json()
     duma = ", ".join(f"{name} {value}" for name, value in stored["duma"].items())
     text = layout_of(settings.layout).text
@@ -146,7 +146,7 @@ def _comparable(settings: McqSettings) -> dict[str, str | None]:
         "--mcq_loss": settings.loss,
         "beside the loss": ", ".join(f"--{flag} {number:g}" for flag, number in stored["objective"].items())
         or "nothing",
-        # Layouts of one text are the same to a model.
+        # Layouts of the same text are equivalent to a model.
         "--mcq_layout": " or ".join(name for name, layout in LAYOUTS.items() if layout.load().text == text),
         "merged adapters": ", ".join(settings.merged_adapters) or "none",
     }

@@ -1,4 +1,4 @@
-"""Which process this is, and whether it speaks for all."""
+"""Which process this is, and whether it prints for all."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import os
 import sys
 from collections.abc import Iterable
 
-LAUNCHED = "LLMTUNER_LAUNCHED"  # set for workers: what is worth saying was said before they started
+LAUNCHED = "LLMTUNER_LAUNCHED"  # set for workers: notices were printed before they started
 
 
 def is_first_process() -> bool:
-    """Whether this is the first of torchrun's processes, or the only one."""
+    """Whether this is torchrun's first process, or the only process."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def say(lines: Iterable[str], kind: str = "note") -> None:
-    """Print lines to stderr, once however many processes there are."""
+    """Print lines to stderr, once for all processes."""
     if is_first_process() and LAUNCHED not in os.environ:
         for line in lines:
             print(f"{kind}: {line}", file=sys.stderr)

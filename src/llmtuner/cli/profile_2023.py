@@ -1,4 +1,4 @@
-"""`--profile 2023`: the defaults of that summer (v0.1.6) for whatever is not given, and which ones changed since."""
+"""`--profile 2023`: the defaults of summer 2023 (v0.1.6) for flags that are not given, and which have changed since."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.spec.entry import choose_from
 
-# Meta's default for Llama-2 chat (arXiv:2307.09288, appendix A.3.3), two blanks in the first paragraph and all.
+# Meta's default for Llama-2 chat (arXiv:2307.09288, appendix A.3.3), including its double space in paragraph one.
 LLAMA2_SYSTEM = (
     "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe.  "
     "Your answers should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. "
@@ -20,14 +20,14 @@ LLAMA2_SYSTEM = (
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """A default that changed, and the runs that it concerns."""
+    """A default that changed, and the runs that it affects."""
 
     flag: str
     then: str
     today: str
     tuning: str = ""  # only with this --finetuning_type
     template: str = ""  # only with this --template
-    predicting: bool = False  # concerns generation, not training
+    predicting: bool = False  # affects generation, not training
 
 
 DEFAULTS = (
@@ -46,7 +46,7 @@ _LORA_RANK = "8"
 
 
 def apply_profile(flags: Words) -> list[str]:
-    """Take `--profile` out of the flags and set what it stands for; old names must be translated already.
+    """Remove `--profile` from the flags and set what it stands for. Old names must be translated first.
 
     Raises:
         UserError: an unknown profile.
@@ -66,9 +66,9 @@ def apply_profile(flags: Words) -> list[str]:
 
 
 def changed_defaults(flags: Words) -> list[str]:
-    """A line for each default of 2023 that would make this training another one, and how to get them back.
+    """A line for each default of 2023 that would change this training, and how to restore them.
 
-    Empty for anything but training in stage sft.
+    Empty for anything other than training in stage sft.
     """
     if flags.get("stage") not in (None, "sft") or not flags.is_true("do_train"):
         return []

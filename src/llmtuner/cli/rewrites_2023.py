@@ -1,22 +1,22 @@
-"""The old flags that are more than a rename: each function changes the flags and returns its notice."""
+"""Old flags that need more than a rename: each function changes the flags and returns its notice."""
 
 from __future__ import annotations
 
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
-# Each length of 2023 counted alone: so many tokens of the prompt, so many of the answer.
+# In 2023 prompt and answer had separate limits, in tokens.
 _LENGTH_2023 = 512
 
 
 def refuse_both(flags: Words, old: str, new: str) -> None:
-    """Refuse an old name beside the one that it has today."""
+    """Refuse an old name if today's name is given as well."""
     if new in flags:
         raise UserError(f"--{old} is --{new} today, and both are given: keep --{new}")
 
 
 def checkpoint_dir(flags: Words, name: str) -> str:
-    """Where 2023 kept what was trained: an adapter, or for full tuning the whole model."""
+    """Where 2023 stored what was trained: an adapter or, for full tuning, the whole model."""
     tuning = flags.get("finetuning_type") or "lora"
     if tuning == "freeze":
         raise UserError(
@@ -36,7 +36,7 @@ def checkpoint_dir(flags: Words, name: str) -> str:
 
 
 def resume_lora_training(flags: Words, name: str) -> str:
-    """Turned round since: 2023 asked whether to go on, today's flag whether to begin anew."""
+    """Inverted since: the flag of 2023 meant "resume", today's means "start over"."""
     refuse_both(flags, name, "create_new_adapter")
     goes_on = flags.is_true(name)
     flags.remove(name)
@@ -47,7 +47,7 @@ def resume_lora_training(flags: Words, name: str) -> str:
 
 
 def lengths(flags: Words, name: str) -> str:
-    """The two lengths of 2023 as one; a missing one counts 512, as it did."""
+    """Combine the two lengths of 2023 into one; a missing one counts as 512, the default of 2023."""
     names = ("max_source_length", "max_target_length")
     words = [flags.get(each) for each in names]
     given = " and ".join(f"--{each}" for each in names if each in flags)
@@ -89,19 +89,19 @@ def split(flags: Words, name: str) -> str:
 
 
 def num_layer_trainable(flags: Words, name: str) -> str:
-    """Freeze tuning, how many layers: a rename, but the default of its partner has changed since."""
+    """Freeze tuning, number of layers: a rename, but the default of the partner flag has changed since."""
     partner = ("name_module_trainable", "freeze_trainable_modules")
     return _freeze(flags, name, "freeze_trainable_layers", partner, "all by default (mlp in 2023)")
 
 
 def name_module_trainable(flags: Words, name: str) -> str:
-    """Freeze tuning, which modules: a rename, but the default of its partner has changed since."""
+    """Freeze tuning, which modules: a rename, but the default of the partner flag has changed since."""
     partner = ("num_layer_trainable", "freeze_trainable_layers")
     return _freeze(flags, name, "freeze_trainable_modules", partner, "2 by default (3 in 2023)")
 
 
 def _freeze(flags: Words, name: str, new: str, partner: tuple[str, str], default: str) -> str:
-    """Rename, and tell the partner's changed default where it is given under neither of its names."""
+    """Rename, and report the partner's changed default if the partner is given under neither of its names."""
     refuse_both(flags, name, new)
     flags.rename(name, new)
     hint = "" if any(known in flags for known in partner) else f"; --{partner[1]} is {default}"
@@ -109,17 +109,17 @@ def _freeze(flags: Words, name: str, new: str, partner: tuple[str, str], default
 
 
 def save_safetensors(flags: Words, name: str) -> str:
-    """Whether to save safetensors rather than pickle: always, today."""
+    """Whether to save safetensors instead of pickle; today it always does."""
     wanted = flags.is_true(name)
     flags.remove(name)
     return f"--{name} is left out: weights are always saved as safetensors" + ("" if wanted else ", never as pickle")
 
 
 def warmup_ratio(flags: Words, name: str) -> str:
-    """A share of the steps: `warmup_steps` takes shares as well now."""
+    """A fraction of the steps: `warmup_steps` now takes fractions, too."""
     refuse_both(flags, name, "warmup_steps")
     ratio = flags.get(name) or ""
-    # 1 and more would be read as a number of steps.
+    # A value of 1 or more would be read as a number of steps.
     if not 0 <= _number(name, ratio) < 1:
         raise UserError(f"--warmup_ratio {ratio}: expected a share of the steps, from 0 up to but not including 1")
     flags.rename(name, "warmup_steps")
@@ -144,7 +144,7 @@ def tuning_none(flags: Words) -> str:
 
 
 def whole_lora_alpha(flags: Words) -> str:
-    """`32.0` was right in 2023 and is no number to today's parser."""
+    """`32.0` was valid in 2023; today's parser rejects it."""
     word = flags.get("lora_alpha")
     if word is None or word.lstrip("+-").isdecimal():
         return ""
@@ -156,7 +156,7 @@ def whole_lora_alpha(flags: Words) -> str:
 
 
 def data_for_prediction(flags: Words) -> str:
-    """In 2023 `--dataset` was also what is predicted when nothing is trained."""
+    """In 2023 `--dataset` also named the data to predict if nothing was trained."""
     predicts = flags.is_true("do_eval") or flags.is_true("do_predict")
     if "dataset" not in flags or "eval_dataset" in flags or flags.is_true("do_train") or not predicts:
         return ""
@@ -167,7 +167,7 @@ def data_for_prediction(flags: Words) -> str:
 
 
 def generate(flags: Words) -> str:
-    """What upstream refuses to predict without."""
+    """Set the flag that upstream requires for prediction."""
     generative = flags.get("stage") in (None, "sft")
     if not generative or not flags.is_true("do_predict") or "predict_with_generate" in flags:
         return ""

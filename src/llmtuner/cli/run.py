@@ -1,4 +1,4 @@
-"""The heavy end of the command line: upstream is imported, patched, given the arguments, and run."""
+"""The heavy part of the command line: import upstream, patch it, pass it the arguments, and run it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(plan: Plan) -> None:
     """Let upstream's parser read the flags, then run the stage.
 
     Raises:
-        UserError: a value that does not fit, or a check of upstream's own.
+        UserError: an invalid value, or a failed check of upstream.
     """
     values = read_values(plan.flags)
     flags = plan.flags
@@ -57,25 +57,25 @@ def _run_upstream(values: Mapping[str, Any]) -> None:
 
 
 def _asks_for_a_package(error: ImportError) -> bool:
-    """Whether somebody else's package is missing; a broken import of our own is our bug."""
+    """Whether a third-party package is missing; a broken import of our own is our bug."""
     top = (error.name or "").partition(".")[0]
     if top:
         return top not in OURS and find_spec(top) is None
-    # transformers and others raise it by hand, with the command that installs what they need.
+    # transformers and others raise it themselves, with the install command.
     frame = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
     return frame.f_globals.get("__name__", "").partition(".")[0] not in OURS
 
 
 def full_help() -> str:
-    """Upstream's own list of every flag, ours among them."""
+    """Upstream's list of every flag, including ours."""
     return _parser().format_help()
 
 
 def check_names(words: Words, config: Path | None = None) -> None:
-    """Ask upstream's parser about the flags' names.
+    """Check the flags' names against upstream's parser.
 
     Raises:
-        UserError: every unknown flag with the nearest right one.
+        UserError: every unknown flag, with the nearest valid name.
     """
     known = [name.lstrip("-") for name in _parser()._option_string_actions if name.startswith("--")]
     unknown = [name for name in words if name not in known]
@@ -84,10 +84,10 @@ def check_names(words: Words, config: Path | None = None) -> None:
 
 
 def read_values(flags: Flags) -> dict[str, Any]:
-    """The given values with the types of upstream's parser, for upstream.
+    """The given values, converted by upstream's parser.
 
     Raises:
-        UserError: the first value that does not fit.
+        UserError: the first invalid value.
     """
     from patches.arguments import parse
 

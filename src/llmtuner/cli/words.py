@@ -1,6 +1,6 @@
-"""The command line as an ordered mapping from names to words, while it is read.
+"""The command line as an ordered mapping from flag names to words, before the words have types.
 
-2023's names, profiles and config files are all settled on this form; `llmtuner.cli.flags` gives the words their types.
+2023's names, profiles and config files are all resolved in this form; `llmtuner.cli.flags` then types the words.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ COMMAND_LINE = "command line"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FLAG = re.compile(r"--([A-Za-z_][A-Za-z0-9_-]*)(?:=(.*))?", re.DOTALL)
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-inf|-nan")
-# What argparse itself takes for a negative number; exponents are not among it.
+# What argparse accepts as a negative number; exponents are not included.
 _NEGATIVE_FOR_ARGPARSE = re.compile(r"-\d+|-\d*\.\d+")
 
 
 class Words:
-    """Flag names (with underscores, without dashes) and their words, in the order given; a bare flag has none.
+    """Flag names (with underscores, without dashes) and their words, in the order given. A bare flag has no words.
 
-    `notices` collects one line for everything that was understood differently from how it was typed, and `origins`
-    says for each flag where it was given.
+    `notices` has one line for each flag that was not taken literally; `origins` says where each flag was given.
     """
 
     def __init__(self, flags: Mapping[str, Sequence[str]] | None = None) -> None:
@@ -42,12 +41,12 @@ class Words:
         """Read `--name`, `--name value...` and `--name=value`.
 
         Raises:
-            UserError: a word belongs to no flag, or something with dashes is neither a flag nor a value.
+            UserError: a word belongs to no flag, or a word with dashes is neither a flag nor a value.
         """
         flags = cls()
         name = ""
         values: list[str] = []
-        closed = True  # no word can follow: nothing was begun yet, or it was --name=value
+        closed = True  # no word can follow: no flag yet, or the last one was --name=value
         for word in argv:
             if _is_value(word):
                 if closed:
@@ -77,7 +76,7 @@ class Words:
         return len(self._flags)
 
     def __eq__(self, other: object) -> bool:
-        # The order counts: for `--x --no_x` the parser takes the last one.
+        # The order matters: for `--x --no_x` the parser takes the last one.
         return isinstance(other, Words) and list(self._flags.items()) == list(other._flags.items())
 
     __hash__ = None  # type: ignore[assignment]  # mutable
@@ -86,11 +85,11 @@ class Words:
         return f"Words({self._flags!r})"
 
     def values(self, name: str) -> list[str]:
-        """Every word of the flag; empty when it is bare or absent."""
+        """Every word of the flag; empty if it is bare or absent."""
         return list(self._flags.get(_canonical(name), ()))
 
     def get(self, name: str) -> str | None:
-        """The flag's one word, or None when it is absent.
+        """The flag's only word, or None if it is absent.
 
         Raises:
             UserError: the flag is bare or has several words.
@@ -105,7 +104,7 @@ class Words:
         return values[0]
 
     def is_true(self, name: str) -> bool:
-        """Whether a yes/no flag is on: bare, or with a word that HfArgumentParser takes for true.
+        """Whether a yes/no flag is on: bare, or with a word that HfArgumentParser reads as true.
 
         Raises:
             UserError: its word is neither true nor false.
@@ -122,13 +121,13 @@ class Words:
         raise UserError(f"--{_canonical(name)} is a yes/no flag: expected true or false, found {value!r}")
 
     def set(self, name: str, *values: str, origin: str = COMMAND_LINE) -> None:
-        """Give the flag these words and move it to the end, as if it had been typed last.
+        """Set the flag's words and move it to the end, as if it had been given last.
 
         Args:
-            origin: where the words are from.
+            origin: where the words come from.
 
         Raises:
-            UserError: no flag has such a name, or the words cannot stand on a command line.
+            UserError: no flag has such a name, or the words are not valid on a command line.
         """
         name = _canonical(name)
         if not _NAME.fullmatch(name):
@@ -140,16 +139,16 @@ class Words:
         self.origins[name] = origin
 
     def remove(self, name: str) -> None:
-        """Forget the flag; absent ones are fine."""
+        """Remove the flag; an absent flag is no error."""
         self._flags.pop(_canonical(name), None)
         self.origins.pop(_canonical(name), None)
 
     def rename(self, old: str, new: str) -> None:
-        """Give the flag another name in the same place.
+        """Rename the flag without moving it.
 
         Raises:
             KeyError: `old` is not given.
-            ValueError: `new` is there already.
+            ValueError: `new` is already given.
         """
         old, new = _canonical(old), _canonical(new)
         if old not in self._flags:
@@ -160,7 +159,7 @@ class Words:
         self.origins[new] = f"{self.origins.pop(old)}, as --{old}"
 
     def to_argv(self) -> list[str]:
-        """The words for a parser: one value goes as `--name=value`, so that dashes, blanks and nothing survive."""
+        """The words for a parser. One value becomes `--name=value`, so that dashes, spaces and empty values survive."""
         argv: list[str] = []
         for name, values in self._flags.items():
             argv += [f"--{name}={values[0]}"] if len(values) == 1 else [f"--{name}", *values]
@@ -172,7 +171,7 @@ def _canonical(name: str) -> str:
 
 
 def _is_value(word: str) -> bool:
-    # As argparse does it: a word with a blank in it is text even when it begins with a dash.
+    # As in argparse: a word that contains a space is text even if it begins with a dash.
     if not word.startswith("-") or word == "-" or _NEGATIVE.fullmatch(word):
         return True
     return not _FLAG.fullmatch(word) and any(character.isspace() for character in word)

@@ -1,8 +1,8 @@
-"""What exists, declared once: flags, heads, losses, layouts, poolings and metrics, each with the place of its code.
+"""Flags, heads, losses, layouts, poolings and metrics, each declared once, with the place of its code.
 
 The parser, `--help`, the checks before a run, the messages that list names and the registries of the engine all derive
-from these tables. The room imports nothing of the project but errors and suggest, and never torch; every other room
-may import it. An entry's code is imported when somebody asks for it (`Entry.load`).
+from these tables. This room imports only errors and suggest from the project, and never torch; every other room may
+import it. An entry's code is imported on demand (`Entry.load`).
 """
 
 from llmtuner.spec.flags import FLAGS

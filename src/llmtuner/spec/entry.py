@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from llmtuner.suggest import did_you_mean
 
-KINDS = ("causal", "encoder")  # of models: decoders with a chat template, bidirectional readers of text pairs
+KINDS = ("causal", "encoder")  # kinds of models: decoders with a chat template, bidirectional encoders of text pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Entry:
 
     Args:
         name: as it is written on the command line.
-        code: "module:object", imported when it is needed.
+        code: "module:object", imported on demand.
         help: one line.
     """
 
@@ -52,6 +52,6 @@ def table(*entries: N) -> dict[str, N]:
 
 
 def choose_from(name: object, names: Iterable[str]) -> str:
-    """The end of a message about an unknown name: what it may be, and the nearest one."""
+    """The end of a message about an unknown name: the valid names, and the nearest one."""
     names = list(names)
     return f"unknown value; choose from: {', '.join(names)}.{did_you_mean(str(name), names)}"

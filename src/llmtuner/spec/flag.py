@@ -1,4 +1,4 @@
-"""What a flag is: its type, its range, where it belongs, and how its words become a value."""
+"""What a flag is: its type, its range, its stages, and how its words become a value."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Range:
     """Which numbers a flag takes.
 
     Args:
-        low, high: bounds; None for none.
-        above, below: whether the bound itself is left out.
-        special: values with a meaning of their own.
+        low, high: bounds; None for no bound.
+        above, below: whether the bound itself is excluded.
+        special: further values with a special meaning.
     """
 
     low: float | None = None
@@ -62,8 +62,8 @@ class Conflict:
     Args:
         flag, value: the other flag and its value, as a word.
         why: the reason, and what to do instead.
-        own: the value of the flag itself that does not go with it; None for any but false.
-        only: the value of the flag itself that does; None where none is to be named.
+        own: the value of this flag that conflicts with it; None for any value except false.
+        only: the only value of this flag that does not conflict; None to name no such value.
     """
 
     flag: str
@@ -81,17 +81,17 @@ class Flag:
         name: with underscores, without dashes.
         type: of the value: str, int, float or bool.
         help: one line.
-        default: the value where it is not given; None where there is none, or where it depends on the run.
-        value: what stands for the value in --help; nothing for yes/no flags.
-        choices: the names that it takes; () for any.
-        range: the numbers that it takes; None for any.
-        stages: where it means something; () for every stage.
-        heads: the heads that it is for; () for every one.
-        bare: the value where no word follows; None where one must.
-        conflicts: what it contradicts.
-        field: the engine's name for it, where the engine reads it; "duma.width" stands in the settings' `duma`.
-        arguments: which of upstream's argument classes has it, "data" or "finetuning", for the project's own flags;
-            "" where upstream declares it, or where no parser of upstream sees it.
+        default: the value if the flag is not given; None if there is none, or if it depends on the run.
+        value: the placeholder for the value in --help; empty for yes/no flags.
+        choices: the valid names; () for any.
+        range: the valid numbers; None for any.
+        stages: the stages that use it; () for every stage.
+        heads: the heads that use it; () for every head.
+        bare: the value if no word follows; None if a word must follow.
+        conflicts: combinations that are refused.
+        field: the engine's name for it, if the engine reads it; "duma.width" is `width` in the settings' `duma`.
+        arguments: for the project's own flags, the argument class of upstream that gets it: "data" or "finetuning";
+            "" if upstream declares it, or if no parser of upstream sees it.
     """
 
     name: str
@@ -109,10 +109,10 @@ class Flag:
     arguments: str = ""
 
     def parse(self, words: Sequence[str]) -> Any:
-        """The words behind the flag as a value; a bare yes/no flag is true.
+        """Convert the words after the flag to its value; a bare yes/no flag is true.
 
         Raises:
-            UserError: no word or several, another type, a number out of range, an unknown name.
+            UserError: no word or several, the wrong type, a number out of range, an unknown name.
         """
         if not words and self.type is bool:
             return True
@@ -129,7 +129,7 @@ class Flag:
         return value
 
     def problem(self, value: Any) -> str:
-        """Why the flag cannot have a value, with what it can have; "" where it can."""
+        """Why a value is invalid, and what is valid; "" if the value is valid."""
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         fits = is_number if self.type is float else type(value) is self.type
         if not fits or (self.range is not None and value not in self.range):

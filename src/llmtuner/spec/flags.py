@@ -1,4 +1,4 @@
-"""Every flag that this project declares, reads or shows: its own, and those of upstream's that it has to know."""
+"""Every flag that this project declares, reads or shows: its own, and the upstream flags that it needs to know."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ FIELDS = {flag.field: flag for flag in FLAGS.values() if flag.field}  # flags by
 
 
 def with_flags(message: str) -> str:
-    """A message of the engine, which names fields in `backticks`, with the flags of these fields."""
+    """Replace field names, which the engine's messages put in `backticks`, by the names of their flags."""
 
     def flag(match: re.Match[str]) -> str:
         name = match[1]
@@ -136,5 +136,5 @@ def with_flags(message: str) -> str:
 
 
 def own(arguments: str) -> list[Flag]:
-    """The project's own flags that stand in one of upstream's argument classes."""
+    """The project's own flags in one of upstream's argument classes."""
     return [flag for flag in OWN if flag.arguments == arguments]

@@ -1,4 +1,4 @@
-"""The heads: what turns hidden states, or the logits of letters, into one score an option."""
+"""The heads: they turn hidden states, or the logits of letters, into one score per option."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class Head(Entry):
     """A head.
 
     Args:
-        texts: what it can score: layouts with one sequence an "option", or one "joint" prompt for all of them.
-        kinds: of models that it fits.
-        pools: whether it reads one pooled state an option. A head that does not reads the language model's own logits:
-            it has no weights, and its code is a function of the model and a batch in place of a class.
-        extends: the head whose trained weights it can take over, since it starts with that head's scores.
-        measures: the field of the settings that holds its own measures, "" where it has none.
+        texts: what it can score: layouts with one sequence per "option", or one "joint" prompt for all options.
+        kinds: the kinds of models that it fits.
+        pools: whether it reads one pooled state per option. Otherwise it reads the language model's own logits: it has
+            no weights, and its code is a function of the model and a batch instead of a class.
+        extends: the head whose trained weights it can load, since it starts with that head's scores.
+        measures: the field of the settings that holds its sizes; "" if it has none.
     """
 
     texts: tuple[str, ...] = ("option",)

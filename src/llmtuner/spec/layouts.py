@@ -1,4 +1,4 @@
-"""The layouts: how the options of a question become rows of tokens. Their code is light, too: no torch."""
+"""The layouts: how the options of a question become rows of tokens. Their code does not import torch either."""
 
 from __future__ import annotations
 

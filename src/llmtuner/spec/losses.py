@@ -13,7 +13,7 @@ class Loss(Entry):
 
     Args:
         smoothed: whether it takes label smoothing.
-        package: what has to be installed for it beyond the project's own requirements.
+        package: a package that it needs beyond the project's own requirements.
     """
 
     smoothed: bool = False

@@ -12,17 +12,17 @@ class Metric(Entry):
     """A metric: a function of the scores and the answers of all questions.
 
     Args:
-        higher_is_better: which of two values is the better one, for choosing the best model of a training.
+        higher_is_better: the direction, for choosing the best model of a training.
     """
 
     higher_is_better: bool
 
 
-LOSS = "loss"  # reported by every evaluation, beside the metrics
+LOSS = "loss"  # reported by every evaluation, along with the metrics
 
 
 def higher_is_better(reported: str) -> bool:
-    """The direction of a reported figure: a metric's name, or that behind the name of a data set."""
+    """The direction of a reported figure, named by a metric or by a data set and a metric."""
     name = next((name for name in METRICS if reported == name or reported.endswith(f"_{name}")), None)
     return METRICS[name].higher_is_better if name is not None else not reported.endswith(LOSS)
 

@@ -1,4 +1,4 @@
-"""The poolings: which token states are averaged into one vector an option."""
+"""The poolings: which token states are averaged into one vector per option."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from llmtuner.spec.entry import KINDS, Entry, table
 
-AUTO = "auto"  # chosen by layout and kind of model
-NONE = "none"  # of heads that pool nothing
+AUTO = "auto"  # chosen by the layout and the kind of model
+NONE = "none"  # for heads that pool nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +15,8 @@ class Pooling(Entry):
     """A pooling.
 
     Args:
-        kinds: of models for which the vector can tell options apart.
-        texts: of the layouts whose sequences have such tokens: one sequence an "option", or one "joint" prompt.
+        kinds: the kinds of models for which the vector can tell options apart.
+        texts: the layouts whose sequences have such tokens: one sequence per "option", or one "joint" prompt.
     """
 
     kinds: tuple[str, ...] = KINDS
@@ -29,7 +29,7 @@ POOLINGS = table(
         name="first",
         code="llmtuner.mcq.pooling:first",
         help="the first token (encoders)",
-        # Of a causal model it has seen no option: its state is the same for all of them.
+        # In a causal model this token has seen no option: its state is the same for all options.
         kinds=("encoder",),
     ),
     Pooling(

@@ -1,4 +1,4 @@
-"""Upstream's flags that `--help` shows or that are read before upstream is imported; a test compares them with it."""
+"""Upstream's flags that `--help` shows, or that are read before upstream is imported. A test checks them against it."""
 
 from __future__ import annotations
 

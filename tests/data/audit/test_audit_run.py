@@ -1,4 +1,4 @@
-"""The whole audit: defective rows do not stop it, every check can hit, optional packages may be missing."""
+"""The whole audit: defective rows do not stop it, every check can have hits, optional packages may be missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = ["tin", "oak", "sun", "ray", "fog", "ice", "elm", "jay", "owl", "ant", "
 
 
 def rows(number: int, *, seed: int = 0, start: int = 0) -> list[dict]:
-    """Questions with nothing amiss: words drawn at random, four options of one length, answers at all places alike."""
+    """Clean questions: random words, four options of equal length, answers spread evenly over the places."""
     rng = random.Random(seed)
     return [
         {
@@ -39,7 +39,7 @@ def save(path, records):
 
 
 def plant(name: str, records: list[dict]) -> list[dict]:
-    """The rows of one file with a defect for the check of that name."""
+    """The rows of one file with a defect that the named check finds."""
     first = records[0]
     match name:
         case "error":
@@ -86,7 +86,7 @@ def test_leaks_hit_between_files(name, prompt, clean, tmp_path):
 
 
 def test_what_is_in_three_files_is_counted_once(clean, tmp_path):
-    """Each pair of files was counted: 30 texts in three files were said to be 90."""
+    """Each pair of files was counted: 30 texts in three files were reported as 90."""
     near = [record | {"prompt": f"Now then: {record['prompt']}"} for record in rows(2)]
     same = [save(tmp_path / name, [*rows(30)[20:], *near]) for name in ("b.jsonl", "c.jsonl")]
     result = audit([clean, *same]).checks
@@ -97,7 +97,7 @@ def test_what_is_in_three_files_is_counted_once(clean, tmp_path):
     ("bad", "unread"), [('9,"ab"x,1,2,3,4,A', 70), ('9,"open,1,2,3,4,A', 70)], ids=["behind a quote", "an open quote"]
 )
 def test_no_check_is_clean_where_reading_had_ended(bad, unread, tmp_path):
-    """Two hundred lost lines counted as one, and a gate for leaks let their leaks through."""
+    """Two hundred unreadable lines counted as one, and --fail_on leak missed their leaks."""
     records = rows(80)
     lines = [",".join([r["id"], r["prompt"], *(r[letter] for letter in "ABCD"), r["answer"]]) for r in records]
     part = tmp_path / "part.csv"

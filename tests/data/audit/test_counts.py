@@ -1,4 +1,4 @@
-"""Counts and lengths: every row is counted once, the unreadable ones too."""
+"""Counts and lengths: every row is counted once, including unreadable ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label errors: a good model's predictions find planted ones; predictions of other questions are rejected."""
+"""Label errors: a good model's predictions find planted errors; predictions of other questions are rejected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def exam(number: int, options: int = 4, file: str = "exam.csv") -> list[Question
 
 
 def predicted(questions: list[Question], *, confidence: float = 3.0, seed: int = 0) -> list[Prediction]:
-    """The predictions of a good model: the answer's score is higher, with noise."""
+    """The predictions of a good model: noisy scores, with the answer's score raised."""
     rng = random.Random(seed)
     return [
         Prediction(q.id, tuple(rng.gauss(confidence * (place == q.answer), 0.5) for place in range(len(q.options))))
@@ -72,7 +72,7 @@ def test_numbers_of_options_are_looked_at_apart_and_small_groups_passed_over():
 
 
 def test_accuracy_is_of_what_was_looked_at():
-    """For 40 predictions, too few to check, the report had: 0 of 0, by a model that is right on 92.5 %."""
+    """For 40 predictions, too few to check, the report said: 0 of 0, by a model that is right on 92.5 %."""
     few = exam(MIN_GROUP - 1)
     result = label_errors(few, pair_up(few, predicted(few), "p"))
     assert (result.looked_at, result.too_few, result.accuracy, result.chance) == (0, MIN_GROUP - 1, None, None)

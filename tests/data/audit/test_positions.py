@@ -1,4 +1,4 @@
-"""The place of the answer: a preference is found, chance is left alone, as an independent account of the test says."""
+"""The place of the answer: a preference is found, chance is not flagged, and a second implementation agrees."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_what_chance_does_once_in_a_hundred_files_is_no_favour():
 
 
 def test_each_number_of_options_is_looked_at_alone():
-    """Together, questions with two options would make A and B look favoured."""
+    """Pooled with the others, questions with two options would make A and B look favoured."""
     result = positions(
         [*answered([0, 1, 2, 3] * 50), *answered([0, 1] * 200, options=2), Question("1", "?", ("a", "b"))]
     )

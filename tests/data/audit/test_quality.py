@@ -1,4 +1,4 @@
-"""The score of a question's form: what is deducted, what must not be, and that nothing else matters."""
+"""The score of a question's form: what lowers it, what must not, and that nothing else matters."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_any_text_has_a_score_between_0_and_1_that_says_why(question):
 
 @given(questions, st.randoms())
 def test_the_order_of_the_options_does_not_matter(question, random):
-    """Marks like "A)" aside: only those are tied to a place."""
+    """Except for marks like "A)", which alone are tied to a place."""
     order = list(range(len(question.options)))
     random.shuffle(order)
     shuffled = replace(question, options=tuple(question.options[i] for i in order), answer=order.index(question.answer))

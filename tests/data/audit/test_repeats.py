@@ -1,4 +1,4 @@
-"""Duplicates, leaks and conflicts that were planted are found, and what only looks like one is not."""
+"""Planted duplicates, leaks and conflicts are found; what only looks like one is not reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shortcuts and the model of them: planted give-aways are found, chance scores chance, the answer is not looked at."""
+"""Shortcuts and the model of them: planted give-aways are found, chance scores chance, the answer is never an input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ questions = st.builds(
 )
 
 
-PREFERRED = {  # what each shortcut takes, and the question that it is asked
+PREFERRED = {  # the option that each shortcut picks, and the question
     "longest option": ("the dog runs home now", "?"),
     "shortest option": ("a red ox", "?"),
     "most like the question": ("the dog runs home now", "Where does the dog sleep now?"),
@@ -36,7 +36,7 @@ PREFERRED = {  # what each shortcut takes, and the question that it is asked
 
 @pytest.mark.parametrize("name", SHORTCUTS)
 def test_each_shortcut_prefers_the_option_that_it_names(name):
-    """A shortcut without a line in PREFERRED fails: none is added untried."""
+    """A shortcut without a line in PREFERRED fails, so that none is added without a test."""
     best, prompt = PREFERRED[name]
     scores = SHORTCUTS[name](Question("1", prompt, OPTIONS))
     assert OPTIONS[scores.index(max(scores))] == best
@@ -71,7 +71,7 @@ def test_scores_are_those_of_the_metric(sample):
 
 
 def exam(number: int, *, seed: int = 0, give_away: bool = False) -> list[Question]:
-    """Questions of random words; the right option ends with a point where it is to be given away."""
+    """Questions of random words; to give the right option away, it ends with a full stop."""
     rng = random.Random(seed)
     sample = []
     for place in range(number):
@@ -110,7 +110,7 @@ def test_the_model_finds_a_give_away_that_no_shortcut_names_and_nothing_in_chanc
 
 
 def test_the_model_is_scored_on_questions_that_it_was_not_fitted_to(monkeypatch):
-    """With as many random features as questions, it would be right on each that it has seen, and no other."""
+    """With as many random features as questions, it would be right on every question that it has seen and no other."""
     rng = random.Random(0)
     monkeypatch.setattr(model, "features", lambda question: [[rng.gauss(0, 1) for _ in range(300)] for _ in range(4)])
     monkeypatch.setattr(model, "NAMES", [str(number) for number in range(300)])
@@ -118,7 +118,7 @@ def test_the_model_is_scored_on_questions_that_it_was_not_fitted_to(monkeypatch)
 
 
 def test_equal_texts_are_held_out_together(monkeypatch):
-    """The same random features for equal texts: with one in the fit, the other's answer would be known."""
+    """Equal texts have the same random features: with one in the fit, the answer of the other would leak."""
     sample = exam(101)
     rng = random.Random(0)
     known = {q.question: [[rng.gauss(0, 1) for _ in range(300)] for _ in range(4)] for q in sample}

@@ -1,4 +1,4 @@
-"""The raw folder that most tests of the build begin with."""
+"""The raw folder that most tests of the build start from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from planted import HEADER, put, row
 
 @pytest.fixture
 def raw(tmp_path) -> Path:
-    """All four sources and the test questions, small, with one of each thing that can go wrong."""
+    """All four sources and the test questions, small, with one instance of each possible defect."""
     folder = tmp_path / "raw"
     official = [row(n) for n in range(5)]
     put(folder / "competition" / "train.csv", official)

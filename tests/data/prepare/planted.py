@@ -1,4 +1,4 @@
-"""Small Kaggle files with planted questions, and what a build makes of them."""
+"""Small Kaggle files with planted questions, and what a build should make of them."""
 
 from __future__ import annotations
 

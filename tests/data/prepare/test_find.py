@@ -15,7 +15,7 @@ from llmtuner.errors import DataError, UserError
 
 @pytest.mark.parametrize("rows", [[row(1, "Z")], [row(1, "Z"), row(2, "Y")]])
 def test_a_defect_inside_a_zip_file_is_named_where_the_user_can_look(rows, tmp_path):
-    """The message named the unpacked copy in a temporary folder, gone by then; also in each of several lines."""
+    """The message named an unpacked copy in a temporary folder that was already deleted, on each of several lines."""
     path = put(tmp_path / "train.csv", [row(0), *rows])
     zipped(tmp_path / "raw" / "a.zip", {"train.csv": path})
     with pytest.raises(DataError, match=r"(?m)^ *a\.zip/train\.csv:3: answer 'Z'") as raised:
@@ -25,7 +25,7 @@ def test_a_defect_inside_a_zip_file_is_named_where_the_user_can_look(rows, tmp_p
 
 
 def test_warnings_keep_what_looks_like_a_path(tmp_path, monkeypatch):
-    """The file's name was replaced everywhere in a warning, also within a text of the data."""
+    """The file's name was replaced everywhere in a warning, even inside text from the data."""
     put(tmp_path / "raw" / "train.csv", [row(0, A="raw/train.csv", B="raw/train.csv")])
     monkeypatch.chdir(tmp_path)
     [warning] = prepare_llmscience("raw", "out").warnings
@@ -33,7 +33,7 @@ def test_warnings_keep_what_looks_like_a_path(tmp_path, monkeypatch):
 
 
 def test_members_of_one_name_are_told_apart(tmp_path):
-    """Both were all.zip/train.csv, in messages as in every row's `file`."""
+    """Both were called all.zip/train.csv, in messages and in every row's `file`."""
     first, second = put(tmp_path / "one.csv", [row(1)]), put(tmp_path / "other.csv", [row(2)])
     path = zipped(tmp_path / "raw" / "all.zip", {"old/train.csv": first, "new\\..//./train.csv": second})
     with pytest.raises(UserError, match=r"all\.zip/new/__/train\.csv \(\w{8}\), all\.zip/old/train\.csv \(\w{8}\)"):
@@ -44,7 +44,7 @@ def test_members_of_one_name_are_told_apart(tmp_path):
 
 
 def test_one_name_twice_in_one_folder_of_a_zip_file(tmp_path):
-    """The second copy overwrote the first, which was read in its place."""
+    """The second copy overwrote the first and was read instead of it."""
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.write(put(tmp_path / "x.csv", [row(1)]), "train.csv")
         put(tmp_path / "x.csv", [row(2)])
@@ -68,7 +68,7 @@ def test_the_limit_is_one_for_all_archives(tmp_path, monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 @pytest.mark.parametrize("name", ["train.csv", "any.zip"])
 def test_a_pipe_is_rejected_before_it_is_opened(name, tmp_path):
-    """Opening a pipe blocks until somebody writes to it."""
+    """Opening a named pipe blocks until something writes to it."""
     put(tmp_path / "raw" / "extra_train_set.csv", [row(1)])
     os.mkfifo(tmp_path / "raw" / name)
     os.mkfifo(tmp_path / "raw" / "of no interest")
@@ -91,7 +91,7 @@ def test_names_do_not_reach_the_terminal_raw(tmp_path):
 
 
 def test_names_that_are_no_unicode_are_spelt_out(tmp_path):
-    """Such a name could not be written into the output: an encoding error after all the work."""
+    """Such a name could not be written to the output: all the work ended in an encoding error."""
     folder = os.fsdecode(os.fsencode(tmp_path / "raw") + b"/\xff")
     put(type(tmp_path)(folder, "train.csv"), [row(1)])
     prepare_llmscience(tmp_path / "raw", tmp_path / "out")

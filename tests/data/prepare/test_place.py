@@ -23,7 +23,7 @@ def out(raw, tmp_path) -> Path:
 
 
 def killed_build(raw: Path, out: Path, rename: int) -> None:
-    """Build in a process that is killed at the so-many-th rename."""
+    """Build in a process that is killed at the n-th rename."""
     child = os.fork()
     if not child:
         signal.alarm(300)  # a child that hangs would hang the tests
@@ -51,7 +51,7 @@ def beside(out: Path) -> list[str]:
     ("rename", "leftovers", "valid", "warned"), [(1, 1, 1, False), (2, 2, 1, True), (3, 1, 2, False)]
 )
 def test_after_a_kill_the_next_build_cleans_up(rename, leftovers, valid, warned, raw, out, caplog):
-    """Folders stayed for ever; killed between two renames, there was no build, and the old one had a hidden name."""
+    """Folders stayed forever. After a kill between two renames no build was left: the old one had a hidden name."""
     killed_build(raw, out, rename)
     assert len(beside(out)) == leftovers
     assert out.exists() == (rename != 2)
@@ -65,7 +65,7 @@ def test_after_a_kill_the_next_build_cleans_up(rename, leftovers, valid, warned,
 
 
 def test_a_build_is_replaced_through_itself(raw, out):
-    """The path led through the renamed folder, so that neither build was reachable."""
+    """The path led through the renamed folder, so neither build was reachable."""
     prepare_llmscience(raw, out / ".." / "out", BuildSettings(valid_size=2), overwrite=True)
     assert len(read(out, "llmscience_valid")) == 2
     assert beside(out) == []
@@ -94,7 +94,7 @@ def test_foreign_folders_beside_it_stay(raw, out):
 
 
 def test_an_earlier_build_never_takes_the_place_of_something_else(raw, out):
-    """A kill between the renames, and then somebody puts other files there."""
+    """A kill between the renames, after which the user puts other files there."""
     killed_build(raw, out, 2)
     out.mkdir()
     (out / "notes.txt").write_text("mine")
@@ -119,7 +119,7 @@ def _listening():
 @pytest.mark.usefixtures("_listening")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_request_to_stop_is_one_line_and_leaves_nothing(number, status, raw, out, monkeypatch, capsys):
-    """Ctrl-C was a traceback, and SIGTERM left a folder beside the output for ever."""
+    """Ctrl-C gave a traceback, and SIGTERM left a folder beside the output forever."""
     main = load_script("prepare_llmscience").main
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     handler = signal.getsignal(signal.SIGTERM)
@@ -132,7 +132,7 @@ def test_a_request_to_stop_is_one_line_and_leaves_nothing(number, status, raw, o
 
 
 def test_an_unwritable_folder_is_rejected_before_anything_is_read(raw, tmp_path, monkeypatch):
-    """The working directory and mount points failed with EBUSY after all the work, a bad parent with status 1."""
+    """Working directories and mount points failed with EBUSY after all the work; a bad parent gave status 1."""
     monkeypatch.setattr("llmtuner.data.prepare.find._files", lambda _: pytest.fail("the files are read"))
     current, mount = tmp_path / "here", tmp_path / "mount"
     current.mkdir()

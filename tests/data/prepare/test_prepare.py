@@ -23,7 +23,7 @@ from llmtuner.errors import DataError, RunError, UserError
 
 
 def numbers(rows: list[dict]) -> list[int]:
-    """Which planted questions these are."""
+    """The numbers of these planted questions."""
     return sorted(int("".join(filter(str.isdigit, record["E"].split()[0])) or -1) for record in rows)
 
 
@@ -90,7 +90,7 @@ def test_what_was_written_is_read_again_without_a_warning(raw, tmp_path):
 
 @pytest.mark.parametrize(("short", "message"), [(1, True), (2, False)])
 def test_few_questions_with_four_options_are_not_lost_sight_of(short, message):
-    """Under one row in 100, a blank last option is read as a blank one."""
+    """In fewer than one row in 100, a blank last option counts as an option."""
     options = tuple(row(0)[letter] for letter in "ABCDE")
     rows = [RawRow(Question(str(n), row(n)["prompt"], options[: 4 if n < short else 5], 0), "6k5") for n in range(110)]
     notices = build(rows, [], BuildSettings(valid_size=0)).notices
@@ -155,7 +155,7 @@ def test_an_id_depends_on_text_and_options_alone(options):
     assert stable_id(plain) != stable_id(Question("0", "what is it?", ("the cat", "a dog", "fish", "birds"), 0))
 
 
-# ---- zip files, and what can be wrong with the folders
+# ---- zip files and bad folders
 
 
 def test_zip_files_are_read_where_they_lie(raw, tmp_path):
@@ -176,7 +176,7 @@ def test_zip_files_are_read_where_they_lie(raw, tmp_path):
 
 
 def test_a_zip_file_cannot_write_outside(raw, tmp_path):
-    """Names inside an archive are never paths here: not `..`, not absolute ones, not links."""
+    """Names inside an archive are never used as paths: not `..`, not absolute ones, not links."""
     packed = tmp_path / "packed"
     zipped(
         packed / "evil.zip",
@@ -204,7 +204,7 @@ def test_zip_files_that_cannot_be_used(raw, tmp_path, monkeypatch):
         with pytest.raises(DataError, match=message):
             prepare_llmscience(packed, tmp_path / "out")
     locked = bytearray(intact)
-    locked[6] |= 1  # the flag of a password, in the file's own header ...
+    locked[6] |= 1  # the password flag, in the file's own header ...
     locked[locked.index(b"PK\x01\x02") + 8] |= 1  # ... and in the directory
     path.write_bytes(bytes(locked))
     with pytest.raises(DataError, match=r"train\.csv needs a password"):
@@ -214,7 +214,7 @@ def test_zip_files_that_cannot_be_used(raw, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_damaged_zip_file_is_never_a_traceback(method, raw, tmp_path):
-    """Each way of packing has errors of its own for damaged content; some are an OSError."""
+    """Each compression method raises its own errors for damaged content; some are an OSError."""
     path = tmp_path / "packed" / "all.zip"
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w", method) as archive:
@@ -224,7 +224,7 @@ def test_a_damaged_zip_file_is_never_a_traceback(method, raw, tmp_path):
         damaged = intact.copy()
         damaged[place : place + 3] = b"\xff\x00\xff"
         path.write_bytes(bytes(damaged))
-        with suppress(DataError):  # or it can be read all the same
+        with suppress(DataError):  # or it is readable anyway
             finding.find_files(path.parent, tmp_path / "unpacked" / str(place))
 
 
@@ -241,7 +241,7 @@ def test_folders_that_cannot_be_used(raw, tmp_path):
         with pytest.raises(UserError, match=message):
             prepare_llmscience(folder, tmp_path / "out")
     put(raw / "copy" / "train.csv", [row(n) for n in range(5)])
-    prepare_llmscience(raw, tmp_path / "out")  # the same content twice is no matter
+    prepare_llmscience(raw, tmp_path / "out")  # the same content twice is fine
     put(raw / "copy" / "train.csv", [row(9)])
     with pytest.raises(
         UserError, match=r"train\.csv: several files of this name with different contents: competition/"

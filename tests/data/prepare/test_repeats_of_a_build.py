@@ -1,4 +1,4 @@
-"""The copy of a question that stays in a build, and rows that contradict each other."""
+"""Which copy of a question stays in a build, and rows that contradict each other."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def claim(context: str, answer: int) -> tuple[str, Question]:
         ([claim("One.", 0), claim("", 1)], [], ["conflict"] * 2),
         ([claim("One.", 0), claim("Two.", 1), claim("Three.", 0)], [0, 1], ["duplicate"]),
         ([claim("One.", 0), claim("Two.", 1), claim("", 0)], [0], ["conflict"] * 2),
-        ([claim("", 0), claim("One.", 0)], [1], ["duplicate"]),  # the one with a context, though it comes later
+        ([claim("", 0), claim("One.", 0)], [1], ["duplicate"]),  # the one with a context stays, although it comes later
         ([claim("", 0), claim(" ", 0)], [0], ["duplicate"]),
     ],
 )
 def test_copies_with_contexts(rows, remaining, reasons):
-    """A copy with another context and answer was a "duplicate" that "contradicts", and the other one stayed."""
+    """A copy with another context and answer was removed as a "duplicate" that "contradicts" the row that stayed."""
     prepared = built(*rows)
     assert prepared.sets["llmscience"] == [RawRow(rows[place][1], rows[place][0]) for place in remaining]
     assert [removed.reason for removed in prepared.removed] == reasons
@@ -51,7 +51,7 @@ def test_an_official_row_wins_without_a_context():
 
 
 def test_official_rows_that_contradict_each_other_are_not_trained_on():
-    """The second was a duplicate of the first, whose answer nobody can vouch for."""
+    """The second was removed as a duplicate of the first, whose answer is not reliable."""
     prepared = built(("official", QUESTION), ("official", replace(QUESTION, answer=1)))
     assert prepared.sets["llmscience"] == []
     assert [removed.reason for removed in prepared.removed] == ["conflict"] * 2
@@ -66,7 +66,7 @@ def test_of_near_duplicates_the_clean_set_has_the_one_with_a_context():
 
 
 def test_excerpts_are_not_lost_to_a_plain_copy(tmp_path):
-    """The plain file comes first; the row with the excerpt was dropped as its duplicate."""
+    """The file without contexts comes first; the row with the excerpt was dropped as its duplicate."""
     raw = tmp_path / "raw"
     put(raw / "6000_all_categories_questions.csv", [row(1)])
     header = [*HEADER, "wikipedia_excerpt"]

@@ -1,4 +1,4 @@
-"""The script's flags, and its notices on files that are missing, short or long."""
+"""The script's flags, and its notices about files that are missing, short or long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmtuner.data.prepare.sources import SOURCES, TEST_FILE
 
 @pytest.fixture
 def run(raw, tmp_path, capsys):
-    """The script on the planted files: exit status, standard output and error."""
+    """Run the script on the planted files; return exit status, standard output and standard error."""
 
     def call(*flags: str) -> tuple[int, str, str]:
         status = load_script("prepare_llmscience").main(["--raw", str(raw), "--out", str(tmp_path / "out"), *flags])
@@ -23,7 +23,7 @@ def run(raw, tmp_path, capsys):
 
 @pytest.mark.parametrize("names", [["official,6k"], ["official", "6k"], ["official,", "6k"], ["official, 6k,official"]])
 def test_sources_to_hold_out_are_separated_by_commas_or_spaces(names, run, tmp_path):
-    """A comma, as all other flags have it, made one unknown source of two."""
+    """A comma, as other flags use it, turned two sources into one unknown source."""
     status, _, _ = run("--hold_out", *names)
     assert status == 0
     assert '"hold_out": [\n   "official",\n   "6k"\n  ]' in (tmp_path / "out" / "manifest.json").read_text()
@@ -50,7 +50,7 @@ def test_a_partly_missing_source_is_held_out_in_part_with_a_notice(raw, run):
 
 
 def test_missing_short_and_long_files_have_their_own_notices(raw, run):
-    """More rows than expected were called INCOMPLETE, and a test.csv that is not there was not mentioned."""
+    """More rows than expected were called INCOMPLETE, and a missing test.csv was not mentioned."""
     (raw / "competition" / TEST_FILE).unlink()
     put(raw / "competition" / "train.csv", [row(n) for n in range(201)])
     status, message, _ = run()

@@ -1,4 +1,4 @@
-"""What is said of questions that exceed the limit."""
+"""The report on questions that exceed the limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joint prompts as tokens: what a letter is bound to, what may be cut, what data can never become."""
+"""Joint prompts as tokens: which letter tokens match, what may be cut, and what data can never become."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUESTION = Question(
 
 
 class Llama2Like:
-    """A chat template of upstream's interface: [INST] user [/INST] answer </s>."""
+    """A chat template with upstream's interface: [INST] user [/INST] answer </s>."""
 
     efficient_eos = False
 
@@ -58,7 +58,7 @@ def llama_tokenizer(tiny_llama):
 
 @pytest.fixture(scope="module")
 def byte_tokenizer():
-    """Byte-level BPE as GPT-2, Llama-3 and Qwen have it: no blank is added before a text."""
+    """Byte-level BPE as in GPT-2, Llama-3 and Qwen: no space is added before a text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -91,7 +91,7 @@ def test_the_prompt_reads_as_composed(byte_tokenizer):
 
 
 def test_the_answers_letter_is_the_prompts_letter(tokenizer):
-    """A letter with a blank in the prompt and one without in the answer are different tokens: nothing binds them."""
+    """A letter with a space in the prompt and one without in the answer are different tokens, so nothing links them."""
     tokens = encode(tokenizer)
     [letter] = encode_fields(tokenizer, ["B"])
     assert tokens.response[: len(letter)] == letter
@@ -103,7 +103,7 @@ def test_the_answers_letter_is_the_prompts_letter(tokenizer):
 
 
 def test_one_field_alone_is_tokenised_as_by_upstream(llama_tokenizer):
-    """A blank from the template and one from the tokenizer made two of the one that the model was trained with."""
+    """The template and the tokenizer each added a space, but the model was trained with one."""
     skeleton = build_skeleton(llama_tokenizer, Llama2Like(), [Field("question")], [])
     [asked] = encode_fields(llama_tokenizer, ["What is light?"])
     ids = [i for part in skeleton.prompt for i in (asked if isinstance(part, Field) else [part])]
@@ -184,13 +184,13 @@ def test_only_the_end_of_the_context_is_cut(llama_tokenizer, limit, words):
 
 
 def with_other_ids(ids: list[int], old: list[int], new: list[int]) -> list[int]:
-    """`ids` with the one place where `old` stands taken by `new`."""
+    """`ids` with the only occurrence of `old` replaced by `new`."""
     [start] = [i for i in range(len(ids)) if ids[i : i + len(old)] == old]
     return ids[:start] + new + ids[start + len(old) :]
 
 
 def test_a_batch_encodes_as_its_rows_do(tokenizer):
-    """Fields of one row must not slip into the next when a text is empty or repeated."""
+    """Fields of one row must not slip into the next if a text is empty or repeated."""
     rows = [
         QUESTION,
         replace(QUESTION, context="", options=("", "x", "x"), answer=None),

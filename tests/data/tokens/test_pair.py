@@ -1,4 +1,4 @@
-"""Pairs of texts for encoders: the tokenizer's own pairs, with the places of context, question and option."""
+"""Text pairs for encoders: the tokenizer's own pairs, with the spans of context, question and option."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmtuner.data.tokens.pair import PairEncoder
 
 
 def byte_level() -> PreTrainedTokenizerFast:
-    """RoBERTa's form: blanks belong to tokens, two separators, one type."""
+    """RoBERTa's form: spaces belong to tokens, two separators, one token type."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=SPECIAL, show_progress=False)
@@ -32,7 +32,7 @@ def test_the_ids_are_those_of_the_tokenizers_own_pair(make, context):
     tokenizer = make()
     question = Question("1", ASKED.question, ASKED.options, context=context)
     [tokens] = PairEncoder(tokenizer, None, 128).encode([question])
-    # (A blank option is left out: the tokenizer takes "" for no second text at all, and drops its separator.)
+    # (No blank option here: the tokenizer treats "" as no second text and drops its separator.)
     for option, sequence in zip(question.options[:2], tokens.sequences, strict=False):
         first = f"{context} {question.question}" if context else question.question
         assert sequence == tokenizer(first, option)["input_ids"]

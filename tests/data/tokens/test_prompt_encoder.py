@@ -1,4 +1,4 @@
-"""The prompt's form is kept with a model: the same tokens come back without the template."""
+"""The prompt's form is stored with a model: it gives the same tokens without the template."""
 
 from __future__ import annotations
 

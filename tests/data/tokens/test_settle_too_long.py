@@ -1,4 +1,4 @@
-"""The one rule for questions that are too long: refused or dropped in training, answered in prediction."""
+"""The rule for questions that are too long: refused or dropped in training, answered in prediction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def lengths(*overs: int, first_row: int = 0) -> list[Length]:
 
 
 def test_a_training_refuses_them_by_name():
-    """Cut in its options, a question teaches that the right answer is not among them."""
+    """A question with cut options teaches that the right answer is not among them."""
     with pytest.raises(DataError, match=r"1 questions are longer .*\n  exam\.csv:3: id 1: 107 tokens"):
         settle_too_long(lengths(0, 7, 0), 100, training=True, drop=False)
 
@@ -28,7 +28,7 @@ def test_a_training_drops_them_where_it_was_told_to():
 
 @pytest.mark.parametrize("drop", [False, True])
 def test_a_prediction_answers_every_question(drop):
-    """Left out of a submission, a question costs its whole score."""
+    """A question that is missing from a submission scores zero."""
     settled = settle_too_long(lengths(0, 7), 100, training=False, drop=drop)
     assert settled.rows == [0, 1]
     assert settled.lines == FitReport(lengths(0, 7), 100).lines(training=False) != []
@@ -46,6 +46,6 @@ def test_dropping_everything_is_a_mistake():
 
 
 def test_rows_that_are_no_questions_stay():
-    """In a mixture, rows of other data sets have no length of their own: three rows, questions in the last two."""
+    """In a mixture, rows of other data sets have no recorded length: three rows, the last two are questions."""
     questions = lengths(7, 0, first_row=1)
     assert settle_too_long(questions, 100, training=True, drop=True, num_rows=3).rows == [0, 2]

@@ -14,7 +14,7 @@ from llmtuner.mcq.heads import HEADS
 from llmtuner.mcq.heads.base import OptionHead
 from llmtuner.mcq.settings import McqSettings
 
-HIDDEN = 24  # of Inputs
+HIDDEN = 24  # the hidden size in Inputs
 CASES = {
     "duma": ("duma", {"width": 12, "heads": 3}),
     "duma-2-layers": ("duma", {"width": 12, "heads": 2, "layers": 2, "share": False}),
@@ -44,7 +44,7 @@ def affine(weights: Weights, layer: str, states: torch.Tensor) -> torch.Tensor:
 
 
 def attend(weights: Weights, module: str, heads: int, query_SW: torch.Tensor, keys_TW: torch.Tensor) -> torch.Tensor:
-    """softmax(x W_q (y W_k)^T / sqrt(W / H)) y W_v, and W_o behind it where there is one."""
+    """softmax(x W_q (y W_k)^T / sqrt(W / H)) y W_v, followed by W_o if there is one."""
     views = []
     parts = [
         affine(weights, f"{module}.mcq_{name}", states).chunk(heads, dim=-1)
@@ -103,7 +103,7 @@ def reference(
 
 @pytest.mark.parametrize("case", CASES)
 def test_scores_are_those_of_the_formulas(case):
-    """Without the passage's residual, or with CDUMA's gate turned round, a head still trains, and is another one."""
+    """Without the passage's residual, or with CDUMA's gate inverted, a head still trains, but is a different head."""
     name, measures = CASES[case]
     head, inputs = make(name, measures), Inputs()
     found = inputs.score(head)

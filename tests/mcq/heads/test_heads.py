@@ -1,4 +1,4 @@
-"""What every head has to do, and what co-attention is, seen from outside."""
+"""What every head must do, and how co-attention behaves, tested from outside."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READERS = pytest.mark.parametrize("kind", [kind for kind in KINDS if "duma" in k
 
 
 def make(kind: str, *, trained: bool = True, hidden: int = WIDTH) -> OptionHead:
-    """A head; a trained one has no zeros left."""
+    """A head; if trained, none of its weights is zero."""
     torch.manual_seed(0)
     name, given = KINDS[kind]
     config = {**CONFIG, "hidden_size": hidden}
@@ -40,7 +40,7 @@ def make(kind: str, *, trained: bool = True, hidden: int = WIDTH) -> OptionHead:
 
 
 class Inputs:
-    """Two questions: three options and five, passages of 7 and 4 tokens, answers of one to six."""
+    """Two questions: three and five options, passages of 7 and 4 tokens, option texts of one to six tokens."""
 
     def __init__(self, seed: int = 0) -> None:
         draw = torch.Generator().manual_seed(seed)
@@ -71,7 +71,7 @@ def test_scores_are_fp32_and_every_weight_has_a_gradient(kind):
     for name, parameter in head.named_parameters():
         assert parameter.dtype == torch.float32
         assert parameter.grad is not None, name
-        # A bias of keys moves all of a query's scores alike: the softmax does not see it.
+        # A key bias shifts all scores of a query equally, so the softmax ignores it.
         assert "mcq_key.bias" in name or parameter.grad.abs().sum() > 1e-6, name
 
 
@@ -135,7 +135,7 @@ def test_empty_spans_give_finite_scores_and_gradients(kind, empty):
 
 @EVERY
 def test_which_options_are_compared(kind):
-    """Of one option's change, only heads that compare options let the others know."""
+    """If one option changes, only heads that compare options change the scores of the others."""
     head, inputs = make(kind), Inputs()
     before = inputs.score(head)
     inputs.features[1, 2] += 1
@@ -148,7 +148,7 @@ def test_which_options_are_compared(kind):
 
 
 def test_option_mean_is_a_linear_head_to_every_loss_that_compares_options():
-    """Stated in its docstring: a user should not expect more of it."""
+    """Its docstring says so: a user should not expect more of it."""
     head, inputs = make("option_mean"), Inputs()
     inputs.mask[:] = True
     scores = inputs.score(head)

@@ -1,4 +1,4 @@
-"""Cross-entropy over options: torch's own, over the options that exist."""
+"""Cross-entropy over options equals torch's, over the options that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every loss has to do, and each one against an independent account of itself."""
+"""What every loss must do, and each loss against an independent implementation."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ def test_the_order_of_the_options_means_nothing(name):
 @EVERY
 @pytest.mark.parametrize("size", [2, 3, 5, 10])
 def test_equal_scores_give_a_gradient_that_lifts_the_answer(name, size):
-    """LambdaRank with naive ties weighs every pair 0 there: a head that starts at zero would never train."""
+    """LambdaRank with naive ties gives every pair weight 0 there: a head that starts at zero would never train."""
     scores = torch.zeros(1, size, requires_grad=True)
     LOSSES[name](scores, torch.tensor([size - 1]), torch.ones(1, size, dtype=torch.bool)).sum().backward()
     assert scores.grad[0, -1] < -1e-3
-    assert (scores.grad[0, :-1] > -1e-6).all() or name == "topk_ce"  # its network knows neighbours only
+    assert (scores.grad[0, :-1] > -1e-6).all() or name == "topk_ce"  # its network compares neighbours only
 
 
 @EVERY
@@ -90,12 +90,12 @@ def test_scores_of_80_stay_finite(name):
 @pytest.mark.parametrize("name", [name for name in [*LOSSES] if name != "topk_ce"])  # its network is fp32
 def test_gradients_against_differences(name):
     scores = random_scores(dtype=torch.float64).requires_grad_()
-    if name == "lambda_map3":  # its weights are held fixed: constant between ties, so differences agree all the same
+    if name == "lambda_map3":  # its weights are detached, but constant between ties, so finite differences still agree
         assert len(scores.unique()) == scores.numel()
     assert gradcheck(lambda s: LOSSES[name](s, ANSWERS, MASK), (scores,))
 
 
-# ---- each against another account
+# ---- each against an independent implementation
 
 
 def test_binary_is_torchs_over_the_options_that_exist():
@@ -133,7 +133,7 @@ def test_lambda_weighs_a_pair_by_what_swapping_it_does_to_map3(seed):
 @pytest.mark.parametrize("name", ["approx_map3", "expected_map3"])
 @pytest.mark.parametrize("seed", range(5))
 def test_far_apart_scores_give_the_metric_itself(name, seed):
-    """approx_map3's gate still lets a right answer on place 3 or 4 through in part: sigmoid(+-1)."""
+    """approx_map3's gate lets an answer ranked 3 or 4 through in part: sigmoid(+-1)."""
     scores = (random_scores(seed).argsort(-1) * 40.0).clone()
     for row, count in enumerate(COUNTS):
         kept, answer = scores[row, :count].tolist(), int(ANSWERS[row])
