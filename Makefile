@@ -33,7 +33,7 @@ test-slow: setup ## the tests that are marked slow
 mutate: setup ## wrong edits of the code, one by one, and which of them no test notices; some minutes
 	@$(BIN)/python tests/mutate.py
 
-bench: setup ## the benchmarks that need no GPU, results in benchmarks/results
+bench: setup ## the benchmarks that need no GPU, data or model; results go to out/benchmarks
 	@$(BIN)/python benchmarks/data.py
 	@$(BIN)/python benchmarks/shared_prefix.py
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""How long reading, checking, tokenising and auditing multiple-choice files takes.
+"""How long do reading, checking, tokenising and auditing of multiple-choice files take?
 
-    python benchmarks/data.py [--rows 40000] [--audit_rows 60000] [--out benchmarks/results/data.json]
+    python benchmarks/data.py [--rows 40000] [--audit_rows 60000] [--out FILE]
 
-To be read and tokenised: the demo questions, numbered, so that no two are alike. Process CPU time, the best of three.
+Reading and tokenising: the demo questions, numbered so that no two are equal. Process CPU time, the best of three runs
+for reading, one run for tokenising.
 
-To be audited: questions of random words, as long as those of Kaggle's 6,000 (numbered copies of 40 questions would be
-near duplicates of each other); one row in 50 is there again, one in 50 with a word changed. CPU time of one run (of the
-reading, the best of three), and the peak memory of a process that does nothing else.
+Audit: questions of random words, as long as those of Kaggle's 6,000 (numbered copies of 40 questions would be near
+duplicates of each other). One row in 50 repeats an earlier one, and one in 50 repeats one with a changed word. CPU time
+of one run (of reading, the best of three), and the peak memory of a process that does nothing else.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from provenance import commit
+from provenance import commit, hardware, trial_file, write_result
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
 COLUMNS = ["id", "prompt", "context", *"ABCDE", "answer"]
-WORDS = 12  # of a prompt and of an option on average, in Kaggle's 6,000
+WORDS = 12  # mean length of a prompt and of an option in Kaggle's 6,000
 AUDIT_STEPS = ["check", "form", "exact_duplicates", "exact_and_near_duplicates", "shortcuts", "shortcut_model", "whole"]
-REPEATED = 50  # one row in that many is repeated, one nearly
+REPEATED = 50  # of so many rows, one repeats an earlier row and one repeats it nearly
 
 
 def write_rows(path: Path, rows: int) -> None:
-    """A CSV file of that many different questions."""
+    """Write a CSV file of different questions."""
     records = [json.loads(line) for line in (ROOT / "data" / "demo" / "questions.jsonl").open(encoding="utf-8")]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -59,7 +60,7 @@ def best_of(call: Callable[[], object], times: int = 3) -> float:
 
 
 def measure(rows: int) -> dict[str, object]:
-    """Seconds for reading a CSV file and for encoding its questions as joint prompts."""
+    """Seconds to read a CSV file and to encode its questions as joint prompts."""
     from make_tiny_llama import make_tiny_llama
     from transformers import AutoTokenizer
 
@@ -100,7 +101,7 @@ def measure(rows: int) -> dict[str, object]:
 
 
 def write_random_rows(path: Path, rows: int) -> None:
-    """A CSV file of questions of random words, with repeated rows; few words are frequent, as in a language."""
+    """Write a CSV file of questions of random words, with repeated rows; few words are frequent, as in a language."""
     rng = random.Random(0)
     vocabulary = [f"w{number}" for number in range(30_000)]
     weights = [1 / (number + 10) for number in range(len(vocabulary))]
@@ -109,17 +110,17 @@ def write_random_rows(path: Path, rows: int) -> None:
     def text() -> list[str]:
         return [next(drawn) for _ in range(rng.randint(WORDS - 6, WORDS + 6))]
 
-    kept: list[list[list[str]]] = []
+    earlier_rows: list[list[list[str]]] = []
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "prompt", *"ABCDE", "answer"])
         for number in range(rows):
             texts = [text() for _ in range(6)]
-            if kept and number % REPEATED < 2:
-                texts = [list(words) for words in rng.choice(kept)]
+            if earlier_rows and number % REPEATED < 2:
+                texts = [list(words) for words in rng.choice(earlier_rows)]
                 if number % REPEATED:
                     texts[0][-1] = "changed"
-            kept.append(texts)
+            earlier_rows.append(texts)
             writer.writerow([number, *map(" ".join, texts), rng.choice("ABCDE")])
 
 
@@ -144,7 +145,7 @@ def _audit_step(name: str, path: Path) -> dict[str, float]:
 
 
 def measure_audit(rows: int) -> dict[str, object]:
-    """Each step of an audit in a fresh process: the file's reading counts as "check", memory includes the rows."""
+    """Each step of an audit in a fresh process. Reading the file counts as "check"; the memory includes the rows."""
     fresh = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "exam.csv"
@@ -162,20 +163,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=40_000)
     parser.add_argument("--audit_rows", type=int, default=60_000)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "data.json")
+    parser.add_argument("--out", type=Path, default=trial_file("data"), help="the results as JSON")
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    # First, while this process is small: the peak memory of another one begins at the size of the one that starts it.
+    # First, while this process is small: the peak memory of a child starts at the size of its parent.
     audit = measure_audit(args.audit_rows)
     result = measure(args.rows) | {
         "audit": audit,
         "command": f"python benchmarks/data.py --rows {args.rows} --audit_rows {args.audit_rows}",
         "commit": commit(),
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
+        "hardware": hardware("cpu"),
         "python": platform.python_version(),
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(result, args.out, indent=2)
     print(json.dumps(result, indent=2))
     return 0
 

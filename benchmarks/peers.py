@@ -1,22 +1,23 @@
 #!/usr/bin/env python3
-"""How fast others score the same questions with the same small model: lm-evaluation-harness, one row an option, ours.
+"""How fast do other tools score the same questions with the same small model?
 
     pip install -e '.[bench]'      # lm_eval; without it the other ways are measured
-    python benchmarks/peers.py --questions validation.parquet [--limit 100] [--out benchmarks/results/peers.json]
+    python benchmarks/peers.py --questions validation.parquet [--limit 100] [--out FILE]
 
-The questions are the first of the file that have a context; the model is a random Llama whose tokenizer is learnt from
-their text. Everything runs in one process with one thread, in turns; the figure is questions a CPU second of the best
-batch size and the best round. Reading files and loading models does not count, tokenising does.
+The questions are the first ones of the file that have a context. The model is a random Llama; its tokenizer is trained
+on their text. All ways take turns in one process with one thread. The figure is questions in a second of CPU time, with
+the best batch size in the best round. Tokenising counts; reading files and loading models does not.
 
-- `lm_eval`: its HFLM on the model object, a local multiple_choice task, prompt "context, blank line, question", option
-  behind a blank. Only its loglikelihood call counts; the harness around it is stated beside it. It scores an option by
-  the log-likelihood of its tokens, so it computes logits of all positions: that is its method, not waste of ours.
-- `sequence_classification`: transformers' LlamaForSequenceClassification with one label, one row an option, batched by
-  length. It reads the very tokens that we read, and its scores are compared with ours.
-- `per_option` and `shared_prefix`: ours, with one row an option and with packed rows.
+- `lm_eval`: lm-evaluation-harness, its HFLM on the model object and a local multiple_choice task. The prompt is the
+  context, a blank line and the question; the option follows after a space. Only its loglikelihood call counts; the
+  time of the harness around it is reported separately. Its score is the log-likelihood of the option, so it needs
+  logits of all positions.
+- `sequence_classification`: transformers' LlamaForSequenceClassification with one label, one row for each option,
+  batched by length. It reads the same tokens as this project, and the scores are compared.
+- `per_option` and `shared_prefix`: this project, with one row for each option and with packed rows.
 
-Every way reads a start token, context, question and option. lm_eval tokenises a prompt as a whole and option texts
-behind it, we tokenise field by field, so the tokens differ by a few at the joints; it also leaves the last token out.
+Every way reads a start token, context, question and option. lm_eval tokenises the prompt as a whole and this project
+field by field, so a few tokens differ where the parts meet; lm_eval also leaves the last token out.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TOKENIZERS_PARALLELISM"):
 
 import torch  # noqa: E402
 from make_tiny_llama import make_tiny_llama  # noqa: E402
-from provenance import commit  # noqa: E402
+from provenance import commit, hardware, trial_file, write_result  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForSequenceClassification  # noqa: E402
 
 from llmtuner.data.load import read_questions  # noqa: E402
@@ -56,8 +57,8 @@ from llmtuner.mcq.questions import QuestionSet  # noqa: E402
 
 CUTOFF = 2048
 SIZE = {"hidden_size": 256, "num_layers": 6, "vocab_size": 1000, "seed": 0}
-ROWS = (1, 4, 16)  # rows a batch, for the ways with one row an option
-QUESTIONS = (1, 4)  # questions a batch, for ours
+ROWS = (1, 4, 16)  # rows in a batch, for the ways with one row for each option
+QUESTIONS = (1, 4)  # questions in a batch, for this project
 
 
 class PlainTemplate:
@@ -68,45 +69,47 @@ class PlainTemplate:
     def encode_oneturn(
         self, tokenizer: Any, messages: list[dict[str, str]], system: str | None = None, tools: str | None = None
     ) -> tuple[list[int], list[int]]:
-        """Token ids of both turns, nothing added but the start token."""
+        """Token ids of both turns; only the start token is added."""
         user, answer = (tokenizer.encode(message["content"], add_special_tokens=False) for message in messages)
         return [tokenizer.bos_token_id, *user], answer
 
 
 class Peers:
-    """All ways to score the same questions, by name: a batch size in, one tuple of scores a question out."""
+    """All ways to score the same questions, by name: from a batch size to a tuple of scores for each question."""
 
     def __init__(self, folder: Path, questions: Sequence[Question]) -> None:
         self.folder, self.questions = folder, list(questions)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.tokens: dict[str, int] = {}  # read by each way, without padding
+        self.tokens: dict[str, int] = {}  # that each way reads, without padding
         self.harness_seconds = float("inf")
         torch.manual_seed(1)
         self.ours = attach_head(AutoModelForCausalLM.from_pretrained(folder), resolve("causal")).eval()
         choose_attention(self.ours)
         self.rows = LlamaForSequenceClassification.from_pretrained(folder, num_labels=1).eval()
-        self.rows.config.pad_token_id = self.tokenizer.unk_token_id  # its forward looks for the last other token
+        self.rows.config.pad_token_id = (
+            self.tokenizer.unk_token_id
+        )  # its forward takes the last token that is not this one
         self.rows.score.weight.data.copy_(getattr(self.ours, HEAD).mcq_score.weight)
         self.harness = self._harness()
 
     def ways(self) -> dict[str, tuple[Callable[[int], list[tuple[float, ...]]], tuple[int, ...]]]:
         """Each way with the batch sizes to try."""
-        found = {
+        ways = {
             "sequence_classification": (self.sequence_classification, ROWS),
             "per_option": (lambda size: self.engine("per_option", size), QUESTIONS),
             "shared_prefix": (lambda size: self.engine("shared_prefix", size), QUESTIONS),
         }
-        return ({"lm_eval": (self.lm_eval, ROWS)} if self.harness else {}) | found
+        return ({"lm_eval": (self.lm_eval, ROWS)} if self.harness else {}) | ways
 
     def engine(self, layout: str, size: int) -> list[tuple[float, ...]]:
-        """Ours."""
+        """This project, with a layout of its own."""
         encoded = QuestionSet(self.questions, self._encoder())
         self._count(layout, encoded.tokens, packed=layout == "shared_prefix")
         return score_questions(self.ours, encoded, Scoring(Collator(layout, "last", 0), batch_size=size))
 
     @torch.inference_mode()
     def sequence_classification(self, size: int) -> list[tuple[float, ...]]:
-        """One row an option, rows of similar length together."""
+        """One row for each option, batched by length."""
         encoded = self._encoder().encode(self.questions)
         self._count("sequence_classification", encoded, packed=False)
         rows = [sequence for tokens in encoded for sequence in tokens.sequences]
@@ -120,21 +123,21 @@ class Peers:
         return [tuple(scores[next(order)] for _ in tokens.sequences) for tokens in encoded]
 
     def lm_eval(self, size: int) -> list[tuple[float, ...]]:
-        """The harness; its loglikelihood call is timed by `timed_loglikelihood`."""
+        """The harness; `timed_loglikelihood` times its loglikelihood call."""
         from lm_eval import simple_evaluate
 
         self.harness.batch_size_per_gpu = size
         start = time.process_time()
-        found = simple_evaluate(self.harness, tasks=[self._task()], bootstrap_iters=0, log_samples=True)
+        evaluation = simple_evaluate(self.harness, tasks=[self._task()], bootstrap_iters=0, log_samples=True)
         self.harness_seconds = min(self.harness_seconds, time.process_time() - start)
-        samples = sorted(found["samples"]["local_questions"], key=lambda sample: sample["doc_id"])
+        samples = sorted(evaluation["samples"]["local_questions"], key=lambda sample: sample["doc_id"])
         return [tuple(float(score) for score, _ in sample["filtered_resps"]) for sample in samples]
 
     def _harness(self) -> Any:
         try:
             from lm_eval.models.huggingface import HFLM
         except ImportError as error:
-            print(f"lm_eval is left out ({error}); to measure it: pip install -e '.[bench]'", file=sys.stderr)
+            print(f"lm_eval is not measured ({error}); to measure it: pip install -e '.[bench]'", file=sys.stderr)
             return None
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         model = AutoModelForCausalLM.from_pretrained(self.folder).eval()
@@ -175,14 +178,14 @@ class Peers:
 
 
 def timed_loglikelihood(harness: Any, peers: Peers) -> Any:
-    """Make the harness note the CPU seconds of each loglikelihood call, and the tokens that it reads."""
+    """Make the harness record the CPU seconds of each loglikelihood call, and the tokens that it reads."""
     whole, inner = harness.loglikelihood, harness._loglikelihood_tokens
 
     def loglikelihood(*args: Any, **kwargs: Any) -> Any:
         start = time.process_time()
-        found = whole(*args, disable_tqdm=True, **kwargs)
+        result = whole(*args, disable_tqdm=True, **kwargs)
         harness.seconds = time.process_time() - start
-        return found
+        return result
 
     def tokens(requests: Any, *args: Any, **kwargs: Any) -> Any:
         peers.tokens["lm_eval"] = sum(len(context) + len(option) - 1 for _, context, option in requests)
@@ -193,13 +196,13 @@ def timed_loglikelihood(harness: Any, peers: Peers) -> Any:
 
 
 def tokens_read(tokens: OptionTokens, *, packed: bool) -> int:
-    """Tokens of a question's rows."""
+    """The number of tokens in the rows of a question."""
     own = sum(len(sequence) - tokens.prefix_length for sequence in tokens.sequences)
     return own + tokens.prefix_length * (1 if packed else len(tokens.sequences))
 
 
 def measure(peers: Peers, rounds: int) -> tuple[dict[str, dict[str, Any]], dict[str, list[tuple[float, ...]]]]:
-    """The best CPU seconds of each way over batch sizes and rounds, and the scores that it gave."""
+    """The least CPU seconds of each way over batch sizes and rounds, and its scores."""
     best: dict[str, dict[int, float]] = {}
     scores = {}
     for _ in range(rounds):
@@ -230,7 +233,7 @@ def measure(peers: Peers, rounds: int) -> tuple[dict[str, dict[str, Any]], dict[
 
 
 def differences(scores: dict[str, list[tuple[float, ...]]]) -> dict[str, float]:
-    """The largest difference of a log-probability over the options from those of shared_prefix."""
+    """The largest difference of an option's log-probability from that of shared_prefix."""
 
     def log_p(way: str) -> torch.Tensor:
         return torch.cat([torch.tensor(of_question).log_softmax(-1) for of_question in scores[way]])
@@ -241,29 +244,29 @@ def differences(scores: dict[str, list[tuple[float, ...]]]) -> dict[str, float]:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that take part."""
+    """Versions of Python and of the packages that are compared."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"python": platform.python_version()}
+    versions_by_name = {"python": platform.python_version()}
     for package in ("torch", "transformers", "lm_eval"):
         try:
-            found[package] = version(package)
+            versions_by_name[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            versions_by_name[package] = "not installed"
+    return versions_by_name
 
 
 def main() -> int:
     """Measure, print and store."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--questions", type=Path, required=True, help="a file that the project reads")
-    parser.add_argument("--limit", type=int, default=100, help="questions with a context to take from its start")
+    parser.add_argument("--questions", type=Path, required=True, help="a file of questions")
+    parser.add_argument("--limit", type=int, default=100, help="number of questions, the first ones with a context")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "peers.json")
+    parser.add_argument("--out", type=Path, default=trial_file("peers"), help="the results as JSON")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    everything = read_questions(args.questions, purpose="predict").questions
-    questions = [question for question in everything if question.context.strip()][: args.limit]
+    all_questions = read_questions(args.questions, purpose="predict").questions
+    questions = [question for question in all_questions if question.context.strip()][: args.limit]
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "text.txt"
         text.write_text("\n".join(f"{q.context}\n{q.question}\n{' '.join(q.options)}" for q in questions), "utf-8")
@@ -272,7 +275,8 @@ def main() -> int:
     result = {
         "command": f"python benchmarks/peers.py --questions {args.questions.name} --limit {args.limit}",
         "commit": commit(),
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, one thread used, no GPU",
+        "hardware": hardware("cpu"),
+        "threads": 1,
         "versions": versions(),
         "questions": len(questions),
         "options": sum(len(question.options) for question in questions),
@@ -283,8 +287,7 @@ def main() -> int:
         "largest_difference_from_shared_prefix": differences(scores),
         "rows": rows,
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(result, args.out, indent=2)
     print(json.dumps(result, indent=2))
     return 0
 

@@ -9,8 +9,8 @@ cases are a table (recorded/cases.py): one to four steps on a few questions, sav
 layout, pooling, loss and model family, and for stage sft. Models and questions are this checkout's, but for the tiny
 Llama, which the recorded one makes. All runs are on the CPU with one thread.
 
-One process runs the commands one after another through `llmtuner.cli.main.main`, which saves the seconds of importing
-torch for each; --fresh starts train_bash.py anew for each. Both give the same bits.
+Each command is a fork of one process that has imported torch, through `llmtuner.cli.main.main`: five minutes in all on
+an idle core, and the demo takes five more. --fresh starts train_bash.py anew for each. Both give the same bits.
 
 A comparison ends with status 1 where it finds a difference: another bit in a score or figure of stage mcq, more than
 1e-6 in one of stage sft, another ranking, or a case that is missing. Bits are the same only with the same processor
@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from provenance import commit
-from recorded.cases import CASES, LLAMA, WORK, Case
+from recorded.cases import CASES, LLAMA, Case
 from recorded.compare import differences, other_machine
 from recorded.models import write_questions
 
@@ -52,7 +52,7 @@ ENVIRONMENT = {
 }
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "llamafactory")
 SOURCES = ("src/**/*.py", "patches/**/*.py", "scripts/*", "data/*.json", "data/demo/*", "data/exam/*", "*.json")
-TIMED = ("runtime", "_per_second", "time_left", "_memory")  # figures that no two runs have in common
+TIMED = ("runtime", "_per_second", "time_left", "preparation_time")  # figures that no two runs have in common
 DEMO, MAKER = "demo", "make_tiny_llama"
 OTHER_SIZES = ("--hidden_size", "32", "--num_layers", "1", "--vocab_size", "600", "--seed", "3")
 
@@ -85,7 +85,8 @@ class Recording:
 
     def key(self, words: Any) -> str:
         """What a case's result depends on."""
-        return hashlib.sha256(json.dumps([self.sources, self.inputs, words]).encode()).hexdigest()[:16]
+        parts = [self.sources, self.inputs, words, *(["fresh"] if self.fresh else [])]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def status(self, name: str, key: str) -> int | None:
         """How a case with this key ended, or None where it has to be run."""
@@ -142,7 +143,7 @@ class Recording:
                 continue
             shutil.rmtree(self.place(case.name), ignore_errors=True)
             self.place(case.name).mkdir(parents=True)
-            commands = [[word.replace(WORK, str(self.work)) for word in words] for words in case.steps.values()]
+            commands = list(case.steps.values())
             log, status = (str(self.place(case.name) / name) for name in ("log.txt", "status.json"))
             jobs.append({"name": case.name, "key": key, "commands": commands, "log": log, "status": status})
         if not jobs:
@@ -192,8 +193,9 @@ def step_result(folder: Path, words: tuple[str, ...] = (), stage: str = "") -> d
         found["ids"] = [line["id"] for line in lines]
         found["rankings"] = ["".join(line["ranking"]) for line in lines]
         found["scores"] = [list(line["scores"].values()) for line in lines]
-    found["figures"] = _untimed(json.loads((folder / "all_results.json").read_text()))
-    state = folder / "trainer_state.json"
+    results, state = folder / "all_results.json", folder / "trainer_state.json"
+    if results.is_file():
+        found["figures"] = _untimed(json.loads(results.read_text()))
     if state.is_file():
         lines = json.loads(state.read_text())["log_history"]
         found["history"] = [_untimed(line) for line in lines if "train_loss" not in line]  # which `figures` has
@@ -204,8 +206,10 @@ def _untimed(figures: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in figures.items() if not any(part in name for part in TIMED)}
 
 
-def about(project: Path, sources: str) -> dict[str, Any]:
+def about(recording: Recording, args: argparse.Namespace) -> dict[str, Any]:
     """What was recorded, and what its bits depend on."""
+    words = ["python benchmarks/recorded_scores.py --project CHECKOUT"]
+    words += [f"--{flag}" for flag in ("demo", "fresh") if getattr(args, flag)]
     versions = {}
     for package in PACKAGES:
         try:
@@ -213,9 +217,9 @@ def about(project: Path, sources: str) -> dict[str, Any]:
         except PackageNotFoundError:
             versions[package] = "not installed"
     return {
-        "command": "python benchmarks/recorded_scores.py --project CHECKOUT --demo",
-        "commit": commit(project),
-        "sources": sources,
+        "command": " ".join([*words, *(["--cases", args.cases] if args.cases != "*" else [])]),
+        "commit": commit(recording.project),
+        "sources": recording.sources,
         "cpu": processor(),
         "threads": 1,
         "python": platform.python_version(),
@@ -253,7 +257,7 @@ def report(earlier: dict[str, Any], later: dict[str, Any]) -> int:
 
 @contextmanager
 def work_folder(given: Path | None) -> Iterator[Path]:
-    """The given folder, or one for the time of the recording; that stays where something fails."""
+    """The given folder, or one for the time of the recording; it stays where a case fails."""
     if given is not None:
         given.mkdir(parents=True, exist_ok=True)
         yield given.resolve()
@@ -285,15 +289,14 @@ def main() -> int:
         recording.run(cases)
         if args.demo:
             recording.run_demo()
-        record = {"about": about(project, recording.sources), "cases": recording.results(cases, demo=args.demo)}
-        failed = [f"{name}: {case['failed']}" for name, case in record["cases"].items() if "failed" in case]
+        record = {"about": about(recording, args), "cases": recording.results(cases, demo=args.demo)}
         if args.out:
             write(record, args.out)
+        failed = [f"{name}: {case['failed']}" for name, case in record["cases"].items() if "failed" in case]
+        differs = report(_of_these(earlier, args), record) if earlier else 0
         if failed:
-            print("\n".join(failed))
-            print(f"{len(failed)} of {len(record['cases'])} cases failed; their logs are in {work / 'cases'}")
-            sys.exit(1)
-    return 0 if earlier is None else report(_of_these(earlier, args), record)
+            raise SystemExit("\n".join([*failed, f"error: {len(failed)} cases failed; their logs are in {work}"]))
+    return differs
 
 
 def _of_these(earlier: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:

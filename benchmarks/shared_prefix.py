@@ -1,24 +1,23 @@
 #!/usr/bin/env python3
-"""What it saves to compute the question once: packed rows against one row an option.
+"""How much time and memory do packed rows save on a CPU, against one row for each option?
 
-    python benchmarks/shared_prefix.py [--prefix 128 256 512 1024] [--out benchmarks/results/shared_prefix.json]
+    python benchmarks/shared_prefix.py [--prefix 128 256 512 1024] [--out FILE]
 
-A Llama of 26M parameters, five options of 32 tokens, one thread, process CPU seconds a question, the least of several
-interleaved runs, more of them where they are short; collating is part of a run. The rival is fair: no language-model
-head, rows of one length, plain causal attention, and the best of three batch sizes (all options of one question, of
-two, or one by one; two questions only up to a prefix of 256, beyond which a batch of one keeps a core busy anyway).
-Packed rows are always one question a batch. `dense_mask` is the same packing with one mask over the whole row.
+A Llama of 26M parameters, five options of 32 tokens, one thread. The time is process CPU seconds for a question, the
+least of several interleaved runs (more of them for short prefixes); collating is part of a run.
 
-Peak memory is that of a process of its own, for one question, less what it holds before; per_option's is the smaller
-of its two ways.
+The baseline has no language-model head, rows of equal length and plain causal attention. Its time is the best of three
+batches: all options of one question, of two questions, or one option at a time. Two questions are tried up to a prefix
+of 256; beyond it one question fills a core. Packed rows always have one question in a batch. `dense_mask` is the same
+packed row with one mask over its whole length.
+
+Peak memory is the growth of a separate process for one question; the baseline's is the smaller of its two ways.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import subprocess
 import sys
@@ -30,14 +29,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 OPTIONS, OPTION_TOKENS = 5, 32
-LONGEST, MOST_TIMES = 1024, 8  # a prefix of LONGEST runs --times times, shorter ones more often, up to MOST_TIMES
-TWO_UP_TO = 256  # tokens of a prefix up to which two questions a batch are tried
+SIZES = {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8}
+LONGEST, MOST_TIMES = 1024, 8  # a prefix of LONGEST runs --times times, shorter ones up to MOST_TIMES times
+TWO_UP_TO = 256  # longest prefix, in tokens, for which batches of two questions are tried
 
 import torch  # noqa: E402
-from provenance import commit  # noqa: E402
+from provenance import commit, hardware, trial_file, write_result  # noqa: E402
 
 from llmtuner.data.tokens.option import OptionTokens  # noqa: E402
-from llmtuner.mcq.attention import SPLIT  # noqa: E402
+from llmtuner.mcq.attention import SPLIT, choose_attention  # noqa: E402
 from llmtuner.mcq.choices import resolve  # noqa: E402
 from llmtuner.mcq.collate import Collator  # noqa: E402
 from llmtuner.mcq.losses import LOSSES  # noqa: E402
@@ -47,7 +47,7 @@ from llmtuner.mcq.questions import Example  # noqa: E402
 
 @dataclass(frozen=True)
 class Way:
-    """How questions are scored: layout, attention, questions a batch, and whether options go one by one."""
+    """How questions are scored: layout, attention, questions in a batch, and whether options go one at a time."""
 
     layout: str
     attention: str = SPLIT
@@ -65,39 +65,35 @@ WAYS = {
 
 
 def question(prefix: int, seed: int = 0) -> OptionTokens:
-    """A question of random tokens whose options share nothing but the prefix."""
-    draw = random.Random(seed)
-    start = [draw.randrange(3, 2000) for _ in range(prefix)]
+    """A question of random tokens whose options have the prefix in common and nothing else."""
+    rng = random.Random(seed)
+    start = [rng.randrange(3, 2000) for _ in range(prefix)]
     sequences = [
-        start + [3 + option] + [draw.randrange(3, 2000) for _ in range(OPTION_TOKENS - 1)] for option in range(OPTIONS)
+        start + [3 + option] + [rng.randrange(3, 2000) for _ in range(OPTION_TOKENS - 1)] for option in range(OPTIONS)
     ]
     end = prefix + OPTION_TOKENS
     return OptionTokens(sequences, (0, 0), (0, prefix), [(prefix, end)] * OPTIONS, 0, 0)
 
 
 def build() -> Any:
-    """A Llama with a head for options, as the engine makes it."""
+    """A Llama with a head for options, as `--stage mcq` makes it."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=2000,
-        hidden_size=512,
-        intermediate_size=1376,
-        num_hidden_layers=8,
-        num_attention_heads=8,
-        num_key_value_heads=8,
-        max_position_embeddings=4096,
+        **SIZES, vocab_size=2000, num_attention_heads=8, num_key_value_heads=8, max_position_embeddings=4096
     )
-    return attach_head(LlamaForCausalLM(config), resolve("causal"))
+    model = attach_head(LlamaForCausalLM(config), resolve("causal"))
+    choose_attention(model)  # registers SPLIT
+    return model
 
 
 def step(model: Any, way: Way, questions: list[OptionTokens], *, backward: bool) -> None:
-    """One pass over the questions, with the gradients of the mean loss where they are asked for."""
+    """One pass over the questions; with `backward`, also the gradients of the mean loss."""
     collator = Collator(way.layout, "last", 0)
     batches = [[Example(tokens, 1, row) for row, tokens in enumerate(questions)]]
     if way.one_by_one:
-        batches = [[Example(alone(questions[0], option), 1, 0)] for option in range(OPTIONS)]
+        batches = [[Example(single_option(questions[0], option), 1, 0)] for option in range(OPTIONS)]
     with torch.set_grad_enabled(backward):
         parts = []
         for examples in batches:
@@ -111,43 +107,43 @@ def step(model: Any, way: Way, questions: list[OptionTokens], *, backward: bool)
             model.zero_grad(set_to_none=True)
 
 
-def alone(tokens: OptionTokens, option: int) -> OptionTokens:
-    """A question with one of its options only."""
+def single_option(tokens: OptionTokens, option: int) -> OptionTokens:
+    """The question with one option."""
     return OptionTokens([tokens.sequences[option]], tokens.context, tokens.question, [tokens.options[option]], 0, 0)
 
 
 def seconds(model: Any, prefix: int, *, backward: bool, times: int) -> dict[str, float]:
-    """The least CPU seconds a question of each way, runs interleaved so that a noisy minute hits all of them."""
+    """The least CPU seconds of each way for a question; runs are interleaved, so that a busy minute slows all ways."""
     ways = {name: way for name, way in WAYS.items() if way.questions == 1 or prefix <= TWO_UP_TO}
-    best = dict.fromkeys(ways, float("inf"))
+    least = dict.fromkeys(ways, float("inf"))
     for _ in range(times):
         for name, way in ways.items():
             model.set_attn_implementation(way.attention)
             questions = [question(prefix, seed) for seed in range(way.questions)]
             start = time.process_time()
             step(model, way, questions, backward=backward)
-            best[name] = min(best[name], (time.process_time() - start) / way.questions)
-    return best
+            least[name] = min(least[name], (time.process_time() - start) / way.questions)
+    return least
 
 
 def peak_megabytes(prefix: int, way: str) -> float:
-    """Growth of a fresh process's peak memory by one forward and backward pass."""
+    """Growth of the peak memory of a new process in one forward and backward pass, in MB."""
     command = [sys.executable, __file__, "--memory", str(prefix), way]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def print_memory(prefix: int, name: str) -> None:
-    """The worker of `peak_megabytes`."""
+    """Print the growth of this process, for `peak_megabytes`."""
     model, way = build(), WAYS[name]
     model.set_attn_implementation(way.attention)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on; it is inherited from the parent
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak, which a process inherits from its parent
     before = resident("VmRSS")
     step(model, way, [question(prefix)], backward=True)
     print((resident("VmHWM") - before) / 1024)
 
 
 def resident(field: str) -> int:
-    """Kilobytes of this process's memory: VmRSS now, VmHWM at its peak (Linux)."""
+    """Memory of this process in kilobytes: VmRSS now, VmHWM at its peak (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
@@ -158,29 +154,29 @@ def measure(model: Any, prefix: int, times: int) -> dict[str, Any]:
     times = max(times, min(times * LONGEST // prefix, MOST_TIMES))
     row: dict[str, Any] = {"prefix": prefix, "token_ratio": round(ratio, 3), "runs_of_each_way": times}
     for name, backward in (("forward", False), ("forward_backward", True)):
-        best = seconds(model, prefix, backward=backward, times=times)
-        rival = min(spent for way, spent in best.items() if way.startswith("per_option"))
+        least = seconds(model, prefix, backward=backward, times=times)
+        baseline = min(cpu_seconds for way, cpu_seconds in least.items() if way.startswith("per_option"))
         row |= {
-            f"{name}_seconds": {way: round(spent, 3) for way, spent in best.items()},
-            f"{name}_speedup": round(rival / best["shared_prefix"], 2),
-            f"{name}_speedup_of_token_ratio": round(rival / best["shared_prefix"] / ratio, 3),
-            f"{name}_speedup_dense_mask": round(rival / best["dense_mask"], 2),
-            f"{name}_speedup_of_token_ratio_dense_mask": round(rival / best["dense_mask"] / ratio, 3),
+            f"{name}_seconds": {way: round(cpu_seconds, 3) for way, cpu_seconds in least.items()},
+            f"{name}_speedup": round(baseline / least["shared_prefix"], 2),
+            f"{name}_speedup_of_token_ratio": round(baseline / least["shared_prefix"] / ratio, 3),
+            f"{name}_speedup_dense_mask": round(baseline / least["dense_mask"], 2),
+            f"{name}_speedup_of_token_ratio_dense_mask": round(baseline / least["dense_mask"] / ratio, 3),
         }
     peaks = {name: peak_megabytes(prefix, name) for name, way in WAYS.items() if way.questions == 1}
-    rival = min(peak for way, peak in peaks.items() if way.startswith("per_option"))
+    baseline = min(peak for way, peak in peaks.items() if way.startswith("per_option"))
     return row | {
         "peak_megabytes": {way: round(peak) for way, peak in peaks.items()},
-        "peak_memory_ratio": round(peaks["shared_prefix"] / rival, 3),
+        "peak_memory_ratio": round(peaks["shared_prefix"] / baseline, 3),
     }
 
 
 def main() -> int:
-    """Measure, print a line a prefix, and store everything."""
+    """Measure, print a line for each prefix, and store the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--prefix", type=int, nargs="+", default=[128, 256, 512, 1024])
-    parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "shared_prefix.json")
+    parser.add_argument("--times", type=int, default=3, help="runs of each way at the longest prefix")
+    parser.add_argument("--out", type=Path, default=trial_file("shared_prefix"), help="the results as JSON")
     parser.add_argument("--memory", nargs=2, metavar=("PREFIX", "WAY"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -194,7 +190,8 @@ def main() -> int:
         "command": f"python benchmarks/shared_prefix.py --prefix {' '.join(map(str, args.prefix))} "
         f"--times {args.times}",
         "commit": commit(),
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, one thread used, no GPU",
+        "hardware": hardware("cpu"),
+        "threads": 1,
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "options": OPTIONS,
         "option_tokens": OPTION_TOKENS,
@@ -204,8 +201,7 @@ def main() -> int:
     for prefix in args.prefix:
         rows.append(measure(model, prefix, args.times))
         print(json.dumps(rows[-1]), flush=True)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(result | {"rows": rows}, indent=2) + "\n")
+        write_result(result | {"rows": rows}, args.out, indent=2)
     return 0
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from llmtuner.data.collect import require_answers
 from llmtuner.data.tokens.fit import Length, settle_too_long
 from llmtuner.data.tokens.joint import JointEncoder
+from llmtuner.spec.flags import with_flags
 from patches.dataset_converter import COLUMN
 from patches.dataset_files import as_question
 from patches.seam import Seam
@@ -55,7 +56,7 @@ def _with_our_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
             if len(settled.rows) < len(dataset):
                 dataset = dataset.select(settled.rows)
             for line in settled.lines if training_args.should_log else ():
-                logger.warning(line)
+                logger.warning(with_flags(line))
         return original(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
 
     return _get_preprocessed_dataset

@@ -1,10 +1,10 @@
-# Sourced by the other scripts: where the project and its Python are, and what every command shares.
-# Every value can be set from the environment: MODEL=/models/Llama-2-7b-hf OUTPUT_DIR=run1 bash scripts/step1_sft.sh
+# Sourced by the other scripts: the project's folder, its Python, and functions that the commands share.
+# The environment sets every value: MODEL=/models/Llama-2-7b-hf OUTPUT_DIR=run1 bash scripts/step1_sft.sh
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PYTHON=${PYTHON:-$ROOT/.venv/bin/python}
 [ -x "$PYTHON" ] || PYTHON=$(command -v "$PYTHON" || command -v python3)
 
-need() { # need NAME MEANING: stop with a message where a value has no default
+need() { # need NAME MEANING EXAMPLE: stop with a message if NAME is not set
     if [ -z "${!1:-}" ]; then
         echo "error: set $1, $2; for example: $1=${3:-...} bash $0" >&2
         exit 2
@@ -13,7 +13,7 @@ need() { # need NAME MEANING: stop with a message where a value has no default
 
 train_bash() { "$PYTHON" "$ROOT/src/train_bash.py" "$@"; }
 
-# Both sets of a prediction, through the caller's `predict DATASET OUTPUT_DIR FLAG...`.
+# Predicts a labelled set and Kaggle's test set with the caller's function `predict DATASET OUTPUT_DIR FLAG...`.
 predict_labelled_and_test() {
     predict "${EVAL_DATASET:-llmscience_official}" "$OUTPUT_DIR" "$@"
     TEST_DATASET=${TEST_DATASET:-llmscience_test}

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# `make demo`: the notes' STEP1, STEP2 and STEP3, then a small encoder with and without the passages, on the exam that ships
-# with the project: trained on its training questions, scored on its test questions. CPU only, no hub.
+# `make demo`: STEP1, STEP2 and STEP3 on a tiny random Llama, then a small encoder with and without the passages. All are
+# trained on the training questions of the exam that ships with the project and scored on its test questions. Needs
+# neither a GPU nor the hub.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 OUT=${DEMO_DIR:-$ROOT/out/demo}
 rm -rf "$OUT"
 mkdir -p "$OUT"
 
-run() { # run TITLE LOG COMMAND...: the output goes to a log, whose end is shown when the command fails
+run() { # run TITLE LOG COMMAND...: write the output to a log, and show its end if the command fails
     local title=$1 log=$2 start=$SECONDS
     shift 2
     echo "== $title"

@@ -34,27 +34,15 @@ def merge(adapter: Path, out: Path, base_model: str | None = None) -> Path:
     Raises:
         UserError: no adapter with a head, no base model or a quantised one, or an output folder that is not empty.
     """
-    from llmtuner.errors import UserError
-
     base = _check(adapter, out, base_model)
 
     from llmtuner.mcq.scorer import load_scorer
-    from llmtuner.mcq.settings import write_settings
 
-    try:
-        scorer = load_scorer(adapter, base_model=base)
-    except RuntimeError as error:
-        if "size mismatch" not in str(error):
-            raise
-        first = next(line.strip() for line in str(error).splitlines() if "size mismatch" in line)
-        raise UserError(f"{adapter} does not fit {base}: {first}; pass the model that it was trained on") from error
+    scorer = load_scorer(adapter, base_model=base)
     # Written beside `out` first: an interrupted run must not leave half a model that looks whole.
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        scorer.model.save_pretrained(temporary)
-        scorer.tokenizer.save_pretrained(temporary)
-        # The adapters from before this one are part of the merged weights.
-        write_settings(scorer.settings.with_(merged_adapters=()), temporary)
+        scorer.save(temporary)
         os.replace(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

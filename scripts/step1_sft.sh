@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# STEP1, training: LoRA SFT on the llmscience data, the notes' command word for word where nothing is overridden.
-# Further flags go behind: MODEL=/models/Llama-2-7b-hf bash scripts/step1_sft.sh --seed 1
+# STEP1, training: LoRA SFT on the llmscience data. Without overrides, this is the notes' command word for word.
+# More flags go at the end: MODEL=/models/Llama-2-7b-hf bash scripts/step1_sft.sh --seed 1
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 need MODEL "the folder of the base model" /models/Llama-2-7b-hf

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# STEP2, training: LoRA and a classifier on the last token's embedding, one score an option, the question computed once.
+# STEP2, training: LoRA and a classifier that scores each option by its last token. The question is computed once.
 #   MODEL=/models/Llama-2-7b-hf bash scripts/step2_mcq.sh
 #   MODEL=/models/Llama-2-7b-hf ADAPTER=sft_checkpoint bash scripts/step2_mcq.sh   # on top of STEP1's model
 set -euo pipefail

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# STEP2, prediction: scores a labelled set, then writes the submission for Kaggle's test questions where they are there.
+# STEP2, prediction: scores a labelled set, then writes the submission if Kaggle's test questions are in data/raw/.
 #   MODEL=/models/Llama-2-7b-hf ADAPTER=mcq_checkpoint EVAL_DATASET=llmscience_official bash scripts/step2_predict.sh
-# Head, pooling and template come with the adapter. Results of duma_checkpoint go to duma_predict, unless OUTPUT_DIR says.
+# Head, pooling and template are stored with the adapter. Results of duma_checkpoint go to duma_predict, unless
+# OUTPUT_DIR is set.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 need MODEL "the folder of the base model" /models/Llama-2-7b-hf

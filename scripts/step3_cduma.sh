@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# STEP3, a better classifier: DUMA and a gated comparison of the options with each other (CDUMA, our definition).
+# STEP3, another head: DUMA and a gated comparison of the options with each other (CDUMA, our definition).
 #   MODEL=/models/Llama-2-7b-hf bash scripts/step3_cduma.sh
-#   MODEL=/models/Llama-2-7b-hf ADAPTER=mcq_checkpoint bash scripts/step3_cduma.sh   # goes on from STEP2's classifier
+#   MODEL=/models/Llama-2-7b-hf ADAPTER=mcq_checkpoint bash scripts/step3_cduma.sh   # continues from STEP2's classifier
 # Predict with: ADAPTER=cduma_checkpoint bash scripts/step2_predict.sh   # into cduma_predict
 set -euo pipefail
 export OUTPUT_DIR=${OUTPUT_DIR:-cduma_checkpoint}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# STEP3, a better classifier: STEP2's training with DUMA, co-attention between passage and option, beside its linear head.
+# STEP3, another head: STEP2's linear classifier and DUMA, co-attention between passage and option.
 #   MODEL=/models/Llama-2-7b-hf bash scripts/step3_duma.sh
-#   MODEL=/models/Llama-2-7b-hf ADAPTER=mcq_checkpoint bash scripts/step3_duma.sh   # goes on from STEP2's classifier
+#   MODEL=/models/Llama-2-7b-hf ADAPTER=mcq_checkpoint bash scripts/step3_duma.sh   # continues from STEP2's classifier
 #   MODEL=/models/Llama-2-7b-hf ADAPTER=sft_checkpoint bash scripts/step3_duma.sh --mcq_duma_preset paper
 # Predict with: ADAPTER=duma_checkpoint bash scripts/step2_predict.sh   # into duma_predict
 set -euo pipefail

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# STEP3, a loss that follows MAP@3: cross-entropy first, then half of it with half of 1 - the exact expected MAP@3.
+# STEP3, another loss: cross-entropy for the first 30 % of the steps, then the mean of cross-entropy and 1 - expected
+# MAP@3.
 #   MODEL=/models/Llama-2-7b-hf bash scripts/step3_losses.sh
 #   MODEL=/models/Llama-2-7b-hf LOSS=lambda_map3 WARMUP=0 bash scripts/step3_losses.sh
 # Predict with: ADAPTER=map3_checkpoint bash scripts/step2_predict.sh   # into map3_predict

@@ -195,9 +195,9 @@ def test_a_checkpoint_of_another_head_is_not_gone_on_from(tiny_llama, tmp_path, 
     assert main(words) == 2
     assert "it is no checkpoint of --stage mcq" in capsys.readouterr().err
     for stored, said in (
-        (McqSettings(pooling="mean"), "pooling mean, and this run has last"),
-        (McqSettings(layout="joint"), "layout joint, and this run has shared_prefix or per_option"),
-        (McqSettings(prompt={"template": "mistral"}), "template mistral, and this run has llama2"),
+        (McqSettings(pooling="mean"), "--mcq_pooling mean, and this run has last"),
+        (McqSettings(layout="joint"), "--mcq_layout joint, and this run has shared_prefix or per_option"),
+        (McqSettings(prompt={"template": "mistral"}), "--template mistral, and this run has llama2"),
         (McqSettings(merged_adapters=("a",)), "merged adapters a, and this run has none"),
     ):
         write_settings(stored, checkpoint)
@@ -216,3 +216,29 @@ def test_a_best_metric_that_is_never_reported_is_refused_before_training(run, tm
     assert "choose from: map@3, accuracy, mrr, nll, ece, loss" in run(
         *best, "--metric_for_best_model", "f1", "--eval_dataset", str(held)
     )
+
+
+def test_a_value_from_a_file_is_refused_with_its_line(tiny_llama, tmp_path, capsys):
+    """The engine knows of no files: the message named a flag that nobody had typed."""
+    config = tmp_path / "run.yaml"
+    lines = [
+        f"model_name_or_path: {tiny_llama}",
+        "stage: mcq",
+        "do_train: true",
+        "dataset: llmscience_sample",
+        "mcq_head: letter",
+        "mcq_pooling: mean",
+        f"output_dir: {tmp_path / 'out'}",
+    ]
+    config.write_text("\n".join(lines))
+    assert main([str(config)]) == 2
+    assert f"error: {config}:6: --mcq_pooling mean: the letter head pools nothing" in capsys.readouterr().err
+
+
+def test_all_mistakes_of_a_command_come_in_one_message(tmp_path, capsys):
+    """They came one by one, each after another start."""
+    words = ["--stage", "mcq", "--do_train", "--model_name_or_path", str(tmp_path / "none"), "--dataset", "nosuch"]
+    assert main([*words, "--packing", "true", "--output_dir", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    for part in ("--packing does not go with", "no such folder", "unknown data set 'nosuch'"):
+        assert part in said

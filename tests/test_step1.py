@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
@@ -96,6 +97,10 @@ def test_scores_can_be_computed_again_from_the_predictions(prediction, demo_reco
     figures = results(prediction)
     assert figures["predict_map@3"] == pytest.approx(sum(1 / p for p in places if p <= 3) / 40)
     assert figures["predict_top1_accuracy"] == pytest.approx(places.count(1) / 40)
+    assert figures["predict_mrr"] == pytest.approx(sum(1 / place for place in places) / 40)
+    of_answers = [line["probabilities"][line["answer"]] for line in predicted]
+    assert figures["predict_nll"] == pytest.approx(-sum(map(math.log, of_answers)) / 40)
+    assert 0 <= figures["predict_ece"] <= 1, "both stages report the same metrics"
     for line in predicted:
         assert sorted(line["ranking"]) == list("ABCDE")
         assert line["ranking"][0] == max(line["scores"], key=line["scores"].get)

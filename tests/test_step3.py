@@ -206,8 +206,8 @@ def test_what_is_minimised_cannot_change_within_a_training_nor_at_a_prediction(t
     assert main(train_command(tiny_llama, tmp_path / "again", *QUICK, *flags, *again)) == 2
     said = capsys.readouterr().err
     assert (
-        "objective --mcq_loss_warmup_ratio 0.5, --mcq_rdrop_alpha 1, and this run has --mcq_loss_warmup_ratio 0.5;"
-        in said
+        "beside the loss --mcq_loss_warmup_ratio 0.5, --mcq_rdrop_alpha 1, "
+        "and this run has --mcq_loss_warmup_ratio 0.5;" in said
     )
     assert main(predict_command(tiny_llama, tmp_path / "p", "--mcq_loss", "binary", adapter=out)) == 2
     assert "--mcq_loss binary: contradicts" in capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""The parts of benchmarks/heads_and_losses.py: exams, cached token states, trainings, and the report."""
+"""Parts of the benchmarks that compare trainings: arms, exams, cached token states, trainings, and the report."""

@@ -1,4 +1,4 @@
-"""What is compared, and its results: one small file a training, so that a comparison can stop and go on."""
+"""Trainings and their results: a small file for each, so that a comparison can be stopped and continued."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from llmtuner.files import sha256_of_bytes, sha256_of_file, write_atomic
 from llmtuner.mcq.objective import parse_loss
 
 BASELINE = ("linear", "cross_entropy")  # STEP2
-# Losses that are bounded must not start a training (their docstrings): these begin with cross-entropy.
+# Bounded losses must not start a training (see their docstrings): the first steps use cross-entropy.
 WARMED, WARMUP = ("approx_map3", "expected_map3"), 0.3
-WIDTH = 64  # of the co-attention on frozen states, where it is all that is trained; elsewhere the default
+WIDTH = 64  # of the co-attention on frozen states, where nothing else is trained; elsewhere the default
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Cell:
 
     Args:
         stage: "frozen", "encoder" or "causal".
-        exam: its questions.
+        exam: the name of its questions.
     """
 
     stage: str
@@ -36,26 +36,26 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What a table calls the combination."""
+        """The name of the combination in tables."""
         return f"{self.head} + {self.loss}"
 
     def path(self, folder: Path) -> Path:
-        """Where its results are."""
+        """The file of its results."""
         loss = self.loss.replace(":", "_").replace("+", "__")
         return folder / self.stage / self.exam / f"{self.head}-{loss}-{self.seed}.json"
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a training gave.
+class Result:
+    """The result of a training.
 
     Args:
         scores: of the options of each test question.
-        seconds: of the training alone: of processor time, or of the clock where another process did the work.
+        seconds: of the training without the scoring: CPU time, or wall time where another process did the work.
         parameters: of the head.
         more: settings that were chosen.
-        commit: of the code that made it.
-        machine: what it ran on.
+        commit: of the code.
+        machine: the hardware of the training.
     """
 
     scores: list[list[float]]
@@ -67,15 +67,15 @@ class Found:
 
 
 def warmup(loss: str) -> float:
-    """The share of the steps that begin with cross-entropy."""
+    """The share of the steps, from the start, that use cross-entropy."""
     return WARMUP if any(term.name in WARMED for term in parse_loss(loss)) else 0.0
 
 
 def claim(folder: Path, about: dict[str, Any]) -> None:
-    """Keep a folder's results to one set of models and settings.
+    """Record the models and settings of a work folder: it may have results of one set of them only.
 
     Raises:
-        SystemExit: it holds results of others.
+        SystemExit: the folder has results of a different model or setting.
     """
     path = folder / "about.json"
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,35 +83,35 @@ def claim(folder: Path, about: dict[str, Any]) -> None:
     for name, value in about.items():
         if name in stored and stored[name] != value:
             raise SystemExit(
-                f"error: {folder} has results of {name} {stored[name]}, and this is {value}; pass another --work"
+                f"error: --work {folder}: has results of {name} {stored[name]}, not of {value}; pass another --work"
             )
     path.write_text(json.dumps(stored | about, indent=1))
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """Of files' names and contents: predictions for a file are worth nothing for another one of its name."""
+    """A hash of the names and contents of files: predictions for one file say nothing about a changed one."""
     lines = [f"{path.name} {sha256_of_file(path)}\n" for path in sorted(paths)]
     return sha256_of_bytes("".join(lines).encode())[:16]
 
 
-def save(found: Found, cell: Cell, folder: Path) -> None:
-    """Write a cell's results, whole or not at all."""
+def save(result: Result, cell: Cell, folder: Path) -> None:
+    """Write the result of a cell, completely or not at all."""
     path = cell.path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps({**vars(cell), **vars(found)}))
+    write_atomic(path, json.dumps({**vars(cell), **vars(result)}))
 
 
-def load(path: Path) -> Found:
-    """A cell's results from their file."""
+def load(path: Path) -> Result:
+    """The result of a cell, from its file."""
     return _parsed(path)[1]
 
 
-def load_all(folder: Path) -> dict[Cell, Found]:
-    """Everything that has been computed."""
+def load_all(folder: Path) -> dict[Cell, Result]:
+    """All stored results."""
     return dict(_parsed(path) for path in sorted(folder.glob("*/*/*.json")))
 
 
-def _parsed(path: Path) -> tuple[Cell, Found]:
+def _parsed(path: Path) -> tuple[Cell, Result]:
     stored = json.loads(path.read_text())
     cell = Cell(**{name: stored.pop(name) for name in Cell.__annotations__})
-    return cell, Found(**stored)
+    return cell, Result(**stored)

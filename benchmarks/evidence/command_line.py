@@ -1,4 +1,4 @@
-"""The project's own command line, a process a run."""
+"""Runs of the project's command line, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ MADE_BY = "made_by.json"
 def train_and_score(
     flags: Sequence[str], model: str, train: Path, tests: Mapping[str, Path], out: Path, *, seed: int, threads: int
 ) -> None:
-    """Train a whole model and score some files, unless that has been done.
+    """Train a whole model and score some files, unless that is done already.
 
     Args:
-        flags: of the training, but for those below.
-        tests: by the name of the folder in `out` that a file's predictions go to; the same ones in every call.
-        out: keeps the predictions, and what made them; the weights are deleted.
+        flags: of the training, without those below.
+        tests: files to score, by the name of the folder in `out` that gets the predictions; the same in every call.
+        out: gets the predictions, and the commit and hardware; the weights are deleted.
     """
     if is_done(out):
         return
-    origin = {"commit": commit(), "hardware": hardware()}  # now: somebody may commit meanwhile
+    origin = {"commit": commit(), "hardware": hardware()}  # before the training: the checkout may change meanwhile
     given = [*flags, "--seed", str(seed), "--model_name_or_path", model, "--do_train", "--dataset", str(train)]
     train_bash([*given, "--output_dir", str(out), "--overwrite_output_dir"], log_of(out, "train"), threads)
     for name in tests:
@@ -41,32 +41,32 @@ def train_and_score(
 
 
 def own_and_passed_on(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A benchmark's own flags, and those behind --, which go to every training."""
+    """The flags of the benchmark, and those after --, which go to every training."""
     end = words.index("--") if "--" in words else len(words)
     return list(words[:end]), list(words[end + 1 :])
 
 
 def log_of(out: Path, step: str) -> Path:
-    """Where what a run said is kept, beside its folder, whose name may have dots."""
+    """The log of a run, beside its output folder, whose name may have dots."""
     return out.with_name(f"{out.name}.{step}.log")
 
 
 def is_done(out: Path) -> bool:
-    """Whether everything of a training is there: what made it is written last."""
+    """Whether a training and its scoring are complete: MADE_BY is written last."""
     return (out / MADE_BY).is_file()
 
 
 def made_by(outs: Iterable[Path]) -> dict[str, list[str]]:
     """The commits and the hardware of trainings."""
-    kept = [json.loads((out / MADE_BY).read_text()) for out in outs]
-    return {name: sorted({one[name] for one in kept}) for name in ("commit", "hardware")}
+    origins = [json.loads((out / MADE_BY).read_text()) for out in outs]
+    return {name: sorted({origin[name] for origin in origins}) for name in ("commit", "hardware")}
 
 
 def train_bash(flags: Sequence[str], log: Path, threads: int) -> str:
-    """Run `--stage mcq` in a process of its own; return what it said.
+    """Run `--stage mcq` in a process of its own; return its log.
 
     Raises:
-        SystemExit: it failed.
+        SystemExit: the run failed.
     """
     command = [sys.executable, str(ROOT / "src" / "train_bash.py"), "--stage", "mcq", *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}

@@ -1,4 +1,4 @@
-"""The questions of the comparison: what is trained on, what is tuned on, what is scored."""
+"""The questions of the comparison: training, tuning and test questions."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key, split_by_key
 
-# Training questions that learning rates are chosen by, and that no head on frozen states is trained on. With 300 of
-# them chance chose rates that were 0.03 MAP@3 apart.
+# Questions for choosing learning rates; no head on frozen states is trained on them. With 300 of them, chance chose
+# rates that were 0.03 MAP@3 apart.
 TUNED_ON = {"kaggle": 1000, "scienceqa": 1500}
 SEED = 0  # of every split
 
 
 @dataclass(frozen=True)
 class Exam:
-    """One set of questions, split by their normalised text.
+    """A set of questions, split by their normalised text.
 
     Args:
-        train: what is trained on.
-        tune: row numbers of `train` that heads on frozen states are not trained on, but tuned.
-        test: what is scored.
-        seen: for each of `test`, whether its question text is known: from ScienceQA's whole train file, from Kaggle's
-            training part.
+        train: training questions.
+        tune: rows of `train` for choosing learning rates; heads on frozen states are not trained on them.
+        test: questions that are scored.
+        seen: for each test question, whether its text is in ScienceQA's whole train file or in Kaggle's training part.
     """
 
     name: str
@@ -36,7 +35,7 @@ class Exam:
 
 
 def kaggle(folder: Path) -> Exam:
-    """Kaggle's 6,000 and 500: 4,900 to train, the rest and the 500 to test."""
+    """Kaggle's 6,000 and 500: 4,900 for training, the rest and the 500 for testing."""
     rows = _read(folder / "kaggle" / "6000_train_examples.csv")
     training, rest = split_by_key([question_key(q.question) for q in rows], 1100, SEED)
     more = _read(folder / "kaggle" / "extra_train_set.csv")
@@ -46,9 +45,9 @@ def kaggle(folder: Path) -> Exam:
 
 
 def scienceqa(folder: Path) -> Exam:
-    """ScienceQA with hint and lecture as context: the first 2,000 to train, the next ones of other texts to tune by.
+    """ScienceQA with hint and lecture as context: the first 2,000 for training, then new texts for tuning.
 
-    Its whole validation file is the test.
+    The whole validation file is the test.
     """
     rows = _read(folder / "scienceqa" / "train.parquet")
     train, keys = rows[:2000], {question_key(q.question) for q in rows[:2000]}

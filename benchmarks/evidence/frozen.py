@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from provenance import hardware
 
-from evidence.cells import WIDTH, Cell, Found, warmup
+from evidence.cells import WIDTH, Cell, Result, warmup
 from evidence.exams import Exam
 from evidence.states import Cached
-from llmtuner.mcq.choices import AUTO_POOLING, CO_ATTENTION
+from llmtuner.mcq.choices import AUTO_POOLING
 from llmtuner.mcq.duma_options import resolve_duma
 from llmtuner.mcq.heads import HEADS
 from llmtuner.mcq.heads.base import OptionHead
@@ -22,14 +22,15 @@ from llmtuner.mcq.losses.criterion import Criterion
 from llmtuner.mcq.objective import Objective
 from llmtuner.mcq.settings import McqSettings
 from llmtuner.metrics import map_at_k
+from llmtuner.spec.flags import CO_ATTENTION
 
 BATCH, EPOCHS = 32, 3  # questions; the same for all heads
-POOL = 16 * BATCH  # questions that are cut into batches by length
+POOL = 16 * BATCH  # questions that are sorted by length and cut into batches
 WEIGHT_DECAY, WARMUP = 0.01, 0.1  # share of the steps
 PASSAGE = "context_question"
-# One of them is chosen for each head and loss, with the first seed; where the best is the smallest or the largest, the
-# next one is tried, too, until it is not, or MOST_RATES were. Heads without hidden layers take larger steps: at 3e-3 a
-# linear head ends 0.025 MAP@3 below what it has at 3e-2, and everything would look like a gain.
+# The first seed chooses a rate for each head and loss. If the best rate is the smallest or the largest, the next one is
+# tried, too, up to MOST_RATES. Heads without hidden layers need larger rates: a linear head ends 0.025 MAP@3 lower at
+# 3e-3 than at 3e-2, and everything else would look like a gain.
 _LINEAR, _ATTENTION = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1), (3e-4, 1e-3, 3e-3, 1e-2)
 RATES = {"linear": _LINEAR, "option_mean": _LINEAR, "duma": _ATTENTION, "cduma": _ATTENTION}
 MOST_RATES = 8
@@ -43,12 +44,12 @@ class FrozenExam:
     train: Cached
     test: Cached
     config: dict[str, Any]
-    _kept: dict[tuple[int, bool], Any] = field(default_factory=dict)
+    _cache: dict[tuple[int, bool], Any] = field(default_factory=dict)
 
     def inputs(self, cached: Cached, rows: Sequence[int], *, reads_tokens: bool) -> tuple[Any, ...]:
-        """What a head reads of these questions: features, which options mask are, and the states of both spans."""
-        features, mask = (found[rows] for found in self._once(cached, False))
-        most = int(mask.sum(-1).max())  # of these questions; others of the exam may have more options
+        """The inputs of a head for these questions: features, mask, and the states of both spans."""
+        features, mask = (tensor[rows] for tensor in self._once(cached, False))
+        most = int(mask.sum(-1).max())  # other questions of the exam may have more options
         features, mask = features[:, :most], mask[:, :most]
         if not reads_tokens:
             return features, mask, None, None
@@ -57,15 +58,15 @@ class FrozenExam:
 
     def _once(self, cached: Cached, spans: bool) -> Any:
         key = (id(cached), spans)
-        if key not in self._kept:
-            self._kept[key] = cached.spans(PASSAGE) if spans else cached.pooled(AUTO_POOLING["encoder"])
-        return self._kept[key]
+        if key not in self._cache:
+            self._cache[key] = cached.spans(PASSAGE) if spans else cached.pooled(AUTO_POOLING["encoder"])
+        return self._cache[key]
 
-    def run(self, cell: Cell, rate: float | None = None) -> Found:
-        """Train on the training questions that are not tuned by, and score the test questions.
+    def run(self, cell: Cell, rate: float | None = None) -> Result:
+        """Train on the training questions without the tuning questions, and score the test questions.
 
         Args:
-            rate: None for the one that is best on the questions that are tuned by.
+            rate: learning rate; None for the best one on the tuning questions.
         """
         tune = sorted(self.exam.tune)
         answers = [self.exam.train[row].answer or 0 for row in tune]
@@ -82,12 +83,12 @@ class FrozenExam:
         head, seconds = trained[rate]
         scores = self._score(head, self.test, range(len(self.exam.test)))
         more = {"learning_rate": rate, "tuned_map@3": tuned[rate], "tried": {str(k): v for k, v in tuned.items()}}
-        return Found(scores, seconds, head.count(), more, machine=hardware(self.train.device))
+        return Result(scores, seconds, head.count(), more, machine=hardware(self.train.device))
 
     def _train(self, cell: Cell, rate: float) -> OptionHead:
         rows = [row for row in range(len(self.exam.train)) if row not in self.exam.tune]
         torch.manual_seed(cell.seed)
-        draw = np.random.default_rng(cell.seed)
+        rng = np.random.default_rng(cell.seed)
         head, reads = self._make(cell), HEADS[cell.head].reads_tokens
         criterion = Criterion(Objective(cell.loss, warmup_ratio=warmup(cell.loss)))
         answers = torch.tensor([question.answer or 0 for question in self.exam.train], device=self.train.device)
@@ -98,7 +99,7 @@ class FrozenExam:
         )
         optimizer.zero_grad()
         for _ in range(EPOCHS):
-            for part in _drawn(rows, self.train.lengths, draw):
+            for part in _epoch_batches(rows, self.train.lengths, rng):
                 inputs = self.inputs(self.train, part, reads_tokens=reads)
                 progress = schedule.last_epoch / steps
                 criterion(head(*inputs), answers[part], inputs[1], progress).mean().backward()
@@ -106,7 +107,7 @@ class FrozenExam:
                 schedule.step()
                 optimizer.zero_grad()
         if self.train.device != "cpu":
-            torch.cuda.synchronize()  # so that the time is that of the work
+            torch.cuda.synchronize()  # the time must include the queued work
         return head.eval()
 
     def _make(self, cell: Cell) -> OptionHead:
@@ -121,13 +122,13 @@ class FrozenExam:
         for begin in range(0, len(ordered), BATCH):
             part = ordered[begin : begin + BATCH]
             inputs = self.inputs(cached, part, reads_tokens=type(head).reads_tokens)
-            for row, found, mask in zip(part, head(*inputs), inputs[1], strict=True):
-                scores[row] = found[mask].tolist()
+            for row, scores_N, mask_N in zip(part, head(*inputs), inputs[1], strict=True):
+                scores[row] = scores_N[mask_N].tolist()
         return [scores[row] for row in rows]
 
 
 def further_rates(tuned: Mapping[float, float]) -> list[float]:
-    """The rate beyond the best one, in the row 1, 3, 10, where the best is the smallest or largest of those tried."""
+    """The next rate in the series 1, 3, 10 if the best rate so far is the smallest or the largest."""
     best = max(tuned, key=lambda tried: tuned[tried])
     one = f"{best:e}".startswith("1")
     if len(tuned) >= MOST_RATES or min(tuned) < best < max(tuned):
@@ -136,9 +137,9 @@ def further_rates(tuned: Mapping[float, float]) -> list[float]:
     return [float(f"{best * step:.0e}")]
 
 
-def _drawn(rows: Sequence[int], lengths: Sequence[int], draw: np.random.Generator) -> list[list[int]]:
-    """An epoch's batches: drawn pools of questions, each cut by length, so that little of a batch is padding."""
-    order = draw.permutation(np.array(rows)).tolist()
+def _epoch_batches(rows: Sequence[int], lengths: Sequence[int], rng: np.random.Generator) -> list[list[int]]:
+    """The batches of an epoch: random pools of questions, each cut by length, so that batches have little padding."""
+    order = rng.permutation(np.array(rows)).tolist()
     pools = [sorted(order[begin : begin + POOL], key=lambda row: lengths[row]) for begin in range(0, len(order), POOL)]
     batches = [pool[begin : begin + BATCH] for pool in pools for begin in range(0, len(pool), BATCH)]
-    return [batches[place] for place in draw.permutation(len(batches))]
+    return [batches[place] for place in rng.permutation(len(batches))]

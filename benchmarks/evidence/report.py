@@ -1,4 +1,4 @@
-"""What was found, and a plot of it: differences to STEP2 with their uncertainty, never a bare mean."""
+"""The results and their plot: differences to STEP2 with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evidence.cells import BASELINE, Cell, Found
+from evidence.cells import BASELINE, Cell, Result
 from evidence.exams import Exam
 from llmtuner.data.split import question_key
 from llmtuner.metrics import accuracy, floors, map_at_k, nll, paired_interval
 
-UNSEEN = ", unseen texts"  # behind the name of an exam
-# Of the heads; told apart by those who see colours differently, too (Okabe and Ito).
+UNSEEN = ", unseen texts"  # after the name of an exam
+# Of the heads; a palette for colour-blind readers, too (Okabe and Ito).
 COLOURS = {"linear": "#777777", "option_mean": "#e69f00", "duma": "#0072b2", "cduma": "#009e73"}
-ORDER = ("frozen", "encoder", "causal", "llm")  # from the least that learns to the most
+ORDER = ("frozen", "encoder", "causal", "llm")  # from the fewest trained weights to the most
 Row = dict[str, Any]
 Rows = list[Row]
 
@@ -30,7 +30,7 @@ def per_question(scores: Sequence[Sequence[float]], answers: Sequence[int]) -> n
 
 @dataclass(frozen=True)
 class View:
-    """Test questions that a table is about: all of an exam, or those whose text its training file does not have."""
+    """The test questions of a table: all of an exam, or those whose text is not in its training file."""
 
     name: str
     exam: Exam
@@ -38,49 +38,49 @@ class View:
 
     @property
     def answers(self) -> list[int]:
-        """Of its questions."""
+        """The answers of its questions."""
         return [self.exam.test[row].answer or 0 for row in self.rows]
 
     def of(self, scores: Sequence[Sequence[float]]) -> list[Sequence[float]]:
-        """Its part of the exam's scores."""
+        """The scores of its questions."""
         return [scores[row] for row in self.rows]
 
     @property
     def groups(self) -> list[str]:
-        """Questions of one text are no independent evidence."""
+        """Questions with one text form a group: they are no independent evidence."""
         return [question_key(self.exam.test[row].question) for row in self.rows]
 
 
 def views(exams: dict[str, Exam]) -> list[View]:
-    """Each exam, and its unseen questions where some are seen."""
-    found = []
+    """Each exam, and its unseen questions if some of its questions are seen."""
+    all_views = []
     for name, exam in exams.items():
-        found.append(View(name, exam, tuple(range(len(exam.test)))))
+        all_views.append(View(name, exam, tuple(range(len(exam.test)))))
         unseen = tuple(row for row, seen in enumerate(exam.seen) if not seen)
         if 0 < len(unseen) < len(exam.test):
-            found.append(View(f"{name}{UNSEEN}", exam, unseen))
-    return found
+            all_views.append(View(f"{name}{UNSEEN}", exam, unseen))
+    return all_views
 
 
 class Measured(NamedTuple):
     """A training and the MAP@3 of each test question of its exam."""
 
-    result: Found
+    result: Result
     values_Q: np.ndarray
 
 
-def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
-    """A row a stage, view and combination; differences are to STEP2's of the same stage, view and seed.
+def summarise(results: dict[Cell, Result], exams: dict[str, Exam]) -> Rows:
+    """A row for each stage, view and combination; differences are to STEP2 with the same stage, view and seed.
 
-    `map@3` and the others are means over seeds, `seconds` over those that ran on what most cells of the stage ran on;
-    `spread` is the standard deviation of the seeds' MAP@3, and `difference_spread` that of their differences. The
-    interval draws both again, questions and the seeds that both combinations have: over questions alone, half of all
-    comparisons of a combination with itself would exclude 0.
+    `map@3` and the other figures are means over seeds; `seconds` is the mean over the trainings on the hardware that
+    most cells of the stage ran on. `spread` is the standard deviation of MAP@3 over seeds, `difference_spread` that of
+    the differences. The interval resamples questions and the seeds that both combinations have: over questions alone,
+    half of all comparisons of a combination with itself would exclude 0.
     """
     answers = {name: View(name, exam, tuple(range(len(exam.test)))).answers for name, exam in exams.items()}
     machines: dict[str, Counter[str]] = defaultdict(Counter)
     groups: dict[tuple[str, str, str, str], dict[int, Measured]] = defaultdict(dict)
-    for cell, result in found.items():
+    for cell, result in results.items():
         machines[cell.stage][result.machine] += 1
         values = per_question(result.scores, answers[cell.exam])
         groups[cell.stage, cell.exam, cell.head, cell.loss][cell.seed] = Measured(result, values)
@@ -90,8 +90,8 @@ def summarise(found: dict[Cell, Found], exams: dict[str, Exam]) -> Rows:
             if exam_name == view.exam.name:
                 row = {"stage": stage, "exam": view.name, "head": head, "loss": loss}
                 row |= _figures(view, by_seed, groups.get((stage, exam_name, *BASELINE), {}))
-                usual = machines[stage].most_common(1)[0][0]
-                times = [one.result.seconds for one in by_seed.values() if one.result.machine == usual]
+                usual_machine = machines[stage].most_common(1)[0][0]
+                times = [one.result.seconds for one in by_seed.values() if one.result.machine == usual_machine]
                 rows.append(row | {"seconds": float(np.mean(times)) if times else None})
     return sorted(rows, key=lambda row: (ORDER.index(row["stage"]), row["exam"], -row["map@3"]))
 
@@ -116,7 +116,7 @@ def _figures(view: View, by_seed: dict[int, Measured], baseline: dict[int, Measu
         of_seeds = np.mean(pairs, axis=1)
         row |= {"difference": float(of_seeds.mean()), "interval": paired_interval(np.array(pairs), view.groups)}
         row["difference_spread"] = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None
-    # Where training questions chose the rate: the first seed's choice is all seeds'.
+    # On frozen states the first seed chooses the learning rate of all seeds.
     tuned = [one.result.more["tuned_map@3"] for one in by_seed.values() if "tuned_map@3" in one.result.more]
     if tuned:
         first = by_seed[min(by_seed)].result.more
@@ -125,15 +125,37 @@ def _figures(view: View, by_seed: dict[int, Measured], baseline: dict[int, Measu
 
 
 def floors_of(exams: dict[str, Exam]) -> dict[str, dict[str, float]]:
-    """What each view gives without being read."""
+    """The scores of each view from baselines that need no model."""
     return {
         view.name: floors([[len(o) for o in view.exam.test[row].options] for row in view.rows], view.answers)
         for view in views(exams)
     }
 
 
+def result_json(
+    command: str, results: dict[Cell, Result], exams: dict[str, Exam], *, threads: int, chosen: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A comparison as it is stored, with commits and hardware of its trainings.
+
+    Args:
+        command: that made it, without the folders of this machine.
+        threads: of a training.
+        chosen: combinations that the frozen stage chose for whole models.
+    """
+    return {
+        "command": command,
+        "commits": sorted({result.commit for result in results.values()}),
+        "machines": sorted({result.machine for result in results.values()}),
+        "threads": threads,
+        "questions": {name: {"train": len(exam.train), "test": len(exam.test)} for name, exam in exams.items()},
+        "chosen": list(chosen),
+        "floors": floors_of(exams),
+        "rows": summarise(results, exams),
+    }
+
+
 def plot(rows: Rows, path: Path) -> None:
-    """Differences to STEP2 with their intervals: a panel a stage and exam, a colour a head, one scale for all."""
+    """Plot differences to STEP2 with their intervals: a panel for each stage and exam, a colour for each head."""
     import matplotlib
 
     matplotlib.use("Agg")

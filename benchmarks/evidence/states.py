@@ -1,4 +1,4 @@
-"""Token states of a frozen encoder, computed once: heads are then trained on them in seconds."""
+"""Token states of a frozen encoder, computed once, so that a head trains on them in seconds."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from llmtuner.mcq.pooling import PASSAGES
 from llmtuner.mcq.questions import Example
 from llmtuner.spec.poolings import POOLINGS
 
-CHUNK = 100  # questions a file: what a run that is stopped has to compute again at most
-TOKENS = 8192  # a forward pass
+CHUNK = 100  # questions in a file; a stopped run repeats at most so many
+TOKENS = 8192  # in a forward pass
 
 
 @dataclass
@@ -36,9 +36,9 @@ class Cached:
 
     Args:
         tokens: of each question.
-        states_TD: of all sequences, one behind the other.
-        begins: where each option's sequence begins in them, of each question.
-        device: where batches of them are made.
+        states_TD: of all sequences, concatenated.
+        begins: for each question, the row of `states_TD` at which the sequence of each option begins.
+        device: of the batches.
     """
 
     tokens: Sequence[OptionTokens]
@@ -52,21 +52,21 @@ class Cached:
 
     @cached_property
     def lengths(self) -> list[int]:
-        """Of each question's longest sequence, in tokens."""
+        """The tokens in the longest sequence of each question."""
         return [max(map(len, tokens.sequences)) for tokens in self.tokens]
 
     def spans(self, passage: str) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
-        """Of each question, the places in `states_TD` that are passage and answer of each option."""
-        found = []
+        """For each question, the rows of `states_TD` with the passage and the answer of each option."""
+        spans = []
         for tokens, begins in zip(self.tokens, self.begins, strict=True):
             read = [PASSAGES[passage](tokens, option) for option in range(len(begins))]
-            found.append(
+            spans.append(
                 tuple([begin + np.array(r[place]) for begin, r in zip(begins, read, strict=True)] for place in (0, 1))
             )
-        return found
+        return spans
 
     def gather(self, places: Sequence[Sequence[np.ndarray]]) -> TokenStates:
-        """The states at each question's and option's places, padded to a batch."""
+        """The states of each question and option, padded to a batch."""
         most, longest = max(map(len, places)), max(1, *(len(one) for options in places for one in options))
         place_QNS = np.zeros((len(places), most, longest), np.int64)
         mask_QNS = np.zeros(place_QNS.shape, bool)
@@ -78,7 +78,7 @@ class Cached:
         return TokenStates(self._on_device[place], mask)
 
     def pooled(self, pooling: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features [Q, N, D] of all questions, and which options exist, [Q, N]."""
+        """Features [Q, N, D] of all questions, and the mask of their options, [Q, N]."""
         features_QND = torch.zeros(len(self.tokens), max(map(len, self.begins)), self.states_TD.shape[1])
         mask_QN = torch.zeros(features_QND.shape[:2], dtype=torch.bool)
         for question, (tokens, begins) in enumerate(zip(self.tokens, self.begins, strict=True)):
@@ -90,7 +90,7 @@ class Cached:
 
 
 def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], folder: Path, cutoff_len: int) -> Cached:
-    """Compute the missing chunks on the model's device, and read all of them."""
+    """Compute the missing chunks on the device of the model, and read all chunks."""
     folder.mkdir(parents=True, exist_ok=True)
     encoded = PairEncoder(tokenizer, None, cutoff_len).encode(list(questions))
     chunks: list[torch.Tensor] = []
@@ -99,7 +99,7 @@ def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], fold
         path = folder / f"{begin:06d}.npy"
         if not path.is_file():
             states = _compute(model, chunk)
-            with open_atomic(path) as file:  # several processes may begin with the same chunk
+            with open_atomic(path) as file:  # several processes may compute the same chunk
                 np.save(file, states)
             print(f"{folder.name}: {begin + len(chunk)} of {len(encoded)}", flush=True)
         chunks.append(torch.from_numpy(np.load(path)))
@@ -113,7 +113,7 @@ def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], fold
 
 @torch.inference_mode()
 def _compute(model: Any, chunk: Sequence[OptionTokens]) -> np.ndarray:
-    found: dict[int, list[np.ndarray]] = {}
+    states: dict[int, list[np.ndarray]] = {}
     collator = Collator("per_option", "last", 0)
     for rows in by_length([PerOption.shape(tokens) for tokens in chunk], batch_size=1, tokens_per_batch=TOKENS):
         batch = collator([Example(chunk[row], 0, row) for row in rows])
@@ -122,8 +122,8 @@ def _compute(model: Any, chunk: Sequence[OptionTokens]) -> np.ndarray:
         hidden_BTD, place = hidden_BTD.half().cpu(), 0
         for row in rows:
             sequences = chunk[row].sequences
-            found[row] = [
+            states[row] = [
                 hidden_BTD[place + option, : len(sequence)].numpy() for option, sequence in enumerate(sequences)
             ]
             place += len(sequences)
-    return np.concatenate([states for row in range(len(chunk)) for states in found[row]])
+    return np.concatenate([of_option for row in range(len(chunk)) for of_option in states[row]])

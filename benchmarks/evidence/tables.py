@@ -14,7 +14,7 @@ HEADER = [
 
 
 def markdown(rows: Rows, exam_floors: dict[str, dict[str, float]]) -> str:
-    """A section a stage and view; where every head met every loss, their differences at a glance before all figures."""
+    """A section for each stage and view. On frozen states a table of differences comes before all figures."""
     compared = sum("difference" in row for row in rows)
     parts = [
         f"{compared} differences, each with its 95 % interval over seeds and questions: about {compared / 20:.0f} of "
@@ -34,11 +34,11 @@ def markdown(rows: Rows, exam_floors: dict[str, dict[str, float]]) -> str:
 
 def _at_a_glance(rows: Rows) -> list[str]:
     heads = [head for head in HEADS if any(row["head"] == head for row in rows)]
-    losses = list(dict.fromkeys(row["loss"] for row in rows))  # that of the best row first
-    found = {(row["head"], row["loss"]): row for row in rows}
+    losses = list(dict.fromkeys(row["loss"] for row in rows))  # the loss of the best row first
+    row_of = {(row["head"], row["loss"]): row for row in rows}
     lines = [f"| loss | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for loss in losses:
-        cells = [_difference(found[head, loss]) if (head, loss) in found else "" for head in heads]
+        cells = [_difference(row_of[head, loss]) if (head, loss) in row_of else "" for head in heads]
         lines.append(f"| {loss} | {' | '.join(cells)} |")
     return lines
 

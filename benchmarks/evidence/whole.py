@@ -1,4 +1,4 @@
-"""Whole models trained through the project's own command line, a process a training."""
+"""Trainings of whole models through the project's command line, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.torch import load_file, save_file
 
-from evidence.cells import Cell, Found, warmup
+from evidence.cells import Cell, Result, warmup
 from evidence.command_line import log_of, train_bash
 from evidence.exams import Exam
 from llmtuner.data.load import read_questions
@@ -19,15 +19,15 @@ from llmtuner.data.predictions import read_predictions
 from llmtuner.data.question import Question
 
 TRAINED_ON = 2000  # questions
-# Like the references that STEP2 is measured against (docs/log.md).
+# The settings of the references for STEP2 (docs/log.md).
 COMMON = """
     --finetuning_type full --num_train_epochs 1 --warmup_steps 50 --weight_decay 0.01
     --logging_steps 20 --save_strategy no --disable_tqdm true
 """
-# At 1e-3, STEP2's, co-attention cost the whole MiniLM 0.014 MAP@3 on ScienceQA (docs/results.md).
+# At STEP2's rate of 1e-3, co-attention costs the whole MiniLM 0.014 MAP@3 on ScienceQA (docs/results.md).
 HEAD_RATES = {"linear": 1e-3, "option_mean": 1e-3, "duma": 1e-4, "cduma": 1e-4}
 STAGES = {
-    # Steps of 16 questions; in batches of 4, which are put together by length, less of them is padding.
+    # Steps of 16 questions; batches of 4, grouped by length, have less padding.
     "encoder": f"""{COMMON} --learning_rate 1e-4 --per_device_train_batch_size 4 --gradient_accumulation_steps 4
         --cutoff_len 256 --mcq_dropout 0""",
     "causal": f"""{COMMON} --learning_rate 5e-4 --mcq_tokens_per_batch 4096 --cutoff_len 768 --template default
@@ -39,33 +39,32 @@ STAGES = {
 
 
 def write_questions(questions: Sequence[Question], path: Path) -> Path:
-    """Questions as a file that any stage reads, contexts included."""
+    """Write questions, with their contexts, as a file that any stage reads."""
     rows = [
         {"id": str(row), "hint": q.context, "question": q.question, "choices": list(q.options), "answer": q.answer}
         for row, q in enumerate(questions)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), path)
-    again = read_questions(path, purpose="train").questions
-    for one, other in zip(questions, again, strict=True):
-        same = (one.question, one.context.strip(), one.options, one.answer)
-        assert same == (other.question, other.context.strip(), other.options, other.answer), (
+    for written, read in zip(questions, read_questions(path, purpose="train").questions, strict=True):
+        fields = (written.question, written.context.strip(), written.options, written.answer)
+        assert fields == (read.question, read.context.strip(), read.options, read.answer), (
             f"{path}: not read as written"
         )
     return path
 
 
 def write_exam(exam: Exam, folder: Path) -> None:
-    """The files of an exam, before any training reads them."""
+    """Write the files of an exam, before any training reads them."""
     work = folder / "whole" / exam.name
     write_questions(exam.train[:TRAINED_ON], work / "train.parquet")
     write_questions(exam.test, work / "test.parquet")
 
 
 def without_head(model: Path, folder: Path) -> Path:
-    """A copy of a model that --stage mcq trained, as a plain one: every combination starts with a fresh head.
+    """A copy of a model of --stage mcq without its head, so that every combination starts with a new head.
 
-    What the model has learnt, it has learnt with a linear head, which favours that one if anything.
+    The model was trained with a linear head: if that is an advantage, the baseline has it.
     """
     if not (model / "mcq_config.json").is_file():
         return model
@@ -79,21 +78,21 @@ def without_head(model: Path, folder: Path) -> Path:
     weights = {}
     for path in sorted(model.glob("*.safetensors")):
         weights |= load_file(path)
-    kept = {name: tensor for name, tensor in weights.items() if not name.startswith("mcq_head.")}
-    save_file(kept, out / "model.safetensors", metadata={"format": "pt"})
+    backbone = {name: tensor for name, tensor in weights.items() if not name.startswith("mcq_head.")}
+    save_file(backbone, out / "model.safetensors", metadata={"format": "pt"})
     return out
 
 
-def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Sequence[str] = ()) -> Found:
-    """Train on the exam's first questions and score its test questions.
+def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Sequence[str] = ()) -> Result:
+    """Train on the first questions of the exam and score its test questions.
 
     Args:
-        more: flags behind those of the stage, for training and scoring, such as --bf16; they win.
+        more: flags for training and scoring, such as --bf16; they take precedence over those of the stage.
     """
     work = folder / "whole" / exam.name
     train, test = work / "train.parquet", work / "test.parquet"
     out = work / f"{cell.path(Path()).stem}-{cell.stage}"
-    shutil.rmtree(out, ignore_errors=True)  # of a run that was stopped
+    shutil.rmtree(out, ignore_errors=True)  # left by an interrupted run
     flags = ["--mcq_head", cell.head, "--mcq_loss", cell.loss, "--seed", str(cell.seed), *STAGES[cell.stage].split()]
     flags += ["--head_learning_rate", str(HEAD_RATES[cell.head])]
     if warmup(cell.loss):
@@ -106,8 +105,8 @@ def run(cell: Cell, exam: Exam, model: str, folder: Path, threads: int, more: Se
     flags += [str(out), *more, "--do_predict", "--eval_dataset", str(test)]
     flags += ["--output_dir", str(out / "predict"), "--mcq_tokens_per_batch", "8192"]
     train_bash(flags, log_of(out, "predict"), threads)
-    scores = [list(found.scores) for found in read_predictions(out / "predict" / "predictions.jsonl")]
+    scores = [list(prediction.scores) for prediction in read_predictions(out / "predict" / "predictions.jsonl")]
     parameters = next(line for line in log.splitlines() if f"head: {cell.head}, " in line).split(", ", 1)[1]
     for weights in out.glob("*.safetensors"):
         weights.unlink()
-    return Found(scores, seconds, int(parameters.split()[0].replace(",", "")))
+    return Result(scores, seconds, int(parameters.split()[0].replace(",", "")))

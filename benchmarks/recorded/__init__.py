@@ -1,1 +1,1 @@
-"""The parts of benchmarks/recorded_scores.py: cases, models and questions, the process that runs them, comparison."""
+"""The parts of benchmarks/recorded_scores.py: cases, models and questions, worker process, comparison."""

@@ -1,6 +1,7 @@
 """What is recorded: a table of cases, each a few commands of train_bash.py that follow each other.
 
-WORK in a command stands for the folder of the recording, so that records from different folders have the same words.
+Paths are relative to the folder of the recording, where all commands run: a data set is called by the path that is
+given, and `--mcq_shuffle_options` draws by that name, so that another folder would be another order.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from dataclasses import dataclass
 
 from llmtuner.spec import HEADS, LOSSES
 
-WORK = "WORK"
-TRAIN, TEST = f"{WORK}/data/train.jsonl", f"{WORK}/data/test.jsonl"
-RAGGED_TRAIN, RAGGED_TEST = f"{WORK}/data/ragged_train.jsonl", f"{WORK}/data/ragged_test.jsonl"
+TRAIN, TEST = "data/train.jsonl", "data/test.jsonl"
+RAGGED_TRAIN, RAGGED_TEST = "data/ragged_train.jsonl", "data/ragged_test.jsonl"
 LLAMA = "tiny-llama"
 
 HEAD_LAYOUTS = {name: head.layouts for name, head in HEADS.items()}
@@ -52,7 +52,7 @@ class Case:
 
 def folder(case: str, step: str) -> str:
     """The output folder of a step."""
-    return f"{WORK}/cases/{case}/{step}"
+    return f"cases/{case}/{step}"
 
 
 def train(case: str, model: str, *more: str, stage: str = "mcq", step: str = "train") -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def predict(case: str, model: str, *more: str, adapter: str = "", stage: str = "
 
 def model_folder(name: str) -> str:
     """Where a model of `recorded.models` is."""
-    return f"{WORK}/models/{name}"
+    return f"models/{name}"
 
 
 def mcq(case: str, *more: str, model: str = LLAMA, predicting: tuple[str, ...] = ()) -> Case:

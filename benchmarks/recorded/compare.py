@@ -1,4 +1,4 @@
-"""What differs between two records."""
+"""The differences between two records."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from typing import Any
 
 CLOSE = 1e-6  # for stage sft: absolute for scores, and relative for its other figures
-SHOWN = 3  # differences of a list that are listed one by one
+SHOWN = 3  # differences of a list to print one by one
 MACHINE = ("cpu", "threads", "python", "torch", "transformers", "peft", "accelerate", "llamafactory")
 
 Record = dict[str, Any]
 
 
 def differences(earlier: Record, later: Record) -> list[str]:
-    """Everything of the earlier record that the later one lacks or has otherwise, a line each.
+    """A line for each value of the earlier record that is missing or different in the later one.
 
-    Scores and figures of stage mcq must have the same bits, those of stage sft may differ by 1e-6; rankings, ids and
-    files must be equal. Cases and figures that only the later one has are no difference.
+    Scores and figures of stage mcq must have the same bits; those of stage sft may differ by 1e-6. Rankings, ids and
+    files must be equal. Cases and figures of the later record alone do not count.
     """
     lines = []
     for name, case in earlier["cases"].items():
@@ -30,7 +30,7 @@ def differences(earlier: Record, later: Record) -> list[str]:
 
 
 def other_machine(earlier: Record, later: Record) -> list[str]:
-    """Why bits may differ although no code does: processor, threads and versions that are others."""
+    """Processor, threads and versions that differ, so that bits may differ without a change of code."""
     old, new = earlier["about"], later["about"]
     return [f"{name}: {old.get(name)}, then {new.get(name)}" for name in MACHINE if old.get(name) != new.get(name)]
 
@@ -61,7 +61,7 @@ def _of_step(step: Record, later: Record) -> Iterator[str]:
 
 
 def _flat(values: Any) -> dict[str, Any]:
-    """Figures by name, and lists of them by place and name."""
+    """Figures by name, and those of a list by position and name."""
     if isinstance(values, list):
         return {f"{place} {name}": value for place, line in enumerate(values) for name, value in line.items()}
     return values or {}

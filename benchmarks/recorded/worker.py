@@ -1,10 +1,10 @@
-"""Runs commands of a checkout, each in a fork of a process that has imported torch and upstream once for all.
+"""Run commands of a checkout, each in a fork of a process that has imported torch and upstream already.
 
     python benchmarks/recorded/worker.py CHECKOUT JOBS.json [--fresh]
 
-JOBS.json is a list of {"name", "key", "commands": [[word, ...], ...], "log", "status"}. A job's output goes to its log;
-its status file is written behind its last command, so that a job that was interrupted has none. With --fresh each
-command is started as users start it.
+JOBS.json is a list of {"name", "key", "commands": [[word, ...], ...], "log", "status"}. The output of a job goes to its
+log. Its status file is written after its last command, so that an interrupted job has none. With --fresh each command
+starts a process, as users start it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-# What a run imports of upstream beyond its parser.
+# The modules of upstream that a run imports after its parser.
 PRELOADED = ("llamafactory.train.tuner", "llamafactory.train.sft.workflow", "peft", "datasets")
 
 Command = Callable[[list[str]], int]
 
 
 def main() -> int:
-    """Run all jobs; a job that fails does not stop the next one."""
+    """Run all jobs; a failed job does not stop the next one."""
     checkout, jobs = Path(sys.argv[1]).resolve(), json.loads(Path(sys.argv[2]).read_text())
     command = started(checkout) if "--fresh" in sys.argv else imported(checkout)
     for job in jobs:
@@ -41,9 +41,9 @@ def main() -> int:
 
 
 def forked(words: list[str], command: Command, log: str) -> int:
-    """The status of a command in a child, its output appended to the log.
+    """The status of a command in a child process, with its output appended to the log.
 
-    What a command leaves in its process must not reach the next one: --profile 2023 changes a template of upstream's.
+    A command may change its process, and must not change the next one: --profile 2023 replaces a template of upstream.
     """
     child = os.fork()
     if child:
@@ -61,20 +61,20 @@ def forked(words: list[str], command: Command, log: str) -> int:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(status)  # and none of the parent's clean-up here
+        os._exit(status)  # skips the clean-up of the parent
 
 
 def imported(checkout: Path) -> Command:
-    """The checkout's `main`.
+    """The `main` of the checkout.
 
     Raises:
-        SystemExit: another checkout's was imported.
+        SystemExit: the import took another checkout.
     """
-    sys.path[:1] = [str(checkout / "src"), str(checkout)]  # as train_bash.py has it, and nothing of this folder
+    sys.path[:1] = [str(checkout / "src"), str(checkout)]  # as train_bash.py sets it, without this folder
     import llmtuner.cli.main as entry
 
     if not Path(entry.__file__).is_relative_to(checkout):
-        raise SystemExit(f"error: {entry.__file__} was imported, which is not of {checkout}")
+        raise SystemExit(f"error: imported {entry.__file__}, which is not in {checkout}")
     with contextlib.redirect_stdout(io.StringIO()):
         entry.main(["--help_all"])  # imports and patches upstream
     for module in PRELOADED:
@@ -83,7 +83,7 @@ def imported(checkout: Path) -> Command:
 
 
 def started(checkout: Path) -> Command:
-    """A process of its own for each command."""
+    """A function that starts a new process for each command."""
     words = [sys.executable, str(checkout / "src" / "train_bash.py")]
     return lambda argv: subprocess.run([*words, *argv], check=False).returncode
 

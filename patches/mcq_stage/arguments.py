@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.errors import UserError
+from llmtuner.mcq.best_metric import check_reported
 from llmtuner.mcq.run import McqRun
-from llmtuner.spec.metrics import METRICS
-
-LOSS = "loss"  # reported by every evaluation, beside the metrics
+from llmtuner.spec.metrics import higher_is_better
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def adapt(run: McqRun, values: Mapping[str, Any]) -> StageArguments:
     arguments.finetuning.create_new_adapter = run.merge_all
     best = arguments.training.metric_for_best_model
     if best is not None and "greater_is_better" not in values:
-        arguments.training.greater_is_better = _higher_is_better(best)
+        arguments.training.greater_is_better = higher_is_better(best)
     if len(run.adapters) > 1 or run.merge_all:
         _refuse_merging(arguments.model)
     return arguments
@@ -58,23 +57,12 @@ def check_best_metric(run: McqRun, arguments: StageArguments, evaluated: list[st
     """
     if not run.training:
         return
-    prefixes = [f"{name}_" for name in evaluated] if run.data.each else [""]
-    reported = [f"{prefix}{metric}" for prefix in prefixes for metric in (*METRICS, LOSS)]
     metric = arguments.training.metric_for_best_model
     if arguments.finetuning.early_stopping_steps is not None and metric is None:
         raise UserError(
             "--early_stopping_steps needs --load_best_model_at_end true and --metric_for_best_model, for example map@3"
         )
-    if metric is not None and metric.removeprefix("eval_") not in reported:
-        raise UserError(
-            f"--metric_for_best_model {metric}: no evaluation reports it; choose from: {', '.join(reported)}"
-        )
-
-
-def _higher_is_better(metric: str) -> bool:
-    """The direction of a metric, by its name behind that of a data set."""
-    name = next((name for name in METRICS if metric == name or metric.endswith(f"_{name}")), None)
-    return METRICS[name].higher_is_better if name is not None else not metric.endswith(LOSS)
+    check_reported(metric, evaluated if run.data.each else ())
 
 
 def _refuse_merging(model_args: Any) -> None:

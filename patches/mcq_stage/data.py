@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmtuner.data.collect import collect, require_answers
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key, split_by_key
 from llmtuner.data.tokens.encoder import PromptEncoder
-from llmtuner.data.tokens.fit import listed, settle_too_long
-from llmtuner.data.tokens.option import OptionTokens
-from llmtuner.errors import DataError
-from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun, RunData
-from llmtuner.spec.heads import HEADS
+from llmtuner.spec.flags import with_flags
 
 logger = logging.getLogger("llmtuner.mcq")
 
@@ -82,26 +77,6 @@ def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool) -
     return RunQuestions(train if run.training else [], evaluate)
 
 
-def with_options_counted(run: McqRun, questions: Sequence[Question]) -> McqRun:
-    """A joint classifier scores one fixed number of options: take it from the questions, or check them against it.
-
-    Raises:
-        DataError: the questions have other numbers.
-    """
-    settings = run.settings
-    if layout_of(settings.layout).text != "joint" or not HEADS[settings.head].pools or not questions:
-        return run
-    wanted = len(questions[0].options) if run.new else settings.num_options
-    for question in questions:
-        if len(question.options) != wanted:
-            first = f"{questions[0].where} has {wanted}" if run.new else f"this head was trained for {wanted}"
-            raise DataError(
-                f"{question.where}: id {question.id}: {len(question.options)} options, and {first}; a linear head on a "
-                "joint prompt scores one fixed number: use --mcq_layout shared_prefix, or --mcq_head letter"
-            )
-    return run.with_settings(num_options=wanted)
-
-
 def encode(questions: RunQuestions, encoder: PromptEncoder, data: RunData, *, seed: int, speaks: bool) -> RunSets:
     """The questions with their tokens.
 
@@ -135,23 +110,7 @@ def fitted(
     Raises:
         DataError: training questions are too long, or none is left.
     """
-    settled = settle_too_long(questions.fits(), cutoff_len, training=training, drop=drop)
-    if len(settled.rows) < len(questions):
-        questions = questions.subset(settled.rows)
-    for line in (*settled.lines, *_unread_options(questions)) if speaks else ():
-        logger.warning("%s: %s", name, line)
+    questions, lines = questions.fitted(cutoff_len, training=training, drop=drop)
+    for line in lines if speaks else ():
+        logger.warning("%s: %s", name, with_flags(line))
     return questions
-
-
-def _unread_options(questions: QuestionSet) -> list[str]:
-    """Options that are not blank and give no token all the same, such as signs that the tokenizer throws away."""
-    unread = [
-        f"{question.where}: id {question.id}: option {question.letters[place]}"
-        for question, tokens in zip(questions.questions, questions.tokens, strict=True)
-        if isinstance(tokens, OptionTokens)
-        for place, ((begin, end), text) in enumerate(zip(tokens.options, question.options, strict=True))
-        if begin == end and text.strip()
-    ]
-    if not unread:
-        return []
-    return [f"{len(unread)} options give no tokens, so that the model sees nothing of them:", *listed(unread)]

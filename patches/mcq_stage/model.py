@@ -35,12 +35,16 @@ def make_reader(run: McqRun, config: Any, arguments: StageArguments) -> Reader:
     from llamafactory.data import get_template_and_fix_tokenizer
     from llamafactory.model import load_tokenizer
 
-    from llmtuner.mcq.encoding import make_encoder
+    from llmtuner.mcq.encoding import make_encoder, stored_encoder
 
     tokenizer = load_tokenizer(arguments.model)["tokenizer"]
     is_causal = run.settings.kind == "causal"
     template = get_template_and_fix_tokenizer(tokenizer, arguments.data) if is_causal else None
-    encoder = make_encoder(run.settings, tokenizer, config, cutoff_len=run.cutoff_len, template=template)
+    settings, limit = run.settings, run.cutoff_len
+    if run.new:
+        encoder = make_encoder(settings, tokenizer, config, cutoff_len=limit, template=template)
+    else:
+        encoder = stored_encoder(settings, tokenizer, config, cutoff_len=limit, where=run.source or "")
     if encoder.cutoff_len < run.cutoff_len:
         logger.info("cutoff_len: %d tokens, the most that this encoder reads", encoder.cutoff_len)
     return Reader(tokenizer, encoder)
@@ -54,26 +58,21 @@ def load(run: McqRun, reader: Reader, config: Any, arguments: StageArguments) ->
     """
     from llamafactory.model import load_model
 
-    from llmtuner.mcq.checkpoint import check_base
+    from llmtuner.mcq.checkpoint import fitting
     from patches.mcq_stage.encoder import load_encoder
 
-    check_base(run.settings, config, run.source or "")
     if run.new:
         _refuse_forgotten_head(run.model, *run.adapters)
     try:
         if run.settings.kind == "encoder":
-            return load_encoder(arguments, run)
-        with head_of(run):
+            with fitting(run.adapters, run.model):
+                return load_encoder(arguments, run)
+        with head_of(run), fitting(run.adapters, run.model):
             model = load_model(reader.tokenizer, arguments.model, arguments.finetuning, run.training)
     except ValueError as error:
         if "arget module" not in str(error):  # peft's way to say that it knows no module by such a name
             raise
         raise UserError(f"--lora_target does not fit this model: {error}") from error
-    except RuntimeError as error:
-        if "size mismatch" not in str(error):
-            raise
-        first = next(line.strip() for line in str(error).splitlines() if "size mismatch" in line)
-        raise UserError(f"{', '.join(run.adapters)} does not fit {run.model}: {first}") from error
     _check_vocabulary(model, reader, run)
     return model
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from llmtuner.data.predictions import write_predictions
 from llmtuner.errors import FieldError, UserError
+from llmtuner.mcq.checkpoint import check_base, fitting
 from llmtuner.mcq.dropout import has_dropout, set_dropout
-from llmtuner.mcq.encoding import complete, renewed
+from llmtuner.mcq.encoding import complete, renewed, with_options_counted
 from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.predict import figures_of, floors_of
 from llmtuner.mcq.questions import QuestionSet
@@ -20,7 +21,7 @@ from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.report.summary import print_scores
 from patches.mcq_stage.arguments import StageArguments, adapt, check_best_metric
-from patches.mcq_stage.data import RunSets, encode, read_run_questions, with_options_counted
+from patches.mcq_stage.data import RunSets, encode, read_run_questions
 from patches.mcq_stage.model import Reader, announce_head, check_resumed_head, is_sharded, load, make_reader
 
 logger = logging.getLogger("llmtuner.mcq")
@@ -51,6 +52,7 @@ def _run(run: McqRun, values: Mapping[str, Any]) -> None:
     check_best_metric(run, arguments, [*questions.evaluate])
     run = with_options_counted(run, questions.everything)
     config = load_config(arguments.model)
+    check_base(run.settings, config, run.source or "")
     reader = make_reader(run, config, arguments)
     sets = encode(questions, reader.encoder, run.data, seed=seed, speaks=speaks)
     model = load(run, reader, config, arguments)
@@ -138,7 +140,9 @@ def _callbacks(arguments: StageArguments) -> list[Any]:
 
 
 def _train(trainer: McqTrainer, arguments: StageArguments) -> None:
-    result = trainer.train(resume_from_checkpoint=arguments.training.resume_from_checkpoint)
+    checkpoint = arguments.training.resume_from_checkpoint
+    with fitting([checkpoint] if checkpoint else [], trainer.run.model):
+        result = trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     trainer.log_metrics("train", result.metrics)
     trainer.save_metrics("train", result.metrics)

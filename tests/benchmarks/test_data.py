@@ -1,4 +1,4 @@
-"""The comparisons of data: open book against closed, with context and without, cleaned against raw."""
+"""The comparisons of training data: open and closed book, with context and without, cleaned and raw."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import open_book
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from evidence import command_line
+from evidence import arms, command_line
 from evidence.cells import claim, fingerprint
 
 from llmtuner.data.duplicates import exact_key
@@ -34,7 +34,7 @@ def write_kaggle(raw: Path, rows: int) -> None:
             writer.writerow([" ".join(["Which", *draw.sample(words, 12), "?"]), *options, "ABCDE"[row % 5]])
 
 
-def test_an_open_books_gain_is_paired_and_by_passage():
+def test_the_gain_of_an_open_book_is_paired_by_seed_and_drawn_by_passage():
     rows = open_book.records("validation")
     letters = [row["answer"] for row in rows]
     right = [Prediction(r["id"], tuple(float(x == a) for x in "ABCDE")) for r, a in zip(rows, letters, strict=True)]
@@ -42,14 +42,14 @@ def test_an_open_books_gain_is_paired_and_by_passage():
         Prediction(r["id"], tuple(1.0 if x == a else 2.0 * (x == "ABCDE"[("ABCDE".index(a) + 1) % 5]) for x in "ABCDE"))
         for r, a in zip(rows, letters, strict=True)
     ]
-    found = open_book.summarise("validation", {"open": [right, second], "closed": [second[::-1], second]})
-    assert (found["questions"], found["open"], found["closed"]) == (len(rows), [1.0, 0.5], [0.5, 0.5])
-    assert found["difference"] == 0.25
-    assert found["interval"] == pytest.approx((0.0, 0.5)), "of two seeds, one gained by half and one by nothing"
-    assert 0.3 < found["floor_longest_map@3"] < 0.45
+    summary = open_book.summarise("validation", {"open": [right, second], "closed": [second[::-1], second]})
+    assert (summary["questions"], summary["open"], summary["closed"]) == (len(rows), [1.0, 0.5], [0.5, 0.5])
+    assert summary["difference"] == 0.25
+    assert summary["interval"] == pytest.approx((0.0, 0.5)), "of two seeds, one gained by half and one by nothing"
+    assert 0.3 < summary["floor_longest_map@3"] < 0.45
 
 
-def test_closed_books_are_the_open_ones_without_their_passages(tmp_path):
+def test_a_closed_book_is_the_open_one_without_its_passages(tmp_path):
     open_book.write_books(tmp_path)
     for split in open_book.SPLITS:
         books = [
@@ -60,10 +60,10 @@ def test_closed_books_are_the_open_ones_without_their_passages(tmp_path):
         assert [{**row, "context": ""} for row in books[0]] == books[1]
 
 
-def test_what_is_scored_is_in_no_training_set_and_what_was_planted_only_in_the_raw_one(tmp_path):
+def test_no_training_set_has_a_scored_row_and_planted_rows_are_in_the_raw_set_only(tmp_path):
     raw = tmp_path / "kaggle"
     write_kaggle(raw, 80)
-    files = cleaning.sets(Namespace(raw=raw, work=tmp_path / "work", plant=0.25))
+    files = cleaning.build_sets(Namespace(raw=raw, work=tmp_path / "work", plant=0.25))
     keys = {
         name: [exact_key(question) for question in read_questions(path, purpose="train").questions]
         for name, path in files.items()
@@ -76,10 +76,10 @@ def test_what_is_scored_is_in_no_training_set_and_what_was_planted_only_in_the_r
 
 @pytest.mark.parametrize(
     ("existing", "message"),
-    [("6000_train_examples.csv", "15k_gpt3.5-turbo.csv, and there is one"), (None, "no 6000_train")],
+    [("6000_train_examples.csv", "has a 15k_gpt3.5-turbo.csv"), (None, "no 6000_train")],
 )
-def test_planted_rows_take_no_files_place(existing, message, tmp_path, monkeypatch, capsys):
-    """A download with the 15,000 lost them to the planted rows; what was refused stayed in --work's way."""
+def test_planted_rows_never_replace_a_file(existing, message, tmp_path, monkeypatch, capsys):
+    """Planted rows replaced the 15,000 of a download; after a rejected command --work belonged to its settings."""
     write_kaggle(tmp_path / "kaggle", 20)
     (tmp_path / "kaggle" / "6k5").mkdir()
     (tmp_path / "kaggle" / "6000_train_examples.csv").rename(tmp_path / "kaggle" / "6k5" / (existing or "other.csv"))
@@ -96,7 +96,7 @@ def test_planted_rows_take_no_files_place(existing, message, tmp_path, monkeypat
 
 
 def test_predictions_for_another_exam_are_not_scored(tmp_path, monkeypatch):
-    """A changed answer was scored with the predictions that were there."""
+    """After a change of an answer, the stored predictions were scored with it."""
     monkeypatch.setattr(open_book, "EXAM", tmp_path)
     for split in open_book.SPLITS:
         (tmp_path / f"{split}.jsonl").write_text("{}")
@@ -112,7 +112,7 @@ def test_predictions_for_another_exam_are_not_scored(tmp_path, monkeypatch):
 
 
 def test_each_arm_is_compared_with_the_cleaned_one_seed_by_seed(tmp_path, monkeypatch, capsys):
-    """One seed's difference was reported as if another one would give the same."""
+    """The difference of one seed was reported as if every seed gave the same."""
     write_kaggle(tmp_path / "kaggle", 80)
     trained = []
 
@@ -128,7 +128,7 @@ def test_each_arm_is_compared_with_the_cleaned_one_seed_by_seed(tmp_path, monkey
         write_predictions(rows, out / "valid")
         (out / command_line.MADE_BY).write_text('{"commit": "abc", "hardware": "none"}')
 
-    monkeypatch.setattr(cleaning, "train_and_score", train_and_score)
+    monkeypatch.setattr(arms, "train_and_score", train_and_score)
     words = [
         "cleaning.py",
         "--raw",
@@ -145,14 +145,14 @@ def test_each_arm_is_compared_with_the_cleaned_one_seed_by_seed(tmp_path, monkey
     monkeypatch.setattr(sys, "argv", words)
     cleaning.main()
     assert sorted(trained) == [(arm, seed) for arm in sorted(cleaning.ARMS) for seed in (1, 2)]
-    found = json.loads((tmp_path / "out.json").read_text())
-    assert (found["cleaned"]["map@3"], found["uncleaned"]["map@3"]) == ([1.0, 1.0], [1.0, 0.5])
-    assert (found["uncleaned"]["difference"], found["uncleaned"]["interval"]) == (-0.25, [-0.5, 0.0])
-    assert (found["hq"]["difference"], found["seeds"], found["commit"]) == (0.0, [1, 2], ["abc"])
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert (result["cleaned"]["map@3"], result["uncleaned"]["map@3"]) == ([1.0, 1.0], [1.0, 0.5])
+    assert (result["uncleaned"]["difference"], result["uncleaned"]["interval"]) == (-0.25, [-0.5, 0.0])
+    assert (result["hq"]["difference"], result["seeds"], result["commit"]) == (0.0, [1, 2], ["abc"])
     assert "MAP@3 0.750, -0.250 [-0.500, +0.000] to cleaned" in capsys.readouterr().out
 
 
-def test_books_trained_side_by_side_are_summed_up_together(tmp_path, monkeypatch, capsys):
+def test_books_trained_in_parallel_are_paired_by_seed(tmp_path, monkeypatch, capsys):
     def train_and_score(flags, model, train, tests, out, *, seed, threads):
         assert (train.parent.name, model) == (out.parent.name, str(tmp_path / f"model{seed}")), (
             "a book reads its own files"
@@ -165,7 +165,7 @@ def test_books_trained_side_by_side_are_summed_up_together(tmp_path, monkeypatch
             write_predictions([Prediction(r["id"], s) for r, s in zip(rows, scores, strict=True)], out / split)
         (out / command_line.MADE_BY).write_text('{"commit": "abc", "hardware": "none"}')
 
-    monkeypatch.setattr(open_book, "train_and_score", train_and_score)
+    monkeypatch.setattr(arms, "train_and_score", train_and_score)
     models = [str(tmp_path / f"model{seed}") for seed in (1, 2)]
     for model in models:
         Path(model).mkdir()
@@ -173,15 +173,15 @@ def test_books_trained_side_by_side_are_summed_up_together(tmp_path, monkeypatch
     words += ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out.json")]
     monkeypatch.setattr(sys, "argv", words)
     open_book.main()
-    found = json.loads((tmp_path / "out.json").read_text())["splits"]
+    splits = json.loads((tmp_path / "out.json").read_text())["splits"]
     for split in open_book.SPLITS:
-        assert found[split]["open"] == [1.0, 1.0]
-        assert found[split]["closed"][0] == 1.0
-        assert found[split]["difference"] == pytest.approx((1 - found[split]["closed"][1]) / 2)
+        assert splits[split]["open"] == [1.0, 1.0]
+        assert splits[split]["closed"][0] == 1.0
+        assert splits[split]["difference"] == pytest.approx((1 - splits[split]["closed"][1]) / 2)
     assert "test: closed " in capsys.readouterr().out
 
 
-def test_a_context_is_told_apart_by_what_it_is_and_only_where_both_books_have_run(tmp_path):
+def test_hints_and_lectures_are_reported_apart_for_seeds_that_have_both_books(tmp_path):
     rows = [
         {
             "question": f"Which is number {n}?",
@@ -214,10 +214,10 @@ def test_a_context_is_told_apart_by_what_it_is_and_only_where_both_books_have_ru
     }
     scores |= {("closed", 2): [right] * 4, ("open", 3): [wrong] * 4}  # seed 3 has one book only
     for (book, seed), of_run in scores.items():
-        place = context.Run(1, seed, "mean", book).place(work) / "validation"
-        place.mkdir(parents=True)
-        write_predictions([Prediction(str(n), found) for n, found in enumerate(of_run)], place)
-        (place.parent / command_line.MADE_BY).write_text("{}")
+        folder = context.Run(1, seed, "mean", book).folder(work) / "validation"
+        folder.mkdir(parents=True)
+        write_predictions([Prediction(str(n), of_question) for n, of_question in enumerate(of_run)], folder)
+        (folder.parent / command_line.MADE_BY).write_text("{}")
     row, floors = context.summarise(args)
     assert (row["seeds"], row["open_accuracy"], row["closed_accuracy"]) == (2, [1.0, 0.75], [0.75, 1.0])
     parts = {name: (part["questions"], part["difference"]) for name, part in row["parts"].items()}
@@ -225,17 +225,17 @@ def test_a_context_is_told_apart_by_what_it_is_and_only_where_both_books_have_ru
     assert floors["floor_random_accuracy"] == 0.5
 
 
-def test_a_run_that_was_killed_is_done_again_and_a_whole_one_is_not(tmp_path, monkeypatch):
-    """Results were taken for the end of a run, which was killed before its predictions were there."""
+def test_an_interrupted_run_is_repeated_and_a_finished_one_is_not(tmp_path, monkeypatch):
+    """A run that was killed before it wrote its predictions counted as finished."""
     started: list[str] = []
 
     def run(flags, log, threads):
         started.append("train" if "--do_train" in flags else "predict")
-        place = Path(flags[flags.index("--output_dir") + 1])
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "model.safetensors").write_bytes(b"")
+        folder = Path(flags[flags.index("--output_dir") + 1])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.safetensors").write_bytes(b"")
         if len(started) == 2:
-            (place / "predict_results.json").write_text("{}")
+            (folder / "predict_results.json").write_text("{}")
             raise KeyboardInterrupt
         return ""
 
@@ -248,5 +248,5 @@ def test_a_run_that_was_killed_is_done_again_and_a_whole_one_is_not(tmp_path, mo
     for _ in range(2):
         command_line.train_and_score(*given, seed=1, threads=1)
     assert started == ["train", "predict"] * 2
-    assert command_line.made_by([tmp_path / "out"])["commit"] == ["commit 2"], "the one that was there at the start"
+    assert command_line.made_by([tmp_path / "out"])["commit"] == ["commit 2"], "the commit at the start of the run"
     assert not list((tmp_path / "out").glob("*.safetensors"))

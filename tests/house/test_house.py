@@ -13,6 +13,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "patches").rglob("*.py")])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md")]
+    + [
+        page
+        for name in ("docs", "data", "scripts", "benchmarks", "examples", "src", "patches", "tests", ".ci")
+        for page in (ROOT / name).rglob("*.md")
+    ]
+)
 SCRIPTS = sorted([*(ROOT / "scripts").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
 
 # A room may import itself and the rooms named here: imports run one way, inwards.
@@ -31,6 +39,7 @@ INWARDS = {
     "llmtuner": set(),
 }
 EVERYWHERE = {"llmtuner.spec", "llmtuner.errors", "llmtuner.files", "llmtuner.suggest", "llmtuner"}
+_FENCE = re.compile(r"^ *```.*?^ *```[^\n]*$", flags=re.DOTALL | re.MULTILINE)
 HEAVY = {"torch", "transformers", "datasets", "peft", "trl", "llamafactory", "pandas", "matplotlib", "pyarrow"}
 
 
@@ -197,10 +206,44 @@ def test_the_entry_point_stays_thin():
     assert (ROOT / "src" / "train_bash.py").read_text().count("\n") < 60
 
 
-@pytest.mark.parametrize("path", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "Makefile"]))
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_relative_links_lead_somewhere(path):
-    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+    """A page was renamed, or a heading reworded, and links to it led nowhere."""
+    for target, heading in links(path.read_text(encoding="utf-8")):
+        page = path.parent / target if target else path
+        assert page.exists(), f"{path.relative_to(ROOT)} links to {target}, which does not exist"
+        assert not heading or heading in anchors(page.read_text(encoding="utf-8")), (
+            f"{path.relative_to(ROOT)} links to {target}#{heading}: no such heading"
+        )
+
+
+def links(text: str) -> list[tuple[str, str]]:
+    """The relative links and images of a page, as path and heading; code left out."""
+    prose = re.sub(r"`[^`]*`", "", _FENCE.sub("", text))
+    targets = re.findall(r"\]\((?!https?://|mailto:)([^)\s]+)\)", prose)
+    return [(path, heading) for path, _, heading in (target.partition("#") for target in targets)]
+
+
+def anchors(text: str) -> set[str]:
+    """GitHub's names of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_search_for_links_sees_them():
+    text = "[a](b.md) ![c](d.svg)\n[e\nf](g/h.md#i-j) [k](#l) [m](https://n) `[o](p.md)`\n```\n[q](r.md)\n```\n"
+    assert links(text) == [("b.md", ""), ("d.svg", ""), ("g/h.md", "i-j"), ("", "l")]
+    assert anchors("# A `b_c`: d, e\n```\n# no\n```\n## STEP1") == {"a-b_c-d-e", "step1"}
+
+
+@pytest.mark.parametrize("path", [p for p in DOCUMENTS if p.is_relative_to(ROOT / "docs")], ids=lambda p: p.name)
+def test_every_page_is_linked_from_the_index(path):
+    """A page that nothing links to is not read: the index of its folder, or results.md, names it."""
+    folder = ROOT / "docs"
+    indexes = [folder / "README.md", folder / "results.md"]
+    linked = {(index.parent / target).resolve() for index in indexes for target, _ in links(index.read_text("utf-8"))}
+    translated = path.parent.name == "zh"
+    assert translated or path in indexes[:1] or path.resolve() in linked
 
 
 def test_a_wheel_has_every_file_that_is_no_module():
@@ -227,3 +270,24 @@ def test_a_wheel_has_every_room():
     for base in (ROOT / "src" / "llmtuner", ROOT / "patches"):
         for folder in {path.parent for path in base.rglob("*.py")}:
             assert (folder / "__init__.py").is_file(), folder.relative_to(ROOT)
+
+
+def test_a_run_is_resolved_in_one_place_of_each_way_in():
+    """It was planned by the checks and by the stage again, and the two could differ."""
+    callers = {
+        str(path.relative_to(ROOT))
+        for path in MODULES
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "resolve_run"
+    }
+    assert callers == {"src/llmtuner/cli/preflight_mcq.py", "src/llmtuner/mcq/training.py"}
+
+
+def test_the_map_of_the_code_names_every_room_and_no_file_that_is_gone():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name in INWARDS:
+        if name.count(".") == 1:
+            assert re.search(rf"\b{name.rpartition('.')[2]}\b", text), f"{name} is not in the map"
+    named = set(re.findall(r"\b((?:mcq|cli|spec|data|report|patches)(?:/\w+)*/\w+\.py)\b", text))
+    roots = (ROOT / "src" / "llmtuner", ROOT)
+    assert [name for name in named if not any((root / name).is_file() for root in roots)] == []

@@ -17,7 +17,7 @@ from llmtuner.mcq.check import PackingCheck, check_packing
 from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.compare import MARGIN, VISIBLE, distance
-from llmtuner.mcq.layout import PADDING
+from llmtuner.mcq.layouts.base import PADDING
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.questions import Example
 
@@ -222,15 +222,26 @@ def test_a_model_that_raises_for_packed_rows_cannot_take_them():
 
 
 @pytest.mark.parametrize("error", [KeyError, IndexError, AttributeError, RuntimeError])
-@pytest.mark.parametrize("place", [(model_module, "packed_mask"), (attention, "tree_mask"), (attention, "nullcontext")])
+@pytest.mark.parametrize("place", [(model_module, "packed_mask"), (attention, "tree_mask")], ids=["mask", "tree"])
 def test_our_own_errors_are_not_taken_for_the_models(error, place, monkeypatch):
-    """... neither in front of its forward nor in the attention function that it calls (which enters a nullcontext)."""
-
     def fail(*_, **__):
         raise error("ours")
 
     monkeypatch.setattr(*place, fail)
     with pytest.raises(error, match="ours"):
+        checked(family("llama"))
+
+
+def test_nor_are_those_of_our_attention_function_which_the_model_calls(monkeypatch):
+    """The states of the common part lack a head, so that they cannot be joined to the others'."""
+    original = attention.sdpa_attention_forward
+
+    def one_head_less(*args, **settings):
+        states, weights = original(*args, **settings)
+        return (states[:, :, 1:], weights) if "is_causal" in settings else (states, weights)
+
+    monkeypatch.setattr(attention, "sdpa_attention_forward", one_head_less)
+    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
         checked(family("llama"))
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from evidence import report, states, tables, whole
-from evidence.cells import BASELINE, Cell, Found, claim, load_all, save, warmup
+from evidence.cells import BASELINE, Cell, Result, claim, load_all, save, warmup
 from evidence.exams import EXAMS, Exam
-from evidence.frozen import BATCH, MOST_RATES, RATES, FrozenExam, _drawn, further_rates
+from evidence.frozen import BATCH, MOST_RATES, RATES, FrozenExam, _epoch_batches, further_rates
 from evidence.states import cache_states
 from matplotlib.figure import Figure
 from models import build
@@ -124,7 +124,7 @@ def test_a_batch_may_have_fewer_options_than_its_exam(head, frozen):
 
 def test_an_epoch_has_every_question_once_in_batches_of_like_length():
     lengths = np.random.default_rng(1).integers(5, 200, 1100)
-    drawn = [_drawn(range(100, 1100), lengths.tolist(), np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    drawn = [_epoch_batches(range(100, 1100), lengths.tolist(), np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
     for batches in drawn:
         assert sorted(row for batch in batches for row in batch) == list(range(100, 1100))
@@ -152,7 +152,7 @@ def test_what_is_tuned_by_is_not_trained_on(frozen):
         replace(q, answer=(q.answer + 1) % len(q.options)) if row == min(frozen.exam.tune) else q
         for row, q in enumerate(frozen.exam.train)
     ]
-    other = replace(frozen, exam=replace(frozen.exam, train=wrong), _kept={})
+    other = replace(frozen, exam=replace(frozen.exam, train=wrong), _cache={})
     found, changed = frozen.run(cell, 0.1), other.run(cell, 0.1)
     assert found.scores == changed.scores
     assert found.more["tuned_map@3"] != changed.more["tuned_map@3"]
@@ -166,11 +166,11 @@ def test_rows_and_intervals_are_of_paired_differences():
     wrong = [[-value for value in row] for row in right]
     noise = np.random.default_rng(1)
     found = {
-        Cell("frozen", "toy", *BASELINE, seed): Found([[v + noise.normal() for v in row] for row in right], 1.0, 33)
+        Cell("frozen", "toy", *BASELINE, seed): Result([[v + noise.normal() for v in row] for row in right], 1.0, 33)
         for seed in range(3)
     }
-    found |= {Cell("frozen", "toy", "duma", "binary", seed): Found(right, 2.0, 99) for seed in range(3)}
-    found |= {Cell("frozen", "toy", "cduma", "binary", 7): Found(wrong, 2.0, 99)}
+    found |= {Cell("frozen", "toy", "duma", "binary", seed): Result(right, 2.0, 99) for seed in range(3)}
+    found |= {Cell("frozen", "toy", "cduma", "binary", 7): Result(wrong, 2.0, 99)}
     every = report.summarise(found, {"toy": toy})
     assert {row["exam"] for row in every} == {"toy", "toy, unseen texts"}
     rows = {(row["head"], row["loss"]): row for row in every if row["exam"] == "toy"}
@@ -195,11 +195,11 @@ def test_times_of_another_machine_are_not_mixed_in():
     toy = exam()
     scores = [[0.0] * len(q.options) for q in toy.test]
     found = {
-        Cell("encoder", "toy", *BASELINE, seed): Found(scores, time, 33, machine=machine)
+        Cell("encoder", "toy", *BASELINE, seed): Result(scores, time, 33, machine=machine)
         for seed, (time, machine) in enumerate([(10.0, "card"), (12.0, "card"), (700.0, "no card")])
     }
-    found[Cell("encoder", "toy", "duma", "binary", 0)] = Found(scores, 800.0, 99, machine="no card")
-    found |= {Cell("frozen", "toy", *BASELINE, seed): Found(scores, 1.0, 33, machine="no card") for seed in range(5)}
+    found[Cell("encoder", "toy", "duma", "binary", 0)] = Result(scores, 800.0, 99, machine="no card")
+    found |= {Cell("frozen", "toy", *BASELINE, seed): Result(scores, 1.0, 33, machine="no card") for seed in range(5)}
     of_encoder = [row for row in report.summarise(found, {"toy": toy}) if row["stage"] == "encoder"]
     rows = {row["head"]: row for row in of_encoder if row["exam"] == "toy"}
     assert rows["linear"]["seconds"] == 11.0, "where another stage ran is nothing to this one"
@@ -318,7 +318,7 @@ def run_comparison(monkeypatch, *words: str) -> None:
     ("words", "said"),
     [
         (["--combinations", "duma"], "--combinations duma: loss : a name is missing"),
-        (["--combinations", "dumma/poly1"], "heads are linear, option_mean, duma, cduma"),
+        (["--combinations", "dumma/poly1"], "HEAD one of linear, option_mean, duma, cduma"),
         (["--combinations", "duma/poly"], "loss poly"),
         (["--encoder", "nowhere"], "no folder nowhere"),
         ([], "needs --encoder"),
@@ -387,7 +387,7 @@ def test_whole_models_are_trained_seed_by_seed_with_step2_first():
 def test_results_of_other_models_are_not_mixed(tmp_path):
     claim(tmp_path, {"encoder": "a"})
     claim(tmp_path, {"encoder": "a", "causal": "b"})
-    with pytest.raises(SystemExit, match="of encoder a, and this is c"):
+    with pytest.raises(SystemExit, match="of encoder a, not of c"):
         claim(tmp_path, {"encoder": "c"})
 
 
@@ -403,12 +403,12 @@ def test_seeds_that_scatter_show_no_difference():
     toy = exam(60)
     right = [[1.0 if option == q.answer else 0.0 for option in range(len(q.options))] for q in toy.test]
     wrong = [[-value for value in row] for row in right]
-    found = {Cell("frozen", "toy", *BASELINE, seed): Found(right if seed else wrong, 1.0, 33) for seed in range(2)}
+    found = {Cell("frozen", "toy", *BASELINE, seed): Result(right if seed else wrong, 1.0, 33) for seed in range(2)}
     found |= {
-        Cell("frozen", "toy", "duma", "binary", seed): Found(wrong if seed else right, 2.0, 99) for seed in range(2)
+        Cell("frozen", "toy", "duma", "binary", seed): Result(wrong if seed else right, 2.0, 99) for seed in range(2)
     }
-    found[Cell("frozen", "toy", "duma", "binary", 2)] = Found(right, 2.0, 99)
-    found[Cell("frozen", "toy", *BASELINE, 2)] = Found(wrong, 1.0, 33)
+    found[Cell("frozen", "toy", "duma", "binary", 2)] = Result(right, 2.0, 99)
+    found[Cell("frozen", "toy", *BASELINE, 2)] = Result(wrong, 1.0, 33)
     rows = {(row["exam"], row["head"]): row for row in report.summarise(found, {"toy": toy}) if row["loss"] == "binary"}
     row = rows["toy", "duma"]
     low, high = row["interval"]
@@ -437,7 +437,7 @@ def test_the_splits_of_the_real_exams(real_data):
 
 def test_a_stored_cell_names_its_combination(tmp_path):
     cell = Cell("encoder", "kaggle", "duma", "cross_entropy:0.5+binary", 0)
-    save(Found([[1.0, 2.0]], 1.0, 5), cell, tmp_path)
+    save(Result([[1.0, 2.0]], 1.0, 5), cell, tmp_path)
     stored = json.loads(next(tmp_path.glob("*/*/*.json")).read_text())
     assert (stored["head"], stored["loss"]) == ("duma", "cross_entropy:0.5+binary")
     assert cell.name == "duma + cross_entropy:0.5+binary"

@@ -49,10 +49,10 @@ USE_METRIC = """
 from llmtuner.cli.help import help_text
 from llmtuner.data.predictions import Prediction
 from llmtuner.mcq.predict import figures_of
-from patches.mcq_stage.arguments import _higher_is_better
+from llmtuner.spec.metrics import higher_is_better
 known = [Prediction("1", (0.1, 0.9, 0.5), 0), Prediction("2", (0.7, 0.1, 0.2), 0)]
 assert figures_of(known)["worst_rank"] == 3.0, figures_of(known)
-assert not _higher_is_better("eval_exam_worst_rank")
+assert not higher_is_better("eval_exam_worst_rank")
 assert "\\n  worst_rank " in help_text()
 """
 

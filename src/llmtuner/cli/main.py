@@ -15,7 +15,7 @@ from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.help import help_text
 from llmtuner.cli.known_flags import KNOWN_FLAGS
 from llmtuner.cli.launch import launch_if_several_devices
-from llmtuner.cli.preflight import flag_message, preflight
+from llmtuner.cli.preflight import flag_message, offline_environment, preflight
 from llmtuner.cli.process import is_first_process, say
 from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
 from llmtuner.cli.words import Words
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except RunError as error:
-        print(f"error: the run failed: {error}", file=sys.stderr)
+        print(f"error: the run failed: {flag_message(error)}", file=sys.stderr)
         return FAILED
     except Exception as error:  # the boundary of the program: everything else is a failed run
         traceback.print_exc()
@@ -55,15 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     given = _read(words)
     if "help" in given:
-        print(help_text())
+        _show(help_text())
         return DONE
     if "version" in given:
-        print(_versions())
+        _show(_versions())
         return DONE
     if "help_all" in given:
         from llmtuner.cli.run import full_help
 
-        print(full_help())
+        _show(full_help())
         return DONE
 
     say([*given.notices, *translate(given), *apply_profile(given), *changed_defaults(given)])
@@ -74,11 +74,12 @@ def _run(words: list[str]) -> int:
         from llmtuner.cli.run import check_names
 
         check_names(given, config)
-    plan = preflight(Flags.of(given))
+    flags = Flags.of(given)
+    for name, value in offline_environment(flags).items():
+        os.environ.setdefault(name, value)
+    plan = preflight(flags)
     say(plan.notices)
     say(plan.warnings, "warning")
-    for name, value in plan.environment.items():
-        os.environ.setdefault(name, value)
 
     # From here on torch and upstream are imported: seconds instead of milliseconds.
     status = launch_if_several_devices(plan.flags, words)
@@ -88,6 +89,14 @@ def _run(words: list[str]) -> int:
 
     run(plan)
     return DONE
+
+
+def _show(text: str) -> None:
+    """Print a page; whoever reads it may stop in the middle (`| head`)."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
 
 
 def _config_file(words: Sequence[str]) -> Path | None:

@@ -6,22 +6,22 @@ A check returns what it found and changes nothing. `preflight` puts it together 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
+from llmtuner.cli.words import COMMAND_LINE
 from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.run import McqRun
-from llmtuner.spec.flags import FIELDS, FLAGS
+from llmtuner.spec.flags import FIELDS, FLAGS, with_flags
 from llmtuner.spec.upstream_flags import OTHER_STAGES, STAGES
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
@@ -37,22 +37,25 @@ class Plan:
     Args:
         flags: as they go to upstream: the given ones, and what an earlier run or a stored model adds.
         run: of stage mcq; None for the others.
-        environment: variables to set where they are not set: no network where nothing needs it.
         notices, warnings: lines for the user.
     """
 
     flags: Flags
     run: McqRun | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 class _Problems:
-    """Collects user errors, so that one message has all of them."""
+    """Collects user errors, so that one message has all of them.
 
-    def __init__(self) -> None:
+    Args:
+        flags: of the command, for where a value was given.
+    """
+
+    def __init__(self, flags: Flags) -> None:
         self.errors: list[UserError] = []
+        self._flags = flags
 
     @contextmanager
     def collected(self) -> Iterator[None]:
@@ -60,7 +63,16 @@ class _Problems:
         try:
             yield
         except UserError as error:
-            self.errors.append(error)
+            origin = self._origin(error)
+            self.errors.append(UserError(f"{origin}: {flag_message(error)}") if origin else error)
+
+    def _origin(self, error: UserError) -> str:
+        """The file and line that a value is from; "" for the command line, and where no one flag is at fault."""
+        flag = FIELDS.get(error.field) if isinstance(error, FieldError) else None
+        if flag is None or flag.name not in self._flags:
+            return ""
+        origin = self._flags.given[flag.name].origin
+        return "" if origin == COMMAND_LINE else origin
 
     def raise_all(self) -> None:
         """Raise what was collected.
@@ -74,18 +86,27 @@ class _Problems:
             raise UserError("\n".join(dict.fromkeys(map(flag_message, self.errors))))
 
 
-def flag_message(error: UserError) -> str:
-    """An error's message; one of the engine's names flags in place of its fields."""
-    if not isinstance(error, FieldError):
-        return str(error)
-    message = error.named(_flag_of(error.field))
-    return re.sub(r"`([\w.]+)`", lambda match: _flag_of(match[1]), message)
+def flag_message(error: Exception) -> str:
+    """An error's message; those of the engine name flags in place of its fields."""
+    named = error.named(f"`{error.field}`") if isinstance(error, FieldError) else str(error)
+    return with_flags(named)
 
 
-def _flag_of(field: str) -> str:
-    if field in FIELDS:
-        return f"--{FIELDS[field].name}"
-    return f"--{field}" if field in FLAGS else field
+def offline_environment(flags: Flags) -> dict[str, str]:
+    """Variables that keep the network out where nothing needs it; to be set before anything imports the hub's client.
+
+    {} also where a name is unknown, which the checks will report.
+    """
+    model = flags["model_name_or_path"]
+    places = [model, *flags.names("adapter_name_or_path")]
+    if not model or flags["push_to_hub"] or not all(Path(place).is_dir() for place in places):
+        return {}
+    dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
+    names = [*flags.names("dataset"), *flags.names("eval_dataset")]
+    try:
+        return OFFLINE if all(is_local(name, dataset_dir) for name in names) else {}
+    except UserError:
+        return {}
 
 
 def preflight(flags: Flags) -> Plan:
@@ -97,10 +118,10 @@ def preflight(flags: Flags) -> Plan:
     if not any(flags[name] for name in ("do_train", "do_predict", "do_eval")):
         raise UserError("nothing to do: add --do_train, --do_predict or --do_eval")
     model, adapters = flags["model_name_or_path"], flags.names("adapter_name_or_path")
-    problems = _Problems()
+    problems = _Problems(flags)
     run: McqRun | None = None
     resumed: Path | None = None
-    local_data, warnings, notices = True, _NONE, _NONE
+    warnings, notices = _NONE, _NONE
     with problems.collected():
         _check_conflicts(flags)
     with problems.collected():
@@ -112,7 +133,7 @@ def preflight(flags: Flags) -> Plan:
         else:
             check_other_stage(flags)
     with problems.collected():
-        local_data, warnings = _check_data(flags)
+        warnings = _check_data(flags)
     if flags["do_train"]:
         with problems.collected():
             resumed, notices = settle_earlier_run(flags, run)
@@ -127,10 +148,8 @@ def preflight(flags: Flags) -> Plan:
         settled = settled.without("resume_from_checkpoint")
     if run is not None:
         settled = _with_stored(settled, run)
-    wants_network = flags["push_to_hub"] or not local_data
-    offline = model and all(Path(path).is_dir() for path in (model, *adapters)) and not wants_network
-    all_notices = (*notices, *(run.notices if run is not None else ()))
-    return Plan(settled, run, OFFLINE if offline else {}, all_notices, warnings)
+    all_notices = (*notices, *(map(with_flags, run.notices) if run is not None else ()))
+    return Plan(settled, run, all_notices, warnings)
 
 
 def _with_stored(flags: Flags, run: McqRun) -> Flags:
@@ -210,20 +229,14 @@ def _check_weights(folder: Path, flag: str) -> None:
     raise UserError(f"{flag} {folder}: no weights in it (*.safetensors)")
 
 
-def _check_data(flags: Flags) -> tuple[bool, tuple[str, ...]]:
-    """Read and check all multiple-choice files.
-
-    Returns:
-        whether every data set is local, and warnings about the files
-    """
+def _check_data(flags: Flags) -> tuple[str, ...]:
+    """Read and check all multiple-choice files; return warnings about them."""
     dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
-    local = True
     warnings: dict[tuple[str, int, str], Problem] = {}
     for flag in ("dataset", "eval_dataset"):
         purpose = "train" if flag == "dataset" and flags["do_train"] else "predict"
         for name in flags.names(flag):
             source = find_source(name, dataset_dir)
-            local = local and is_local(name, dataset_dir)
             if source is not None and flags["stage"] in OTHER_STAGES:
                 raise UserError(
                     f"data set {name!r} has multiple-choice questions, which --stage {flags['stage']} cannot use; they "
@@ -232,7 +245,7 @@ def _check_data(flags: Flags) -> tuple[bool, tuple[str, ...]]:
             for file in source.files if source else ():
                 checked = read_questions(file, purpose=purpose, dataset=name)  # type: ignore[arg-type]
                 warnings |= {(p.file, p.line, p.what): p for p in checked.warnings}
-    return local, (render_problems(list(warnings.values())),) if warnings else ()
+    return (render_problems(list(warnings.values())),) if warnings else ()
 
 
 def _check_output_dir(output_dir: str | None) -> None:

@@ -9,10 +9,14 @@ from typing import Any
 from llmtuner.cli.flags import Flags
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.errors import UserError
+from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.run import McqRun, RunData, resolve_run
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.spec.flags import FLAGS, OWN
 from llmtuner.spec.heads import HEADS
+from llmtuner.spec.layouts import LAYOUTS
+
+UNREACHABLE = "neither a model's folder here nor reachable on the hub"
 
 
 def check_other_stage(flags: Flags) -> None:
@@ -63,11 +67,6 @@ def _data(flags: Flags) -> RunData:
         train=tuple(flags.names("dataset")),
         evaluate=tuple(flags.names("eval_dataset")),
         dataset_dir=flags["dataset_dir"] or str(PROJECT_DATA),
-        val_size=flags["val_size"],
-        max_samples=flags["max_samples"],
-        drop_long=flags["mcq_drop_long"],
-        shuffle_options=flags["mcq_shuffle_options"],
-        each=flags["eval_on_each_dataset"],
     )
 
 
@@ -88,9 +87,9 @@ def _whole_config(flags: Flags) -> Mapping[str, Any] | None:
     except (OSError, ValueError) as error:
         if Path(name).is_dir():
             return None
-        raise UserError(
-            f"--model_name_or_path {name}: neither a model's folder here nor reachable on the hub"
-        ) from error
+        # A ValueError is transformers' word on what the hub has: a model whose own code would have to run.
+        reason = str(error).strip().splitlines()[0] if isinstance(error, ValueError) else UNREACHABLE
+        raise UserError(f"--model_name_or_path {name}: {reason}") from error
 
 
 def _configured_dropout(config: Mapping[str, Any], run: McqRun) -> bool:
@@ -103,7 +102,9 @@ def _configured_dropout(config: Mapping[str, Any], run: McqRun) -> bool:
 
 def _check_run(flags: Flags) -> None:
     """What upstream or transformers would refuse with a message that does not help here."""
-    if flags["do_predict"] and not flags["do_train"] and flags["eval_dataset"] is None:
+    if flags["do_train"] and not flags.names("dataset"):
+        raise UserError("--do_train needs questions: name them with --dataset")
+    if flags["do_predict"] and not flags["do_train"] and not flags.names("eval_dataset"):
         raise UserError("--do_predict needs questions: name them with --eval_dataset")
     if flags["do_train"] and flags["load_best_model_at_end"] and flags["eval_strategy"] == "no":
         raise UserError(
@@ -124,9 +125,8 @@ def check_checkpoint(checkpoint: Path, run: McqRun) -> None:
             f"{checkpoint}: no {CONFIG_NAME} in it, so it is no checkpoint of --stage mcq; pass another --output_dir, "
             "or --overwrite_output_dir to train afresh"
         )
-    template = stored.prompt.get("template")
-    now = {**_comparable(run.settings), "template": run.template}
-    for name, before in {**_comparable(stored), "template": template}.items():
+    now = {**_comparable(run.settings), "--template": run.template}
+    for name, before in {**_comparable(stored), "--template": stored.prompt.get("template")}.items():
         if before != now[name]:
             raise UserError(
                 f"{checkpoint} was trained with {name} {before}, and this run has {now[name]}; give the flag that it "
@@ -135,17 +135,18 @@ def check_checkpoint(checkpoint: Path, run: McqRun) -> None:
 
 
 def _comparable(settings: McqSettings) -> dict[str, str | None]:
-    """What must not change within a training."""
+    """What must not change within a training, by flag."""
     stored = settings.to_json()
     duma = ", ".join(f"{name} {value}" for name, value in stored["duma"].items())
+    text = layout_of(settings.layout).text
     return {
-        "kind": settings.kind,
-        "head": f"{settings.head} ({duma})" if duma else settings.head,
-        "pooling": settings.pooling,
-        "loss": settings.loss,
-        "objective": ", ".join(f"--{flag} {number:g}" for flag, number in stored["objective"].items())
-        or "the loss alone",
-        # shared_prefix and per_option are the same to a model; a joint prompt is another text.
-        "layout": "joint" if settings.layout == "joint" else "shared_prefix or per_option",
+        "a model of kind": settings.kind,
+        "--mcq_head": f"{settings.head} ({duma})" if duma else settings.head,
+        "--mcq_pooling": settings.pooling,
+        "--mcq_loss": settings.loss,
+        "beside the loss": ", ".join(f"--{flag} {number:g}" for flag, number in stored["objective"].items())
+        or "nothing",
+        # Layouts of one text are the same to a model.
+        "--mcq_layout": " or ".join(name for name, layout in LAYOUTS.items() if layout.load().text == text),
         "merged adapters": ", ".join(settings.merged_adapters) or "none",
     }

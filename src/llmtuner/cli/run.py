@@ -12,6 +12,7 @@ from llmtuner.cli.config_file import locate_key
 from llmtuner.cli.earlier_run import set_aside
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import Plan
+from llmtuner.cli.preflight_mcq import UNREACHABLE
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.suggest import did_you_mean
@@ -44,9 +45,7 @@ def run(plan: Plan) -> None:
         if "Failed to load" not in str(error):
             raise
         name = flags["model_name_or_path"]
-        raise UserError(
-            f"--model_name_or_path {name}: neither a model's folder here nor reachable on the hub"
-        ) from error
+        raise UserError(f"--model_name_or_path {name}: {UNREACHABLE}") from error
 
 
 def _run_upstream(values: Mapping[str, Any]) -> None:

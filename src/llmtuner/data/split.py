@@ -41,7 +41,7 @@ def split_by_key(keys: Sequence[str], val_size: float, seed: int) -> tuple[list[
     training = [row for row in range(len(keys)) if row not in held_out]
     if not validation or not training:
         raise UserError(
-            f"--val_size {val_size:g} leaves {len(training)} rows to train and {len(validation)} to validate, of "
+            f"`val_size` {val_size:g} leaves {len(training)} rows to train and {len(validation)} to validate, of "
             f"{len(keys)} rows with {len(groups)} different questions; both parts need at least one question"
         )
     return training, sorted(validation)

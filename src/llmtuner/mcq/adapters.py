@@ -41,7 +41,7 @@ def with_those_below(
     if absent:
         raise UserError(
             f"{source} was trained on top of {', '.join(below)}, and {', '.join(absent)} is missing; pass all of them "
-            f"in this order, wherever they are now: --adapter_name_or_path {','.join([*below, *adapters])}"
+            f"in this order, wherever they are now: `adapters` {','.join([*below, *adapters])}"
         )
     return (*below, *adapters), (f"{', '.join(below)} merged first: {source} was trained on top",)
 

@@ -123,6 +123,24 @@ def completed(adapters: Sequence[str], head: torch.nn.Module) -> Iterator[list[s
         yield folders
 
 
+@contextmanager
+def fitting(adapters: Sequence[str], model: str) -> Iterator[None]:
+    """Adapters are loaded in this context: torch's words about other shapes become the user's error.
+
+    Raises:
+        UserError: an adapter does not fit the model.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "size mismatch" not in str(error):
+            raise
+        first = next(line.strip() for line in str(error).splitlines() if "size mismatch" in line)
+        raise UserError(
+            f"{', '.join(adapters)} does not fit {model}: {first}; pass the model that it was trained on"
+        ) from error
+
+
 def describe_base(config: Any) -> dict[str, Any]:
     """What tells one base model from another, of a Hugging Face configuration."""
     text = config.get_text_config()

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import FieldError
-from llmtuner.mcq.duma_options import check_stored, resolve_duma
+from llmtuner.mcq.duma_options import DumaOptions, check_stored, resolve_duma
 from llmtuner.mcq.fields import check_field
 from llmtuner.mcq.kinds import Kind
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.objective import NUMBERS, Objective
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, check_kind, check_pooling
+from llmtuner.spec.flags import CO_ATTENTION, FIELDS
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.poolings import AUTO, NONE
 
 # What the figures in docs/results.md support.
 AUTO_LAYOUT: dict[Kind, str] = {"causal": "shared_prefix", "encoder": "per_option"}
 AUTO_POOLING: dict[Kind, str] = {"causal": "last", "encoder": "mean"}
-CO_ATTENTION = tuple(name for name, head in HEADS.items() if head.measures == "duma")
 
 
 def resolve(kind: Kind, given: Mapping[str, Any] | None = None, config: Mapping[str, Any] | None = None) -> McqSettings:
@@ -89,12 +89,9 @@ def _pooling(kind: Kind, head: str, layout: str, pooling: str) -> str:
     return pooling
 
 
-def _duma(head: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
-    measures = duma_given(given)
-    if head in CO_ATTENTION:
-        return resolve_duma(measures, config)
-    refuse_measures(head, measures)
-    return None
+def _duma(head: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> DumaOptions | None:
+    check_heads(head, given)
+    return resolve_duma(duma_given(given), config) if head in CO_ATTENTION else None
 
 
 def duma_given(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,17 +99,17 @@ def duma_given(given: Mapping[str, Any]) -> dict[str, Any]:
     return {field.removeprefix("duma."): value for field, value in given.items() if field.startswith("duma.")}
 
 
-def refuse_measures(head: str, measures: Mapping[str, Any]) -> None:
-    """Refuse measures of co-attention for another head.
+def check_heads(head: str, given: Mapping[str, Any]) -> None:
+    """Refuse values that are for other heads.
 
     Raises:
-        FieldError: some are given.
+        FieldError: one is given.
     """
-    for name, value in measures.items():
-        if value is not None:
-            fitting = " or ".join(CO_ATTENTION)
+    for field, value in given.items():
+        heads = FIELDS[field].heads if field in FIELDS else ()
+        if value is not None and heads and head not in heads:
             raise FieldError(
-                f"duma.{name}", value, f"it is for the heads {fitting}, and the head is {head}; leave it out"
+                field, value, f"it is for the heads {' or '.join(heads)}, and the head is {head}; leave it out"
             )
 
 
@@ -133,7 +130,7 @@ def settle(stored: McqSettings, given: Mapping[str, Any], where: str) -> McqSett
         if value not in (None, stored_value, AUTO):
             raise FieldError(field, value, f"contradicts {file}, which says {stored_value}; leave it out")
     if stored.duma is None:
-        refuse_measures(stored.head, duma_given(given))
+        check_heads(stored.head, given)
     else:
         check_stored(duma_given(given), stored.duma, stored.base.get("hidden_size"), file)
     layout = given.get("layout")

@@ -144,13 +144,13 @@ class Subject:
     @torch.no_grad()
     def _states(self, batches: list[Batch], may_fail: bool) -> torch.Tensor:
         """The pooled states of all options in order, [O, D] in fp32."""
-        found = []
+        states = []
         for collated in batches:
             batch = to_device(collated, device_of(self.model))
             inputs = {name: batch[name] for name in _READS if name in batch}
             hidden_BTD = _guarded(self.model, inputs) if may_fail else hidden_states(self.model, **inputs)
-            found.append(pool(hidden_BTD, batch["pool_rows"], batch["pool_tokens"])[batch["mask"]])
-        return torch.cat(found)
+            states.append(pool(hidden_BTD, batch["pool_rows"], batch["pool_tokens"])[batch["mask"]])
+        return torch.cat(states)
 
 
 def distance(states_OD: torch.Tensor, single_OD: torch.Tensor) -> float:

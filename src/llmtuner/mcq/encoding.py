@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
-from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS
+from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS, Question
 from llmtuner.data.tokens.encoder import ENCODERS, PromptEncoder
 from llmtuner.data.tokens.fields import Template
+from llmtuner.data.tokens.stored import require_form
+from llmtuner.errors import DataError, FieldError
 from llmtuner.mcq.checkpoint import describe_base
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import position_limit
-from llmtuner.mcq.settings import McqSettings
+from llmtuner.mcq.run import McqRun
+from llmtuner.mcq.settings import CONFIG_NAME, McqSettings
+from llmtuner.spec.heads import HEADS
 
 PACKAGES = ("torch", "transformers", "peft", "llamafactory", "llmtuner-science")
 
@@ -29,6 +35,43 @@ def make_encoder(
     limit = min(cutoff_len, position_limit(config, tokenizer)) if settings.kind == "encoder" else cutoff_len
     encoder = ENCODERS[layout_of(settings.layout).text, settings.kind]
     return encoder.from_json(tokenizer, settings.prompt, cutoff_len=limit, template=template)
+
+
+def stored_encoder(settings: McqSettings, tokenizer: Any, config: Any, *, cutoff_len: int, where: str) -> PromptEncoder:
+    """The encoder of a model that is stored: of the prompts that it was trained with, and no others.
+
+    Args:
+        where: its folder.
+
+    Raises:
+        FieldError: the prompt's form, or the number of options that a joint head scores, is missing.
+    """
+    file = str(Path(where) / CONFIG_NAME)
+    text = layout_of(settings.layout).text
+    require_form(settings.prompt, text, file)
+    if text == "joint" and HEADS[settings.head].pools and settings.num_options is None:
+        raise FieldError("num_options", None, f"{file} has none, and a joint head scores one number of options alone")
+    return make_encoder(settings, tokenizer, config, cutoff_len=cutoff_len)
+
+
+def with_options_counted(run: McqRun, questions: Sequence[Question]) -> McqRun:
+    """A joint classifier scores one fixed number of options: take it from the questions, or check them against it.
+
+    Raises:
+        DataError: the questions have other numbers.
+    """
+    settings = run.settings
+    if layout_of(settings.layout).text != "joint" or not HEADS[settings.head].pools or not questions:
+        return run
+    wanted = len(questions[0].options) if run.new else settings.num_options
+    for question in questions:
+        if len(question.options) != wanted:
+            first = f"{questions[0].where} has {wanted}" if run.new else f"this head was trained for {wanted}"
+            raise DataError(
+                f"{question.where}: id {question.id}: {len(question.options)} options, and {first}; a linear head on a "
+                "joint prompt scores one fixed number: use `layout` shared_prefix, or `head` letter"
+            )
+    return run.with_settings(num_options=wanted)
 
 
 def complete(settings: McqSettings, encoder: PromptEncoder, config: Any, template: str | None) -> McqSettings:

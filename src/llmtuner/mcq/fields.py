@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmtuner.errors import FieldError
+from llmtuner.spec.entry import choose_from
 from llmtuner.spec.flags import FIELDS
 
 
@@ -14,6 +15,8 @@ def check_field(field: str, value: Any) -> None:
     Raises:
         FieldError: with what it can have.
     """
+    if field not in FIELDS:
+        raise FieldError(field, None, choose_from(field, FIELDS))
     problem = FIELDS[field].problem(value)
     if problem:
         raise FieldError(field, repr(value) if isinstance(value, str) and not FIELDS[field].choices else value, problem)

@@ -57,5 +57,5 @@ class FiniteGuard(TrainerCallback):
             raise RunError(
                 f"the gradients became NaN or Inf at step {state.global_step + 1}"
                 + (f", for the {patience}th step in a row" if patience > 1 else "")
-                + "; nothing was saved after the last checkpoint. Lower --learning_rate, or train in bf16 or fp32"
+                + "; nothing was saved after the last checkpoint. Lower `learning_rate`, or train in bf16 or fp32"
             )

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS, Question
 from llmtuner.data.tokens.encoder import PromptEncoder
-from llmtuner.data.tokens.fit import Length
+from llmtuner.data.tokens.fit import Length, listed, settle_too_long
 from llmtuner.data.tokens.joint import JointTokens
 from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.errors import DataError
@@ -46,7 +46,8 @@ class QuestionSet(Dataset):
     Args:
         questions: their answers may be missing.
         encoder: for joint prompts or for one sequence an option; None for a set that gets its tokens later.
-        shuffle_seed: permute the options of a picked question by this seed, its epoch and its id.
+        shuffle_seed: permute the options of a picked question by this seed, its epoch, its data set (by the name
+            or path that was given) and its id.
 
     Raises:
         DataError: a question has one option, or more than there are letters; an option gives no tokens.
@@ -104,6 +105,29 @@ class QuestionSet(Dataset):
         """Rows and longest row of each question alone."""
         shape = layout_of(layout).shape
         return [shape(tokens) for tokens in self.tokens]
+
+    def fitted(self, cutoff_len: int, *, training: bool, drop: bool) -> tuple[QuestionSet, tuple[str, ...]]:
+        """The questions that a run uses, and lines for the user about those that did not fit.
+
+        Raises:
+            DataError: training questions are too long, or dropping them leaves none.
+        """
+        settled = settle_too_long(self.fits(), cutoff_len, training=training, drop=drop)
+        used = self if len(settled.rows) == len(self) else self.subset(settled.rows)
+        return used, (*settled.lines, *used.unread_options())
+
+    def unread_options(self) -> list[str]:
+        """Options that are not blank and give no token all the same, such as signs that the tokenizer throws away."""
+        unread = [
+            f"{question.where}: id {question.id}: option {question.letters[place]}"
+            for question, tokens in zip(self.questions, self.tokens, strict=True)
+            if isinstance(tokens, OptionTokens)
+            for place, ((begin, end), text) in enumerate(zip(tokens.options, question.options, strict=True))
+            if begin == end and text.strip()
+        ]
+        if not unread:
+            return []
+        return [f"{len(unread)} options give no tokens, so that the model sees nothing of them:", *listed(unread)]
 
     def fits(self) -> list[Length]:
         """How each question met the limit of tokens."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from llmtuner.mcq.kinds import model_kind
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.objective import NUMBERS, Objective
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
+from llmtuner.spec.entry import choose_from
+from llmtuner.spec.flags import FIELDS
 from llmtuner.spec.heads import HEADS
 
 CUTOFF_LEN = 2048  # tokens of a question, where neither the run nor the model says
@@ -93,6 +95,12 @@ class McqRun:
         for name in ("tokens_per_batch", "head_learning_rate"):
             if getattr(self, name) is not None:
                 check_field(name, getattr(self, name))
+        if self.head_learning_rate is not None and not HEADS[self.settings.head].pools:
+            raise FieldError(
+                "head_learning_rate",
+                self.head_learning_rate,
+                f"the {self.settings.head} head has no weights; leave it out",
+            )
         if self.data.shuffle_options and self.training and layout_of(self.settings.layout).text != "joint":
             raise FieldError(
                 "shuffle_options",
@@ -124,6 +132,7 @@ def resolve_run(
     training: bool,
     new_adapter: bool = False,
     config: Mapping[str, Any] | None = None,
+    data: RunData | None = None,
     **more: Any,
 ) -> McqRun:
     """Settle head, layout, pooling and objective, and which adapters are merged before training.
@@ -134,12 +143,14 @@ def resolve_run(
         training: otherwise the head must have been trained.
         new_adapter: whether a new adapter is asked for on top of the given ones.
         config: the model's configuration; its config.json is read where it is None.
+        data: the questions; its fields that are given take the place of what stands in it.
         more: other fields of the run.
 
     Raises:
         UserError: what is given contradicts itself or what is stored, or there is no trained head to predict with.
     """
     given = {name: value for name, value in (given or {}).items() if value is not None}
+    _check_known(given)
     config = _config(model) if config is None else config
     stored, source = _stored(model, adapters)
     notices: tuple[str, ...] = ()
@@ -163,34 +174,55 @@ def resolve_run(
         merge_all=merge_all,
         source=source or None,
         training=training,
-        cutoff_len=given.get("cutoff_len") or settings.cutoff_len or CUTOFF_LEN,
+        cutoff_len=given.get("cutoff_len", settings.cutoff_len or CUTOFF_LEN),
         layout_required=given.get("layout") == settings.layout,
         template=_template(settings, source, given.get("template")),
         tokens_per_batch=given.get("tokens_per_batch"),
         head_learning_rate=given.get("head_learning_rate"),
+        data=_data(data or RunData(), given),
         notices=(*notices, *_left_out(settings, given)),
         **more,
     )
+
+
+def _check_known(given: Mapping[str, Any]) -> None:
+    """Reject unknown names: a mistyped one would be left out without a word.
+
+    Raises:
+        FieldError: with the nearest name.
+    """
+    names = [name for name in FIELDS if name not in ("model", "adapters")]
+    for name in given:
+        if name not in names:
+            raise FieldError(name, None, choose_from(name, names))
+
+
+def _data(data: RunData, given: Mapping[str, Any]) -> RunData:
+    """The data with the given values of its fields."""
+    chosen = {each.name: given[each.name] for each in fields(RunData) if each.name in given}
+    for name, value in chosen.items():
+        check_field(name, value)
+    return replace(data, **chosen)
 
 
 def _fresh(
     model: str, adapters: Sequence[str], given: Mapping[str, Any], config: Mapping[str, Any], training: bool
 ) -> McqSettings:
     if not training:
-        for name in NUMBERS:
+        for name in ("loss", *NUMBERS):
             if given.get(name):
-                raise FieldError(name, f"{given[name]:g}", "it is for training: leave it out")
+                raise FieldError(name, given[name], "it is for training: leave it out")
     settings = resolve(model_kind(config), given, config)
     if training or not HEADS[settings.head].pools:
         return settings
     field, folder = ("adapters", adapters[-1]) if adapters else ("model", model)
-    and_whole = "" if adapters else " (or as --model_name_or_path, after full or freeze tuning)"
+    and_whole = "" if adapters else " (or as `model`, after full or freeze tuning)"
     other_stage = " (an adapter of --stage sft has none)" if adapters else ""
     raise FieldError(
         field,
         folder,
-        f"no {CONFIG_NAME} in it, so it has no trained head{other_stage}; pass the --output_dir of a --stage mcq "
-        f"training as --adapter_name_or_path{and_whole}, or --mcq_head letter to rank by the letters' probabilities",
+        f"no {CONFIG_NAME} in it, so it has no trained head{other_stage}; pass the output folder of a --stage mcq "
+        f"training as `adapters`{and_whole}, or `head` letter to rank by the letters' probabilities",
     )
 
 
@@ -272,7 +304,7 @@ def _template(settings: McqSettings, source: str, given: str | None) -> str | No
 
 def _left_out(settings: McqSettings, given: Mapping[str, Any]) -> tuple[str, ...]:
     if settings.kind == "encoder" and given.get("template") is not None:
-        return (f"--template {given['template']} is ignored: an encoder reads pairs of texts, without a chat template",)
+        return (f"`template` {given['template']} is ignored: an encoder reads pairs of texts, without a chat template",)
     return ()
 
 
@@ -280,6 +312,8 @@ def _config(model: str) -> dict[str, Any]:
     path = Path(model) / "config.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FieldError("model", model, "expected the folder of a model; it has no config.json") from None
     except ValueError as error:
         raise UserError(f"{path}: not JSON: {error}") from error
 

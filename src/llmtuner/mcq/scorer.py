@@ -13,9 +13,10 @@ from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
 from llmtuner.errors import DataError, UserError
 from llmtuner.mcq.attention import finite_gradients
-from llmtuner.mcq.checkpoint import check_base, check_head, completed, load_head, require_safetensors
+from llmtuner.mcq.checkpoint import check_base, check_head, completed, fitting, load_head, require_safetensors
 from llmtuner.mcq.collate import Collator
-from llmtuner.mcq.encoding import make_encoder
+from llmtuner.mcq.encoding import stored_encoder
+from llmtuner.mcq.fields import check_field
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.packing import settle_layout
@@ -52,8 +53,10 @@ class OptionScorer:
 
     def __init__(self, model: Any, tokenizer: Any, settings: McqSettings, *, cutoff_len: int | None = None) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
-        limit = cutoff_len or settings.cutoff_len or CUTOFF_LEN
-        self._encoder = make_encoder(settings, tokenizer, unwrap(model).config, cutoff_len=limit)
+        limit = (settings.cutoff_len or CUTOFF_LEN) if cutoff_len is None else cutoff_len
+        check_field("cutoff_len", limit)
+        config, where = unwrap(model).config, str(unwrap(model).name_or_path)
+        self._encoder = stored_encoder(settings, tokenizer, config, cutoff_len=limit, where=where)
         self._pad_token_id = tokenizer.pad_token_id or 0
         samples = QuestionSet(SAMPLES, self._encoder).tokens if layout_of(settings.layout).packed else []
         self.settings, self.notices = settle_layout(model, settings, samples, self._pad_token_id)
@@ -71,6 +74,8 @@ class OptionScorer:
             RunError: a score is not finite.
             DataError: a question has a number of options that cannot be scored, or an option gives no tokens.
         """
+        if batch_size < 1 or (tokens_per_batch is not None and tokens_per_batch < 1):
+            raise UserError(f"batch_size {batch_size}, tokens_per_batch {tokens_per_batch}: expected at least 1")
         fixed = self.settings.num_options
         for question in questions:
             count = len(question.options)
@@ -94,6 +99,7 @@ class OptionScorer:
             )
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        # The adapters from before the last one are part of the merged weights.
         write_settings(self.settings.with_(merged_adapters=()), folder)
 
 
@@ -130,7 +136,8 @@ def load_scorer(
     )
     check_base(settings, model.config, str(folder))
     attach_head(model.to(device), settings)
-    model = _with_weights(model, folder, settings, is_adapter=adapter.is_file())
+    with fitting([str(folder)], base_model or str(folder)):
+        model = _with_weights(model, folder, settings, is_adapter=adapter.is_file())
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     return OptionScorer(model, tokenizer, settings, cutoff_len=cutoff_len)
 

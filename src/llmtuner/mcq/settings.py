@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS
+from llmtuner.data.tokens.stored import check_form
 from llmtuner.errors import FieldError, UserError
 from llmtuner.files import write_atomic
 from llmtuner.mcq.duma_options import DumaOptions
@@ -74,6 +75,9 @@ class McqSettings:
             raise FieldError("layout", self.layout, f"it does not go with the head {self.head}, which takes {takes}")
         if (self.pooling == NONE) == HEADS[self.head].pools:
             raise FieldError("pooling", self.pooling, f"it does not go with the head {self.head}")
+        check_kind(self.kind, self.head, self.layout)
+        if self.pooling != NONE:
+            check_pooling(self.kind, self.layout, self.pooling)
         if (self.duma is None) == (HEADS[self.head].measures == "duma"):
             raise FieldError(
                 "duma", None, f"expected measures for co-attention heads alone, and the head is {self.head}"
@@ -84,6 +88,7 @@ class McqSettings:
         if self.cutoff_len is not None:
             check_field("cutoff_len", self.cutoff_len)
         check_type("prompt", self.prompt, dict)
+        check_form(self.prompt)
         check_type("base", self.base, dict)
         check_type("merged_adapters", self.merged_adapters, tuple, of=str)
         check_type("versions", self.versions, dict, of=str)

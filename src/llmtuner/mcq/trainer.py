@@ -147,7 +147,7 @@ class McqTrainer(Trainer):
         more = f" and {len(questions) - 8} more" if len(questions) > 8 else ""
         return (
             f"the loss became NaN or Inf at step {self.state.global_step + 1}, in the batch of {listed}{more}; nothing "
-            "was saved after the last checkpoint. Lower --learning_rate, or train in bf16 or fp32"
+            "was saved after the last checkpoint. Lower `learning_rate`, or train in bf16 or fp32"
         )
 
     # ---- optimizer

@@ -6,20 +6,39 @@ predictions = scorer.score(other_questions)
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from llmtuner.data.collect import require_answers
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.data.tokens.fields import Template
 from llmtuner.data.tokens.templates import template_of
-from llmtuner.mcq.dropout import set_dropout
-from llmtuner.mcq.encoding import complete, make_encoder
+from llmtuner.errors import DataError, FieldError, UserError
+from llmtuner.mcq.best_metric import check_reported
+from llmtuner.mcq.checkpoint import check_base, load_head
+from llmtuner.mcq.dropout import has_dropout, set_dropout
+from llmtuner.mcq.encoding import complete, make_encoder, renewed, stored_encoder, with_options_counted
 from llmtuner.mcq.model import HEAD, attach_head, freeze_pooler
 from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun, resolve_run
 from llmtuner.mcq.scorer import OptionScorer, load_scorer
+from llmtuner.mcq.settings import read_settings
 from llmtuner.mcq.trainer import McqTrainer
+from llmtuner.spec.heads import HEADS
+from llmtuner.spec.metrics import higher_is_better
+
+logger = logging.getLogger("llmtuner.mcq")
+# Arguments of transformers that mean something else here, and what to give instead.
+REFUSED = {
+    "label_smoothing_factor": "give label_smoothing",
+    "auto_find_batch_size": "give a batch size, or tokens_per_batch",
+    "dataloader_drop_last": "every question counts once an epoch",
+}
 
 
 def train(
@@ -37,7 +56,7 @@ def train(
     """Train a head, with all weights of the model or with LoRA, and return what scores questions with it.
 
     Args:
-        model: folder of the base model.
+        model: folder of the base model, or of a whole model that was trained before, whose head is trained on.
         questions: with answers.
         output_dir: for weights, tokenizer, settings and checkpoints; `load_scorer` reads it.
         evaluate: questions for evaluations during the training (`eval_strategy` in the arguments).
@@ -49,19 +68,21 @@ def train(
             `llmtuner.spec.flags.FIELDS` by their names; those of co-attention as `duma_width` and so on.
 
     Raises:
-        FieldError: a field's value is not possible, or contradicts another one.
-        DataError: a question has no answer, or gives no tokens.
+        FieldError: an unknown field, or a value that is not possible or contradicts another one.
+        UserError: arguments that mean something else here.
+        DataError: a question has no answer, is too long, or gives no tokens.
         RunError: the loss became NaN or Inf.
     """
-    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, TrainingArguments, set_seed
+    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, set_seed
 
-    from llmtuner.data.collect import require_answers
-
+    if not questions:
+        raise DataError("there are no questions to train on")
     require_answers(questions, "training needs")
-    training = TrainingArguments(output_dir=output_dir, **{"report_to": "none", **(arguments or {})})
-    given = {name.replace("duma_", "duma."): value for name, value in fields.items()}
+    training = _arguments(output_dir, arguments or {})
+    given = {_field(name): value for name, value in fields.items()}
     run = resolve_run(model, given=given, training=True, output_dir=output_dir, evaluating=bool(evaluate))
     run.objective.require_packages()
+    run = with_options_counted(run, [*questions, *evaluate])
     set_seed(training.seed)
     loader = AutoModel if run.settings.kind == "encoder" else AutoModelForCausalLM
     loaded = loader.from_pretrained(model, dtype="auto", trust_remote_code=trust_remote_code, use_safetensors=True)
@@ -69,6 +90,28 @@ def train(
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return _train(run, loaded, tokenizer, questions, evaluate, lora, template, training)
+
+
+def _field(name: str) -> str:
+    """`duma_width` is the field duma.width; the others are called as they are."""
+    return name.replace("duma_", "duma.", 1) if name.startswith("duma_") else name
+
+
+def _arguments(output_dir: str, given: Mapping[str, Any]) -> Any:
+    """transformers' arguments, without those that mean something else here.
+
+    Raises:
+        UserError: one of them is given, or the best model is to be chosen by what no evaluation reports.
+    """
+    from transformers import TrainingArguments
+
+    for name, instead in REFUSED.items():
+        if given.get(name):
+            raise UserError(f"{name}: {instead}; leave it out of the arguments")
+    best = given.get("metric_for_best_model")
+    check_reported(best)
+    direction = {} if best is None else {"greater_is_better": higher_is_better(best)}
+    return TrainingArguments(output_dir=output_dir, **{"report_to": "none", **direction, **given})
 
 
 def _train(
@@ -81,34 +124,64 @@ def _train(
     template: Template | None,
     training: Any,
 ) -> OptionScorer:
-    template = template or (template_of(tokenizer) if run.settings.kind == "causal" else None)
-    encoder = make_encoder(run.settings, tokenizer, model.config, cutoff_len=run.cutoff_len, template=template)
-    train_set, eval_set = QuestionSet(questions, encoder), QuestionSet(evaluate, encoder)
-    if run.settings.layout == "joint" and run.settings.head == "linear":
-        run = run.with_settings(num_options=len(questions[0].options))
-    settings = complete(run.settings, encoder, model.config, None)
-    attach_head(model, settings)
-    freeze_pooler(model)
-    if lora is not None:
-        from peft import get_peft_model
-
-        lora.modules_to_save = [*(lora.modules_to_save or []), HEAD]
-        model = get_peft_model(model, lora)
-    if run.objective.dropout is not None:
-        set_dropout(model, run.objective.dropout)
+    encoder = _encoder(run, tokenizer, model.config, template)
+    sets = [
+        _reported(QuestionSet(part, encoder).fitted(encoder.cutoff_len, training=first, drop=run.data.drop_long))
+        for part, first in ((questions, True), (evaluate, False))
+    ]
+    if run.new:
+        run = replace(run, settings=complete(run.settings, encoder, model.config, None))
+    else:
+        check_base(run.settings, model.config, run.source or "")
+        run = replace(run, settings=renewed(run.settings, encoder))
+    model = _with_head(model, run, lora)
     pad_token_id = tokenizer.pad_token_id or 0
-    settings, _ = settle_layout(model, settings, train_set.tokens, pad_token_id, required=run.layout_required)
-    run = run.with_settings(layout=settings.layout, prompt=settings.prompt, base=settings.base)
-    run = run.with_settings(cutoff_len=settings.cutoff_len, versions=settings.versions)
+    settings, notices = settle_layout(model, run.settings, sets[0].tokens, pad_token_id, required=run.layout_required)
+    for notice in (*run.notices, *notices):
+        logger.info(notice)
     trainer = McqTrainer(
         model,
         training,
-        run,
+        replace(run, settings=settings),
         pad_token_id=pad_token_id,
-        train_set=train_set,
-        eval_set=eval_set if evaluate else None,
+        train_set=sets[0],
+        eval_set=sets[1] if evaluate else None,
         processing_class=tokenizer,
     )
     trainer.train()
     trainer.save_model()
     return load_scorer(run.output_dir, base_model=run.model if lora is not None else None)
+
+
+def _encoder(run: McqRun, tokenizer: Any, config: Any, template: Template | None) -> PromptEncoder:
+    """The prompts of a fresh head, or those that a stored one was trained with."""
+    if not run.new:
+        return stored_encoder(run.settings, tokenizer, config, cutoff_len=run.cutoff_len, where=run.source or "")
+    template = template or (template_of(tokenizer) if run.settings.kind == "causal" else None)
+    return make_encoder(run.settings, tokenizer, config, cutoff_len=run.cutoff_len, template=template)
+
+
+def _reported(fitted: tuple[QuestionSet, tuple[str, ...]]) -> QuestionSet:
+    questions, lines = fitted
+    for line in lines:
+        logger.warning(line)
+    return questions
+
+
+def _with_head(model: Any, run: McqRun, lora: Any) -> Any:
+    """The model with its head, its trained weights where it has some, and adapters around it."""
+    attach_head(model, run.settings)
+    stored = read_settings(run.model)
+    if stored is not None and HEADS[run.settings.head].pools:
+        load_head(model, run.model, grown=stored.head != run.settings.head)
+    freeze_pooler(model)
+    if lora is not None:
+        from peft import get_peft_model
+
+        lora = copy.copy(lora)
+        lora.modules_to_save = [*(lora.modules_to_save or []), *([HEAD] if HEADS[run.settings.head].pools else [])]
+        model = get_peft_model(model, lora)
+    if run.objective.dropout is not None and not set_dropout(model, run.objective.dropout):
+        raise FieldError("dropout", run.objective.dropout, "this model has no dropout that could be set; leave it out")
+    run.objective.require_dropout(has_dropout(model), lora=lora is not None)
+    return model

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from llmtuner.spec.entry import table
-from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Flag
+from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Flag, Range
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
 from llmtuner.spec.poolings import AUTO, POOLINGS
@@ -65,9 +67,9 @@ OWN = (
         value="X",
     ),
     _duma("preset", "of duma and cduma: bottleneck (default) or paper", choices=DUMA_PRESETS, value="NAME"),
-    _duma("width", "width of the co-attention; at most 512 unless given", type=int, range=AT_LEAST_1, value="N"),
-    _duma("heads", "attention heads of the co-attention", type=int, range=AT_LEAST_1, value="N"),
-    _duma("layers", "layers of co-attention; 1 unless given", type=int, range=AT_LEAST_1, value="N"),
+    _duma("width", "width of the co-attention; at most 512 unless given", type=int, range=Range(1, 65536), value="N"),
+    _duma("heads", "attention heads of the co-attention", type=int, range=Range(1, 1024), value="N"),
+    _duma("layers", "layers of co-attention; 1 unless given", type=int, range=Range(1, 64), value="N"),
     _duma("share", "one set of attention weights for both directions; true unless given", type=bool, value="BOOL"),
     _duma(
         "passage", "what an option is read against: context_question or context", choices=DUMA_PASSAGES, value="NAME"
@@ -111,6 +113,18 @@ OWN = (
 GROUPS: dict[str, tuple[Flag, ...]] = {"This project's own": OWN, **UPSTREAM_GROUPS}
 FLAGS = table(*(flag for group in GROUPS.values() for flag in group))
 FIELDS = {flag.field: flag for flag in FLAGS.values() if flag.field}  # flags by the engine's names
+
+
+def with_flags(message: str) -> str:
+    """A message of the engine, which names fields in `backticks`, with the flags of these fields."""
+
+    def flag(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in FIELDS:
+            return f"--{FIELDS[name].name}"
+        return f"--{name}" if name in FLAGS else match[0]
+
+    return re.sub(r"`([\w.]+)`", flag, message)
 
 
 def own(arguments: str) -> list[Flag]:

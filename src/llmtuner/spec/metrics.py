@@ -18,6 +18,15 @@ class Metric(Entry):
     higher_is_better: bool
 
 
+LOSS = "loss"  # reported by every evaluation, beside the metrics
+
+
+def higher_is_better(reported: str) -> bool:
+    """The direction of a reported figure: a metric's name, or that behind the name of a data set."""
+    name = next((name for name in METRICS if reported == name or reported.endswith(f"_{name}")), None)
+    return METRICS[name].higher_is_better if name is not None else not reported.endswith(LOSS)
+
+
 METRICS = table(
     Metric(name="map@3", code="llmtuner.metrics:map_at_k", help="mean average precision at 3", higher_is_better=True),
     Metric(name="accuracy", code="llmtuner.metrics:accuracy", help="right option ranked first", higher_is_better=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtuner.spec.flag import AT_LEAST_1, SHARE, Conflict, Flag
+from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Conflict, Flag
 
 STAGES = ("sft", "mcq")  # the stages that know what a question is
 OTHER_STAGES = ("pt", "rm", "ppo", "dpo", "kto")
@@ -44,6 +44,8 @@ _DATA = (
         default=0.0,
         help="hold out a share, or a number above 1, by question",
         value="SHARE",
+        range=AT_LEAST_0,
+        field="val_size",
     ),
     Flag(
         name="cutoff_len",
@@ -54,7 +56,14 @@ _DATA = (
         value="N",
         field="cutoff_len",
     ),
-    Flag(name="max_samples", type=int, help="use only the first so many rows of each data set", value="N"),
+    Flag(
+        name="max_samples",
+        type=int,
+        help="use only the first so many rows of each data set",
+        value="N",
+        range=AT_LEAST_1,
+        field="max_samples",
+    ),
     Flag(name="overwrite_cache", type=bool, default=False, help="tokenise again rather than use the cache"),
 )
 _TRAINING = (
@@ -72,14 +81,28 @@ _TRAINING = (
             own="oft",
         ),
     ),
-    Flag(name="per_device_train_batch_size", type=int, default=8, help="rows in a step on each device", value="N"),
-    Flag(name="gradient_accumulation_steps", type=int, default=1, help="steps before the weights change", value="N"),
-    Flag(name="learning_rate", type=float, default=5e-5, help="peak learning rate", value="X"),
+    Flag(
+        name="per_device_train_batch_size",
+        type=int,
+        default=8,
+        help="rows in a step on each device",
+        value="N",
+        range=AT_LEAST_1,
+    ),
+    Flag(
+        name="gradient_accumulation_steps",
+        type=int,
+        default=1,
+        help="steps before the weights change",
+        value="N",
+        range=AT_LEAST_1,
+    ),
+    Flag(name="learning_rate", type=float, default=5e-5, help="peak learning rate", value="X", range=AT_LEAST_0),
     Flag(name="lr_scheduler_type", default="linear", help="its course: linear, cosine, constant, ...", value="NAME"),
     Flag(
         name="warmup_steps", type=float, default=0.0, help="steps of warm-up; below 1 a share of all steps", value="N"
     ),
-    Flag(name="num_train_epochs", type=float, default=3.0, help="passes over the data", value="X"),
+    Flag(name="num_train_epochs", type=float, default=3.0, help="passes over the data", value="X", range=ABOVE_0),
     Flag(name="max_steps", type=int, default=-1, help="stop after so many steps; -1: by epochs", value="N"),
     Flag(name="fp16", type=bool, default=False, help="mixed precision for older GPUs"),
     Flag(name="bf16", type=bool, default=False, help="mixed precision for Ampere and newer"),
@@ -87,7 +110,7 @@ _TRAINING = (
     Flag(name="use_cpu", type=bool, default=False, help="train on the CPU although there is a GPU"),
 )
 _LORA = (
-    Flag(name="lora_rank", type=int, default=8, help="rank of the added matrices", value="N"),
+    Flag(name="lora_rank", type=int, default=8, help="rank of the added matrices", value="N", range=AT_LEAST_1),
     Flag(name="lora_alpha", type=int, help="their scale; 2 x lora_rank unless given", value="N"),
     Flag(name="lora_dropout", type=float, default=0.0, help="dropout in front of them", value="X"),
     Flag(name="lora_target", default="all", help="modules that get them; all: every linear one", value="NAMES"),
@@ -117,7 +140,14 @@ _PREDICTION = (
         help="sample the text; False takes the likeliest tokens",
         value="BOOL",
     ),
-    Flag(name="per_device_eval_batch_size", type=int, default=8, help="rows in a step on each device", value="N"),
+    Flag(
+        name="per_device_eval_batch_size",
+        type=int,
+        default=8,
+        help="rows in a step on each device",
+        value="N",
+        range=AT_LEAST_1,
+    ),
 )
 # Read before upstream is imported, and too rare for --help.
 _OTHER = (
@@ -137,7 +167,7 @@ _OTHER = (
     Flag(name="metric_for_best_model", help="what the best checkpoint is chosen by", value="NAME"),
     Flag(name="greater_is_better", type=bool, help="whether that metric should be large", value="BOOL"),
     Flag(name="early_stopping_steps", type=int, help="stop after so many evaluations without a gain", value="N"),
-    Flag(name="eval_on_each_dataset", type=bool, default=False, help="evaluate each data set on its own"),
+    Flag(name="eval_on_each_dataset", type=bool, default=False, help="evaluate each data set on its own", field="each"),
     Flag(name="model_revision", default="main", help="version of the model on the hub", value="NAME"),
     Flag(name="hf_hub_token", help="token of the hub", value="TOKEN"),
     Flag(name="cache_dir", help="folder for what is downloaded", value="DIR"),

@@ -29,7 +29,7 @@ def test_prediction_lists_what_is_scored_all_the_same():
 
 def test_a_refusal_lists_at_most_twenty():
     refusal = FitReport(lengths([], range(1, 31)), 100).refusal()
-    assert refusal.startswith("30 questions are longer than --cutoff_len 100")
+    assert refusal.startswith("30 questions are longer than `cutoff_len` 100")
     assert refusal.count("exam.csv:") == 20
     assert refusal.endswith("and 10 more")
-    assert "--mcq_drop_long" in refusal
+    assert "`drop_long`" in refusal

@@ -23,7 +23,7 @@ def test_a_training_drops_them_where_it_was_told_to():
     assert settled.rows == [0, 2]
     assert len(settled.lines) == 1
     assert "2 of 4 questions" in settled.lines[0]
-    assert "dropped (--mcq_drop_long)" in settled.lines[0]
+    assert "dropped (`drop_long`)" in settled.lines[0]
 
 
 @pytest.mark.parametrize("drop", [False, True])
@@ -41,7 +41,7 @@ def test_nothing_is_said_where_everything_fits(training):
 
 
 def test_dropping_everything_is_a_mistake():
-    with pytest.raises(DataError, match="leaves no question of 2; raise --cutoff_len 100"):
+    with pytest.raises(DataError, match="leaves no question of 2; raise `cutoff_len` 100"):
         settle_too_long(lengths(7, 9), 100, training=True, drop=True)
 
 

@@ -112,7 +112,7 @@ def build_skeleton(
         UserError: there is no template, and the form that is asked for was not stored with the model.
     """
     if template is None:
-        raise UserError("this form of prompt was not stored with the model: name the --template of its training")
+        raise UserError("this form of prompt was not stored with the model: name the `template` of its training")
     fields = [part for part in (*user, *answer) if isinstance(part, Field)]
     numbers = iter(range(len(fields)))
 

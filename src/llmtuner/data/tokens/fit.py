@@ -1,4 +1,4 @@
-"""Says how many questions did not fit into `--cutoff_len`, and what was done about it."""
+"""Says how many questions did not fit into ``cutoff_len``, and what was done about it."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ class FitReport:
         self.too_long = [length for length in lengths if length.over]
 
     def lines(self, *, training: bool) -> list[str]:
-        """What a user should know; empty where everything fitted. A training without --mcq_drop_long has `refusal`."""
+        """What a user should know; empty where everything fitted. A training without `drop_long` has `refusal`."""
         lines = []
         cuts = sorted(length.cut for length in self.lengths if length.cut)
         if cuts:
             lines.append(
-                f"{len(cuts)} of {len(self.lengths)} questions exceed --cutoff_len {self.cutoff_len}: the end of "
+                f"{len(cuts)} of {len(self.lengths)} questions exceed `cutoff_len` {self.cutoff_len}: the end of "
                 f"their context was cut, by {cuts[len(cuts) // 2]} tokens in the median and {cuts[-1]} at most"
             )
         if self.too_long and training:
             lines.append(
-                f"{len(self.too_long)} of {len(self.lengths)} questions exceed --cutoff_len {self.cutoff_len} even "
-                "without their context and are dropped (--mcq_drop_long)"
+                f"{len(self.too_long)} of {len(self.lengths)} questions exceed `cutoff_len` {self.cutoff_len} even "
+                "without their context and are dropped (`drop_long`)"
             )
         elif self.too_long:
             lines.append(
-                f"{len(self.too_long)} of {len(self.lengths)} questions exceed --cutoff_len {self.cutoff_len} even "
+                f"{len(self.too_long)} of {len(self.lengths)} questions exceed `cutoff_len` {self.cutoff_len} even "
                 "without their context: the beginning of the question was cut (options and template never are), and "
                 "they are scored all the same:"
             )
@@ -61,15 +61,15 @@ class FitReport:
     def refusal(self) -> str:
         """The error for training."""
         head = (
-            f"{len(self.too_long)} questions are longer than --cutoff_len {self.cutoff_len} even without their "
-            "context, so that options or the answer would be lost; raise --cutoff_len, or pass --mcq_drop_long to "
+            f"{len(self.too_long)} questions are longer than `cutoff_len` {self.cutoff_len} even without their "
+            "context, so that options or the answer would be lost; raise `cutoff_len`, or pass `drop_long` to "
             "train without them:"
         )
         return "\n".join([head, *self._listed()])
 
     def _listed(self) -> list[str]:
         return listed(
-            [f"{found.where}: id {found.id}: {self.cutoff_len + found.over} tokens" for found in self.too_long]
+            [f"{length.where}: id {length.id}: {self.cutoff_len + length.over} tokens" for length in self.too_long]
         )
 
 
@@ -89,14 +89,14 @@ class Settled:
 def settle_too_long(
     lengths: Sequence[Length], cutoff_len: int, *, training: bool, drop: bool, num_rows: int | None = None
 ) -> Settled:
-    """The one rule for questions that exceed `--cutoff_len` even without their context.
+    """The one rule for questions that exceed ``cutoff_len`` even without their context.
 
     A training loses options or the answer of such a question, so it refuses them, or drops them where it was told to.
     A prediction must answer every question, so it goes on with all rows and lists those whose beginning was cut.
 
     Args:
         lengths: of the questions; `Length.row` is the row's number.
-        drop: --mcq_drop_long.
+        drop: `drop_long`.
         num_rows: rows of the whole set, where some of them are no questions; those stay.
 
     Raises:
@@ -110,6 +110,6 @@ def settle_too_long(
         dropped = {length.row for length in report.too_long}
         remaining = [row for row in rows if row not in dropped]
         if not remaining:
-            raise DataError(f"--mcq_drop_long leaves no question of {len(rows)}; raise --cutoff_len {cutoff_len}")
+            raise DataError(f"`drop_long` leaves no question of {len(rows)}; raise `cutoff_len` {cutoff_len}")
         rows = remaining
     return Settled(rows, report.lines(training=training))

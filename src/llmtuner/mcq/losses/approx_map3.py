@@ -18,7 +18,7 @@ def approx_map3(scores_QN: torch.Tensor, answers_Q: torch.Tensor, mask_QN: torch
     information retrieval measures" (2010). It is bounded: prefer it where labels are wrong or a model over-fits.
 
     Traps: its gradient vanishes where the right option lies several T behind or ahead; never start a training with it
-    alone (--mcq_loss_warmup_ratio). Not convex, and its scores are no calibrated probabilities.
+    alone (`warmup_ratio`). Not convex, and its scores are no calibrated probabilities.
     """
     deficits_QN, wrong_QN = against_answer(scores_QN, answers_Q, mask_QN)
     rank_Q = 1 + torch.sigmoid(deficits_QN / TEMPERATURE).where(wrong_QN, 0.0).sum(-1)

@@ -9,7 +9,7 @@ from torch.nn import functional
 def rdrop(first_QN: torch.Tensor, second_QN: torch.Tensor, mask_QN: torch.Tensor) -> torch.Tensor:
     """(KL(p1 || p2) + KL(p2 || p1)) / 2 of each question, p being softmax over the options that exist: [Q].
 
-    Added with weight alpha (--mcq_rdrop_alpha) to the mean of both passes' losses.
+    Added with weight alpha (`rdrop_alpha`) to the mean of both passes' losses.
     Source: Liang et al., "R-Drop: regularized dropout for neural networks" (NeurIPS 2021), as the third place of
     Kaggle's MAP competition (2025) used it. Prefer it where a model over-fits and twice the computing is at hand.
 

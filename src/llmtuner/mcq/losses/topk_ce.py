@@ -45,8 +45,8 @@ def _of_one_size(scores_RN: torch.Tensor, answers_R: torch.Tensor) -> torch.Tens
     mass_RN = weights[0] * scores_RN.softmax(-1)
     for place, weight in enumerate(weights[1:], start=2):
         mass_RN = mass_RN + weight * sorted_RNk[:, :, -place:].sum(-1).to(scores_RN)
-    found_R = mass_RN.gather(1, answers_R[:, None]).squeeze(1)
-    return -torch.log(found_R * (1 - 2e-7) + 1e-7)
+    mass_of_answer_R = mass_RN.gather(1, answers_R[:, None]).squeeze(1)
+    return -torch.log(mass_of_answer_R * (1 - 2e-7) + 1e-7)
 
 
 @lru_cache
