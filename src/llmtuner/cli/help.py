@@ -20,19 +20,19 @@ _INDENT = 35
 
 _USAGE = """\
 usage: python src/train_bash.py --flag value ...
-       python src/train_bash.py CONFIG.yaml [key=value ...] [--flag value ...]     (.yml and .json, too)
+       python src/train_bash.py CONFIG.yaml [key=value ...] [--flag value ...]     (or .yml, .json)
 
 Fine-tunes a language model on multiple-choice questions and ranks their options."""
 
 _EXAMPLES = """\
 Scripts (the .sh ones take every value from the environment: MODEL=DIR bash scripts/step1_sft.sh):
-  scripts/step1_sft.sh        train on the questions
+  scripts/step1_sft.sh        train with LoRA to write the answer's letter
   scripts/step1_predict.sh    predict, score, write the submission
   scripts/step2_mcq.sh        train a classifier over the options (--stage mcq)
-  scripts/step2_predict.sh    the same with it
-  scripts/step3_duma.sh       the classifier with co-attention (step3_cduma.sh: and options compared)
+  scripts/step2_predict.sh    predict, score and write the submission with that classifier
+  scripts/step3_duma.sh       the classifier with co-attention (step3_cduma.sh also compares the options)
   scripts/step3_losses.sh     the classifier with a loss that follows MAP@3
-  scripts/make_tiny_llama.py  a small random model, to try everything on a CPU
+  scripts/make_tiny_llama.py  a small random model, to try all commands on a CPU
 
 Examples:
   python src/train_bash.py --stage sft --model_name_or_path MODEL --do_train \\

@@ -195,7 +195,7 @@ def test_topk_ce_is_the_packages_own_loss(size):
 
 
 def test_topk_ce_with_as_many_places_as_options():
-    """The package has no top 3 of three: with as many places as options, everything is among the last of them."""
+    """The package refuses k equal to the number of options; every option is in that top k, so its probability is 1."""
     from difftopk import DiffTopkNet
 
     scores = random_scores()[:, :3]
