@@ -162,44 +162,44 @@ class Recording:
 
     def results(self, cases: list[Case], *, demo: bool) -> dict[str, Any]:
         """What every case left, by name."""
-        found: dict[str, Any] = {}
+        actual: dict[str, Any] = {}
         for name in ("default", "small"):
             folder = self.place(f"{MAKER}/{name}") / "model"
             hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*"))}
-            found[f"{MAKER}/{name}"] = {"files": hashes} if hashes else {"failed": "wrote nothing"}
+            actual[f"{MAKER}/{name}"] = {"files": hashes} if hashes else {"failed": "wrote nothing"}
         for case in cases:
             status = self.status(case.name, self.key(case.steps))
             if status == 0:
                 steps = {step: step_result(self.place(case.name) / step, words) for step, words in case.steps.items()}
-                found[case.name] = {"steps": steps}
+                actual[case.name] = {"steps": steps}
             else:
-                found[case.name] = {"failed": "interrupted" if status is None else f"status {status}"}
+                actual[case.name] = {"failed": "interrupted" if status is None else f"status {status}"}
         if demo:
             folders = sorted((self.place(DEMO) / "out").glob("*_predict"))
             steps = {path.name: step_result(path, stage="sft" if "sft" in path.name else "mcq") for path in folders}
             done = self.status(DEMO, self.key(DEMO)) == 0
-            found[DEMO] = {"steps": steps} if done else {"failed": "see demo.log"}
-        return found
+            actual[DEMO] = {"steps": steps} if done else {"failed": "see demo.log"}
+        return actual
 
 
 def step_result(folder: Path, words: tuple[str, ...] = (), stage: str = "") -> dict[str, Any]:
     """What a command left in its output folder: scores and rankings, figures, and those of each logged step."""
-    found: dict[str, Any] = {"stage": stage or words[words.index("--stage") + 1]}
+    actual: dict[str, Any] = {"stage": stage or words[words.index("--stage") + 1]}
     if words:
-        found["command"] = " ".join(words)
+        actual["command"] = " ".join(words)
     predictions = folder / "predictions.jsonl"
     if predictions.is_file():
         lines = [json.loads(line) for line in predictions.open(encoding="utf-8")]
-        found["ids"] = [line["id"] for line in lines]
-        found["rankings"] = ["".join(line["ranking"]) for line in lines]
-        found["scores"] = [list(line["scores"].values()) for line in lines]
+        actual["ids"] = [line["id"] for line in lines]
+        actual["rankings"] = ["".join(line["ranking"]) for line in lines]
+        actual["scores"] = [list(line["scores"].values()) for line in lines]
     results, state = folder / "all_results.json", folder / "trainer_state.json"
     if results.is_file():
-        found["figures"] = _untimed(json.loads(results.read_text()))
+        actual["figures"] = _untimed(json.loads(results.read_text()))
     if state.is_file():
         lines = json.loads(state.read_text())["log_history"]
-        found["history"] = [_untimed(line) for line in lines if "train_loss" not in line]  # which `figures` has
-    return found
+        actual["history"] = [_untimed(line) for line in lines if "train_loss" not in line]  # which `figures` has
+    return actual
 
 
 def _untimed(figures: dict[str, Any]) -> dict[str, Any]:
@@ -248,11 +248,11 @@ def write(record: dict[str, Any], path: Path) -> None:
 
 def report(earlier: dict[str, Any], later: dict[str, Any]) -> int:
     """Print what differs; 1 where something does."""
-    found = differences(earlier, later)
+    actual = differences(earlier, later)
     for line in other_machine(earlier, later):
         print(f"note: bits may differ with {line}")
-    print("\n".join(found) if found else f"no difference in {len(earlier['cases'])} cases")
-    return 1 if found else 0
+    print("\n".join(actual) if actual else f"no difference in {len(earlier['cases'])} cases")
+    return 1 if actual else 0
 
 
 @contextmanager

@@ -78,13 +78,13 @@ def model(settings):
     """A Llama with adapters and a head, as the stage builds it; no dropout."""
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     torch.manual_seed(0)
-    found = attach_head(LlamaForCausalLM(LlamaConfig(vocab_size=200, pad_token_id=0, **sizes)), settings)
-    choose_attention(unwrap(found))
+    actual = attach_head(LlamaForCausalLM(LlamaConfig(vocab_size=200, pad_token_id=0, **sizes)), settings)
+    choose_attention(unwrap(actual))
     # Not the usual zero initialisation, which makes half of the gradients zero.
     config = LoraConfig(
         r=4, target_modules=["q_proj", "down_proj"], modules_to_save=[HEAD], init_lora_weights=False, lora_dropout=0.0
     )
-    return get_peft_model(found, config)
+    return get_peft_model(actual, config)
 
 
 class FirstGradients(TrainerCallback):
@@ -141,10 +141,10 @@ def train(run: Run, folder: Path) -> dict:
 
 def main(folder: Path) -> None:
     """As a worker, do every run of `OF_TWO`; each process writes its results to its own file."""
-    found = {name: train(run, folder / name) for name, run in OF_TWO.items()}
+    actual = {name: train(run, folder / name) for name, run in OF_TWO.items()}
     rank = torch.distributed.get_rank()
-    torch.save({name: result.pop("gradients") for name, result in found.items()}, folder / f"gradients-{rank}.pt")
-    (folder / f"results-{rank}.json").write_text(json.dumps(found))
+    torch.save({name: result.pop("gradients") for name, result in actual.items()}, folder / f"gradients-{rank}.pt")
+    (folder / f"results-{rank}.json").write_text(json.dumps(actual))
     torch.distributed.destroy_process_group()
 
 

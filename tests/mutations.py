@@ -35,10 +35,10 @@ class Mutation:
         if not path.is_file():
             return [f"{self.file} does not exist"]
         count = path.read_text(encoding="utf-8").count(self.old)
-        found = [] if count == 1 else [f"its text occurs {count} times in {self.file}"]
-        found += [] if self.new != self.old else ["it changes nothing"]
-        found += [] if self.tests else ["it names no test"]
-        return found + [f"{test} does not exist" for test in self.tests if not _exists(test, root)]
+        problems = [] if count == 1 else [f"its text occurs {count} times in {self.file}"]
+        problems += [] if self.new != self.old else ["it changes nothing"]
+        problems += [] if self.tests else ["it names no test"]
+        return problems + [f"{test} does not exist" for test in self.tests if not _exists(test, root)]
 
 
 def _exists(test: str, root: Path) -> bool:

@@ -68,9 +68,9 @@ def two(tmp_path_factory) -> list[dict[str, dict]]:
     )
     results = []
     for rank in range(2):
-        found = json.loads((folder / f"results-{rank}.json").read_text())
+        actual = json.loads((folder / f"results-{rank}.json").read_text())
         gradients = torch.load(folder / f"gradients-{rank}.pt", weights_only=True)
-        results.append({name: {**found[name], "gradients": gradients[name]} for name in found})
+        results.append({name: {**actual[name], "gradients": gradients[name]} for name in actual})
     return results
 
 
@@ -164,5 +164,5 @@ def test_two_machines_train_as_one(tiny_llama, tmp_path):
     assert any("mcq_head" in name for name in weights[0])
     assert (both / "mcq_config.json").read_text() == (alone / "mcq_config.json").read_text()
     trained = [json.loads((folder / "train_results.json").read_text()) for folder in (alone, both)]
-    seen = [round(found["train_samples_per_second"] * found["train_runtime"]) for found in trained]
+    seen = [round(actual["train_samples_per_second"] * actual["train_runtime"]) for actual in trained]
     assert seen[0] == pytest.approx(seen[1], rel=0.02), "questions of all processes, counted once"

@@ -49,8 +49,8 @@ QWEN = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 def commands(text: str) -> list[list[str]]:
     """The words of the commands in a file's comments or code blocks, with continued lines joined."""
     lines = re.sub(r"^# ?", "", text, flags=re.MULTILINE).replace("\\\n", " ").splitlines()
-    found = [line.strip() for line in lines if re.match(r"\s*([A-Z_]+=\S+ )*python ", line)]
-    return [shlex.split(command.replace("$(python scripts/minilm.py)", "MINILM"), comments=True) for command in found]
+    actual = [line.strip() for line in lines if re.match(r"\s*([A-Z_]+=\S+ )*python ", line)]
+    return [shlex.split(command.replace("$(python scripts/minilm.py)", "MINILM"), comments=True) for command in actual]
 
 
 def check(words: list[str]) -> Flags:

@@ -28,13 +28,13 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 def test_rankings_against_ir_measures(exam):
     scores, answers = exam
     relevant = [ir_measures.Qrel(str(q), str(answer), 1) for q, answer in enumerate(answers)]
-    found = [
+    actual = [
         ir_measures.ScoredDoc(str(q), str(option), score)
         for q, row in enumerate(scores)
         for option, score in enumerate(row)
     ]
     measures = {name: ir_measures.parse_measure(name) for name in ("AP@3", "RR@3", "RR")}
-    values = ir_measures.calc_aggregate(measures.values(), relevant, found)
+    values = ir_measures.calc_aggregate(measures.values(), relevant, actual)
     assert map_at_k(scores, answers) == pytest.approx(values[measures["AP@3"]], abs=1e-9)
     assert map_at_k(scores, answers) == pytest.approx(values[measures["RR@3"]], abs=1e-9)
     assert mrr(scores, answers) == pytest.approx(values[measures["RR"]], abs=1e-9)

@@ -98,8 +98,8 @@ def test_scores_can_be_computed_again_from_the_predictions(prediction, demo_reco
     assert figures["predict_map@3"] == pytest.approx(sum(1 / p for p in places if p <= 3) / 40)
     assert figures["predict_mrr"] == pytest.approx(sum(1 / p for p in places) / 40)
     assert figures["predict_accuracy"] == pytest.approx(places.count(1) / 40)
-    found = probabilities(prediction)
-    torch.testing.assert_close(found.sum(1), torch.ones(40))
+    actual = probabilities(prediction)
+    torch.testing.assert_close(actual.sum(1), torch.ones(40))
     right = torch.tensor([line["probabilities"][line["answer"]] for line in predicted])
     assert figures["predict_nll"] == pytest.approx(-right.log().mean().item(), rel=1e-5)
     with (prediction / "submission.csv").open(newline="") as file:
@@ -131,10 +131,10 @@ def test_a_trained_model_is_an_object_in_python(adapter, prediction, demo_record
 
     scorer = load_scorer(adapter)
     questions = read_questions(DEMO, purpose="predict").questions
-    found = scorer.score(questions)
-    assert [p.id for p in found] == [record["id"] for record in demo_records]
+    actual = scorer.score(questions)
+    assert [p.id for p in actual] == [record["id"] for record in demo_records]
     torch.testing.assert_close(
-        torch.tensor([p.probabilities for p in found]).float(), probabilities(prediction), atol=1e-5, rtol=0
+        torch.tensor([p.probabilities for p in actual]).float(), probabilities(prediction), atol=1e-5, rtol=0
     )
 
 
@@ -208,9 +208,9 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(tuning, tiny_llama,
         part = tmp_path / f"from {step}"
         resumed = ("--resume_from_checkpoint", str(tmp_path / "whole" / f"checkpoint-{step}"))
         assert main(train_command(tiny_llama, part, *more, *resumed)) == 0
-        found = load_file(part / name)
-        assert found.keys() == wanted.keys()
-        assert all(torch.equal(found[key], wanted[key]) for key in wanted), f"from step {step}"
+        actual = load_file(part / name)
+        assert actual.keys() == wanted.keys()
+        assert all(torch.equal(actual[key], wanted[key]) for key in wanted), f"from step {step}"
 
 
 def test_a_run_that_goes_on_says_where_its_epoch_is_dealt_otherwise(tiny_llama, tmp_path, capfd):
@@ -323,9 +323,9 @@ def test_letters_can_be_trained_and_come_back(tiny_llama, tmp_path):
     scorer = load_scorer(trained)
     from support import DEMO
 
-    found = scorer.score(read_questions(DEMO, purpose="predict").questions[:5])
+    actual = scorer.score(read_questions(DEMO, purpose="predict").questions[:5])
     torch.testing.assert_close(
-        torch.tensor([p.probabilities for p in found]).float(), probabilities(out)[:5], atol=1e-5, rtol=0
+        torch.tensor([p.probabilities for p in actual]).float(), probabilities(out)[:5], atol=1e-5, rtol=0
     )
 
 

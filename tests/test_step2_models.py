@@ -79,8 +79,8 @@ def test_an_encoder_trains_and_comes_back(tuning, tiny_bert, tmp_path, capsys):
     assert said.count("--template llama2 is ignored") == 1
     assert (config(trained)["kind"], config(trained)["layout"]) == ("encoder", "per_option")
     model = tiny_bert if tuning == "lora" else trained
-    found = predict_command(model, out, "--max_samples", "12", adapter=trained if tuning == "lora" else None)
-    assert main(found) == 0
+    actual = predict_command(model, out, "--max_samples", "12", adapter=trained if tuning == "lora" else None)
+    assert main(actual) == 0
     torch.testing.assert_close(probabilities(out), probabilities(trained), atol=1e-5, rtol=0)
     if tuning == "lora":
         weights = load_file(trained / "adapter_model.safetensors")
@@ -129,23 +129,23 @@ def test_families_train_and_predict_alike_in_both_layouts_and_in_python(name, fa
         assert main(predict_command(model, tmp_path / layout, "--mcq_layout", layout, adapter=trained)) == 0
     packed, single = probabilities(tmp_path / "shared_prefix"), probabilities(tmp_path / "per_option")
     torch.testing.assert_close(packed, single, atol=1e-5, rtol=0)
-    found = load_scorer(trained).score(read_questions(DEMO, purpose="predict").questions)
-    torch.testing.assert_close(torch.tensor([p.probabilities for p in found]).float(), packed, atol=1e-5, rtol=0)
+    actual = load_scorer(trained).score(read_questions(DEMO, purpose="predict").questions)
+    torch.testing.assert_close(torch.tensor([p.probabilities for p in actual]).float(), packed, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("layout", ["shared_prefix", "per_option"])
 def test_the_side_on_which_a_tokenizer_pads_changes_nothing(layout, tiny_llama, adapter, tmp_path):
     from transformers import AutoTokenizer
 
-    found = {}
+    actual = {}
     for side in ("left", "right"):
         model = shutil.copytree(tiny_llama, tmp_path / side)
         AutoTokenizer.from_pretrained(model, padding_side=side).save_pretrained(model)
         assert json.loads((model / "tokenizer_config.json").read_text())["padding_side"] == side
         more = ("--mcq_layout", layout, "--per_device_eval_batch_size", "4")
         assert main(predict_command(model, tmp_path / f"{side} out", *more, adapter=adapter)) == 0
-        found[side] = probabilities(tmp_path / f"{side} out")
-    assert torch.equal(found["left"], found["right"])
+        actual[side] = probabilities(tmp_path / f"{side} out")
+    assert torch.equal(actual["left"], actual["right"])
 
 
 # ---- models and heads that do not fit
@@ -197,7 +197,7 @@ def test_a_head_that_is_missing_or_of_another_shape_is_no_fresh_one(tiny_llama, 
     ):
         broken = tmp_path / name
         shutil.copytree(adapter, broken)
-        changed = {key: found for key, tensor in weights.items() if (found := change(key, tensor)) is not None}
+        changed = {key: actual for key, tensor in weights.items() if (actual := change(key, tensor)) is not None}
         save_file(changed, broken / "adapter_model.safetensors", metadata={"format": "pt"})
         assert main(predict_command(tiny_llama, tmp_path / "out", adapter=broken)) == 2
         assert said in capsys.readouterr().err

@@ -45,20 +45,20 @@ def test_a_head_trains_is_saved_goes_on_and_predicts(head, layout, tiny_llama, t
     again = load_file(stopped / "adapter_model.safetensors")
     assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items()), "resumed is uninterrupted"
 
-    found = tmp_path / "predict"
+    actual = tmp_path / "predict"
     other = LAYOUTS[layout == LAYOUTS[0]]
-    assert main(predict_command(tiny_llama, found, "--mcq_layout", other, adapter=whole)) == 0
-    assert (results(found)["mcq_head"], results(found)["mcq_layout"]) == (head, other)
+    assert main(predict_command(tiny_llama, actual, "--mcq_layout", other, adapter=whole)) == 0
+    assert (results(actual)["mcq_head"], results(actual)["mcq_layout"]) == (head, other)
 
     questions = read_questions(DEMO, purpose="predict").questions[:3]
     scored = load_scorer(whole).score(questions)  # in the layout of the training
     first = torch.tensor([prediction.probabilities for prediction in scored])
-    torch.testing.assert_close(first, probabilities(found)[:3], atol=1e-5, rtol=0)
+    torch.testing.assert_close(first, probabilities(actual)[:3], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("head", "tuning"), [("duma", "full"), ("cduma", "freeze")])
 def test_a_whole_model_keeps_its_head(head, tuning, tiny_llama, tmp_path):
-    model, found = tmp_path / "model", tmp_path / "predict"
+    model, actual = tmp_path / "model", tmp_path / "predict"
     given = ("--mcq_head", head, "--finetuning_type", tuning, "--mcq_duma_width", "32", "--mcq_duma_layers", "2")
     more = ("--freeze_trainable_layers", "1") if tuning == "freeze" else ()
     often = (*QUICK, "--save_steps", "3")
@@ -72,20 +72,20 @@ def test_a_whole_model_keeps_its_head(head, tuning, tiny_llama, tmp_path):
     names = [name for name in weights if name.startswith("mcq_head.")]
     assert "mcq_head.mcq_attend.1.mcq_query.weight" in names
     assert not any("lora_" in name for name in names)
-    assert main(predict_command(model, found)) == 0
-    assert results(found)["predict_ece"] >= 0
+    assert main(predict_command(model, actual)) == 0
+    assert results(actual)["predict_ece"] >= 0
 
 
 def test_a_head_can_be_trained_alone(tiny_llama, tmp_path):
     """Where co-attention helps: on a frozen model."""
-    model, found = tmp_path / "model", tmp_path / "predict"
+    model, actual = tmp_path / "model", tmp_path / "predict"
     alone = ("--finetuning_type", "freeze", "--freeze_trainable_layers", "0", "--mcq_head", "duma")
     assert main(train_command(tiny_llama, model, *FAST, *alone, "--max_samples", "8")) == 0
     before, after = (load_file(folder / "model.safetensors") for folder in (tiny_llama, model))
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     assert after["mcq_head.mcq_fuse.weight"].abs().max() > 0
-    assert main(predict_command(model, found)) == 0
-    assert results(found)["mcq_head"] == "duma"
+    assert main(predict_command(model, actual)) == 0
+    assert results(actual)["mcq_head"] == "duma"
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_step3_starts_where_step2_ended(way, head, tiny_llama, tiny_bert, tmp_pa
     assert kept["duma"].get("width") == (32 if head == "cduma" else None)
 
     def predicted(model: Path) -> torch.Tensor:
-        found = tmp_path / f"{model.name}_predict"
+        actual = tmp_path / f"{model.name}_predict"
         places = (model, None) if full else (given, model)
-        assert main(predict_command(places[0], found, adapter=places[1])) == 0
-        return probabilities(found)
+        assert main(predict_command(places[0], actual, adapter=places[1])) == 0
+        return probabilities(actual)
 
     before = predicted(step2)
     torch.testing.assert_close(predicted(still), before, atol=1e-6, rtol=0)

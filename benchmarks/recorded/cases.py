@@ -81,8 +81,8 @@ def mcq(case: str, *more: str, model: str = LLAMA, predicting: tuple[str, ...] =
     base, trained = model_folder(model), folder(case, "train")
     whole = "full" in more or "freeze" in more
     places = (trained, "") if whole else (base, trained)
-    found = predict(case, places[0], *predicting, adapter=places[1])
-    return Case(case, {"train": train(case, base, *more), "predict": found})
+    actual = predict(case, places[0], *predicting, adapter=places[1])
+    return Case(case, {"train": train(case, base, *more), "predict": actual})
 
 
 def _heads() -> list[Case]:

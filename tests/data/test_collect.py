@@ -45,6 +45,6 @@ def test_more_samples_than_rows_are_every_row_and_some_again(folder):
 
 def test_max_samples_takes_the_first_of_each_set(folder):
     """--max_samples 5 with two sets means five of each, not five in total."""
-    found = collect(["whole", "three"], str(folder), max_samples=5)
-    assert [int(question.id) for question in found["whole"]] == [0, 1, 2, 3, 4]
-    assert len(found["three"]) == 3
+    actual = collect(["whole", "three"], str(folder), max_samples=5)
+    assert [int(question.id) for question in actual["whole"]] == [0, 1, 2, 3, 4]
+    assert len(actual["three"]) == 3

@@ -18,20 +18,20 @@ def epoch(**settings) -> list[list[list[int]]]:
     """The rows that count, for each batch of each process."""
     world = settings.get("world", 1)
     processes = [QuestionBatches(SHAPES, **{"batch_size": 1, **settings, "rank": rank}) for rank in range(world)]
-    found = [[[pick.row for pick in batch if pick.counted] for batch in process] for process in processes]
-    assert all(len(batches) == len(process) for batches, process in zip(found, processes, strict=True))
-    return found
+    actual = [[[pick.row for pick in batch if pick.counted] for batch in process] for process in processes]
+    assert all(len(batches) == len(process) for batches, process in zip(actual, processes, strict=True))
+    return actual
 
 
 def steps(accumulation: int, processes: list[list[list[int]]]) -> list[list[int]]:
     """The questions of each optimizer step, over batches and processes."""
-    found = []
+    actual = []
     iterators = [iter(process) for process in processes]
     while taken := [list(islice(iterator, accumulation)) for iterator in iterators]:
         if not any(taken):
-            return found
-        found.append(sorted(row for batches in taken for batch in batches for row in batch))
-    return found
+            return actual
+        actual.append(sorted(row for batches in taken for batch in batches for row in batch))
+    return actual
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,9 @@ def steps(accumulation: int, processes: list[list[list[int]]]) -> list[list[int]
 )
 def test_a_step_has_the_same_questions_however_it_is_split(batch_size, accumulation, world):
     split = epoch(batch_size=batch_size, accumulation=accumulation, world=world)
-    found = steps(accumulation, split)
-    assert found == steps(1, epoch(batch_size=8))
-    assert [len(step) for step in found] == [8] * 12 + [5]
+    actual = steps(accumulation, split)
+    assert actual == steps(1, epoch(batch_size=8))
+    assert [len(step) for step in actual] == [8] * 12 + [5]
     assert max(len(batch) for process in split for batch in process) <= batch_size
 
 
@@ -58,8 +58,8 @@ def test_questions_of_similar_length_share_a_batch_within_a_step(accumulation, w
 
 @pytest.mark.parametrize(("accumulation", "world"), [(2, 2), (1, 4), (4, 1)])
 def test_a_step_by_tokens_has_the_same_questions_however_it_is_split(accumulation, world):
-    found = steps(accumulation, epoch(tokens_per_batch=300, accumulation=accumulation, world=world))
-    assert found == steps(4, epoch(tokens_per_batch=300, accumulation=4))
+    actual = steps(accumulation, epoch(tokens_per_batch=300, accumulation=accumulation, world=world))
+    assert actual == steps(4, epoch(tokens_per_batch=300, accumulation=4))
 
 
 def test_what_the_order_depends_on_changes_where_the_steps_do():

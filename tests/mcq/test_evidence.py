@@ -83,10 +83,10 @@ def test_processes_that_cache_the_same_states_do_not_meet(tmp_path, monkeypatch)
                 cache_states(model, tokenizer, questions, tmp_path / "states", 64)
 
     monkeypatch.setattr(states.np, "save", save)
-    found = cache_states(model, tokenizer, questions, tmp_path / "states", 64)
+    actual = cache_states(model, tokenizer, questions, tmp_path / "states", 64)
     monkeypatch.undo()
     again = cache_states(model, tokenizer, questions, tmp_path / "alone", 64)
-    assert torch.equal(found.states_TD, again.states_TD)
+    assert torch.equal(actual.states_TD, again.states_TD)
 
 
 @pytest.mark.parametrize("head", ["linear", "cduma"])
@@ -100,9 +100,9 @@ def test_cached_states_score_as_the_model_itself(head, frozen):
     expected = model(**{name: value for name, value in batch.items() if name not in ("labels", "rows")})
     inputs = frozen.inputs(frozen.test, range(len(tokens)), reads_tokens=head != "linear")
     with torch.no_grad():
-        found = model.mcq_head(*inputs)
+        actual = model.mcq_head(*inputs)
     assert torch.equal(inputs[1], expected.mask)
-    torch.testing.assert_close(found[expected.mask], expected.scores[expected.mask], atol=5e-3, rtol=1e-2)
+    torch.testing.assert_close(actual[expected.mask], expected.scores[expected.mask], atol=5e-3, rtol=1e-2)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -115,9 +115,9 @@ def test_a_batch_may_have_fewer_options_than_its_exam(head, frozen):
     scores = {}
     for rows in (fewest, list(range(len(counts)))):
         inputs = frozen.inputs(frozen.train, rows, reads_tokens=reads)
-        found = made.eval()(*inputs)
-        assert found.shape == inputs[1].shape
-        scores[len(rows)] = {row: found[place, : counts[row]] for place, row in enumerate(rows)}
+        actual = made.eval()(*inputs)
+        assert actual.shape == inputs[1].shape
+        scores[len(rows)] = {row: actual[place, : counts[row]] for place, row in enumerate(rows)}
     for row in fewest:
         torch.testing.assert_close(scores[len(fewest)][row], scores[len(counts)][row])
 
@@ -138,12 +138,12 @@ def test_an_epoch_has_every_question_once_in_batches_of_like_length():
 )
 def test_a_cell_is_the_same_each_time_and_its_files_come_back(head, loss, frozen, tmp_path):
     cell = Cell("frozen", "toy", head, loss, 1)
-    found = frozen.run(cell)
+    actual = frozen.run(cell)
     again = frozen.run(cell)
-    assert found.scores == again.scores
-    assert [len(row) for row in found.scores] == [len(question.options) for question in frozen.exam.test]
-    save(found, cell, tmp_path)
-    assert load_all(tmp_path) == {cell: found}
+    assert actual.scores == again.scores
+    assert [len(row) for row in actual.scores] == [len(question.options) for question in frozen.exam.test]
+    save(actual, cell, tmp_path)
+    assert load_all(tmp_path) == {cell: actual}
 
 
 def test_what_is_tuned_by_is_not_trained_on(frozen):
@@ -153,9 +153,9 @@ def test_what_is_tuned_by_is_not_trained_on(frozen):
         for row, q in enumerate(frozen.exam.train)
     ]
     other = replace(frozen, exam=replace(frozen.exam, train=wrong), _cache={})
-    found, changed = frozen.run(cell, 0.1), other.run(cell, 0.1)
-    assert found.scores == changed.scores
-    assert found.more["tuned_map@3"] != changed.more["tuned_map@3"]
+    actual, changed = frozen.run(cell, 0.1), other.run(cell, 0.1)
+    assert actual.scores == changed.scores
+    assert actual.more["tuned_map@3"] != changed.more["tuned_map@3"]
     chosen = frozen.run(cell).more
     assert chosen["tuned_map@3"] == max(chosen["tried"].values()) == chosen["tried"][str(chosen["learning_rate"])]
 
@@ -165,13 +165,13 @@ def test_rows_and_intervals_are_of_paired_differences():
     right = [[1.0 if option == q.answer else 0.0 for option in range(len(q.options))] for q in toy.test]
     wrong = [[-value for value in row] for row in right]
     noise = np.random.default_rng(1)
-    found = {
+    actual = {
         Cell("frozen", "toy", *BASELINE, seed): Result([[v + noise.normal() for v in row] for row in right], 1.0, 33)
         for seed in range(3)
     }
-    found |= {Cell("frozen", "toy", "duma", "binary", seed): Result(right, 2.0, 99) for seed in range(3)}
-    found |= {Cell("frozen", "toy", "cduma", "binary", 7): Result(wrong, 2.0, 99)}
-    every = report.summarise(found, {"toy": toy})
+    actual |= {Cell("frozen", "toy", "duma", "binary", seed): Result(right, 2.0, 99) for seed in range(3)}
+    actual |= {Cell("frozen", "toy", "cduma", "binary", 7): Result(wrong, 2.0, 99)}
+    every = report.summarise(actual, {"toy": toy})
     assert {row["exam"] for row in every} == {"toy", "toy, unseen texts"}
     rows = {(row["head"], row["loss"]): row for row in every if row["exam"] == "toy"}
     better = rows["duma", "binary"]
@@ -194,13 +194,13 @@ def test_rows_and_intervals_are_of_paired_differences():
 def test_times_of_another_machine_are_not_mixed_in():
     toy = exam()
     scores = [[0.0] * len(q.options) for q in toy.test]
-    found = {
+    actual = {
         Cell("encoder", "toy", *BASELINE, seed): Result(scores, time, 33, machine=machine)
         for seed, (time, machine) in enumerate([(10.0, "card"), (12.0, "card"), (700.0, "no card")])
     }
-    found[Cell("encoder", "toy", "duma", "binary", 0)] = Result(scores, 800.0, 99, machine="no card")
-    found |= {Cell("frozen", "toy", *BASELINE, seed): Result(scores, 1.0, 33, machine="no card") for seed in range(5)}
-    of_encoder = [row for row in report.summarise(found, {"toy": toy}) if row["stage"] == "encoder"]
+    actual[Cell("encoder", "toy", "duma", "binary", 0)] = Result(scores, 800.0, 99, machine="no card")
+    actual |= {Cell("frozen", "toy", *BASELINE, seed): Result(scores, 1.0, 33, machine="no card") for seed in range(5)}
+    of_encoder = [row for row in report.summarise(actual, {"toy": toy}) if row["stage"] == "encoder"]
     rows = {row["head"]: row for row in of_encoder if row["exam"] == "toy"}
     assert rows["linear"]["seconds"] == 11.0, "where another stage ran is nothing to this one"
     assert rows["duma"]["seconds"] is None
@@ -244,7 +244,7 @@ def test_the_plot_shows_every_difference(tmp_path, monkeypatch):
     report.plot([*rows, unseen], tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
     [figure] = drawn
-    found = set()
+    actual = set()
     for axis in figure.axes:
         losses = [label.get_text() for label in axis.get_yticklabels()]
         low, high = axis.get_xlim()
@@ -255,8 +255,8 @@ def test_the_plot_shows_every_difference(tmp_path, monkeypatch):
             assert low < min(interval.get_xdata()) <= difference <= max(interval.get_xdata()) < high
             ends = tuple(map(float, interval.get_xdata()))
             title = axis.get_title(loc="left")
-            found.add((title, point.get_color(), losses[round(place)], float(difference), ends))
-    assert found == {
+            actual.add((title, point.get_color(), losses[round(place)], float(difference), ends))
+    assert actual == {
         (f"{r['stage']}, {r['exam']}", report.COLOURS[r["head"]], r["loss"], r["difference"], r["interval"])
         for r in rows
     }
@@ -271,8 +271,8 @@ def test_whole_models_get_the_same_questions_contexts_included(tmp_path):
     """A form without a context column silently lost the context."""
     toy = exam()
     whole.write_exam(toy, tmp_path)
-    found = read_questions(tmp_path / "whole" / "toy" / "test.parquet", purpose="train").questions
-    assert [(q.question, q.context, q.options, q.answer) for q in found] == [
+    actual = read_questions(tmp_path / "whole" / "toy" / "test.parquet", purpose="train").questions
+    assert [(q.question, q.context, q.options, q.answer) for q in actual] == [
         (q.question, q.context, q.options, q.answer) for q in toy.test
     ]
 
@@ -304,8 +304,8 @@ def test_trainings_side_by_side_keep_logs_of_their_own(tmp_path, monkeypatch):
     mixture = "cross_entropy:0.5+expected_map3:0.5"
     for stage in ("encoder", "causal"):
         for seed in range(2):
-            found = whole.run(Cell(stage, "toy", "duma", mixture, seed), toy, "model", tmp_path, 1)
-            assert (found.parameters, found.scores) == (1234, [[1.0, 2.0]])
+            actual = whole.run(Cell(stage, "toy", "duma", mixture, seed), toy, "model", tmp_path, 1)
+            assert (actual.parameters, actual.scores) == (1234, [[1.0, 2.0]])
     assert len(set(logs)) == len(logs) == 8
 
 
@@ -403,13 +403,15 @@ def test_seeds_that_scatter_show_no_difference():
     toy = exam(60)
     right = [[1.0 if option == q.answer else 0.0 for option in range(len(q.options))] for q in toy.test]
     wrong = [[-value for value in row] for row in right]
-    found = {Cell("frozen", "toy", *BASELINE, seed): Result(right if seed else wrong, 1.0, 33) for seed in range(2)}
-    found |= {
+    actual = {Cell("frozen", "toy", *BASELINE, seed): Result(right if seed else wrong, 1.0, 33) for seed in range(2)}
+    actual |= {
         Cell("frozen", "toy", "duma", "binary", seed): Result(wrong if seed else right, 2.0, 99) for seed in range(2)
     }
-    found[Cell("frozen", "toy", "duma", "binary", 2)] = Result(right, 2.0, 99)
-    found[Cell("frozen", "toy", *BASELINE, 2)] = Result(wrong, 1.0, 33)
-    rows = {(row["exam"], row["head"]): row for row in report.summarise(found, {"toy": toy}) if row["loss"] == "binary"}
+    actual[Cell("frozen", "toy", "duma", "binary", 2)] = Result(right, 2.0, 99)
+    actual[Cell("frozen", "toy", *BASELINE, 2)] = Result(wrong, 1.0, 33)
+    rows = {
+        (row["exam"], row["head"]): row for row in report.summarise(actual, {"toy": toy}) if row["loss"] == "binary"
+    }
     row = rows["toy", "duma"]
     low, high = row["interval"]
     assert row["difference"] > 0.1
@@ -420,18 +422,18 @@ def test_seeds_that_scatter_show_no_difference():
 @pytest.mark.real_data
 def test_the_splits_of_the_real_exams(real_data):
     for name, make in EXAMS.items():
-        found = make(real_data)
-        assert len(found.test) >= 1500
-        train = {question_key(q.question) for q in found.train}
+        actual = make(real_data)
+        assert len(actual.test) >= 1500
+        train = {question_key(q.question) for q in actual.train}
         if name == "kaggle":
-            assert len(found.train) == 4900
-            assert not train & {question_key(q.question) for q in found.test[:1100]}
-        tuned = {question_key(found.train[row].question) for row in found.tune}
-        kept = {question_key(q.question) for row, q in enumerate(found.train) if row not in found.tune}
+            assert len(actual.train) == 4900
+            assert not train & {question_key(q.question) for q in actual.test[:1100]}
+        tuned = {question_key(actual.train[row].question) for row in actual.tune}
+        kept = {question_key(q.question) for row, q in enumerate(actual.train) if row not in actual.tune}
         assert not tuned & kept
-        assert len(found.tune) >= 1000
+        assert len(actual.tune) >= 1000
         trained = {"kaggle": range(3800, 3901), "scienceqa": [2000]}
-        assert len(found.train) - len(found.tune) in trained[name]
+        assert len(actual.train) - len(actual.tune) in trained[name]
     assert sum(EXAMS["scienceqa"](real_data).seen) > 286, "rows of the 286 texts that are in the train file"
 
 

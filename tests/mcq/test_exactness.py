@@ -157,8 +157,8 @@ def test_neighbours_in_the_batch_change_nothing(layout, questions):
 
 
 def test_equal_options_have_equal_probabilities(questions):
-    found = probabilities(score(scorer("llama"), [questions[2]], "shared_prefix")[0])[0]
-    torch.testing.assert_close(found, torch.tensor([0.5, 0.5]), atol=1e-6, rtol=0)
+    actual = probabilities(score(scorer("llama"), [questions[2]], "shared_prefix")[0])[0]
+    torch.testing.assert_close(actual, torch.tensor([0.5, 0.5]), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("layout", ["shared_prefix", "per_option"])
@@ -181,8 +181,8 @@ def test_in_bf16_packed_rows_are_no_further_from_fp32_than_single_ones():
         for begin in range(0, len(many), 16):
             part = many[begin : begin + 16]
             with torch.inference_mode():
-                wanted, found = (probabilities(score(m, part, layout)[0]) for m in (exact, half))
-            pairs.append((wanted - found).abs())
+                wanted, actual = (probabilities(score(m, part, layout)[0]) for m in (exact, half))
+            pairs.append((wanted - actual).abs())
         distance[layout] = torch.cat(pairs).mean()
     assert 0 < distance["shared_prefix"] <= 1.1 * distance["per_option"]
 

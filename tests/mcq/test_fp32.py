@@ -25,10 +25,10 @@ def test_states_are_those_of_the_widened_model(name, dtype):
     model = build(name).to(dtype)
     wide = copy.deepcopy(model).float()
     with in_fp32(backbone_of(model)):
-        found = states(model)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, states(wide), atol=1e-6, rtol=1e-5)
-    assert (states(model).float() - found).abs().max() > 1e-3, "nothing was rounded"
+        actual = states(model)
+    assert actual.dtype == torch.float32
+    torch.testing.assert_close(actual, states(wide), atol=1e-6, rtol=1e-5)
+    assert (states(model).float() - actual).abs().max() > 1e-3, "nothing was rounded"
 
 
 def test_one_layer_at_a_time_is_wide():

@@ -20,7 +20,7 @@ ROWS = [0, 1, 3]  # without the question whose options are equal
 def reached(model, batch) -> float:
     with torch.no_grad():
         output = model(**{name: value for name, value in batch.items() if name not in ("labels", "rows")})
-    scores = [row[there].tolist() for row, there in zip(output.scores, output.mask, strict=True)]
+    scores = [row[mask_QN].tolist() for row, mask_QN in zip(output.scores, output.mask, strict=True)]
     return map_at_k(scores, batch["labels"].tolist())
 
 

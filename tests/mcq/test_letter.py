@@ -85,12 +85,12 @@ def test_letters_are_scored_in_fp32_by_a_half_precision_model(tiny_llama, rows, 
     """In bf16, letters tie, and ties are ranked by letter: A wins for no reason."""
     half = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32 if autocast else torch.bfloat16).eval()
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        found = score(half, rows)
+        actual = score(half, rows)
         with torch.no_grad():
             hidden = [half.model(torch.tensor([row.scored])).last_hidden_state[0, -1].float() for row in rows]
-    numbers = torch.tensor([number for scores in found for number in scores])
+    numbers = torch.tensor([number for scores in actual for number in scores])
     assert not torch.equal(numbers, numbers.bfloat16().float()), "these are bf16 numbers"
-    for row, scores, state in zip(rows, found, hidden, strict=True):
+    for row, scores, state in zip(rows, actual, hidden, strict=True):
         exact = half.lm_head.weight[row.letter_ids].float() @ state
         assert scores == pytest.approx(exact.tolist(), abs=0.03), "the padding of a batch moves bf16 states a little"
 

@@ -27,22 +27,22 @@ def test_an_option_is_pooled_from_the_tokens_that_its_pooling_names(pooling, lay
     """The place before the last, or another option's token in a packed row, also has a state to learn from."""
     batch = Collator(layout, pooling, 0)([Example(tokens, 0, row) for row, tokens in enumerate(QUESTIONS)])
     # Each state is the token's id, so that a mean of states shows which tokens it covers.
-    found = pool(batch["input_ids"][..., None].float(), batch["pool_rows"], batch["pool_tokens"])[..., 0]
-    assert found.shape == batch["mask"].shape
-    assert not found[~batch["mask"]].any(), "zeros where a question has fewer options"
+    actual = pool(batch["input_ids"][..., None].float(), batch["pool_rows"], batch["pool_tokens"])[..., 0]
+    assert actual.shape == batch["mask"].shape
+    assert not actual[~batch["mask"]].any(), "zeros where a question has fewer options"
     for row, tokens in enumerate(QUESTIONS):
         for option, (sequence, span) in enumerate(zip(tokens.sequences, tokens.options, strict=True)):
             counted = COUNTED[pooling](sequence, span)
             places = batch["pool_tokens"][row, option]
             at = batch["pool_rows"][row, option]
             assert batch["input_ids"][at, places[places >= 0]].tolist() == counted
-            assert float(found[row, option]) == pytest.approx(sum(counted) / len(counted), rel=1e-6)
+            assert float(actual[row, option]) == pytest.approx(sum(counted) / len(counted), rel=1e-6)
 
 
 def test_a_mean_is_taken_in_fp32():
     """Sums of many bf16 states lose the difference between two options."""
     states = torch.full((1, 300, 1), 1.0, dtype=torch.bfloat16)
     states[0, 0] = 300.0
-    found = pool(states, torch.zeros(1, 1, dtype=torch.long), torch.arange(300)[None, None])
-    assert found.dtype == torch.float32
-    assert float(found) == pytest.approx((300 + 299) / 300)
+    actual = pool(states, torch.zeros(1, 1, dtype=torch.long), torch.arange(300)[None, None])
+    assert actual.dtype == torch.float32
+    assert float(actual) == pytest.approx((300 + 299) / 300)

@@ -12,9 +12,9 @@ from llmtuner.mcq.predict import figures_of, floors_of
 def test_figures_are_of_the_questions_whose_answer_is_known():
     """If a question without an answer counts as wrong, every metric of a partly labelled file is too low."""
     known = [Prediction("1", (2.0, 1.0, 0.0), 0), Prediction("2", (0.0, 2.0, 1.0), 2)]
-    found = figures_of([known[0], Prediction("3", (0.0, 9.0)), known[1]])
-    assert found == figures_of(known)
-    assert (found["accuracy"], found["map@3"], found["mrr"]) == (0.5, 0.75, 0.75)
+    actual = figures_of([known[0], Prediction("3", (0.0, 9.0)), known[1]])
+    assert actual == figures_of(known)
+    assert (actual["accuracy"], actual["map@3"], actual["mrr"]) == (0.5, 0.75, 0.75)
     assert figures_of([Prediction("3", (0.0, 9.0))]) == {}
 
 
@@ -26,9 +26,9 @@ def test_the_floor_is_always_the_longest_option():
         Question("3", "?", ("aaa", "b", "cc"), 1),
         Question("4", "?", ("aaa", "b", "cc")),
     ]
-    found = floors_of(asked)
-    assert found["floor_longest_accuracy"] == pytest.approx(2 / 3)
-    assert found["floor_longest_map@3"] == pytest.approx((1 + 1 + 1 / 3) / 3)
-    assert found["floor_random_accuracy"] == pytest.approx(1 / 3)
-    assert found["floor_random_map@3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
+    actual = floors_of(asked)
+    assert actual["floor_longest_accuracy"] == pytest.approx(2 / 3)
+    assert actual["floor_longest_map@3"] == pytest.approx((1 + 1 + 1 / 3) / 3)
+    assert actual["floor_random_accuracy"] == pytest.approx(1 / 3)
+    assert actual["floor_random_map@3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
     assert floors_of(asked[3:]) == {}

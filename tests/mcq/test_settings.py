@@ -57,8 +57,8 @@ def test_the_kind_of_a_model_is_read_from_its_configuration(config, kind):
     ],
 )
 def test_what_is_not_given_is_chosen(kind, given, chosen):
-    found = resolve(kind, given, MINILM)
-    assert (found.head, found.layout, found.pooling) == chosen
+    actual = resolve(kind, given, MINILM)
+    assert (actual.head, actual.layout, actual.pooling) == chosen
 
 
 @pytest.mark.parametrize(

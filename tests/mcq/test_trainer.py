@@ -75,8 +75,8 @@ def test_a_run_that_goes_on_counts_its_own_steps_only(tmp_path, monkeypatch):
 
 def test_an_evaluation_has_no_label_smoothing(tmp_path):
     """A smoothed evaluation loss is not a likelihood, and is higher than that of a training without smoothing."""
-    found = make_trainer(tmp_path, smoothing=0.3).evaluate()
-    assert found["eval_loss"] == pytest.approx(found["eval_nll"], rel=1e-5)
+    actual = make_trainer(tmp_path, smoothing=0.3).evaluate()
+    assert actual["eval_loss"] == pytest.approx(actual["eval_nll"], rel=1e-5)
 
 
 def test_a_training_is_smoothed(tmp_path):

@@ -106,12 +106,12 @@ def test_scores_are_those_of_the_formulas(case):
     """Without the passage's residual, or with CDUMA's gate inverted, a head still trains, but is a different head."""
     name, measures = CASES[case]
     head, inputs = make(name, measures), Inputs()
-    found = inputs.score(head)
+    actual = inputs.score(head)
     for row, options in enumerate(inputs.mask.sum(-1).tolist()):
         passage = inputs.passage.states[row, 0][inputs.passage.mask[row, 0]]
         answers = [inputs.answer.states[row, o][inputs.answer.mask[row, o]] for o in range(options)]
         expected = reference(head, measures, inputs.features[row], passage, answers)
-        torch.testing.assert_close(found[row, :options], expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(actual[row, :options], expected, rtol=1e-5, atol=1e-5)
         assert expected.std() > 0.1, "equal scores show nothing"
 
 
@@ -120,10 +120,10 @@ def test_option_mean_is_its_formula():
     torch.manual_seed(0)
     head, inputs = HEADS["option_mean"].make(HIDDEN, McqSettings(head="option_mean")), Inputs()
     torch.nn.init.normal_(head.mcq_others.weight)
-    found = inputs.score(head)
+    actual = inputs.score(head)
     for row, options in enumerate(inputs.mask.sum(-1).tolist()):
         for option in range(options):
             rivals = [inputs.features[row, other] for other in range(options) if other != option]
             expected = affine(dict(head.state_dict()), "mcq_score", inputs.features[row, option])[0]
             expected = expected + head.mcq_others.weight[0] @ torch.stack(rivals).mean(0)
-            torch.testing.assert_close(found[row, option], expected, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(actual[row, option], expected, rtol=1e-5, atol=1e-5)

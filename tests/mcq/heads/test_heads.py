@@ -179,32 +179,32 @@ def test_co_attention_is_torchs_multi_head_attention():
             part.copy_(layer.bias)
         theirs.out_proj.load_state_dict(ours.mcq_output.state_dict())
     inputs = Inputs()
-    found = ours(inputs.answer, inputs.passage)
+    actual = ours(inputs.answer, inputs.passage)
     for row in range(2):
         for option in range(5):
             missing = ~inputs.passage.mask[row]
             keys = inputs.passage.states[row]
             expected, _ = theirs(inputs.answer.states[row, option][None], keys, keys, key_padding_mask=missing)
-            torch.testing.assert_close(found[row, option], expected[0], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(actual[row, option], expected[0], rtol=1e-5, atol=1e-5)
 
 
 def test_across_reads_the_other_options_and_never_the_own_one():
     torch.manual_seed(0)
     attend, inputs = CoAttention(WIDTH, 4), Inputs()
-    found = attend.across(inputs.answer)
+    actual = attend.across(inputs.answer)
     for row, options in enumerate((3, 5)):
         for option in range(options):
             others = [other for other in range(options) if other != option]
             keys = torch.cat([inputs.answer.states[row, o][inputs.answer.mask[row, o]] for o in others])[None, None]
             alone = TokenStates(keys, torch.ones(keys.shape[:3], dtype=torch.bool))
             queries = TokenStates(*(part[row : row + 1, option : option + 1] for part in inputs.answer))
-            torch.testing.assert_close(found[row, option], attend(queries, alone)[0, 0], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(actual[row, option], attend(queries, alone)[0, 0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_masked_mean_counts_what_is_there():
     states = torch.tensor([[[[1.0], [3.0], [100.0]], [[5.0], [5.0], [5.0]]]])
-    there = torch.tensor([[[True, True, False], [False, False, False]]])
-    assert masked_mean(states, there).flatten().tolist() == [2.0, 0.0]
+    mask_QN = torch.tensor([[[True, True, False], [False, False, False]]])
+    assert masked_mean(states, mask_QN).flatten().tolist() == [2.0, 0.0]
 
 
 @pytest.mark.parametrize(("kind", "millions"), [("duma", 3.2), ("cduma", 4.8)])

@@ -9,9 +9,9 @@ from llmtuner.mcq.losses import LOSSES
 
 def test_smoothing_stays_among_the_options_that_exist():
     scores = torch.tensor([[2.0, 1.0, 9.0], [0.5, 0.0, -0.5]], requires_grad=True)
-    there = torch.tensor([[True, True, False], [True, True, True]])
+    mask = torch.tensor([[True, True, False], [True, True, True]])
     answers = torch.tensor([0, 1])
-    losses = LOSSES["cross_entropy"](scores, answers, there, label_smoothing=0.1)
+    losses = LOSSES["cross_entropy"](scores, answers, mask, label_smoothing=0.1)
     expected = [
         torch.nn.functional.cross_entropy(scores[:1, :2], answers[:1], label_smoothing=0.1),
         torch.nn.functional.cross_entropy(scores[1:], answers[1:], label_smoothing=0.1),

@@ -187,8 +187,8 @@ def test_topk_ce_is_the_packages_own_loss(size):
 
     own = TopKCrossEntropyLoss("odd_even", 10.0, [1 / 2, 1 / 6, 1 / 3], size, distribution="cauchy", top1_mode="sm")
     scores = random_scores()[:, :size].clone().requires_grad_()
-    answers, there = ANSWERS % size, torch.ones(6, size, dtype=torch.bool)
-    ours, theirs = LOSSES["topk_ce"](scores, answers, there).mean(), own(scores, answers)
+    answers, mask = ANSWERS % size, torch.ones(6, size, dtype=torch.bool)
+    ours, theirs = LOSSES["topk_ce"](scores, answers, mask).mean(), own(scores, answers)
     torch.testing.assert_close(ours, theirs)
     for mine, other in zip(torch.autograd.grad(ours, scores), torch.autograd.grad(theirs, scores), strict=True):
         torch.testing.assert_close(mine, other)
@@ -208,8 +208,8 @@ def test_topk_ce_with_as_many_places_as_options():
             network = DiffTopkNet("odd_even", 3, 2, steepness=10.0, distribution="cauchy")
             mass = mass + network(few)[1].sum(-1) / 6 + 1 / 3
         wanted = -mass.gather(1, answers[:, None]).squeeze(1).log()
-        found = LOSSES["topk_ce"](few, answers, torch.ones(6, size, dtype=torch.bool))
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+        actual = LOSSES["topk_ce"](few, answers, torch.ones(6, size, dtype=torch.bool))
+        torch.testing.assert_close(actual, wanted, atol=1e-5, rtol=0)
 
 
 def test_without_its_package_topk_ce_says_what_to_install_before_anything_else(monkeypatch):
