@@ -21,7 +21,7 @@ from llmtuner.errors import DataError
 
 cells = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
 COLUMNS = ["id", "prompt", "A", "B", "C", "answer"]
-SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def write_csv(path: Path, rows: list[list[str]], **dialect) -> Path:

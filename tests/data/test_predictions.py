@@ -76,7 +76,7 @@ def test_an_earlier_file_stays_whole_when_writing_fails(tmp_path, monkeypatch):
         max_size=5,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read_again(tmp_path, predictions):
     """U+2028 and similar characters in an id are line breaks to str.splitlines."""
     assert read_predictions(write_predictions(predictions, tmp_path)[0]) == predictions

@@ -88,7 +88,7 @@ def test_every_question_comes_once_an_epoch_in_another_order_each_time(more):
     assert [pick.row for batch in batches for pick in batch if pick.counted] == orders[0]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     shapes=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 60)), min_size=1, max_size=40),
     world=st.integers(1, 4),

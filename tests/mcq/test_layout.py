@@ -98,7 +98,7 @@ def token_questions(draw) -> OptionTokens:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(token_questions(), min_size=1, max_size=4))
 def test_every_sequence_is_found_again_in_its_row(questions):
     """Ids, positions and visible tokens are those of the option on its own, in both layouts, for any options."""

@@ -162,7 +162,7 @@ def test_long_lists_are_cut_and_say_so(result, monkeypatch):
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_leaves_the_page_whole(tmp_path, text):
     exam = save(tmp_path / "exam.jsonl", [{"query": text, "choices": [text, text, "c"], "gold": 0}] * 2)
     page = Page(render_page(audit([exam], near=False)))

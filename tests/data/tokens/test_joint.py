@@ -161,7 +161,7 @@ def test_without_an_answer_only_the_closing_tokens_are_left(tokenizer):
 
 
 @given(limit=st.integers(1, 200), words=st.integers(0, 60))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_only_the_end_of_the_context_is_cut(llama_tokenizer, limit, words):
     """Upstream cut the end of the prompt: the options and [/INST]."""
     question = replace(QUESTION, context=" ".join(f"word{i}" for i in range(words)))

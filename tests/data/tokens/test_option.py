@@ -59,7 +59,7 @@ def test_a_blank_option_still_has_its_closing_tokens(tokenizer):
 
 
 @given(limit=st.integers(5, 160), context=st.integers(0, 50))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_all_options_see_the_same_cut_context(tokenizer, limit, context):
     """If the context were cut per option, long options would be judged with less context than short ones."""
     question = replace(QUESTION, context=" ".join(f"word{i}" for i in range(context)))
