@@ -76,6 +76,6 @@ fi
 echo
 "$PYTHON" "$ROOT/scripts/compare.py" "${ROWS[@]}" "${DIFFERENCE[@]}"
 echo
-echo "STEP1 to STEP3 have a random model of 0.2M parameters: that the way from questions to scores works is all they show."
-echo "MiniLM has seen language before; open book means that it reads the passage that goes with each question."
+echo "STEP1 to STEP3 use a random model with 0.2M parameters here, so they show only that the commands work."
+echo "MiniLM is a small pretrained encoder; open book means that it reads the passage of each question."
 echo "Files: ${OUT#"$ROOT/"}/*_predict/{predict_results.json,predictions.jsonl,submission.csv}"
