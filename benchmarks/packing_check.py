@@ -189,6 +189,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=trial_file("packing_check"))
     args = parser.parse_args()
     earlier = json.loads(args.out.read_text()) if args.out.is_file() else {}
+    earlier.pop("commits", None)
     result: dict[str, Any] = {
         "command": "python benchmarks/packing_check.py --model SMOLLM2 --data DATA",
         "hardware": hardware("cpu"),
@@ -206,8 +207,14 @@ def main() -> None:
             if not stored:
                 print(time.strftime("%X"), json.dumps(row), flush=True)
                 args.out.parent.mkdir(parents=True, exist_ok=True)
-                args.out.write_text(json.dumps(earlier | result, indent=1) + "\n")
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
+                write(args.out, earlier | result)
+    write(args.out, result)
+
+
+def write(path: Path, result: dict[str, Any]) -> None:
+    """Write the rows so far, with the commits that they were measured at."""
+    commits = sorted({row["commit"] for part in PARTS for row in result.get(part, ())})
+    path.write_text(json.dumps({"command": result["command"], "commits": commits} | result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
