@@ -189,7 +189,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=trial_file("packing_check"))
     args = parser.parse_args()
     earlier = json.loads(args.out.read_text()) if args.out.is_file() else {}
-    earlier.pop("commits", None)
     result: dict[str, Any] = {
         "command": "python benchmarks/packing_check.py --model SMOLLM2 --data DATA",
         "hardware": hardware("cpu"),
@@ -214,7 +213,7 @@ def main() -> None:
 def write(path: Path, result: dict[str, Any]) -> None:
     """Write the rows so far, with the commits that they were measured at."""
     commits = sorted({row["commit"] for part in PARTS for row in result.get(part, ())})
-    path.write_text(json.dumps({"command": result["command"], "commits": commits} | result, indent=1) + "\n")
+    path.write_text(json.dumps(result | {"commits": commits}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

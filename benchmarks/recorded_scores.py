@@ -301,12 +301,12 @@ def main() -> int:
 
 def _of_these(earlier: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     """The part of an earlier record that was asked for again."""
-    kept = {
+    cases = {
         name: case
         for name, case in earlier["cases"].items()
         if name.startswith(MAKER) or (args.demo if name == DEMO else fnmatch.fnmatch(name, args.cases))
     }
-    return {**earlier, "cases": kept}
+    return {**earlier, "cases": cases}
 
 
 if __name__ == "__main__":

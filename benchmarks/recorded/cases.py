@@ -55,11 +55,15 @@ def folder(case: str, step: str) -> str:
     return f"cases/{case}/{step}"
 
 
+def unless_given(defaults: dict[str, str], more: tuple[str, ...]) -> list[str]:
+    """The words of the default flags that are not in `more`."""
+    return [word for name, value in defaults.items() if name not in more for word in (name, value)]
+
+
 def train(case: str, model: str, *more: str, stage: str = "mcq", step: str = "train") -> tuple[str, ...]:
     """The words of a training; `more` takes the place of defaults of its names."""
     defaults = {"--dataset": TRAIN} | DEFAULTS
-    kept = [word for name, value in defaults.items() if name not in more for word in (name, value)]
-    words = ("--stage", stage, "--model_name_or_path", model, "--do_train", *kept)
+    words = ("--stage", stage, "--model_name_or_path", model, "--do_train", *unless_given(defaults, more))
     return (*words, "--output_dir", folder(case, step), "--overwrite_cache", *more)
 
 
@@ -67,8 +71,15 @@ def predict(case: str, model: str, *more: str, adapter: str = "", stage: str = "
     """The words of a prediction; `adapter` is a folder, or nothing for a model that is whole."""
     words = ("--stage", stage, "--model_name_or_path", model, *(("--adapter_name_or_path", adapter) if adapter else ()))
     defaults = {"--eval_dataset": TEST, "--per_device_eval_batch_size": "4"}
-    kept = [word for name, value in defaults.items() if name not in more for word in (name, value)]
-    return (*words, "--do_predict", *kept, "--output_dir", folder(case, step), "--overwrite_cache", *more)
+    return (
+        *words,
+        "--do_predict",
+        *unless_given(defaults, more),
+        "--output_dir",
+        folder(case, step),
+        "--overwrite_cache",
+        *more,
+    )
 
 
 def model_folder(name: str) -> str:
