@@ -26,10 +26,18 @@ SCRIPTS = sorted([*(ROOT / "scripts").glob("*.py"), *(ROOT / "benchmarks").glob(
 # A room may import itself and the rooms named here: imports run one way, inwards.
 INWARDS = {
     "train_bash": {"llmtuner.cli"},
-    "llmtuner.cli": {"patches", "llmtuner.data", "llmtuner.mcq", "llmtuner.metrics", "llmtuner.report"},
-    "patches": {"llmtuner.data", "llmtuner.mcq", "llmtuner.metrics", "llmtuner.report"},
+    "llmtuner.cli": {
+        "patches",
+        "llmtuner.data",
+        "llmtuner.mcq",
+        "llmtuner.metrics",
+        "llmtuner.report",
+        "llmtuner.runs",
+    },
+    "patches": {"llmtuner.data", "llmtuner.mcq", "llmtuner.metrics", "llmtuner.report", "llmtuner.runs"},
     "llmtuner.data": {"llmtuner.metrics"},
-    "llmtuner.mcq": {"llmtuner.data", "llmtuner.metrics"},
+    "llmtuner.mcq": {"llmtuner.data", "llmtuner.metrics", "llmtuner.runs"},
+    "llmtuner.runs": {"llmtuner.data"},
     "llmtuner.report": {"llmtuner.data", "llmtuner.metrics"},
     "llmtuner.metrics": set(),
     "llmtuner.spec": set(),

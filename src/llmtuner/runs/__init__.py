@@ -1,0 +1,1 @@
+"""What a run leaves so that nothing about it has to be believed: manifests, fingerprints, and the rules of resuming."""

@@ -1,0 +1,173 @@
+"""Manifests: checkpoint.json in every checkpoint, run.json in the output folder of a finished training.
+
+A manifest lists the files of its folder with their digests, and says what the training was made of. It is written last,
+so a folder whose manifest verifies is complete. Renaming whole folders instead was tried twice in transformers and
+reverted twice (its pull requests 27820 and 35580), because it fails with several processes and on network disks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from llmtuner.errors import UserError
+from llmtuner.files import sha256_of_file, write_atomic
+
+CHECKPOINT_MANIFEST, RUN_MANIFEST = "checkpoint.json", "run.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """A file's size in bytes, and the SHA-256 of its content."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataDigest:
+    """The training data: SHA-256 of its content (`llmtuner.data.digest`), and its rows; None where not known."""
+
+    sha256: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a checkpoint or a finished training is.
+
+    Args:
+        stage: the stage that trained it.
+        step, max_steps, epoch: how far it is, and how far the training was planned.
+        world_size: the number of processes.
+        files: digests by the file's path within the folder.
+        data: the training data; None if its content cannot be read here (data of the hub).
+        base: fingerprint of the base model (`llmtuner.runs.fingerprint`); "" if unknown.
+        settings: every flag of the training by name, resolved; no secrets.
+        answer_places: how often each place is the right answer in the training data, by letter.
+        prompt: the prompt's form.
+        retrieve: how contexts were retrieved; None if they were not.
+        versions: of the packages that wrote it.
+        loss: what was summed up since the last line of the log, so that a resumed training logs the same numbers.
+    """
+
+    stage: str
+    step: int
+    max_steps: int
+    epoch: float
+    world_size: int = 1
+    files: Mapping[str, FileDigest] = field(default_factory=dict)
+    data: DataDigest | None = None
+    base: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    answer_places: Mapping[str, int] = field(default_factory=dict)
+    prompt: Mapping[str, Any] = field(default_factory=dict)
+    retrieve: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    loss: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the file."""
+        stored: dict[str, Any] = {"format": FORMAT, **{each.name: getattr(self, each.name) for each in fields(self)}}
+        stored["files"] = {name: {"size": d.size, "sha256": d.sha256} for name, d in sorted(self.files.items())}
+        stored["data"] = None if self.data is None else {"sha256": self.data.sha256, "rows": self.data.rows}
+        return stored
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Manifest:
+        """Rebuild a manifest from the content of its file.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError: the content is damaged.
+        """
+        names = {each.name for each in fields(cls)}
+        known = {name: value for name, value in stored.items() if name in names}
+        known["files"] = {
+            str(name): FileDigest(int(digest["size"]), str(digest["sha256"]))
+            for name, digest in stored["files"].items()
+        }
+        outside = [name for name in known["files"] if Path(name).is_absolute() or ".." in Path(name).parts]
+        if outside:
+            raise ValueError(f"files: {outside[0]} is outside the folder")
+        data = stored.get("data")
+        known["data"] = None if data is None else DataDigest(str(data["sha256"]), data["rows"])
+        for name, kind in (("stage", str), ("step", int), ("max_steps", int), ("base", str), ("settings", dict)):
+            if not isinstance(known[name], kind):
+                raise TypeError(f"{name}: expected {kind.__name__}, found {known[name]!r}")
+        known["epoch"] = float(known["epoch"])
+        return cls(**known)
+
+
+def digest_files(folder: Path, names: Iterable[str]) -> dict[str, FileDigest]:
+    """Digests of files in a folder, by their names; subfolders are written with "/".
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    return {name: FileDigest((folder / name).stat().st_size, sha256_of_file(folder / name)) for name in sorted(names)}
+
+
+def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> Path:
+    """Write a manifest: to a temporary name, synced, renamed; then the folder is synced, so that a crash keeps it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    written = write_atomic(path, json.dumps(manifest.to_json(), indent=2, default=str) + "\n")
+    _sync_folder(written.parent)
+    return written
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
+    """A manifest, or None if the file does not exist.
+
+    Raises:
+        UserError: it is damaged, or has a later format.
+    """
+    path = Path(path)
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged: not JSON: {error}") from error
+    if not isinstance(stored, dict):
+        raise UserError(f"{path}: damaged: expected an object, found {type(stored).__name__}")
+    if stored.get("format") != FORMAT:
+        raise UserError(f"{path}: format {stored.get('format')!r}, written by a later version; expected {FORMAT}")
+    try:
+        return Manifest.from_json(stored)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: damaged: {type(error).__name__}: {error}") from error
+
+
+def defect_of(folder: Path, manifest: Manifest) -> str:
+    """Why a folder does not have the files of its manifest; "" if it has all of them, byte by byte."""
+    for name, digest in manifest.files.items():
+        path = folder / name
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return f"{name} is missing"
+        if size != digest.size:
+            return f"{name} has {size:,} bytes, and had {digest.size:,} when it was saved"
+    for name, digest in manifest.files.items():
+        if sha256_of_file(folder / name) != digest.sha256:
+            return f"{name} is damaged: its content is not what was saved"
+    return ""
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force a folder's list of names to disk; Windows has no such call, and needs none."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
