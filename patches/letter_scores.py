@@ -18,6 +18,7 @@ from llmtuner.mcq.letter import plain_letter_scores
 from llmtuner.mcq.predict import Scoring, as_predictions, figures_of, floors_of, score_questions
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.report.summary import print_scores
+from llmtuner.runs.training import KeptTraining
 from llmtuner.spec.poolings import NONE
 from patches.dataset_files import as_question
 from patches.dataset_processor import SCORED
@@ -39,7 +40,7 @@ def apply() -> None:
 
 
 def _with_scores(upstream: type) -> type:
-    class CustomSeq2SeqTrainer(upstream):
+    class CustomSeq2SeqTrainer(KeptTraining, upstream):
         def __init__(self, *args: Any, data_collator: Any = None, **kwargs: Any) -> None:
             super().__init__(*args, data_collator=_without_questions(data_collator), **kwargs)
             self._predictions: list[Prediction] = []

@@ -78,8 +78,8 @@ def _resume_named(
 ) -> EarlierRun:
     if finished_run(folder)[0] is not None:
         raise UserError(
-            f"--resume_from_checkpoint {folder}: the output folder of a finished run, not a checkpoint; pass one of its "
-            "checkpoint-N folders, or leave the flag out to train more epochs in that folder"
+            f"--resume_from_checkpoint {folder}: the output folder of a finished run, not a checkpoint; pass one of "
+            "its checkpoint-N folders, or leave the flag out to train more epochs in that folder"
         )
     checkpoint = checkpoint_at(folder)
     if checkpoint.defect:
@@ -260,6 +260,6 @@ def _check_best(checkpoint: Checkpoint, flags: Flags) -> None:
     best = checkpoint_at(folder)
     if best.defect:
         raise UserError(
-            f"--load_best_model_at_end: the best checkpoint so far, {folder}, is needed at the end: {best.defect}. Copy "
-            f"it there, or pass --load_best_model_at_end false; or {AFRESH}"
+            f"--load_best_model_at_end: the best checkpoint so far, {folder}, is needed at the end: {best.defect}. "
+            f"Copy it there, or pass --load_best_model_at_end false; or {AFRESH}"
         )

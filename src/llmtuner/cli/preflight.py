@@ -10,18 +10,21 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmtuner.cli.earlier_run import settle_earlier_run
+from llmtuner.cli.earlier_run import EarlierRun, settle_earlier_run
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
+from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import COMMAND_LINE
 from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.run import McqRun
+from llmtuner.runs.lock import check_lock
+from llmtuner.runs.manifest import Manifest
 from llmtuner.spec.flags import FIELDS, FLAGS, with_flags
 from llmtuner.spec.upstream_flags import OTHER_STAGES, STAGES
 
@@ -38,11 +41,15 @@ class Plan:
     Args:
         flags: as passed to upstream: the given ones, and what an earlier run or a stored model adds.
         run: the run of stage mcq; None for other stages.
+        training: the manifest of the training, before its first step; None if nothing is trained.
+        earlier: what the training does with an earlier run in its folder.
         notices, warnings: lines for the user.
     """
 
     flags: Flags
     run: McqRun | None = None
+    training: Manifest | None = None
+    earlier: EarlierRun = field(default_factory=EarlierRun)
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -121,8 +128,8 @@ def preflight(flags: Flags) -> Plan:
     model, adapters = flags["model_name_or_path"], flags.names("adapter_name_or_path")
     problems = _Problems(flags)
     run: McqRun | None = None
-    resumed: Path | None = None
-    warnings, notices = _NONE, _NONE
+    training, earlier = None, EarlierRun()
+    warnings = _NONE
     with problems.collected():
         _check_conflicts(flags)
     with problems.collected():
@@ -135,22 +142,25 @@ def preflight(flags: Flags) -> Plan:
             check_other_stage(flags)
     with problems.collected():
         warnings = _check_data(flags)
-    if flags["do_train"]:
-        with problems.collected():
-            resumed, notices = settle_earlier_run(flags, run)
     with problems.collected():
         _check_output_dir(flags["output_dir"])
     problems.raise_all()
+    # From here on every file is known to be sound.
+    if flags["output_dir"]:
+        check_lock(Path(flags["output_dir"]))
+    if flags["do_train"]:
+        training = planned_manifest(flags, run)
+        earlier = settle_earlier_run(flags, training, run)
 
     settled = flags if "dataset_dir" in flags else flags.with_("default", dataset_dir=str(PROJECT_DATA))
-    if resumed is not None:
-        settled = settled.with_("earlier run", resume_from_checkpoint=str(resumed))
+    if earlier.checkpoint is not None:
+        settled = settled.with_("earlier run", resume_from_checkpoint=str(earlier.checkpoint))
     elif "resume_from_checkpoint" in flags:
         settled = settled.without("resume_from_checkpoint")
     if run is not None:
         settled = _with_stored(settled, run)
-    all_notices = (*notices, *(map(with_flags, run.notices) if run is not None else ()))
-    return Plan(settled, run, all_notices, warnings)
+    notices = (*earlier.notices, *(map(with_flags, run.notices) if run is not None else ()))
+    return Plan(settled, run, training, earlier, notices, warnings)
 
 
 def _with_stored(flags: Flags, run: McqRun) -> Flags:

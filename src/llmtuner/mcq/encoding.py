@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import position_limit
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings
+from llmtuner.runs.versions import installed_versions
 from llmtuner.spec.heads import HEADS
-
-PACKAGES = ("torch", "transformers", "peft", "llamafactory", "llmtuner-science")
 
 
 def make_encoder(
@@ -87,14 +85,4 @@ def complete(settings: McqSettings, encoder: PromptEncoder, config: Any, templat
 
 def renewed(settings: McqSettings, encoder: PromptEncoder) -> McqSettings:
     """Settings of a training that continues: its cut-off and package versions may differ."""
-    return settings.with_(cutoff_len=encoder.cutoff_len, versions=_versions())
-
-
-def _versions() -> dict[str, str]:
-    installed = {}
-    for package in PACKAGES:
-        try:
-            installed[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return installed
+    return settings.with_(cutoff_len=encoder.cutoff_len, versions=installed_versions())

@@ -31,9 +31,10 @@ from llmtuner.mcq.questions import NOT_COUNTED, QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import write_settings
 from llmtuner.mcq.unwrap import unwrap
+from llmtuner.runs.training import KeptTraining
 
 
-class McqTrainer(Trainer):
+class McqTrainer(KeptTraining, Trainer):
     """transformers' Trainer for models with an option head (`llmtuner.mcq.model.attach_head`).
 
     The loss is the mean over the questions of an optimizer step, however they are split into batches and processes.

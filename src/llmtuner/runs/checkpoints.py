@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,7 +113,8 @@ class Checkpoint:
     @cached_property
     def best_step(self) -> int | None:
         """The step of the best checkpoint so far, if the training looks for the best."""
-        return self._state.get("best_global_step") or None
+        best = self._state.get("best_global_step")
+        return best if isinstance(best, int) and best else None
 
     @cached_property
     def _state(self) -> dict[str, object]:
@@ -190,7 +192,7 @@ def is_unfinished(output_dir: Path) -> bool:
 
 
 def final_files(output_dir: Path) -> list[Path]:
-    """The files of a finished or damaged run that a new run would replace; run.json first, since it vouches for them."""
+    """The files of an earlier run that a new one would replace; run.json first, since it vouches for the others."""
     names = [RUN_MANIFEST, *_RESULTS, *(path.name for path in weight_files(output_dir))]
     try:
         manifest = read_manifest(output_dir / RUN_MANIFEST)
@@ -198,6 +200,13 @@ def final_files(output_dir: Path) -> list[Path]:
     except UserError:  # damaged: the names above are those that matter
         names += []
     return [output_dir / name for name in dict.fromkeys(names) if (output_dir / name).is_file()]
+
+
+def remove_partial(output_dir: Path) -> None:
+    """Delete checkpoints that were never saved to their end, so that they take no space."""
+    for checkpoint in find_checkpoints(output_dir):
+        if checkpoint.partial:
+            shutil.rmtree(checkpoint.folder)
 
 
 def set_aside(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
