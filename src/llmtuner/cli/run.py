@@ -17,6 +17,7 @@ from llmtuner.cli.preflight_mcq import UNREACHABLE
 from llmtuner.cli.process import is_first_process
 from llmtuner.cli.words import Words
 from llmtuner.errors import RunError, UserError
+from llmtuner.files import remove_leftovers
 from llmtuner.runs.checkpoints import remove_partial, set_aside
 from llmtuner.runs.disk import disk_full, is_full
 from llmtuner.runs.lock import locked
@@ -43,6 +44,7 @@ def run(plan: Plan) -> None:
     with ExitStack() as stack:
         if is_first_process():
             stack.enter_context(locked(output_dir))
+            remove_leftovers(output_dir)
             say_set_aside(plan.earlier.replaced)
         stack.enter_context(stop.listening())
         with _errors_of_packages(plan.flags):
