@@ -29,18 +29,24 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
 STEPS = 6
+OPERATIONS = ("write", "fsync", "rename", "delete", "batch", "step")
 
 
 @dataclass(frozen=True)
 class Point:
-    """The n-th call of an operation, or the middle of it: half a file is written."""
+    """The n-th call of an operation, or the middle of it: half a file is written.
+
+    Args:
+        terminated: SIGTERM instead of SIGKILL: the process may save a checkpoint and must exit with 143.
+    """
 
     operation: str
     number: int
     middle: bool = False
+    terminated: bool = False
 
     def __str__(self) -> str:
-        return f"{'in' if self.middle else 'before'} {self.operation} {self.number}"
+        return f"{'in' if self.middle else 'before'} {self.operation} {self.number}{' (TERM)' * self.terminated}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class Counter:
     """Counts operations of this process, and kills it at a point."""
 
     def __init__(self, point: Point | None) -> None:
-        self.point, self.counts = point, dict.fromkeys(("write", "fsync", "rename", "step", "delete"), 0)
+        self.point, self.counts = point, dict.fromkeys(OPERATIONS, 0)
 
     def at(self, operation: str, target: Any = None) -> None:
         """Called before each operation."""
@@ -98,7 +104,7 @@ class Counter:
             return
         if point.middle and target is not None:
             Path(target).write_bytes(b"{" * 100)  # what a write leaves that was cut off
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGTERM if point.terminated else signal.SIGKILL)
 
     def install(self, out: Path) -> None:
         """Wrap the operations, for paths in the output folder."""
@@ -136,7 +142,15 @@ class Counter:
         wrapped(os, "replace", "rename")
         wrapped(os, "rename", "rename")
         wrapped(shutil, "rmtree", "delete")
-        original_step = torch.optim.AdamW.step
+        from transformers import Trainer
+
+        original_step, original_batch = torch.optim.AdamW.step, Trainer.training_step
+
+        def batch(*args: Any, **kwargs: Any) -> Any:
+            self.at("batch")
+            return original_batch(*args, **kwargs)
+
+        Trainer.training_step = batch
 
         def step(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
             self.at("step")
@@ -206,7 +220,8 @@ def draw(counts: dict[str, int], generator: random.Random) -> Point:
     """A point that the uninterrupted run passes."""
     operation = generator.choice([name for name, count in counts.items() if count])
     number = generator.randint(1, counts[operation])
-    return Point(operation, number, operation == "write" and generator.random() < 0.5)
+    middle = operation == "write" and generator.random() < 0.5
+    return Point(operation, number, middle, not middle and generator.random() < 0.3)
 
 
 @dataclass
@@ -244,7 +259,7 @@ def trial(case: Case, points: list[Point], model: Path, data: Path, folder: Path
         status = run(argv, out, log, point)
         if status == 0:
             break  # it had passed the point
-        if status != -signal.SIGKILL:
+        if status != (143 if point.terminated else -signal.SIGKILL):
             return f"status {status} before it was killed {point}: {last_line(log)}"
     if status != 0:
         status = run(argv, out, log)
@@ -301,7 +316,8 @@ def kill(kills: int, seed: int, names: list[str], folder: Path, say: Callable[[s
         say(f"{done:4d} of {kills}  {time.monotonic() - start:6.0f} s  {named}: {wrong or 'equal'}")
         if wrong:
             failures.append(f"{named}: {wrong}")
-            shutil.copytree(folder / "trial", folder / f"failed-{len(failures)}", dirs_exist_ok=True)
+            if (folder / "trial").exists():
+                shutil.copytree(folder / "trial", folder / f"failed-{len(failures)}", dirs_exist_ok=True)
             shutil.copy(folder / "trial.log", folder / f"failed-{len(failures)}.log")
     return failures
 

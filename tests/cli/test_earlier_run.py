@@ -13,7 +13,7 @@ from llmtuner.cli.record import settings_of
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.runs.checkpoints import find_checkpoints, set_aside
-from llmtuner.runs.lock import LOCK
+from llmtuner.runs.lock import locked
 from llmtuner.runs.manifest import DataDigest, Manifest, digest_files, write_manifest
 
 STATES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
@@ -222,6 +222,18 @@ def test_a_checkpoint_that_was_killed_before_its_manifest_is_skipped(tmp_path):
     assert "checkpoint.json is missing" in earlier.notices[0]
 
 
+def test_a_first_checkpoint_without_its_manifest_is_not_one_from_before_manifests(tmp_path):
+    """It resumed, but train_loss lacked the steps before it."""
+    folder = checkpoint(tmp_path, 10)
+    assert settle(flags(tmp_path)).checkpoint == folder
+    with locked(tmp_path, training=True):
+        pass
+    assert settle(flags(tmp_path)).checkpoint is None
+    with locked(tmp_path):  # a prediction into the same folder
+        pass
+    assert settle(flags(tmp_path)).checkpoint == folder
+
+
 def test_a_checkpoint_without_the_optimizer_cannot_resume(tmp_path):
     """The optimizer and the schedule began anew, in silence."""
     kept(tmp_path, 10, files=())
@@ -347,7 +359,8 @@ def test_a_damaged_end_is_made_again_from_the_checkpoint(tmp_path):
 
 def test_weights_that_a_killed_run_left_half_do_not_stop_it(tmp_path):
     (tmp_path / "adapter_model.safetensors").write_bytes(b"half")
-    (tmp_path / LOCK).write_text("{}")
+    with locked(tmp_path, training=True):
+        pass
     earlier = settle(flags(tmp_path))
     assert [path.name for path in earlier.replaced] == ["adapter_model.safetensors"]
     finished(tmp_path)

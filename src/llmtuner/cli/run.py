@@ -43,7 +43,7 @@ def run(plan: Plan) -> None:
     output_dir, stop = Path(plan.flags["output_dir"]), StopRequest()
     with ExitStack() as stack:
         if is_first_process():
-            stack.enter_context(locked(output_dir))
+            stack.enter_context(locked(output_dir, training=plan.training is not None))
             remove_leftovers(output_dir)
             say_set_aside(plan.earlier.replaced)
         stack.enter_context(stop.listening())

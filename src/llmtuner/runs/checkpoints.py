@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from llmtuner.errors import UserError
-from llmtuner.runs.lock import LOCK
+from llmtuner.runs.lock import was_training
 from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, RUN_MANIFEST, Manifest, defect_of, read_manifest
 from llmtuner.runs.weights import REPLACED, weight_files
 
@@ -157,7 +157,7 @@ def find_checkpoints(output_dir: Path) -> list[Checkpoint]:
     """All checkpoint folders of an output folder, sorted by step."""
     folders = [path for path in output_dir.iterdir() if path.is_dir() and CHECKPOINT.fullmatch(path.name)]
     manifests = [output_dir / RUN_MANIFEST, *(folder / CHECKPOINT_MANIFEST for folder in folders)]
-    old = not any(path.exists() for path in manifests)
+    old = not any(path.exists() for path in manifests) and not is_unfinished(output_dir)
     found = [Checkpoint(folder, int(folder.name.partition("-")[2]), old) for folder in folders]
     return sorted(found, key=lambda checkpoint: checkpoint.step)
 
@@ -186,9 +186,9 @@ def finished_run(output_dir: Path) -> tuple[Manifest | None, str]:
 
 
 def is_unfinished(output_dir: Path) -> bool:
-    """Whether weights in a folder are those of a training of this project that was killed while it saved them."""
+    """Whether a folder is that of a training with manifests that was killed before its end."""
     ended = (output_dir / RUN_MANIFEST, output_dir / "train_results.json")
-    return (output_dir / LOCK).exists() and not any(path.exists() for path in ended)
+    return was_training(output_dir) and not any(path.exists() for path in ended)
 
 
 def final_files(output_dir: Path) -> list[Path]:

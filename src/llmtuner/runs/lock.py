@@ -38,8 +38,11 @@ def check_lock(output_dir: Path) -> None:
 
 
 @contextmanager
-def locked(output_dir: Path) -> Iterator[None]:
+def locked(output_dir: Path, *, training: bool = False) -> Iterator[None]:
     """Hold the folder's lock; the folder is created if it does not exist.
+
+    Args:
+        training: whether the run trains; `was_training` then tells a killed training from other folders.
 
     The file stays when the block ends: a lock that nobody holds is taken over by the next run.
 
@@ -51,13 +54,22 @@ def locked(output_dir: Path) -> Iterator[None]:
     with path.open("ab+") as file:
         has_locks = _take(file, path)
         file.truncate(0)
-        file.write(json.dumps(_holder()).encode() + b"\n")
+        file.write(json.dumps(_holder(training)).encode() + b"\n")
         file.flush()
         if has_locks:
             yield
             return
         with _touched(path):
             yield
+
+
+def was_training(output_dir: Path) -> bool:
+    """Whether the last run that wrote to a folder was a training with manifests."""
+    try:
+        holder = json.loads((output_dir / LOCK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(holder, dict) and holder.get("training") is True
 
 
 def _take(file: BinaryIO, path: Path) -> bool:
@@ -98,9 +110,9 @@ def _touched(path: Path) -> Iterator[None]:
         os.truncate(path, 0)
 
 
-def _holder() -> dict[str, Any]:
+def _holder(training: bool) -> dict[str, Any]:
     start = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"pid": os.getpid(), "host": socket.gethostname(), "start": start}
+    return {"pid": os.getpid(), "host": socket.gethostname(), "start": start, "training": training}
 
 
 def _in_use(path: Path) -> str:
