@@ -130,9 +130,8 @@ def _beyond_finished(
     refused = changes_of(finished, planned).refused
     if refused:
         raise UserError(
-            f"--output_dir {output_dir} holds a finished run with other data or settings:\n  "
-            + "\n  ".join(refused)
-            + f"\n{AFRESH[0].upper()}{AFRESH[1:]}"
+            f"--output_dir {output_dir} holds a finished run with other data or settings: {'; '.join(refused)}; "
+            f"{AFRESH}"
         )
     if _progress(finished.step, finished.epoch, flags) >= 0:
         raise UserError(_finished(output_dir, finished.step, finished.epoch))
@@ -231,9 +230,8 @@ def _resume_lines(checkpoint: Checkpoint, flags: Flags, planned: Manifest, run: 
         changes = changes_of(checkpoint.manifest, planned)
         if changes.refused:
             raise UserError(
-                f"{checkpoint.folder} cannot resume with other settings:\n  "
-                + "\n  ".join(changes.refused)
-                + f"\nPass the stored values; or {AFRESH}"
+                f"{checkpoint.folder} cannot resume with other settings: {'; '.join(changes.refused)}; pass the stored "
+                f"values, or {AFRESH}"
             )
         taken_up = tuple(f"resumed with {line}" for line in changes.taken_up)
     if run is not None:

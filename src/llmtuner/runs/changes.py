@@ -35,7 +35,7 @@ def changes_of(stored: Manifest, planned: Manifest) -> Changes:
             order = "; the order of the batches changes" if name in ORDER_OF_BATCHES else ""
             taken_up.append(f"--{name} {shown(now)}, before {shown(before)}{order}")
         else:
-            refused.append(f"--{name}: stored {shown(before)}, given {shown(now)}")
+            refused.append(f"--{name} stored {shown(before)}, given {shown(now)}")
     if stored.world_size != planned.world_size:
         taken_up.append(f"{planned.world_size} processes, before {stored.world_size}; the order of the batches changes")
     return Changes(tuple(refused), tuple(taken_up))
@@ -63,10 +63,10 @@ def _data(stored: Manifest, planned: Manifest) -> Iterator[str]:
     before, now = stored.settings.get("dataset"), planned.settings.get("dataset")
     if stored.data is None or planned.data is None:
         if not same(before, now):
-            yield f"--dataset: stored {shown(before)}, given {shown(now)}"
+            yield f"--dataset stored {shown(before)}, given {shown(now)}"
     elif stored.data.sha256 != planned.data.sha256:
         yield (
-            f"--dataset: other data: stored {shown(before)} ({stored.data.sha256[:_SHOWN]}), given {shown(now)} "
+            f"--dataset (other data) stored {shown(before)} ({stored.data.sha256[:_SHOWN]}), given {shown(now)} "
             f"({planned.data.sha256[:_SHOWN]})"
         )
 
@@ -75,9 +75,9 @@ def _base(stored: Manifest, planned: Manifest) -> Iterator[str]:
     before, now = stored.settings.get("model_name_or_path"), planned.settings.get("model_name_or_path")
     if not stored.base or not planned.base:
         if not same(before, now):
-            yield f"--model_name_or_path: stored {shown(before)}, given {shown(now)}"
+            yield f"--model_name_or_path stored {shown(before)}, given {shown(now)}"
     elif stored.base != planned.base:
         yield (
-            f"--model_name_or_path: another model: stored {shown(before)} ({stored.base[:_SHOWN]}), given {shown(now)} "
+            f"--model_name_or_path (another model) stored {shown(before)} ({stored.base[:_SHOWN]}), given {shown(now)} "
             f"({planned.base[:_SHOWN]})"
         )
