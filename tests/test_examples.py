@@ -23,6 +23,7 @@ from llmtuner.cli.run import check_names, read_values
 
 EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*.yaml"))}
 README = ROOT / "examples" / "README.md"
+CHINESE = ROOT / "docs" / "zh" / "examples.md"
 QUESTIONS = 6
 QUICK = (f"max_samples={QUESTIONS}", "max_steps=2", "use_cpu=true")
 SIZES = {
@@ -98,9 +99,11 @@ def test_the_commands_of_examples_parse(path, monkeypatch):
     assert started
 
 
-def test_the_index_has_a_row_for_every_example():
-    rows = re.findall(r"^\| \[(\w+)\.yaml\]\((\w+)\.yaml\) \|", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert sorted(rows) == [(name, name) for name in EXAMPLES]
+@pytest.mark.parametrize(("index", "folder"), [(README, ""), (CHINESE, "../../examples/")], ids=["English", "Chinese"])
+def test_the_index_has_a_row_for_every_example(index, folder):
+    """Guards against a new example that is missing from one of the two tables."""
+    row = re.compile(rf"^\| \[(\w+)\.yaml\]\({re.escape(folder)}(\w+)\.yaml\) \|", flags=re.MULTILINE)
+    assert sorted(row.findall(index.read_text(encoding="utf-8"))) == [(name, name) for name in EXAMPLES]
 
 
 # ---- tiny models

@@ -129,3 +129,11 @@ def test_a_difference_is_paired_by_question_and_has_its_interval(tmp_path, capsy
     (tmp_path / "bad" / "predictions.jsonl").write_text('{"id": "0", "scores": {"A": 1.0, "B": 2.0}, "answer": "A"}\n')
     assert compare([*folders, "--difference", "good", "bad"]) == 2
     assert "different ids" in capsys.readouterr().err
+
+
+def test_the_help_of_minilm_says_what_it_prints(capsys):
+    """`--help` printed the folder, as if no flag had been given."""
+    with pytest.raises(SystemExit) as stopped:
+        load_script("minilm").main(["--help"])
+    assert stopped.value.code == 0
+    assert "Print the folder of the small encoder" in capsys.readouterr().out
