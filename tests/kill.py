@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import builtins
+import faulthandler
 import hashlib
 import json
 import os
@@ -26,9 +27,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# A fork must not copy a lock that a thread of the parent holds: no thread pools.
+QUIET = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")}
+QUIET |= {"TOKENIZERS_PARALLELISM": "false", "ARROW_DEFAULT_MEMORY_POOL": "system", "CUDA_VISIBLE_DEVICES": ""}
+QUIET |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "PYTHONFAULTHANDLER": "1"}
+os.environ.update(QUIET)
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
 STEPS = 6
+LIMIT = 300  # seconds: a run that takes longer is stuck
 OPERATIONS = ("write", "fsync", "rename", "delete", "batch", "step")
 
 
@@ -192,6 +200,7 @@ def run(argv: list[str], out: Path, log: Path, point: Point | None = None, count
             with log.open("wb") as file:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
+            faulthandler.dump_traceback_later(LIMIT, exit=True)
             counter = Counter(point)
             counter.install(out)
             from llmtuner.cli.main import main

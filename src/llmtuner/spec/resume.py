@@ -25,6 +25,7 @@ TAKEN_UP = frozenset(
         "eval_dataset",
         "load_best_model_at_end",
         "early_stopping_steps",
+        "restore_callback_states_from_checkpoint",
         "per_device_train_batch_size",
         "gradient_accumulation_steps",
         "mcq_tokens_per_batch",
