@@ -28,8 +28,9 @@ from pathlib import Path
 from typing import Any
 
 # A fork must not copy a lock that a thread of the parent holds: no thread pools.
-QUIET = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")}
+QUIET = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
 QUIET |= {"TOKENIZERS_PARALLELISM": "false", "ARROW_DEFAULT_MEMORY_POOL": "system", "CUDA_VISIBLE_DEVICES": ""}
+QUIET |= {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 QUIET |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "PYTHONFAULTHANDLER": "1"}
 os.environ.update(QUIET)
 
