@@ -40,7 +40,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 import torch  # noqa: E402
 from evidence import report, tables, whole  # noqa: E402
 from evidence.cells import BASELINE, Cell, Result, claim, load, load_all, save  # noqa: E402
-from evidence.command_line import own_and_passed_on  # noqa: E402
+from evidence.command_line import add_training_flags, own_and_passed_on  # noqa: E402
 from evidence.exams import EXAMS, TUNED_ON, Exam  # noqa: E402
 from evidence.parallel import run_parallel  # noqa: E402
 from provenance import write_result  # noqa: E402
@@ -220,13 +220,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--exams", nargs="+", choices=EXAMS, default=list(EXAMS))
     parser.add_argument("--stages", nargs="+", choices=("frozen", "whole"), default=("frozen", "whole"))
     parser.add_argument("--report", action="store_true", help="train nothing, report the stored results")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="after so many no training starts")
+    add_training_flags(parser)
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "heads_and_losses", help="folder of the trainings")
     parser.add_argument("--out", type=Path, help="the results as JSON; default: a file in --work")
     parser.add_argument("--plot", type=Path, help="the differences as SVG; default: a file in --work")
     parser.add_argument("--device", default="cpu", help="of the frozen stage; whole models use a GPU if present")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a training")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings of whole models at a time")
     parser.add_argument("--part", type=int, default=0, help="of --parts, the part of the frozen stage to run")
     parser.add_argument(
         "--parts", type=int, default=1, help="parts to divide the frozen stage into, one for each process"

@@ -25,13 +25,13 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 import numpy as np  # noqa: E402
 from evidence.arms import Training, compare_arms, read_arm, train_arms  # noqa: E402
 from evidence.cells import claim, fingerprint  # noqa: E402
-from evidence.command_line import made_by  # noqa: E402
+from evidence.command_line import add_training_flags, made_by  # noqa: E402
 from provenance import trial_file, write_result  # noqa: E402
 
 from llmtuner.data.audit.shortcuts import like_the_others  # noqa: E402
 from llmtuner.data.load import read_questions  # noqa: E402
 from llmtuner.data.predictions import Prediction  # noqa: E402
-from llmtuner.metrics import floors, map_at_k  # noqa: E402
+from llmtuner.metrics import baselines, map_at_k  # noqa: E402
 
 EXAM = ROOT / "data" / "exam"
 SPLITS, BOOKS = ("train", "validation", "test"), ("closed", "open")
@@ -71,7 +71,7 @@ def summarise(split: str, predictions: Mapping[str, Sequence[Sequence[Prediction
     summary |= results["open"].difference()
     answers = ["ABCDE".index(row["answer"]) for row in rows]
     lengths = [[len(row[letter]) for letter in "ABCDE"] for row in rows]
-    summary |= {name: value for name, value in floors(lengths, answers).items() if "map@3" in name}
+    summary |= {name: value for name, value in baselines(lengths, answers).items() if "map@3" in name}
     likeness = [like_the_others(question) for question in questions]
     return summary | {"floor_most_like_the_other_options_map@3": map_at_k(likeness, answers)}
 
@@ -83,8 +83,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "open_book", help="folder of the trainings")
     parser.add_argument("--out", type=Path, default=trial_file("open_book"), help="the results as JSON")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a training")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
+    add_training_flags(parser, minutes=False)
     args = parser.parse_args()
     args.models = args.models * len(args.seeds) if len(args.models) == 1 else args.models
     if len(args.models) != len(args.seeds):

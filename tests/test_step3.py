@@ -30,9 +30,9 @@ def test_a_head_trains_is_saved_goes_on_and_predicts(head, layout, tiny_llama, t
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     flags = ("--mcq_head", head, "--mcq_layout", layout, *QUICK, "--save_steps", "3", "--lora_dropout", "0.1")
     assert main(train_command(tiny_llama, whole, *flags)) == 0
-    assert f"head: {head}, " in capsys.readouterr().err, "its size is said at the start"
-    kept = config(whole)
-    assert (kept["head"], kept["layout"]) == (head, layout)
+    assert f"head: {head}, " in capsys.readouterr().err, "its size is printed at the start"
+    stored = config(whole)
+    assert (stored["head"], stored["layout"]) == (head, layout)
     weights = load_file(whole / "adapter_model.safetensors")
     of_head = {name: tensor for name, tensor in weights.items() if "mcq_head" in name}
     assert of_head
@@ -46,9 +46,9 @@ def test_a_head_trains_is_saved_goes_on_and_predicts(head, layout, tiny_llama, t
     assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items()), "resumed is uninterrupted"
 
     actual = tmp_path / "predict"
-    other = LAYOUTS[layout == LAYOUTS[0]]
-    assert main(predict_command(tiny_llama, actual, "--mcq_layout", other, adapter=whole)) == 0
-    assert (results(actual)["mcq_head"], results(actual)["mcq_layout"]) == (head, other)
+    other_layout = LAYOUTS[layout == LAYOUTS[0]]
+    assert main(predict_command(tiny_llama, actual, "--mcq_layout", other_layout, adapter=whole)) == 0
+    assert (results(actual)["mcq_head"], results(actual)["mcq_layout"]) == (head, other_layout)
 
     questions = read_questions(DEMO, purpose="predict").questions[:3]
     scored = load_scorer(whole).score(questions)  # in the layout of the training
@@ -111,10 +111,10 @@ def test_step3_starts_where_step2_ended(way, head, tiny_llama, tiny_bert, tmp_pa
     no_step = ("--learning_rate", "1e-20", "--head_learning_rate", "1e-20", "--max_steps", "1")
     assert main(train_command(base, still, *grown, *no_step)) == 0
     assert main(train_command(base, step3, *grown, "--cutoff_len", "90")) == 0
-    kept = config(step3)
-    assert kept["cutoff_len"] == 90, "prediction keeps to what was trained with"
-    assert (kept["head"], kept["pooling"]) == (head, config(step2)["pooling"])
-    assert kept["duma"].get("width") == (32 if head == "cduma" else None)
+    stored = config(step3)
+    assert stored["cutoff_len"] == 90, "prediction keeps to what was trained with"
+    assert (stored["head"], stored["pooling"]) == (head, config(step2)["pooling"])
+    assert stored["duma"].get("width") == (32 if head == "cduma" else None)
 
     def predicted(model: Path) -> torch.Tensor:
         actual = tmp_path / f"{model.name}_predict"
@@ -204,10 +204,10 @@ def test_what_is_minimised_cannot_change_within_a_training_nor_at_a_prediction(t
     capsys.readouterr()
     again = ("--resume_from_checkpoint", str(out / "checkpoint-2"))
     assert main(train_command(tiny_llama, tmp_path / "again", *QUICK, *flags, *again)) == 2
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert (
         "beside the loss --mcq_loss_warmup_ratio 0.5, --mcq_rdrop_alpha 1, "
-        "and this run has --mcq_loss_warmup_ratio 0.5;" in said
+        "and this run has --mcq_loss_warmup_ratio 0.5;" in printed
     )
     assert main(predict_command(tiny_llama, tmp_path / "p", "--mcq_loss", "binary", adapter=out)) == 2
     assert "--mcq_loss binary: contradicts" in capsys.readouterr().err
@@ -230,9 +230,9 @@ def test_a_head_with_more_weights_than_its_settings_say_is_refused(tuning, tiny_
 def test_a_model_whose_file_leaves_defaults_out_goes_on(tiny_bert, tmp_path):
     """The checks before a run saw no dropout, the training saw the family's, and no flag could make them agree."""
     model = shutil.copytree(tiny_bert, tmp_path / "model")
-    kept = json.loads((model / "config.json").read_text())
-    assert kept.pop("attention_probs_dropout_prob") == 0.1
-    (model / "config.json").write_text(json.dumps(kept))
+    model_config = json.loads((model / "config.json").read_text())
+    assert model_config.pop("attention_probs_dropout_prob") == 0.1
+    (model / "config.json").write_text(json.dumps(model_config))
     flags = (*QUICK, "--save_steps", "3", "--mcq_head", "duma", "--mcq_duma_preset", "paper")
     assert main(train_command(model, tmp_path / "out", *flags)) == 0
     assert config(tmp_path / "out")["duma"]["dropout"] == 0.1

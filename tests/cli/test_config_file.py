@@ -152,7 +152,7 @@ def test_a_reference_is_not_looked_up_and_that_is_said(config):
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "said"),
+    ("text", "place", "expected"),
     [
         ("- a\n- b\n", ":1", "found a list"),
         ("# c\nseed 42\n", ":2", "found text"),
@@ -181,15 +181,15 @@ def test_a_reference_is_not_looked_up_and_that_is_said(config):
         ("a: !!set {x, y}\n", ":1", "not a supported"),
     ],
 )
-def test_a_broken_yaml_file_is_refused_with_its_line(config, text, place, said):
+def test_a_broken_yaml_file_is_refused_with_its_line(config, text, place, expected):
     path = config(text)
     message = refusal(path)
     assert message.startswith(f"{path}{place}")
-    assert said in message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "said"),
+    ("text", "place", "expected"),
     [
         ('{"a": 1,\n "b" 2}', ":2:6", "Expecting ':' delimiter"),
         ('{"a": 1,\n}', ":", "this is not JSON"),
@@ -199,11 +199,11 @@ def test_a_broken_yaml_file_is_refused_with_its_line(config, text, place, said):
         ('{"stage": "sft",\n "seed": [1, 2]}', ":2", "seed takes one value"),
     ],
 )
-def test_a_broken_json_file_is_refused_with_its_line(config, text, place, said):
+def test_a_broken_json_file_is_refused_with_its_line(config, text, place, expected):
     path = config(text, "cfg.json")
     message = refusal(path)
     assert message.startswith(f"{path}{place}")
-    assert said in message
+    assert expected in message
 
 
 def test_all_problems_of_a_file_come_together(config):
@@ -212,7 +212,7 @@ def test_all_problems_of_a_file_come_together(config):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "expected"),
     [
         (["seed"], "'seed' after a config file: expected key=value or --key value"),
         (["=3"], "expected key=value"),
@@ -223,8 +223,8 @@ def test_all_problems_of_a_file_come_together(config):
         (["--seed", "1", "2"], "'2' belongs to no flag"),
     ],
 )
-def test_a_broken_override_is_named(config, overrides, said):
-    assert said in refusal(config("stage: sft\n"), *overrides)
+def test_a_broken_override_is_named(config, overrides, expected):
+    assert expected in refusal(config("stage: sft\n"), *overrides)
 
 
 def test_missing_and_unreadable_files(tmp_path, config):

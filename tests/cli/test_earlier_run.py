@@ -71,16 +71,16 @@ def test_a_checkpoint_that_was_killed_while_saving_is_skipped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "defect"),
     [
         (lambda folder: (folder / "trainer_state.json").write_text("{"), "damaged"),
         (lambda folder: (folder / "trainer_state.json").unlink(), "missing"),
         (lambda folder: (folder / "adapter_model.safetensors").write_bytes(b""), "empty"),
     ],
 )
-def test_only_damaged_checkpoints_are_an_error(tmp_path, damage, said):
+def test_only_damaged_checkpoints_are_an_error(tmp_path, damage, defect):
     damage(checkpoint(tmp_path, 10))
-    assert said in find_checkpoints(tmp_path)[0].defects[0]
+    assert defect in find_checkpoints(tmp_path)[0].defects[0]
     with pytest.raises(UserError, match="no complete checkpoint"):
         settle_earlier_run(flags(tmp_path))
     with pytest.raises(UserError, match="not a complete checkpoint"):

@@ -179,7 +179,7 @@ def test_translations(typed, expected):
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         ("--finetuning_type=freeze --checkpoint_dir=c", "held the trained layers only"),
         ("--finetuning_type=full --checkpoint_dir=a,b", "names one folder"),
@@ -198,8 +198,8 @@ def test_translations(typed, expected):
         ("--resume_lora_training=perhaps", "expected true or false"),
     ],
 )
-def test_refusals_of_values(typed, said):
-    assert said in refusal(*typed.split())
+def test_refusals_of_values(typed, message):
+    assert message in refusal(*typed.split())
 
 
 def test_a_full_checkpoint_is_said_to_replace_the_model():

@@ -75,7 +75,7 @@ def test_forms_of_a_flag(argv, name, values):
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["train", "--seed", "7"], "'train' stands before any flag"),
         (["--seed=7", "8"], "--seed=... before it is complete"),
@@ -88,10 +88,10 @@ def test_forms_of_a_flag(argv, name, values):
         (["--label_names", "a", "-1e5"], "begins with a dash"),
     ],
 )
-def test_stray_words_are_refused_with_what_they_belong_to(argv, said):
+def test_stray_words_are_refused_with_what_they_belong_to(argv, message):
     with pytest.raises(UserError) as error:
         Words.from_argv(argv)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_of_a_flag_given_twice_the_last_holds_with_a_notice():

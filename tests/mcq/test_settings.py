@@ -62,7 +62,7 @@ def test_what_is_not_given_is_chosen(kind, given, chosen):
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "said"),
+    ("kind", "given", "message"),
     [
         ("causal", {"head": "linaer"}, "choose from: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
         ("causal", {"layout": "packed"}, "choose from: shared_prefix, per_option, joint"),
@@ -87,8 +87,8 @@ def test_what_is_not_given_is_chosen(kind, given, chosen):
         ("encoder", {"layout": "joint"}, "encoders take per_option"),
     ],
 )
-def test_names_that_do_not_go_together_are_refused(kind, given, said):
-    with pytest.raises(UserError, match=said):
+def test_names_that_do_not_go_together_are_refused(kind, given, message):
+    with pytest.raises(UserError, match=message):
         resolve(kind, given, MINILM)
 
 
@@ -149,15 +149,15 @@ def test_a_model_with_encoder_and_decoder_is_refused():
 
 
 def test_settings_come_back_from_their_file(tmp_path):
-    kept = McqSettings(pooling="option", prompt={"template": "llama2"}, merged_adapters=("a", "b"))
-    write_settings(kept, tmp_path)
-    assert read_settings(tmp_path) == kept
+    settings = McqSettings(pooling="option", prompt={"template": "llama2"}, merged_adapters=("a", "b"))
+    write_settings(settings, tmp_path)
+    assert read_settings(tmp_path) == settings
     assert read_settings(tmp_path / "nowhere") is None
     assert [path.name for path in tmp_path.iterdir()] == ["mcq_config.json"]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda text: text[:40], "damaged"),
         (lambda text: text.replace('"format": 1', '"format": 2'), "later version"),
@@ -166,10 +166,10 @@ def test_settings_come_back_from_their_file(tmp_path):
         (lambda text: text.replace('"linear"', '"duma"'), "damaged"),
     ],
 )
-def test_a_damaged_file_is_said_to_be_one(change, said, tmp_path):
+def test_a_damaged_file_is_said_to_be_one(change, message, tmp_path):
     path = write_settings(McqSettings(), tmp_path)
     path.write_text(change(path.read_text()))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         read_settings(tmp_path)
 
 
@@ -179,9 +179,9 @@ def test_a_damaged_file_is_said_to_be_one(change, said, tmp_path):
 )
 def test_measures_that_no_head_can_have_are_damage(change, tmp_path):
     """They raised tracebacks while the model was built, or built a different head."""
-    kept = resolve("causal", {"head": "duma"}, {"hidden_size": 64})
-    write_settings(kept, tmp_path)
-    assert read_settings(tmp_path) == kept
+    settings = resolve("causal", {"head": "duma"}, {"hidden_size": 64})
+    write_settings(settings, tmp_path)
+    assert read_settings(tmp_path) == settings
     path = tmp_path / "mcq_config.json"
     stored = json.loads(path.read_text())
     path.write_text(json.dumps({**stored, "duma": {**stored["duma"], **change}}))
@@ -286,14 +286,14 @@ def test_adapters_that_do_not_belong_together_are_refused(stacked, training):
     alone = Path(mcq).parent / "alone"
     alone.mkdir()
     write_settings(McqSettings(), alone)
-    for given, said in (
+    for given, message in (
         ([mcq, sft], f"{sft} has no mcq_config.json"),
         ([sft, str(alone)], "was trained on the base model alone"),
         ([str(alone), mcq], f"was trained on top of {sft}"),
         ([sft, sft, mcq], f"was trained on top of {sft}"),
         ([mcq, mcq], f"was trained on top of {sft}"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             resolve_run(model, given, {}, training=training)
     write_settings(McqSettings(), model)  # from full tuning
     with pytest.raises(UserError, match=f"not trained with the head of {model}"):

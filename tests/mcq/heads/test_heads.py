@@ -194,8 +194,8 @@ def test_across_reads_the_other_options_and_never_the_own_one():
     actual = attend.across(inputs.answer)
     for row, options in enumerate((3, 5)):
         for option in range(options):
-            others = [other for other in range(options) if other != option]
-            keys = torch.cat([inputs.answer.states[row, o][inputs.answer.mask[row, o]] for o in others])[None, None]
+            rivals = [rival for rival in range(options) if rival != option]
+            keys = torch.cat([inputs.answer.states[row, o][inputs.answer.mask[row, o]] for o in rivals])[None, None]
             alone = TokenStates(keys, torch.ones(keys.shape[:3], dtype=torch.bool))
             queries = TokenStates(*(part[row : row + 1, option : option + 1] for part in inputs.answer))
             torch.testing.assert_close(actual[row, option], attend(queries, alone)[0, 0], rtol=1e-5, atol=1e-5)
