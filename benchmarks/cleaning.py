@@ -70,7 +70,7 @@ def build_sets(args: argparse.Namespace) -> dict[str, Path]:
         shutil.rmtree(raw, ignore_errors=True)  # left by an interrupted run
         shutil.copytree(args.raw, raw)
         if args.plant:
-            print(f"{plant(raw, args.plant):,} rows planted with a wrong answer")
+            print(f"planted {plant(raw, args.plant):,} rows with a wrong answer")
         prepare_llmscience(raw, built, BuildSettings(), overwrite=True)
     files = {"cleaned": built / "llmscience.jsonl", "hq": built / "llmscience_hq.jsonl"}
     files["valid"], files["uncleaned"] = built / "llmscience_valid.jsonl", args.work / "uncleaned.jsonl"
@@ -116,9 +116,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=trial_file("cleaning"), help="the results as JSON")
     add_training_flags(parser, minutes=False)
     args = parser.parse_args()
-    for folder in (str(args.raw), args.model):
+    for flag, folder in (("--raw", args.raw), ("--model", args.model)):
         if not Path(folder).is_dir():
-            parser.error(f"no folder {folder}")
+            parser.error(f"{flag} {folder}: no such folder")
     if args.plant and not any(args.raw.rglob(REPEATED_FILE)):
         parser.error(f"--raw {args.raw}: no {REPEATED_FILE}, which --plant repeats; unzip it there, or omit --plant")
     if args.plant and any(args.raw.rglob(PLANTED_FILE)):

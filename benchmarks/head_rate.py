@@ -52,7 +52,9 @@ def reuse_step2(exams: dict[str, Exam], args: argparse.Namespace) -> None:
     for cell in (cell for cell in cells_of(args) if (cell.head, cell.loss) == BASELINE):
         path = cell.path(args.step2 / "cells")
         if not path.is_file():
-            raise SystemExit(f"error: --step2 {args.step2}: no {path.relative_to(args.step2)} in it")
+            raise SystemExit(
+                f"error: --step2 {args.step2}: no {path.relative_to(args.step2)} in it; run heads_and_losses.py first"
+            )
         result = load(path)
         options = [len(question.options) for question in exams[cell.exam].test]
         if [len(scores) for scores in result.scores] != options:
@@ -92,9 +94,10 @@ def parse_arguments() -> tuple[argparse.Namespace, str]:
     parser.add_argument("--out", type=Path, default=trial_file("head_rate"), help="the results as JSON")
     own, flags = own_and_passed_on(sys.argv[1:])
     args = parser.parse_args(own, argparse.Namespace(flags=flags))
-    for folder in (args.data, args.encoder, args.step2):
+    for name in ("data", "encoder", "step2"):
+        folder = getattr(args, name)
         if folder is not None and not folder.is_dir():
-            parser.error(f"no folder {folder}")
+            parser.error(f"--{name} {folder}: no such folder")
     for pair in args.combinations:
         head, _, loss = pair.partition("/")
         if head not in HEADS or pair == "/".join(BASELINE):

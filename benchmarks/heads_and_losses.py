@@ -126,9 +126,7 @@ def run_whole(args: argparse.Namespace, exams: dict[str, Exam], deadline: float)
     stages = {name: names for name, names in stages.items() if models[name] is not None}
     required = [cell for cell in frozen_cells() if cell.exam in exams]
     if not args.combinations and not all(cell.path(args.work / "cells").is_file() for cell in required):
-        print(
-            "skipped: whole models, since the frozen stage that chooses combinations is incomplete; pass --combinations"
-        )
+        print("skipped: whole models; the frozen stage, which chooses combinations, is incomplete; pass --combinations")
         return
     chosen = [tuple(pair.split("/", 1)) for pair in args.combinations] or best(stored_results(exams, args.work))
     for exam in exams.values():
@@ -181,7 +179,7 @@ def write_report(args: argparse.Namespace, exams: dict[str, Exam]) -> None:
     """
     results = stored_results(exams, args.work)
     if not results:
-        raise SystemExit(f"error: --work {args.work}: no results in it")
+        raise SystemExit(f"error: --work {args.work}: no results in it; run without --report first")
     chosen = [" + ".join(pair) for pair in best(results)]
     stored = report.result_json(_command(args), results, exams, threads=args.threads, chosen=chosen)
     write_result(stored, args.out or args.work / "heads_and_losses.json")
@@ -195,9 +193,10 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Reject arguments that would fail after hours, with status 2."""
     if not args.report and "frozen" in args.stages and args.encoder is None:
         parser.error("the frozen stage needs --encoder; or pass --stages whole with --combinations")
-    for folder in (args.encoder, args.causal):
+    for name in ("encoder", "causal"):
+        folder = getattr(args, name)
         if folder is not None and not folder.is_dir():
-            parser.error(f"no folder {folder}")
+            parser.error(f"--{name} {folder}: no such folder")
     for pair in args.combinations:
         head, _, loss = pair.partition("/")
         if head not in HEADS:

@@ -7,7 +7,7 @@
 For each seed a model is trained twice on the exam's training split: with each question's passage as context (open book)
 and without (closed book). Both score all three splits. The report gives MAP@3 of both books and the difference with a
 95 % interval over seeds and questions; questions on one passage are drawn together. Both books were trained on the
-training split: its row says how much was learnt by heart. Results in --work are reused.
+training split: its row shows how much they memorised. Results in --work are reused.
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     args.models = args.models * len(args.seeds) if len(args.models) == 1 else args.models
     if len(args.models) != len(args.seeds):
-        parser.error(f"{len(args.models)} models for {len(args.seeds)} seeds; give one model, or one for each seed")
+        parser.error(f"--models: {len(args.models)} for {len(args.seeds)} seeds; pass one model, or one for each seed")
     missing = [model for model in args.models if not Path(model).is_dir()]
     if missing:
-        parser.error(f"no folder {missing[0]}")
+        parser.error(f"--models {missing[0]}: no such folder")
     return args
 
 

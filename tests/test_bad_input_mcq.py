@@ -193,7 +193,7 @@ def test_a_checkpoint_of_another_head_is_not_gone_on_from(tiny_llama, tmp_path, 
     words = ["--stage", "mcq", "--model_name_or_path", str(tiny_llama), "--do_train", "--dataset", "llmscience_sample"]
     words += ["--template", "llama2", "--output_dir", str(tmp_path / "out")]
     assert main(words) == 2
-    assert "it is no checkpoint of --stage mcq" in capsys.readouterr().err
+    assert "it is not a checkpoint of --stage mcq" in capsys.readouterr().err
     for stored, setting in (
         (McqSettings(pooling="mean"), "--mcq_pooling mean, and this run has last"),
         (McqSettings(layout="joint"), "--mcq_layout joint, and this run has shared_prefix or per_option"),

@@ -206,7 +206,7 @@ def test_what_is_minimised_cannot_change_within_a_training_nor_at_a_prediction(t
     assert main(train_command(tiny_llama, tmp_path / "again", *QUICK, *flags, *again)) == 2
     printed = capsys.readouterr().err
     assert (
-        "beside the loss --mcq_loss_warmup_ratio 0.5, --mcq_rdrop_alpha 1, "
+        "loss flags --mcq_loss_warmup_ratio 0.5, --mcq_rdrop_alpha 1, "
         "and this run has --mcq_loss_warmup_ratio 0.5;" in printed
     )
     assert main(predict_command(tiny_llama, tmp_path / "p", "--mcq_loss", "binary", adapter=out)) == 2
@@ -224,7 +224,7 @@ def test_a_head_with_more_weights_than_its_settings_say_is_refused(tuning, tiny_
     capsys.readouterr()
     places = (out, None) if tuning == "full" else (tiny_llama, out)
     assert main(predict_command(places[0], tmp_path / "p", adapter=places[1])) == 2
-    assert "it was made by another head than mcq_config.json says" in capsys.readouterr().err
+    assert "mcq_config.json describes another head" in capsys.readouterr().err
 
 
 def test_a_model_whose_file_leaves_defaults_out_goes_on(tiny_bert, tmp_path):

@@ -49,7 +49,7 @@ def write_questions(questions: Sequence[Question], path: Path) -> Path:
     for written, read in zip(questions, read_questions(path, purpose="train").questions, strict=True):
         fields = (written.question, written.context.strip(), written.options, written.answer)
         assert fields == (read.question, read.context.strip(), read.options, read.answer), (
-            f"{path}: not read as written"
+            f"{path} is not read as it was written"
         )
     return path
 

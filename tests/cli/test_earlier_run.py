@@ -56,7 +56,7 @@ def test_an_unfinished_run_resumes_and_tells_from_where_and_with_what(tmp_path):
     folder = checkpoint(tmp_path, 20, files=("optimizer.pt", "scheduler.pt"))
     resumed, [line] = settle_earlier_run(flags(tmp_path))
     assert resumed == folder
-    assert "step 20 (of 30 planned then), epoch 2.00" in line
+    assert "step 20 (of 30 planned), epoch 2.00" in line
     assert "restored: weights, optimizer, schedule" in line
     assert "NOT restored, because not saved: random state" in line
 

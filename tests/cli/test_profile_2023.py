@@ -8,7 +8,7 @@ from llmtuner.cli.profile_2023 import DEFAULTS, LLAMA2_SYSTEM, apply_profile, ch
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
-BACK = "--profile 2023 brings those defaults back"
+BACK = "--profile 2023 restores these defaults"
 
 
 def profiled(*argv: str) -> dict[str, list[str]]:

@@ -282,7 +282,10 @@ def test_too_little_memory_is_not_taken_for_a_model_that_cannot(error):
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [(OUT_OF_MEMORY[0], "no memory for fp32"), (TypeError("half only"), "does not compute in fp32 (half only)")],
+    [
+        (OUT_OF_MEMORY[0], "not enough memory for fp32"),
+        (TypeError("half only"), "does not compute in fp32 (half only)"),
+    ],
 )
 def test_a_model_that_cannot_be_compared_in_fp32_is_compared_as_it_is(error, words, monkeypatch):
     """Half a check with a warning, instead of stopping a run that would have worked."""
@@ -309,7 +312,7 @@ def test_a_fallback_says_what_it_costs():
     packed = (Collator("shared_prefix", "last", 0)(examples)["segments"] != PADDING).sum()
     with broken("no mask"):
         defect = checked(family("llama")).defect
-    assert defect.endswith(f"; one row an option computes {single / packed:.1f} times the tokens")
+    assert defect.endswith(f"; one row per option computes {single / packed:.1f} times the tokens")
     assert single / packed > 1.5
 
 

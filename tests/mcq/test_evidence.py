@@ -320,7 +320,7 @@ def run_comparison(monkeypatch, *words: str) -> None:
         (["--combinations", "duma"], "--combinations duma: loss : a name is missing"),
         (["--combinations", "dumma/poly1"], "HEAD one of linear, option_mean, duma, cduma"),
         (["--combinations", "duma/poly"], "loss poly"),
-        (["--encoder", "nowhere"], "no folder nowhere"),
+        (["--encoder", "nowhere"], "--encoder nowhere: no such folder"),
         ([], "needs --encoder"),
         (["--report"], "--data nowhere"),
     ],

@@ -19,7 +19,7 @@ CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What the small files of a checkpoint folder tell: its step, and which parts of the run's state it holds."""
+    """The step of a checkpoint and the parts of the run's state that it holds, read from its small files."""
 
     folder: Path
     step: int
@@ -31,7 +31,7 @@ class Checkpoint:
 
 
 def settle_earlier_run(flags: Flags, run: McqRun | None = None) -> tuple[Path | None, tuple[str, ...]]:
-    """Decide between a fresh run, resuming, and refusing to overwrite results by training nothing.
+    """Decide whether to start a fresh run or to resume; refuse a run that would train nothing and overwrite results.
 
     Args:
         run: of stage mcq, whose settings a checkpoint must have.
@@ -42,12 +42,12 @@ def settle_earlier_run(flags: Flags, run: McqRun | None = None) -> tuple[Path | 
     Raises:
         UserError: the earlier run is finished, or the given checkpoint is incomplete.
     """
-    asked = _checkpoint_asked_for(flags)
-    if asked is not None:
-        checkpoint = inspect_checkpoint(asked)
+    given = _given_checkpoint(flags)
+    if given is not None:
+        checkpoint = inspect_checkpoint(given)
         if checkpoint.defects:
-            raise UserError(f"--resume_from_checkpoint {asked}: not a complete checkpoint: {checkpoint.defects[0]}")
-        return asked, (_resume_line(checkpoint, flags, run),)
+            raise UserError(f"--resume_from_checkpoint {given}: not a complete checkpoint: {checkpoint.defects[0]}")
+        return given, (_resume_line(checkpoint, flags, run),)
     output_dir = Path(flags["output_dir"] or "")
     if flags["output_dir"] is None or not output_dir.is_dir() or flags["overwrite_output_dir"]:
         return None, ()
@@ -80,13 +80,15 @@ def _refuse_without_checkpoint(output_dir: Path, checkpoints: list[Checkpoint], 
         )
 
 
-def _checkpoint_asked_for(flags: Flags) -> Path | None:
+def _given_checkpoint(flags: Flags) -> Path | None:
     """The folder of --resume_from_checkpoint. "true" means the last complete checkpoint, as without the flag."""
     word = flags["resume_from_checkpoint"]
     if word is None or word.lower() == "true":
         return None
     if word.lower() == "false":
-        raise UserError("--resume_from_checkpoint false: pass --overwrite_output_dir to train afresh")
+        raise UserError(
+            "--resume_from_checkpoint false: expected a folder; to train afresh, pass --overwrite_output_dir"
+        )
     return Path(word)
 
 
@@ -102,7 +104,7 @@ def set_aside(output_dir: Path) -> None:
         while target.exists():
             number, target = number + 1, output_dir / f"replaced-{checkpoint.folder.name}-{number + 1}"
         checkpoint.folder.rename(target)
-        print(f"note: {checkpoint.folder.name} of the earlier run is {target} now", file=sys.stderr)
+        print(f"note: renamed {checkpoint.folder.name} of the earlier run to {target}", file=sys.stderr)
 
 
 def find_checkpoints(output_dir: Path) -> list[Checkpoint]:
@@ -164,7 +166,7 @@ def _finished(checkpoint: Checkpoint, output_dir: Path) -> str:
     return (
         f"--output_dir {output_dir} holds a finished run: {checkpoint.folder.name}, step {checkpoint.step}, epoch "
         f"{checkpoint.epoch:g}. Running it again would train nothing and overwrite its results. Pass "
-        "--overwrite_output_dir to train it afresh, a larger --num_train_epochs (or --max_steps) to go on, or "
+        "--overwrite_output_dir to train it afresh, a larger --num_train_epochs (or --max_steps) to train further, or "
         "another --output_dir"
     )
 
@@ -174,7 +176,7 @@ def _resume_line(checkpoint: Checkpoint, flags: Flags, run: McqRun | None) -> st
     _check_kind(checkpoint, flags)
     if run is not None:
         check_checkpoint(checkpoint.folder, run)
-    total = f" (of {checkpoint.max_steps} planned then)" if checkpoint.max_steps else ""
+    total = f" (of {checkpoint.max_steps} planned)" if checkpoint.max_steps else ""
     line = (
         f"resuming from {checkpoint.folder}: step {checkpoint.step}{total}, epoch {checkpoint.epoch:.2f}; "
         f"restored: {', '.join(checkpoint.restored)}"

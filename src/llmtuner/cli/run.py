@@ -38,7 +38,7 @@ def run(plan: Plan) -> None:
         else:
             _run_upstream(values)
     except ImportError as error:
-        if not _asks_for_a_package(error):
+        if not _is_missing_package(error):
             raise
         raise UserError(f"a package that this run needs is missing or does not fit: {error}") from error
     except OSError as error:
@@ -56,7 +56,7 @@ def _run_upstream(values: Mapping[str, Any]) -> None:
     run_exp(dict(values), callbacks=[FiniteGuard()])
 
 
-def _asks_for_a_package(error: ImportError) -> bool:
+def _is_missing_package(error: ImportError) -> bool:
     """Whether a third-party package is missing; a broken import of our own is our bug."""
     top = (error.name or "").partition(".")[0]
     if top:

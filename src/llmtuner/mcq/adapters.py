@@ -43,7 +43,7 @@ def with_those_below(
             f"{source} was trained on top of {', '.join(below)}, and {', '.join(absent)} is missing; pass all of them "
             f"in this order, wherever they are now: `adapters` {','.join([*below, *adapters])}"
         )
-    return (*below, *adapters), (f"{', '.join(below)} merged first: {source} was trained on top",)
+    return (*below, *adapters), (f"{', '.join(below)} merged first, because {source} was trained on top",)
 
 
 def _check_front(front: Sequence[str], below: Sequence[str], source: str) -> None:
@@ -59,7 +59,7 @@ def _check_front(front: Sequence[str], below: Sequence[str], source: str) -> Non
         "adapters",
         ",".join([*front, source]),
         f"{source} was trained {trained}, and other adapters in front of it change every score; pass {source} alone, "
-        "which brings what it needs",
+        "which names the adapters that it needs",
     )
 
 

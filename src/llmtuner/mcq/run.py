@@ -267,8 +267,8 @@ def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, A
         raise FieldError(
             "head",
             head,
-            f"{source} has a {stored_head}, and only STEP2's {extends} head, one score an option, can become another "
-            "one; start from a model with that, or from the base model",
+            f"{source} has a {stored_head}, and only STEP2's {extends} head (one score per option) can be extended; "
+            "start from a model with that head, or from the base model",
         )
     duma = resolve_duma(duma_given(given), config) if HEADS[head].measures == "duma" else None
     return stored.with_(head=head, duma=duma)
