@@ -6,8 +6,8 @@
 
 The recorded checkout is used through its command line only: train_bash.py, make_tiny_llama.py and, with --demo,
 demo.sh. The cases are a table (recorded/cases.py): one to four steps on a few questions, saved, loaded and scored, for
-every head, layout, pooling, loss and model family, and for stage sft. This checkout makes models and questions, except the tiny
-Llama, which the recorded one makes. All runs are on the CPU with one thread.
+every head, layout, pooling, loss and model family, and for stage sft. This checkout makes models and questions, except
+the tiny Llama, which the recorded one makes. All runs are on the CPU with one thread.
 
 Each command is a fork of one process that has imported torch, through `llmtuner.cli.main.main`: five minutes in all on
 an idle core, and the demo takes five more. --fresh starts train_bash.py anew for each. Both give the same bits.

@@ -107,7 +107,7 @@ def test_predictions_for_another_exam_are_not_scored(tmp_path, monkeypatch):
     monkeypatch.setattr(
         sys, "argv", ["open_book.py", "--models", ".", "--seeds", "1", "--work", str(tmp_path / "work")]
     )
-    with pytest.raises(SystemExit, match="has results of exam"):
+    with pytest.raises(SystemExit, match="has results for exam"):
         open_book.main()
 
 

@@ -387,7 +387,7 @@ def test_whole_models_are_trained_seed_by_seed_with_step2_first():
 def test_results_of_other_models_are_not_mixed(tmp_path):
     claim(tmp_path, {"encoder": "a"})
     claim(tmp_path, {"encoder": "a", "causal": "b"})
-    with pytest.raises(SystemExit, match="of encoder a, not of c"):
+    with pytest.raises(SystemExit, match="for encoder a, not for c"):
         claim(tmp_path, {"encoder": "c"})
 
 

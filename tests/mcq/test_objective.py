@@ -74,7 +74,7 @@ def test_label_smoothing_needs_a_term_that_takes_it():
     [
         ({"label_smoothing": 1.0}, "label_smoothing 1.0: expected a number of at least 0 and below 1"),
         ({"warmup_ratio": -0.1, "loss": "ranknet"}, "warmup_ratio -0.1: expected a number"),
-        ({"warmup_ratio": 0.1}, "begins with cross_entropy, which is the loss"),
+        ({"warmup_ratio": 0.1}, "uses cross_entropy, which is the loss"),
         ({"rdrop_alpha": float("nan")}, "rdrop_alpha nan: expected a number of at least 0"),
         ({"dropout": 1}, "dropout 1: expected a number of at least 0 and below 1"),
         ({"dropout": "0.1"}, "dropout '0.1': expected a number"),

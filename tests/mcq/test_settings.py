@@ -121,7 +121,7 @@ def test_the_measures_of_co_attention_follow_preset_and_model(given, config, wan
 def test_a_paper_head_names_a_number_of_attention_heads_that_divides_the_width():
     """The message blamed a flag that was not given."""
     config = {"hidden_size": 4096, "num_attention_heads": 80}
-    with pytest.raises(UserError, match=r"80 attention heads do not divide its width 4096; give 64"):
+    with pytest.raises(UserError, match=r"80 attention heads, which do not divide its width 4096; pass 64"):
         resolve("causal", {"head": "duma", "duma.preset": "paper"}, config)
 
 
@@ -144,7 +144,7 @@ def test_another_preset_or_width_than_the_stored_one_is_refused_with_both_shapes
 
 
 def test_a_model_with_encoder_and_decoder_is_refused():
-    with pytest.raises(UserError, match="'t5' has encoder and decoder"):
+    with pytest.raises(UserError, match="'t5' has an encoder and a decoder"):
         model_kind({"model_type": "t5", "is_encoder_decoder": True})
 
 
