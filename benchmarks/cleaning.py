@@ -11,7 +11,7 @@ The sets are built from --raw, as `scripts/prepare_llmscience.py` does it. For e
 - `hq`: llmscience_hq.
 
 All are scored on llmscience_valid, and no training set has a row of it. --raw may hold little to clean: --plant repeats
-that share of the 6,000 with a wrong answer, in a raw file of its own. Differences come with a 95 % interval over seeds
+that share of the 6,000 with a wrong answer, in a separate raw file. Differences come with a 95 % interval over seeds
 and questions. Results in --work are reused.
 """
 
@@ -48,7 +48,7 @@ REPEATED_FILE, PLANTED_FILE = "6000_train_examples.csv", "15k_gpt3.5-turbo.csv" 
 
 
 def plant(raw: Path, share: float) -> int:
-    """Write a share of the 6,000 with wrong answers into a file of its own; return the number of rows."""
+    """Write a share of the 6,000 with wrong answers into a separate file; return the number of rows."""
     with min(raw.rglob(REPEATED_FILE)).open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)

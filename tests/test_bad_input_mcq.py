@@ -184,7 +184,7 @@ def test_what_is_stored_with_an_adapter_holds(stored, more, message, run, tmp_pa
     assert message in run(*more, "--adapter_name_or_path", str(adapter), do="--do_predict", loads=loads)
 
 
-def test_a_checkpoint_of_another_head_is_not_gone_on_from(tiny_llama, tmp_path, capsys):
+def test_a_checkpoint_of_another_head_is_not_resumed(tiny_llama, tmp_path, capsys):
     checkpoint = tmp_path / "out" / "checkpoint-3"
     checkpoint.mkdir(parents=True)
     (checkpoint / "trainer_state.json").write_text('{"global_step": 3, "max_steps": 9, "epoch": 1.0}')

@@ -287,7 +287,7 @@ def test_an_encoder_is_trained_and_predicts(name, models, tmp_path):
     assert json.loads((trained / "mcq_config.json").read_text())["kind"] == "encoder"
 
 
-def test_the_best_epoch_of_an_encoder_is_kept_and_predicts(encoder, tmp_path):
+def test_the_best_epoch_of_an_encoder_is_stored_and_predicts(encoder, tmp_path):
     assert_trained(encoder, "model.safetensors")
     state = json.loads((encoder / "trainer_state.json").read_text())
     scores = {entry["step"]: entry["eval_map@3"] for entry in state["log_history"] if "eval_map@3" in entry}

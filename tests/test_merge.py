@@ -84,7 +84,7 @@ def test_the_language_model_head_is_the_original_one(tiny_llama, merged):
     assert torch.equal(lm_head, AutoModelForCausalLM.from_pretrained(tiny_llama).lm_head.weight)
 
 
-def test_training_goes_on_from_the_merged_model(merged, tmp_path):
+def test_training_continues_from_the_merged_model(merged, tmp_path):
     """With its trained head, not with a fresh one."""
     folder = train(merged, tmp_path / "on", "--learning_rate", "0")
     went_on = load_file(folder / "adapter_model.safetensors")

@@ -235,7 +235,7 @@ def test_other_data_in_a_prediction_is_counted_apart(tiny_llama, tmp_path):
     assert len(lines(tmp_path)) == 3
 
 
-def test_a_finished_training_is_protected_and_more_epochs_go_on(tiny_llama, tmp_path, capsys):
+def test_a_finished_training_is_protected_and_more_epochs_resume_it(tiny_llama, tmp_path, capsys):
     quick = ("--max_samples", "8", "--num_train_epochs", "1")
     assert main(train_command(tiny_llama, tmp_path / "out", *quick)) == 0
     before = (tmp_path / "out" / "train_results.json").read_text()
@@ -255,7 +255,7 @@ def test_a_run_that_starts_afresh_leaves_nothing_to_resume_by_mistake(tiny_llama
     assert (tmp_path / "replaced-checkpoint-4").is_dir()
     assert (tmp_path / "checkpoint-2").is_dir()
     named = ["--overwrite_output_dir", "--resume_from_checkpoint", str(tmp_path / "checkpoint-2")]
-    assert main(train_command(tiny_llama, tmp_path, *quick, "3", *named)) == 0, "a checkpoint that is asked for stays"
+    assert main(train_command(tiny_llama, tmp_path, *quick, "3", *named)) == 0, "a given checkpoint stays"
     assert json.loads((tmp_path / "trainer_state.json").read_text())["global_step"] == 3
 
 
@@ -398,7 +398,7 @@ def test_two_processes_give_complete_predictions_in_order(tiny_llama, adapter, p
 
 
 @pytest.mark.subprocess
-def test_a_mistake_under_torchrun_is_said_once(tiny_llama, tmp_path):
+def test_a_mistake_under_torchrun_is_reported_once(tiny_llama, tmp_path):
     environment = {**os.environ, "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [sys.executable, str(ENTRY), *train_command(tiny_llama, tmp_path / "out", "--learing_rate", "1"), "--use_cpu"],

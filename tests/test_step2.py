@@ -188,7 +188,7 @@ def test_the_head_has_its_own_learning_rate(tiny_llama, tmp_path):
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(tuning, tiny_llama, tmp_path):
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tuning, tiny_llama, tmp_path):
     """Bitwise, with dropout, across an epoch boundary and within an epoch."""
     more = [
         *QUICK,
@@ -213,7 +213,7 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(tuning, tiny_llama,
         assert all(torch.equal(actual[key], wanted[key]) for key in wanted), f"from step {step}"
 
 
-def test_a_run_that_goes_on_says_where_its_epoch_is_dealt_otherwise(tiny_llama, tmp_path, capfd):
+def test_a_run_resumed_with_another_batch_order_warns(tiny_llama, tmp_path, capfd):
     """The remaining batches would silently differ: some questions come twice, some never."""
 
     def train(out, budget, *more):

@@ -37,7 +37,7 @@ def sft_adapter(tiny_llama, tmp_path_factory) -> Path:
     return folder
 
 
-def test_training_goes_on_from_an_sft_adapter(tiny_llama, sft_adapter, tmp_path, capsys):
+def test_training_continues_from_an_sft_adapter(tiny_llama, sft_adapter, tmp_path, capsys):
     """It is merged first, the fresh head is reported, and prediction finds it by itself."""
     trained, out, plain = tmp_path / "mcq", tmp_path / "out", tmp_path / "plain"
     more = ("--adapter_name_or_path", str(sft_adapter), "--do_predict", "--eval_dataset", "llmscience_sample")
@@ -159,7 +159,7 @@ def test_a_template_of_another_vocabulary_is_refused(tiny_llama, tmp_path, capsy
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_a_checkpoint_without_its_head_is_not_gone_on_from(tuning, tiny_llama, tmp_path, capsys):
+def test_a_checkpoint_without_its_head_is_not_resumed(tuning, tiny_llama, tmp_path, capsys):
     """transformers only warns about missing weights: the run continued with a fresh head."""
     from safetensors.torch import save_file
 
@@ -173,12 +173,12 @@ def test_a_checkpoint_without_its_head_is_not_gone_on_from(tuning, tiny_llama, t
     assert "but the weights have none" in capsys.readouterr().err
 
 
-def test_a_model_that_cannot_share_a_prefix_says_so_and_goes_on(family, tmp_path, capsys):
+def test_a_model_that_cannot_share_a_prefix_is_reported_and_trained(family, tmp_path, capsys):
     family("bloom", n_layer=2, n_head=4)
     out = tmp_path / "out"
     more = (*QUICK, "--do_predict", "--eval_dataset", "llmscience_sample")
     assert main(train_command(tmp_path / "bloom", out, *more)) == 0
-    assert "per_option, since bloom cannot take shared_prefix" in capsys.readouterr().err
+    assert "per_option, because bloom cannot take shared_prefix" in capsys.readouterr().err
     assert results(out)["mcq_layout"] == config(out)["layout"] == "per_option"
     asked = train_command(tmp_path / "bloom", tmp_path / "no", *QUICK, "--mcq_layout", "shared_prefix")
     assert main(asked) == 2
@@ -204,7 +204,7 @@ def test_a_head_that_is_missing_or_of_another_shape_is_no_fresh_one(tiny_llama, 
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_a_head_that_nothing_is_said_of_is_not_replaced_by_a_fresh_one(tuning, tiny_llama, tmp_path, capsys):
+def test_a_head_without_settings_is_not_replaced_by_a_fresh_one(tuning, tiny_llama, tmp_path, capsys):
     trained = tmp_path / "trained"
     assert main(train_command(tiny_llama, trained, *QUICK, "--finetuning_type", tuning)) == 0
     assert "parameters, fresh" in capsys.readouterr().err
@@ -225,7 +225,7 @@ def test_an_adapter_of_another_base_model_is_refused(adapter, tmp_path, capsys):
     assert "another base model: hidden_size 64, and this one has 32" in capsys.readouterr().err
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tiny_llama, tmp_path, capsys):
+def test_a_loss_that_is_not_finite_stops_the_run(tiny_llama, tmp_path, capsys):
     out = tmp_path / "out"
     more = ("--finetuning_type", "full", "--learning_rate", "1e30", "--max_samples", "16", "--save_steps", "1")
     assert main(train_command(tiny_llama, out, *more, "--max_grad_norm", "0")) == 1

@@ -26,7 +26,7 @@ FAST = (*QUICK, "--save_strategy", "no")
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("head", NEW_HEADS)
-def test_a_head_trains_is_saved_goes_on_and_predicts(head, layout, tiny_llama, tmp_path, capsys):
+def test_a_head_trains_is_saved_resumes_and_predicts(head, layout, tiny_llama, tmp_path, capsys):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     flags = ("--mcq_head", head, "--mcq_layout", layout, *QUICK, "--save_steps", "3", "--lora_dropout", "0.1")
     assert main(train_command(tiny_llama, whole, *flags)) == 0
@@ -40,8 +40,8 @@ def test_a_head_trains_is_saved_goes_on_and_predicts(head, layout, tiny_llama, t
     zeroed = [tensor for name, tensor in of_head.items() if "mcq_fuse" in name or "mcq_others" in name]
     assert all(tensor.abs().max() > 0 for tensor in zeroed), "what starts at zero has learnt"
 
-    goes_on = ("--resume_from_checkpoint", str(whole / "checkpoint-3"))
-    assert main(train_command(tiny_llama, stopped, *flags, *goes_on)) == 0
+    resumed = ("--resume_from_checkpoint", str(whole / "checkpoint-3"))
+    assert main(train_command(tiny_llama, stopped, *flags, *resumed)) == 0
     again = load_file(stopped / "adapter_model.safetensors")
     assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items()), "resumed is uninterrupted"
 
@@ -65,8 +65,8 @@ def test_a_whole_model_keeps_its_head(head, tuning, tiny_llama, tmp_path):
     assert main(train_command(tiny_llama, model, *often, *given, *more)) == 0
     assert config(model)["duma"]["width"] == 32
     weights = load_file(model / "model.safetensors")
-    goes_on = ("--resume_from_checkpoint", str(model / "checkpoint-3"))
-    assert main(train_command(tiny_llama, tmp_path / "resumed", *often, *given, *more, *goes_on)) == 0
+    resumed = ("--resume_from_checkpoint", str(model / "checkpoint-3"))
+    assert main(train_command(tiny_llama, tmp_path / "resumed", *often, *given, *more, *resumed)) == 0
     again = load_file(tmp_path / "resumed" / "model.safetensors")
     assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items()), "resumed is uninterrupted"
     names = [name for name in weights if name.startswith("mcq_head.")]
@@ -186,7 +186,7 @@ def test_rdrop_passes_twice_and_counts_each_question_once(tiny_llama, tmp_path):
     assert history(tmp_path / "1e3")[-1] > history(tmp_path / "1e-9")[-1], "passes under dropout differ by now"
 
 
-def test_training_goes_on_with_another_loss(tiny_llama, tmp_path):
+def test_training_continues_with_another_loss(tiny_llama, tmp_path):
     """The order of the notes: STEP2's classifier first, then a loss for the metric on top of it."""
     assert main(train_command(tiny_llama, tmp_path / "step2", *FAST)) == 0
     on = ("--adapter_name_or_path", str(tmp_path / "step2"), "--mcq_loss", "expected_map3")
@@ -227,7 +227,7 @@ def test_a_head_with_more_weights_than_its_settings_say_is_refused(tuning, tiny_
     assert "mcq_config.json describes another head" in capsys.readouterr().err
 
 
-def test_a_model_whose_file_leaves_defaults_out_goes_on(tiny_bert, tmp_path):
+def test_a_model_whose_file_leaves_defaults_out_is_trained(tiny_bert, tmp_path):
     """The checks before a run saw no dropout, the training saw the family's, and no flag could make them agree."""
     model = shutil.copytree(tiny_bert, tmp_path / "model")
     model_config = json.loads((model / "config.json").read_text())

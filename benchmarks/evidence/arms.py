@@ -102,7 +102,7 @@ def compare_arms(
             belong to questions by their ids, in any order.
         questions: with answers.
         baseline: the arm that the others are compared with.
-        groups_Q: of each question; without it each question is a group of its own.
+        groups_Q: of each question; if None, each question is its own group.
 
     Raises:
         ValueError: arms have different numbers of seeds, or a question has no answer or no prediction.

@@ -73,7 +73,7 @@ def made_by(outs: Iterable[Path]) -> dict[str, list[str]]:
 
 
 def train_bash(flags: Sequence[str], log: Path, threads: int) -> str:
-    """Run `--stage mcq` in a process of its own; return its log.
+    """Run `--stage mcq` in a new process; return its log.
 
     Raises:
         SystemExit: the run failed.

@@ -1,4 +1,4 @@
-"""Trainings of whole models through the project's command line, each in a process of its own."""
+"""Trainings of whole models through the project's command line, each in a separate process."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def test_two_overrides_of_one_key_are_noticed(config):
     ]
 
 
-def test_a_reference_is_not_looked_up_and_that_is_said(config):
+def test_a_reference_is_not_resolved_and_a_notice_says_so(config):
     path = config("stage: sft\noutput_dir: out/${oc.env:HOME}\n")
     flags = read_config(path)
     assert flags.get("output_dir") == "out/${oc.env:HOME}"

@@ -123,7 +123,7 @@ def test_training_afresh_leaves_no_checkpoint_to_resume_from(tmp_path, monkeypat
     assert [c.step for c in find_checkpoints(tmp_path)] == [30], "one process does it"
 
 
-def test_an_adapter_does_not_go_on_as_a_full_model(tmp_path):
+def test_an_adapter_does_not_resume_as_a_full_model(tmp_path):
     checkpoint(tmp_path, 20)
     with pytest.raises(UserError, match="is an adapter"):
         settle_earlier_run(flags(tmp_path, finetuning_type="full"))

@@ -202,7 +202,7 @@ def test_refusals_of_values(typed, message):
     assert message in refusal(*typed.split())
 
 
-def test_a_full_checkpoint_is_said_to_replace_the_model():
+def test_a_full_checkpoint_replaces_the_model_with_a_notice():
     _, [notice] = translated("--model_name_or_path=m", "--finetuning_type=full", "--checkpoint_dir=c")
     assert "--model_name_or_path c" in notice
 

@@ -166,7 +166,7 @@ def test_settings_come_back_from_their_file(tmp_path):
         (lambda text: text.replace('"linear"', '"duma"'), "damaged"),
     ],
 )
-def test_a_damaged_file_is_said_to_be_one(change, message, tmp_path):
+def test_a_damaged_file_is_reported_as_damaged(change, message, tmp_path):
     path = write_settings(McqSettings(), tmp_path)
     path.write_text(change(path.read_text()))
     with pytest.raises(UserError, match=message):
@@ -244,7 +244,7 @@ def stacked(tmp_path):
     return model, str(tmp_path / "sft"), str(tmp_path / "mcq")
 
 
-def test_a_linear_head_goes_on_as_co_attention_in_training_alone(stacked):
+def test_a_linear_head_becomes_co_attention_in_training_only(stacked):
     model, _, mcq = stacked
     (Path(model) / "config.json").write_text('{"model_type": "llama", "hidden_size": 64}')
     write_settings(McqSettings(pooling="mean"), mcq)
@@ -313,7 +313,7 @@ def test_what_is_merged_below_a_training_is_remembered(stacked, given, new_adapt
     assert run.merge_all == new_adapter
 
 
-def test_letters_go_on_with_an_sft_adapter_unless_a_new_one_is_asked_for(stacked):
+def test_letters_train_an_sft_adapter_further_unless_a_new_one_is_given(stacked):
     model, sft, _ = stacked
     letters = {"head": "letter"}
     assert resolve_run(model, [sft], letters, training=True).settings.merged_adapters == ()

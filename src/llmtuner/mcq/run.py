@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import FieldError, UserError
-from llmtuner.mcq.adapters import stored_path, with_those_below
+from llmtuner.mcq.adapters import stored_path, with_lower_adapters
 from llmtuner.mcq.choices import duma_given, objective_of, resolve, settle
 from llmtuner.mcq.duma_options import resolve_duma
 from llmtuner.mcq.fields import check_field
@@ -245,7 +245,7 @@ def _stored_run(
         settings = settings.with_(objective=objective_of(given, stored.loss))
     else:
         _refuse_other_objective(stored.objective, given, source)
-    complete, notices = with_those_below(settings, adapters, source)
+    complete, notices = with_lower_adapters(settings, adapters, source)
     if grown is not stored:
         notices += (f"the {stored.head} head of {source} becomes a {settings.head} head, which starts with its scores",)
     return settings, complete, notices

@@ -10,7 +10,7 @@ def lengths(cuts=(), overs=()):
     return rows + [Length(90 + i, f"exam.csv:{92 + i}", str(90 + i), 0, over) for i, over in enumerate(overs)]
 
 
-def test_nothing_is_said_where_everything_fits():
+def test_no_line_is_reported_if_everything_fits():
     report = FitReport(lengths([0, 0]), 100)
     assert report.lines(training=True) == report.lines(training=False) == []
 

@@ -201,7 +201,7 @@ def test_across_reads_the_other_options_and_never_the_own_one():
             torch.testing.assert_close(actual[row, option], attend(queries, alone)[0, 0], rtol=1e-5, atol=1e-5)
 
 
-def test_a_masked_mean_counts_what_is_there():
+def test_a_masked_mean_counts_only_existing_tokens():
     states = torch.tensor([[[[1.0], [3.0], [100.0]], [[5.0], [5.0], [5.0]]]])
     mask_QN = torch.tensor([[[True, True, False], [False, False, False]]])
     assert masked_mean(states, mask_QN).flatten().tolist() == [2.0, 0.0]
@@ -232,7 +232,7 @@ def test_dropout_is_for_training_alone(kind):
 
 
 @EVERY
-def test_layers_have_names_that_no_adapter_is_ever_asked_for(kind):
+def test_no_target_of_an_adapter_matches_the_names_of_layers(kind):
     assert all(name.split(".")[0].startswith("mcq_") for name, _ in make(kind).named_parameters())
     leaves = [name for name, module in make(kind).named_modules() if isinstance(module, torch.nn.Linear)]
     assert all(name.split(".")[-1].startswith("mcq_") for name in leaves)
