@@ -121,7 +121,7 @@ def test_all_problems_of_a_file_come_together(tiny_llama, tmp_path, capsys):
         (["--dataset", "no/such/file.csv"], ["not found"]),
         (["--dataset_dir", "no/such/folder"], ["no such folder"]),
         (["--model_name_or_path", "./no_such_model"], ["no such folder"]),
-        (["--adapter_name_or_path", "sft_checkpoint"], ["no such folder", "--output_dir of the training"]),
+        (["--adapter_name_or_path", "sft_checkpoint"], ["no such folder", "--output_dir of a training"]),
         (["--profile", "2022"], ["2022", "2023"]),
         (["--sharded_ddp", "simple"], ["--sharded_ddp", "--fsdp"]),
         (["--dev_ratio", "0.1", "--val_size", "0.1"], ["--dev_ratio", "--val_size"]),
