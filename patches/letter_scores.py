@@ -15,7 +15,7 @@ from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.data.tokens.joint import JointTokens
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.letter import plain_letter_scores
-from llmtuner.mcq.predict import Scoring, as_predictions, figures_of, floors_of, score_questions
+from llmtuner.mcq.predict import Scoring, as_predictions, baselines_of, figures_of, score_questions
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.report.summary import print_scores
 from llmtuner.runs.training import KeptTraining
@@ -120,5 +120,5 @@ def _metrics(
     return {
         **{f"{prefix}_{name}": value for name, value in figures.items()},
         f"{prefix}_accuracy_is": meaning,
-        **floors_of(questions.questions),
+        **baselines_of(questions.questions),
     }

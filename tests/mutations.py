@@ -364,7 +364,7 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/mcq/predict.py",
         "tests/mcq/test_predict.py",
-        ("floors: the shortest option", "[len(option) for", "[-len(option) for"),
+        ("baselines: the shortest option", "[len(option) for", "[-len(option) for"),
     ),
     *edits(
         "src/llmtuner/mcq/batches.py",

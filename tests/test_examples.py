@@ -240,8 +240,8 @@ def test_step1_is_trained_and_then_predicts_by_overrides(models, tmp_path):
     assert_predicted(trained)
     again = ("do_train=false", f"adapter_name_or_path={trained}")
     assert_predicted(start("step1_sft", models["llama2"], tmp_path / "again", *again))
-    for one, other in zip(predictions(trained), predictions(tmp_path / "again"), strict=True):
-        assert list(one["scores"].values()) == pytest.approx(list(other["scores"].values()), abs=1e-5)
+    for first, second in zip(predictions(trained), predictions(tmp_path / "again"), strict=True):
+        assert list(first["scores"].values()) == pytest.approx(list(second["scores"].values()), abs=1e-5)
     assert not (tmp_path / "again" / "adapter_model.safetensors").exists(), "it was to predict only"
 
 
@@ -249,8 +249,8 @@ def test_step2_is_trained_and_predict_repeats_its_scores(models, step2, tmp_path
     assert_trained(step2, "adapter_model.safetensors")
     assert_predicted(step2)
     start("predict", models["llama2"], tmp_path, f"adapter_name_or_path={step2}")
-    for one, other in zip(predictions(step2), predictions(tmp_path), strict=True):
-        assert list(one["scores"].values()) == pytest.approx(list(other["scores"].values()), abs=1e-5)
+    for first, second in zip(predictions(step2), predictions(tmp_path), strict=True):
+        assert list(first["scores"].values()) == pytest.approx(list(second["scores"].values()), abs=1e-5)
 
 
 def test_step3_continues_from_step2(models, step2, tmp_path):
@@ -290,7 +290,7 @@ def test_an_encoder_is_trained_and_predicts(name, models, tmp_path):
     assert json.loads((trained / "mcq_config.json").read_text())["kind"] == "encoder"
 
 
-def test_the_best_epoch_of_an_encoder_is_kept_and_predicts(encoder, tmp_path):
+def test_the_best_epoch_of_an_encoder_is_stored_and_predicts(encoder, tmp_path):
     assert_trained(encoder, "model.safetensors")
     state = json.loads((encoder / "trainer_state.json").read_text())
     scores = {entry["step"]: entry["eval_map@3"] for entry in state["log_history"] if "eval_map@3" in entry}

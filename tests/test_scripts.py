@@ -73,12 +73,12 @@ def test_a_pickle_of_anything_else_is_refused_and_not_run(tmp_path, capsys, cont
     assert "executed" not in message.out
 
 
-FLOORS = {f"floor_{name}_{score}": 0.25 for name in ("longest", "random") for score in ("map@3", "accuracy")}
+BASELINES = {f"floor_{name}_{score}": 0.25 for name in ("longest", "random") for score in ("map@3", "accuracy")}
 
 
 def scored(folder: Path, **metrics: float) -> str:
     folder.mkdir()
-    (folder / "predict_results.json").write_text(json.dumps({**FLOORS, **metrics}))
+    (folder / "predict_results.json").write_text(json.dumps({**BASELINES, **metrics}))
     return str(folder)
 
 

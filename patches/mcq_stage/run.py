@@ -15,7 +15,7 @@ from llmtuner.mcq.checkpoint import check_base, fitting
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, renewed, with_options_counted
 from llmtuner.mcq.packing import settle_layout
-from llmtuner.mcq.predict import figures_of, floors_of
+from llmtuner.mcq.predict import baselines_of, figures_of
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.trainer import McqTrainer
@@ -173,7 +173,7 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
         values["scored_questions"] = known
     results: dict[str, Any] = metrics | {f"predict_{name}": value for name, value in values.items()}
     if values:
-        results |= floors_of(questions.questions)
+        results |= baselines_of(questions.questions)
     settings = trainer.run.settings
     results |= {"mcq_layout": settings.layout, "mcq_head": settings.head}
     if trainer.is_world_process_zero():  # before the results, which mark the run as finished

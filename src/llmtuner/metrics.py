@@ -146,7 +146,7 @@ def paired_interval(
     return float(low), float(high)
 
 
-def floors(option_lengths: Sequence[Sequence[int]], answers: Sequence[int]) -> dict[str, float]:
+def baselines(option_lengths: Sequence[Sequence[int]], answers: Sequence[int]) -> dict[str, float]:
     """Baselines that need no model: always the longest option (characters), and chance.
 
     Args:

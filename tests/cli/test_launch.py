@@ -25,7 +25,7 @@ def started(monkeypatch):
     commands = []
 
     def run(command, environment):
-        assert environment[LAUNCHED] == "1", "workers need not repeat what was said"
+        assert environment[LAUNCHED] == "1", "workers need not repeat the notices"
         commands.append(command)
         return 3
 

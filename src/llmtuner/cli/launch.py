@@ -27,7 +27,9 @@ def launch_if_several_devices(flags: Flags, words: Sequence[str]) -> int | None:
         UserError: Ray is requested; its workers would import upstream without this project's patches.
     """
     if os.environ.get("USE_RAY", "0").lower() in ("1", "true"):
-        raise UserError("Ray workers would run upstream without this project's data and scores; unset USE_RAY")
+        raise UserError(
+            "USE_RAY is set: Ray workers would run upstream without this project's data and scores; unset it"
+        )
     if "LOCAL_RANK" in os.environ:
         return None
     forced = os.environ.get("FORCE_TORCHRUN", "0").lower() in ("1", "true")

@@ -218,7 +218,7 @@ def _check_adapter(adapter: str) -> None:
     if not folder.exists():
         if "/" in adapter and not _is_meant_as_path(adapter):
             return  # a name on the hub
-        raise UserError(f"--adapter_name_or_path {adapter}: no such folder; it is the --output_dir of the training")
+        raise UserError(f"--adapter_name_or_path {adapter}: no such folder; expected the --output_dir of a training")
     if not (folder / "adapter_config.json").is_file():
         raise UserError(
             f"--adapter_name_or_path {adapter}: no adapter_config.json in it; expected the --output_dir of a finished "
@@ -234,8 +234,8 @@ def _check_weights(folder: Path, flag: str) -> None:
     pickles = sorted(path.name for path in folder.glob("*.bin") if path.name != "training_args.bin")
     if pickles:
         raise UserError(
-            f"{flag} {folder}: weights only as pickle ({pickles[0]}), which is not loaded; convert it once with: "
-            f"python scripts/to_safetensors.py {folder}"
+            f"{flag} {folder}: its only weights are a pickle ({pickles[0]}), which is never loaded; convert it once "
+            f"with: python scripts/to_safetensors.py {folder}"
         )
     raise UserError(f"{flag} {folder}: no weights in it (*.safetensors)")
 
@@ -250,8 +250,8 @@ def _check_data(flags: Flags) -> tuple[str, ...]:
             source = find_source(name, dataset_dir)
             if source is not None and flags["stage"] in OTHER_STAGES:
                 raise UserError(
-                    f"data set {name!r} has multiple-choice questions, which --stage {flags['stage']} cannot use; they "
-                    f"go with --stage {' or '.join(STAGES)}"
+                    f"data set {name!r} has multiple-choice questions, which --stage {flags['stage']} cannot use; "
+                    f"pass --stage {' or '.join(STAGES)}"
                 )
             for file in source.files if source else ():
                 checked = read_questions(file, purpose=purpose, dataset=name)  # type: ignore[arg-type]

@@ -93,7 +93,7 @@ def _errors_of_packages(flags: Flags) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        if not _asks_for_a_package(error):
+        if not _is_missing_package(error):
             raise
         raise UserError(f"a package that this run needs is missing or does not fit: {error}") from error
     except OSError as error:
@@ -115,7 +115,7 @@ def _raise_if_disk_is_full(output_dir: str, error: Exception) -> None:
         raise RunError(message) from error
 
 
-def _asks_for_a_package(error: ImportError) -> bool:
+def _is_missing_package(error: ImportError) -> bool:
     """Whether a third-party package is missing; a broken import of our own is our bug."""
     top = (error.name or "").partition(".")[0]
     if top:

@@ -24,7 +24,7 @@ def collect(names: Sequence[str], dataset_dir: str, *, max_samples: int | None =
     for name in names:
         source = find_source(name, dataset_dir)
         if source is None:
-            raise UserError(f"data set {name!r} has no multiple-choice questions, which the stage mcq needs")
+            raise UserError(f"data set {name!r} has no multiple-choice questions, which --stage mcq needs")
         questions_by_name[name] = questions_of(source)[:max_samples]
     return questions_by_name
 

@@ -198,7 +198,7 @@ def _unknown_name(name: str, dataset_dir: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"choose from: {', '.join(names)}"
     return (
-        f"unknown data set {name!r}: neither in {EXTENSION.name} nor in {Path(dataset_dir) / INFO}, nor a file; {hint}"
+        f"unknown data set {name!r}: not in {EXTENSION.name}, not in {Path(dataset_dir) / INFO}, and not a file; {hint}"
     )
 
 

@@ -48,7 +48,7 @@ def stored_encoder(settings: McqSettings, tokenizer: Any, config: Any, *, cutoff
     text = layout_of(settings.layout).text
     require_form(settings.prompt, text, file)
     if text == "joint" and HEADS[settings.head].pools and settings.num_options is None:
-        raise FieldError("num_options", None, f"{file} has none, and a joint head scores one number of options alone")
+        raise FieldError("num_options", None, f"{file} has none, and a joint head scores one fixed number of options")
     return make_encoder(settings, tokenizer, config, cutoff_len=cutoff_len)
 
 

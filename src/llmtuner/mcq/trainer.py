@@ -159,7 +159,9 @@ class McqTrainer(KeptTraining, Trainer):
             self.optimizer = self._build_optimizer(self.model if model is None else model)
             if self.optimizer is not None and self.run.head_learning_rate is not None:
                 rate = self.run.head_learning_rate
-                raise FieldError("head_learning_rate", rate, "it goes with the common optimizers only; leave it out")
+                raise FieldError(
+                    "head_learning_rate", rate, "it works with transformers' optimizers only; leave it out"
+                )
         made_here = self.optimizer is None
         optimizer = super().create_optimizer(*(() if model is None else (model,)))
         if made_here:  # always, so that a run can resume without the flag

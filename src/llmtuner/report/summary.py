@@ -28,7 +28,7 @@ def score_table(models: Mapping[str, Metrics]) -> list[str]:
     """
     first = next(iter(models.values()))
     for name, metrics in models.items():
-        if any(metrics[floor] != first[floor] for floor in first if floor.startswith("floor_")):
+        if any(metrics[key] != first[key] for key in first if key.startswith("floor_")):
             raise ValueError(f"{name} was scored on other questions than {next(iter(models))}: their baselines differ")
     rows = [
         (name, metrics["predict_map@3"], metrics.get("predict_top1_accuracy", metrics.get("predict_accuracy")))
