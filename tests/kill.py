@@ -21,11 +21,14 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 # A fork must not copy a lock that a thread of the parent holds: no thread pools.
 QUIET = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
@@ -202,6 +205,8 @@ def run(argv: list[str], out: Path, log: Path, point: Point | None = None, count
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
             faulthandler.dump_traceback_later(LIMIT, exit=True)
+            # tqdm's lock is shared with the other forks, and a killed one may hold it.
+            tqdm.set_lock(threading.RLock())
             counter = Counter(point)
             counter.install(out)
             from llmtuner.cli.main import main
