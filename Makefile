@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check mutate bench clean
+.PHONY: help setup demo test test-slow check mutate kill bench clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-slow: setup ## the tests that are marked slow
 
 mutate: setup ## mutation tests: break a copy of the code in known ways, and list what no test catches; some minutes
 	@$(BIN)/python tests/mutate.py
+
+kill: setup ## kill and damage trainings 200 times, and compare each with an uninterrupted one; some minutes
+	@$(BIN)/python tests/kill.py --kills 200
 
 bench: setup ## the benchmarks that need no GPU, data or model; results go to out/benchmarks
 	@$(BIN)/python benchmarks/data.py

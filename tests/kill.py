@@ -5,7 +5,9 @@ A parent that has imported everything forks every run. A point is the n-th call 
 the weights (a write, a sync, a rename, an optimizer step); a seed draws the points. After a kill the same command runs
 again, is perhaps killed again, and must end with status 0, with the weights of the uninterrupted run, bit for bit.
 
-    python tests/kill.py --kills 20 --seed 0
+    python tests/kill.py --kills 200 --seed 0
+
+It also damages every file of a checkpoint in every way: the run must notice, and resume from an older one.
 """
 
 from __future__ import annotations
@@ -251,6 +253,8 @@ class Case:
 def prepare(command: Command, model: Path, data: Path, folder: Path) -> Case:
     """Run a command without a kill."""
     out, counts = folder / command.name, folder / f"{command.name}.json"
+    if (out / "run.json").is_file() and counts.is_file():
+        return Case(command, digest(out), json.loads(counts.read_text()))
     if command.over:
         shutil.copytree(folder / command.over, out)
     status = run(command.argv(model, data, out), out, folder / f"{command.name}.log", counts=counts)
@@ -291,13 +295,55 @@ def trial(case: Case, points: list[Point], model: Path, data: Path, folder: Path
     return "" if digest(out) == case.digest else "other weights or losses than the uninterrupted run"
 
 
+def cut(path: Path) -> None:
+    """Lose the second half."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    """Change one bit."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": cut,
+    "zeroed": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "one bit": flip,
+}
+
+
+def damage(case: Case, file: str, name: str, model: Path, data: Path, folder: Path) -> str:
+    """Damage a file of the newest checkpoint of an interrupted run, and run the command again.
+
+    Returns:
+        what is wrong; "" if the run says what it skipped, and ends like the uninterrupted one
+    """
+    out, log = folder / "trial", folder / "trial.log"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    checkpoints = sorted(path for path in (folder / case.command.name).glob("checkpoint-*"))[:2]
+    for checkpoint in checkpoints:
+        shutil.copytree(checkpoint, out / checkpoint.name)
+    DAMAGES[name](out / checkpoints[-1].name / file)
+    status = run(case.command.argv(model, data, out), out, log)
+    if status:
+        return f"status {status}: {last_line(log)}"
+    if f"skipped {out / checkpoints[-1].name}" not in log.read_text(errors="replace"):
+        return "the damage was not noticed"
+    return "" if digest(out) == case.digest else "other weights or losses than the uninterrupted run"
+
+
 def last_line(log: Path) -> str:
     """The last error of a log, or its last line."""
     lines = log.read_text(errors="replace").strip().splitlines() or [""]
     return next((line for line in reversed(lines) if line.startswith("error:")), lines[-1])
 
 
-def make_inputs(folder: Path) -> tuple[Path, Path]:
+def make_inputs(folder: Path) -> None:
     """A tiny model, and questions."""
     from make_tiny_llama import main as make_tiny
 
@@ -309,7 +355,25 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
         for n in range(18)
     ]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return model, data
+
+
+def damage_all(names: list[str], every: int, folder: Path, say: Callable[[str], None] = print) -> list[str]:
+    """Every damage of every file of a checkpoint, or every n-th of them.
+
+    Returns:
+        a line for each damage that went wrong
+    """
+    model, data = folder / "model", folder / "questions.jsonl"
+    failures = []
+    for name in names:
+        case = prepare(COMMANDS[name], model, data, folder)
+        files = sorted(path.name for path in (folder / name / "checkpoint-2").iterdir())
+        for file, kind in [(file, kind) for file in files for kind in DAMAGES][::every]:
+            wrong = damage(case, file, kind, model, data, folder)
+            say(f"{name}, {file} {kind}: {wrong or 'noticed'}")
+            if wrong:
+                failures.append(f"{name}, {file} {kind}: {wrong}")
+    return failures
 
 
 def kill(kills: int, seed: int, names: list[str], folder: Path, say: Callable[[str], None] = print) -> list[str]:
@@ -318,8 +382,7 @@ def kill(kills: int, seed: int, names: list[str], folder: Path, say: Callable[[s
     Returns:
         a line for each trial that went wrong
     """
-    import_everything()
-    model, data = make_inputs(folder)
+    model, data = folder / "model", folder / "questions.jsonl"
     cases = [prepare(COMMANDS[name], model, data, folder) for name in names]
     generator, failures, done, start = random.Random(seed), [], 0, time.monotonic()
     while done < kills:
@@ -338,20 +401,24 @@ def kill(kills: int, seed: int, names: list[str], folder: Path, say: Callable[[s
 
 
 def main() -> int:
-    """Run the trials that the command names; 1 if one went wrong."""
+    """Run the trials; 1 if one went wrong."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=200, help="how many times a run is killed")
     parser.add_argument("--seed", type=int, default=0, help="draws the points")
     parser.add_argument("--commands", nargs="+", default=[*COMMANDS], choices=[*COMMANDS], help="which trainings")
     parser.add_argument("--folder", type=Path, help="kept, with the folders of failed trials; default: a temporary one")
+    parser.add_argument("--damages", type=int, default=1, help="also every n-th damage of a checkpoint; 0 for none")
     args = parser.parse_args()
-    if args.folder is not None:
-        args.folder.mkdir(parents=True, exist_ok=True)
-        failures = kill(args.kills, args.seed, args.commands, args.folder.resolve())
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            failures = kill(args.kills, args.seed, args.commands, Path(folder).resolve())
-    print(f"{len(failures)} of {args.kills} kills went wrong", *failures, sep="\n  ")
+    import_everything()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) if args.folder is None else args.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        folder = folder.resolve()
+        make_inputs(folder)
+        failures = kill(args.kills, args.seed, args.commands, folder)
+        if args.damages:
+            failures += damage_all([name for name in ("mcq", "sft") if name in args.commands], args.damages, folder)
+    print(f"{len(failures)} trials went wrong", *failures, sep="\n  ")
     return int(bool(failures))
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from llmtuner.cli.flags import Flags
+from llmtuner.data.collect import answer_places
 from llmtuner.data.digest import data_digest
 from llmtuner.data.load import read_questions
-from llmtuner.data.question import LETTERS
+from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.mcq.run import McqRun
 from llmtuner.runs.manifest import DataDigest, Manifest
@@ -42,7 +43,7 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         data=None if digest is None else DataDigest(*digest),
         base=base_fingerprint(model) if Path(model).is_dir() else "",
         settings=settings_of(flags, run),
-        answer_places=answer_places(names, dataset_dir),
+        answer_places=answer_places(_questions(names, dataset_dir)),
         prompt={} if flags["template"] is None else {"template": flags["template"]},
         versions=installed_versions(),
     )
@@ -59,17 +60,12 @@ def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
     return {name: value for name, value in sorted(settings.items()) if not is_secret(name)}
 
 
-def answer_places(names: list[str], dataset_dir: str) -> dict[str, int]:
-    """How often each place is the right answer in multiple-choice data, by letter."""
-    sources = [source for name in names if (source := find_source(name, dataset_dir)) is not None]
-    questions = [
-        question
-        for source in sources
-        for file in source.files
-        for question in read_questions(file, purpose="predict", dataset=source.name).questions
-    ]
-    counts = Counter(LETTERS[question.answer] for question in questions if question.answer is not None)
-    return {letter: counts[letter] for letter in sorted(counts)}
+def _questions(names: list[str], dataset_dir: str) -> Iterator[Question]:
+    """The questions of multiple-choice data sets; they have been read by the checks before."""
+    for name in names:
+        source = find_source(name, dataset_dir)
+        for file in source.files if source is not None else ():
+            yield from read_questions(file, purpose="predict", dataset=name).questions
 
 
 def _plain(words: tuple[str, ...]) -> Any:
