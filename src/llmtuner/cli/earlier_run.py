@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmtuner.cli.flags import Flags
@@ -12,6 +11,7 @@ from llmtuner.mcq.run import McqRun
 from llmtuner.runs.changes import changes_of
 from llmtuner.runs.checkpoints import (
     Checkpoint,
+    EarlierRun,
     checkpoint_at,
     final_files,
     find_checkpoints,
@@ -21,21 +21,6 @@ from llmtuner.runs.checkpoints import (
 from llmtuner.runs.manifest import Manifest
 
 AFRESH = "pass --overwrite_output_dir to train afresh, or another --output_dir"
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierRun:
-    """What a training does with the earlier run in its folder.
-
-    Args:
-        checkpoint: where it resumes; None to begin.
-        notices: lines for the user.
-        replaced: files and folders to set aside before the first step.
-    """
-
-    checkpoint: Path | None = None
-    notices: tuple[str, ...] = ()
-    replaced: tuple[Path, ...] = field(default=())
 
 
 def settle_earlier_run(flags: Flags, planned: Manifest, run: McqRun | None = None) -> EarlierRun:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmtuner.cli.earlier_run import EarlierRun, settle_earlier_run
+from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.cli.record import planned_manifest
@@ -23,6 +23,7 @@ from llmtuner.data.problems import Problem, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.run import McqRun
+from llmtuner.runs.checkpoints import EarlierRun
 from llmtuner.runs.lock import check_lock
 from llmtuner.runs.manifest import Manifest
 from llmtuner.spec.flags import FIELDS, FLAGS, with_flags

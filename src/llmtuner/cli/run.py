@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +17,7 @@ from llmtuner.cli.process import is_first_process
 from llmtuner.cli.words import Words
 from llmtuner.errors import RunError, UserError
 from llmtuner.files import remove_leftovers
-from llmtuner.runs.checkpoints import remove_partial, set_aside
+from llmtuner.runs.checkpoints import remove_partial, set_all_aside
 from llmtuner.runs.disk import disk_full, is_full
 from llmtuner.runs.lock import locked
 from llmtuner.runs.stop import StopRequest
@@ -45,16 +44,9 @@ def run(plan: Plan) -> None:
         if is_first_process():
             stack.enter_context(locked(output_dir, training=plan.training is not None))
             remove_leftovers(output_dir)
-            say_set_aside(plan.earlier.replaced)
         stack.enter_context(stop.listening())
         with _errors_of_packages(plan.flags):
             _run_stage(plan, values, stop)
-
-
-def say_set_aside(paths: Sequence[Path]) -> None:
-    """Set aside the files of an earlier run, and say where they are now."""
-    for old, new in set_aside(paths):
-        print(f"note: {old.name} of the earlier run is {new} now", file=sys.stderr)
 
 
 def _run_stage(plan: Plan, values: Mapping[str, Any], stop: StopRequest) -> None:
@@ -63,7 +55,9 @@ def _run_stage(plan: Plan, values: Mapping[str, Any], stop: StopRequest) -> None
     flags = plan.flags
     keeper = None
     if plan.training is not None and flags["stage"] in STAGES:
-        keeper = RunKeeper(plan.training, Path(flags["output_dir"]), stop, plan.earlier.checkpoint)
+        keeper = RunKeeper(plan.training, Path(flags["output_dir"]), stop, plan.earlier)
+    elif is_first_process():
+        set_all_aside(plan.earlier.replaced)
     if plan.run is not None:
         from patches.mcq_stage.run import run_mcq
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +40,21 @@ _RESULTS = (
     "submission.csv",
     TRAINER_STATE,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """What a training does with the earlier run in its folder.
+
+    Args:
+        checkpoint: where it resumes; None to begin.
+        notices: lines for the user.
+        replaced: files and folders to set aside before the first step.
+    """
+
+    checkpoint: Path | None = None
+    notices: tuple[str, ...] = ()
+    replaced: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -222,3 +238,9 @@ def set_aside(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
             target = path.with_name(f"{REPLACED}{number}-{path.name}")
         path.rename(target)
         yield path, target
+
+
+def set_all_aside(paths: Iterable[Path]) -> None:
+    """Set files and folders aside, and say where they are now."""
+    for old, new in set_aside(paths):
+        print(f"note: {old.name} of the earlier run is {new} now", file=sys.stderr)

@@ -15,7 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from llmtuner.errors import RunError
-from llmtuner.runs.checkpoints import find_checkpoints
+from llmtuner.runs.checkpoints import EarlierRun, find_checkpoints, set_all_aside
 from llmtuner.runs.manifest import (
     CHECKPOINT_MANIFEST,
     RUN_MANIFEST,
@@ -57,13 +57,15 @@ class RunKeeper(TrainerCallback):
         planned: the manifest of the training, without steps and files.
         output_dir: where the run's files are.
         stop: whether the process was told to stop.
-        resumed: the checkpoint that the training resumes from.
+        earlier: the checkpoint that the training resumes from, and what it sets aside.
     """
 
     def __init__(
-        self, planned: Manifest, output_dir: Path, stop: StopRequest | None = None, resumed: Path | None = None
+        self, planned: Manifest, output_dir: Path, stop: StopRequest | None = None, earlier: EarlierRun | None = None
     ) -> None:
-        self._planned, self._output_dir, self._resumed = planned, output_dir, resumed
+        self._planned, self._output_dir = planned, output_dir
+        self._earlier = earlier or EarlierRun()
+        self._resumed = self._earlier.checkpoint
         self._stop = stop or StopRequest()
         self._trainer: Any = lambda: None
         self._limit: int | None = None
@@ -88,7 +90,9 @@ class RunKeeper(TrainerCallback):
     # ---- the training
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take over the rotation of checkpoints, and what the resumed checkpoint knows beside the Trainer's state."""
+        """Set the earlier run aside, and take over what the resumed checkpoint knows beside the Trainer's state."""
+        if args.process_index == 0:  # not before: a run that fails until here leaves the folder as it was
+            set_all_aside(self._earlier.replaced)
         self._limit, args.save_total_limit = args.save_total_limit, None
         self._state = state
         self._stop.deferred = True

@@ -44,23 +44,39 @@ def locked(output_dir: Path, *, training: bool = False) -> Iterator[None]:
     Args:
         training: whether the run trains; `was_training` then tells a killed training from other folders.
 
-    The file stays when the block ends: a lock that nobody holds is taken over by the next run.
+    The file stays when the block ends: a lock that nobody holds is taken over by the next run. But if the block ends
+    with a mistake of the user, what this made is removed: nothing was written.
 
     Raises:
         UserError: another run holds it.
     """
-    output_dir.mkdir(parents=True, exist_ok=True)
     path = output_dir / LOCK
-    with path.open("ab+") as file:
-        has_locks = _take(file, path)
-        file.truncate(0)
-        file.write(json.dumps(_holder(training)).encode() + b"\n")
-        file.flush()
-        if has_locks:
+    made = [folder for folder in (output_dir, *output_dir.parents) if not folder.exists()]
+    made += [path] if not path.exists() else []
+    output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("ab+") as file, _held(file, path, training):
             yield
-            return
-        with _touched(path):
-            yield
+    except UserError:
+        if path in made:
+            path.unlink()
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+
+
+@contextmanager
+def _held(file: BinaryIO, path: Path, training: bool) -> Iterator[None]:
+    has_locks = _take(file, path)
+    file.truncate(0)
+    file.write(json.dumps(_holder(training)).encode() + b"\n")
+    file.flush()
+    if has_locks:
+        yield
+        return
+    with _touched(path):
+        yield
 
 
 def was_training(output_dir: Path) -> bool:
