@@ -38,8 +38,8 @@ def require_intact(folder: Path, flag: str) -> tuple[str, ...]:
     if manifest is None:
         if weight_files(folder) and (was_training(folder) or _is_partial_checkpoint(folder)):
             raise UserError(
-                f"{flag} {folder}: its training was interrupted before these weights were complete; repeat its command, "
-                "or pass a complete checkpoint-N folder"
+                f"{flag} {folder}: its training was interrupted before these weights were complete; repeat its "
+                "command, or pass a complete checkpoint-N folder"
             )
         return ()
     for name, digest in manifest.files.items():
