@@ -124,6 +124,16 @@ def test_a_run_whose_end_was_not_saved_is_completed_without_another_step(whole, 
     assert finished_run(tmp_path)[0] is not None
 
 
+def test_a_first_checkpoint_that_was_never_complete_is_set_aside(whole, tiny_llama, tmp_path):
+    """Upstream resumes from any folder with such a name."""
+    stage, uninterrupted = whole
+    (tmp_path / "checkpoint-2").mkdir()
+    (tmp_path / "checkpoint-2" / "adapter_model.safetensors").write_bytes(b"half")
+    assert main(same(stage, tiny_llama, tmp_path)) == 0
+    assert (tmp_path / "replaced-checkpoint-2").is_dir()
+    assert_equal(uninterrupted, tmp_path)
+
+
 def test_more_steps_of_a_finished_run_go_on_and_set_its_end_aside(whole, tiny_llama, tmp_path, capfd):
     stage, _ = whole
     assert main(command(stage, tiny_llama, tmp_path, "--max_steps", "2")) == 0

@@ -156,8 +156,10 @@ def preflight(flags: Flags) -> Plan:
     settled = flags if "dataset_dir" in flags else flags.with_("default", dataset_dir=str(PROJECT_DATA))
     if earlier.checkpoint is not None:
         settled = settled.with_("earlier run", resume_from_checkpoint=str(earlier.checkpoint))
-    elif "resume_from_checkpoint" in flags:
+    else:
         settled = settled.without("resume_from_checkpoint")
+        if flags["do_train"]:  # or upstream resumes from the last folder that looks like a checkpoint
+            settled = settled.with_("earlier run", overwrite_output_dir="true")
     if run is not None:
         settled = _with_stored(settled, run)
     notices = (*earlier.notices, *(map(with_flags, run.notices) if run is not None else ()))

@@ -42,13 +42,16 @@ def run(plan: Plan) -> None:
     output_dir, stop = Path(plan.flags["output_dir"]), StopRequest()
     with ExitStack() as stack:
         if is_first_process():
-            stack.enter_context(
-                locked(output_dir, training=plan.training is not None and plan.flags["stage"] in STAGES)
-            )
+            stack.enter_context(locked(output_dir, training=_is_kept(plan)))
             remove_leftovers(output_dir)
         stack.enter_context(stop.listening())
         with _errors_of_packages(plan.flags):
             _run_stage(plan, values, stop)
+
+
+def _is_kept(plan: Plan) -> bool:
+    """Whether the run is a training with manifests: of a stage whose callbacks all save before ours."""
+    return plan.training is not None and plan.flags["stage"] in STAGES
 
 
 def _run_stage(plan: Plan, values: Mapping[str, Any], stop: StopRequest) -> None:
@@ -56,7 +59,7 @@ def _run_stage(plan: Plan, values: Mapping[str, Any], stop: StopRequest) -> None
 
     flags = plan.flags
     keeper = None
-    if plan.training is not None and flags["stage"] in STAGES:
+    if plan.training is not None and _is_kept(plan):
         keeper = RunKeeper(plan.training, Path(flags["output_dir"]), stop, plan.earlier)
     elif is_first_process():
         set_all_aside(plan.earlier.replaced)
