@@ -52,8 +52,9 @@ def _run_upstream(values: Mapping[str, Any]) -> None:
     from llamafactory.train.tuner import run_exp
 
     from llmtuner.mcq.finite import FiniteGuard
+    from llmtuner.mcq.trained_places import TrainedPlaces
 
-    run_exp(dict(values), callbacks=[FiniteGuard()])
+    run_exp(dict(values), callbacks=[FiniteGuard(), TrainedPlaces(values)])
 
 
 def _asks_for_a_package(error: ImportError) -> bool:
