@@ -16,6 +16,7 @@ from pathlib import Path
 from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
+from llmtuner.cli.preflight_scoring import scoring_warnings
 from llmtuner.cli.words import COMMAND_LINE
 from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, render_problems
@@ -134,7 +135,7 @@ def preflight(flags: Flags) -> Plan:
         else:
             check_other_stage(flags)
     with problems.collected():
-        warnings = _check_data(flags)
+        warnings = (*_check_data(flags), *scoring_warnings(flags))
     if flags["do_train"]:
         with problems.collected():
             resumed, notices = settle_earlier_run(flags, run)

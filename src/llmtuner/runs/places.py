@@ -21,7 +21,7 @@ def training_of(folders: Iterable[str | os.PathLike[str]]) -> Manifest | None:
     Args:
         folders: adapters and model, the last training first. Names of the hub have no manifest here.
     """
-    for folder in folders:
+    for folder in (folder for folder in folders if folder):
         for name in (RUN_MANIFEST, CHECKPOINT_MANIFEST):
             try:
                 manifest = read_manifest(Path(folder) / name)
