@@ -17,9 +17,10 @@ from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.cli.preflight_scoring import scoring_warnings
+from llmtuner.cli.process import LAYOUT
 from llmtuner.cli.words import COMMAND_LINE
 from llmtuner.data.load import read_questions
-from llmtuner.data.problems import Problem, render_problems
+from llmtuner.data.problems import Problem, escaped, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.run import McqRun
@@ -91,7 +92,7 @@ class _Problems:
 def flag_message(error: Exception) -> str:
     """An error's message; in the engine's messages, field names become flag names."""
     named = error.named(f"`{error.field}`") if isinstance(error, FieldError) else str(error)
-    return with_flags(named)
+    return escaped(with_flags(named), keep=LAYOUT)
 
 
 def offline_environment(flags: Flags) -> dict[str, str]:

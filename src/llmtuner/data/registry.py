@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from llmtuner.data.problems import escaped
 from llmtuner.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -47,7 +48,7 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
         if "file_name" in entry:
             path = contained(folder, entry["file_name"], f"data set {name!r}")
             if not path.exists():
-                raise UserError(f"data set {name!r}: {path}: not found")
+                raise UserError(f"data set {name!r}: {escaped(str(path))}: not found")
         return None
     if looks_like_path(name):
         return DataSource(name, (Path(name).absolute(),))
@@ -170,7 +171,7 @@ def _missing_line(file: Path, entry: dict[str, Any]) -> str:
         line += f"; fetch it with: {entry['fetch']}"
     if "made_by" in entry:
         line += f"; {entry['made_by']}"
-    return line
+    return escaped(line)
 
 
 def _unknown_name(name: str, dataset_dir: str, known: Iterable[str]) -> str:

@@ -89,7 +89,7 @@ def _score_batch(
         scores = tuple(scores_N[mask_N].tolist())
         if not torch.isfinite(scores_N[mask_N]).all():
             question = questions.questions[row]
-            raise RunError(f"{question.where}: id {question.id}: the scores are not finite: {scores}")
+            raise RunError(f"{question.where}: id {question.shown_id}: the scores are not finite: {scores}")
         scored.append((row, scores))
     return scored
 
