@@ -6,32 +6,35 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check mutate bench clean
+.PHONY: help setup demo test test-slow check mutate kill bench clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  make setup TORCH=torch==2.10.0 takes another torch; PYTHON=python3.12 another Python (>= 3.11)"
+	@echo "  make setup TORCH=torch==2.10.0 installs another torch; PYTHON=python3.12 uses another Python (>= 3.11)"
 
 setup: ## make .venv with everything that training, prediction and tests need
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" VENV="$(VENV)" STAMP="$(STAMP)" bash scripts/setup.sh
 
-demo: setup ## STEP1, STEP2 and STEP3 and a small encoder on the exam that ships with the project, on a CPU, in a few minutes
+demo: setup ## train and score STEP1, STEP2, STEP3 and a small encoder on the project's exam; a few minutes on a CPU
 	@PYTHON="$(CURDIR)/$(BIN)/python" bash scripts/demo.sh
 
-check: setup ## ruff (lint and format), mypy over src and patches, and the tests that keep the house
+check: setup ## ruff (lint and format), mypy over src and patches, and the tests of code style and documents
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/house
 
-test: check ## check, then every test but the slow ones
+test: check ## check, then all tests except the slow ones
 	@$(BIN)/python -m pytest tests --ignore=tests/house -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup ## the tests that are marked slow
 	@$(BIN)/python -m pytest tests -m slow -n 2 --dist loadfile
 
-mutate: setup ## wrong edits of the code, one by one, and which of them no test notices; some minutes
+mutate: setup ## mutation tests: break a copy of the code in known ways, and list what no test catches; some minutes
 	@$(BIN)/python tests/mutate.py
+
+kill: setup ## kill and damage trainings 200 times, and compare each with an uninterrupted one; some minutes
+	@$(BIN)/python tests/kill.py --kills 200
 
 bench: setup ## the benchmarks that need no GPU, data or model; results go to out/benchmarks
 	@$(BIN)/python benchmarks/data.py

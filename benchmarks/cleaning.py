@@ -11,7 +11,7 @@ The sets are built from --raw, as `scripts/prepare_llmscience.py` does it. For e
 - `hq`: llmscience_hq.
 
 All are scored on llmscience_valid, and no training set has a row of it. --raw may hold little to clean: --plant repeats
-that share of the 6,000 with a wrong answer, in a raw file of its own. Differences come with a 95 % interval over seeds
+that share of the 6,000 with a wrong answer, in a separate raw file. Differences come with a 95 % interval over seeds
 and questions. Results in --work are reused.
 """
 
@@ -31,14 +31,14 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 import numpy as np  # noqa: E402
 from evidence.arms import Training, compare_arms, read_arm, train_arms  # noqa: E402
 from evidence.cells import claim, fingerprint  # noqa: E402
-from evidence.command_line import made_by  # noqa: E402
+from evidence.command_line import add_training_flags, made_by  # noqa: E402
 from provenance import trial_file, write_result  # noqa: E402
 
 from llmtuner.data.duplicates import exact_key  # noqa: E402
 from llmtuner.data.load import read_questions  # noqa: E402
 from llmtuner.data.prepare import BuildSettings, prepare_llmscience  # noqa: E402
 from llmtuner.data.split import question_key  # noqa: E402
-from llmtuner.metrics import floors  # noqa: E402
+from llmtuner.metrics import baselines  # noqa: E402
 
 FLAGS = """--finetuning_type full --num_train_epochs 1 --learning_rate 6e-5 --head_learning_rate 1e-3 --warmup_steps 50
     --weight_decay 0.01 --cutoff_len 256 --mcq_dropout 0 --per_device_train_batch_size 4 --gradient_accumulation_steps 4
@@ -48,7 +48,7 @@ REPEATED_FILE, PLANTED_FILE = "6000_train_examples.csv", "15k_gpt3.5-turbo.csv" 
 
 
 def plant(raw: Path, share: float) -> int:
-    """Write a share of the 6,000 with wrong answers into a file of its own; return the number of rows."""
+    """Write a share of the 6,000 with wrong answers into a separate file; return the number of rows."""
     with min(raw.rglob(REPEATED_FILE)).open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
@@ -70,7 +70,7 @@ def build_sets(args: argparse.Namespace) -> dict[str, Path]:
         shutil.rmtree(raw, ignore_errors=True)  # left by an interrupted run
         shutil.copytree(args.raw, raw)
         if args.plant:
-            print(f"{plant(raw, args.plant):,} rows planted with a wrong answer")
+            print(f"planted {plant(raw, args.plant):,} rows with a wrong answer")
         prepare_llmscience(raw, built, BuildSettings(), overwrite=True)
     files = {"cleaned": built / "llmscience.jsonl", "hq": built / "llmscience_hq.jsonl"}
     files["valid"], files["uncleaned"] = built / "llmscience_valid.jsonl", args.work / "uncleaned.jsonl"
@@ -101,7 +101,7 @@ def summarise(files: dict[str, Path], args: argparse.Namespace) -> dict[str, Any
         summary[arm] = {"rows": rows, "map@3": result.map3_S, "accuracy": result.accuracy_S}
         summary[arm] |= {} if arm == ARMS[0] else result.difference()
     lengths = [[len(option) for option in question.options] for question in questions]
-    summary["floors"] = floors(lengths, [question.answer or 0 for question in questions])
+    summary["floors"] = baselines(lengths, [question.answer or 0 for question in questions])
     return summary | {"questions": len(questions)}
 
 
@@ -114,12 +114,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "cleaning", help="folder of sets and trainings")
     parser.add_argument("--out", type=Path, default=trial_file("cleaning"), help="the results as JSON")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a training")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
+    add_training_flags(parser, minutes=False)
     args = parser.parse_args()
-    for folder in (str(args.raw), args.model):
+    for flag, folder in (("--raw", args.raw), ("--model", args.model)):
         if not Path(folder).is_dir():
-            parser.error(f"no folder {folder}")
+            parser.error(f"{flag} {folder}: no such folder")
     if args.plant and not any(args.raw.rglob(REPEATED_FILE)):
         parser.error(f"--raw {args.raw}: no {REPEATED_FILE}, which --plant repeats; unzip it there, or omit --plant")
     if args.plant and any(args.raw.rglob(PLANTED_FILE)):

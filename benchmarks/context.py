@@ -26,11 +26,11 @@ import numpy as np  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from evidence.arms import Training, compare_arms, read_arm, train_arms  # noqa: E402
 from evidence.cells import claim  # noqa: E402
-from evidence.command_line import is_done, made_by, own_and_passed_on  # noqa: E402
+from evidence.command_line import add_training_flags, is_done, made_by, own_and_passed_on  # noqa: E402
 from provenance import trial_file, write_result  # noqa: E402
 
 from llmtuner.data.load import read_questions  # noqa: E402
-from llmtuner.metrics import floors  # noqa: E402
+from llmtuner.metrics import baselines  # noqa: E402
 
 CLOSED = "closed"
 BOOKS = {CLOSED: ["hint", "lecture"], "hint": ["lecture"], "open": []}  # the columns that each book leaves out
@@ -115,7 +115,7 @@ def summarise(args: argparse.Namespace) -> list[dict[str, Any]]:
             row["parts"][name] = {"questions": int(part_Q.sum()), CLOSED: closed} | results[book].difference(part_Q)
         rows.append(row)
     lengths = [[len(option) for option in question.options] for question in questions]
-    return [*rows, floors(lengths, [question.answer or 0 for question in questions])]
+    return [*rows, baselines(lengths, [question.answer or 0 for question in questions])]
 
 
 def parse_arguments() -> tuple[argparse.Namespace, str]:
@@ -127,9 +127,7 @@ def parse_arguments() -> tuple[argparse.Namespace, str]:
     parser.add_argument("--books", nargs="+", choices=BOOKS, default=["open"], help="books to compare with closed")
     parser.add_argument("--epochs", nargs="+", type=int, default=[1, 3])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="after so many no training starts")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a training")
+    add_training_flags(parser)
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "context", help="folder of the trainings")
     parser.add_argument("--out", type=Path, default=trial_file("context"), help="the results as JSON")
     own, flags = own_and_passed_on(sys.argv[1:])

@@ -84,7 +84,7 @@ def main() -> int:
     args = parser.parse_args()
     args.out = args.out or trial_file("gpu-tiny" if args.tiny else "gpu")
     if args.device == "cuda" and not torch.cuda.is_available():
-        print("no CUDA device; to try the script without one: --tiny --device cpu", file=sys.stderr)
+        print("error: --device cuda: no CUDA device; to try the script, pass --tiny --device cpu", file=sys.stderr)
         return 2
     args.prefix = args.prefix or ([16, 40] if args.tiny else [1000, 200, 500, 2000])
     args.seconds = args.seconds if args.seconds is not None else 0.0 if args.tiny else 2.0

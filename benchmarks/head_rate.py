@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from evidence import report, tables, whole  # noqa: E402
 from evidence.cells import BASELINE, Cell, claim, load, load_all, save  # noqa: E402
-from evidence.command_line import own_and_passed_on  # noqa: E402
+from evidence.command_line import add_training_flags, own_and_passed_on  # noqa: E402
 from evidence.exams import EXAMS, Exam  # noqa: E402
 from evidence.parallel import run_parallel  # noqa: E402
 from provenance import trial_file, write_result  # noqa: E402
@@ -52,7 +52,9 @@ def reuse_step2(exams: dict[str, Exam], args: argparse.Namespace) -> None:
     for cell in (cell for cell in cells_of(args) if (cell.head, cell.loss) == BASELINE):
         path = cell.path(args.step2 / "cells")
         if not path.is_file():
-            raise SystemExit(f"error: --step2 {args.step2}: no {path.relative_to(args.step2)} in it")
+            raise SystemExit(
+                f"error: --step2 {args.step2}: no {path.relative_to(args.step2)} in it; run heads_and_losses.py first"
+            )
         result = load(path)
         options = [len(question.options) for question in exams[cell.exam].test]
         if [len(scores) for scores in result.scores] != options:
@@ -87,16 +89,15 @@ def parse_arguments() -> tuple[argparse.Namespace, str]:
     parser.add_argument("--step2", type=Path, help="--work folder of heads_and_losses.py with STEP2's trainings")
     parser.add_argument("--exams", nargs="+", choices=EXAMS, default=list(EXAMS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="after so many no training starts")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a training")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
+    add_training_flags(parser)
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "head_rate", help="folder of the trainings")
     parser.add_argument("--out", type=Path, default=trial_file("head_rate"), help="the results as JSON")
     own, flags = own_and_passed_on(sys.argv[1:])
     args = parser.parse_args(own, argparse.Namespace(flags=flags))
-    for folder in (args.data, args.encoder, args.step2):
+    for name in ("data", "encoder", "step2"):
+        folder = getattr(args, name)
         if folder is not None and not folder.is_dir():
-            parser.error(f"no folder {folder}")
+            parser.error(f"--{name} {folder}: no such folder")
     for pair in args.combinations:
         head, _, loss = pair.partition("/")
         if head not in HEADS or pair == "/".join(BASELINE):

@@ -40,7 +40,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 import torch  # noqa: E402
 from evidence import report, tables, whole  # noqa: E402
 from evidence.cells import BASELINE, Cell, Result, claim, load, load_all, save  # noqa: E402
-from evidence.command_line import own_and_passed_on  # noqa: E402
+from evidence.command_line import add_training_flags, own_and_passed_on  # noqa: E402
 from evidence.exams import EXAMS, TUNED_ON, Exam  # noqa: E402
 from evidence.parallel import run_parallel  # noqa: E402
 from provenance import write_result  # noqa: E402
@@ -126,9 +126,7 @@ def run_whole(args: argparse.Namespace, exams: dict[str, Exam], deadline: float)
     stages = {name: names for name, names in stages.items() if models[name] is not None}
     required = [cell for cell in frozen_cells() if cell.exam in exams]
     if not args.combinations and not all(cell.path(args.work / "cells").is_file() for cell in required):
-        print(
-            "skipped: whole models, since the frozen stage that chooses combinations is incomplete; pass --combinations"
-        )
+        print("skipped: whole models; the frozen stage, which chooses combinations, is incomplete; pass --combinations")
         return
     chosen = [tuple(pair.split("/", 1)) for pair in args.combinations] or best(stored_results(exams, args.work))
     for exam in exams.values():
@@ -181,7 +179,7 @@ def write_report(args: argparse.Namespace, exams: dict[str, Exam]) -> None:
     """
     results = stored_results(exams, args.work)
     if not results:
-        raise SystemExit(f"error: --work {args.work}: no results in it")
+        raise SystemExit(f"error: --work {args.work}: no results in it; run without --report first")
     chosen = [" + ".join(pair) for pair in best(results)]
     stored = report.result_json(_command(args), results, exams, threads=args.threads, chosen=chosen)
     write_result(stored, args.out or args.work / "heads_and_losses.json")
@@ -195,9 +193,10 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Reject arguments that would fail after hours, with status 2."""
     if not args.report and "frozen" in args.stages and args.encoder is None:
         parser.error("the frozen stage needs --encoder; or pass --stages whole with --combinations")
-    for folder in (args.encoder, args.causal):
+    for name in ("encoder", "causal"):
+        folder = getattr(args, name)
         if folder is not None and not folder.is_dir():
-            parser.error(f"no folder {folder}")
+            parser.error(f"--{name} {folder}: no such folder")
     for pair in args.combinations:
         head, _, loss = pair.partition("/")
         if head not in HEADS:
@@ -220,13 +219,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--exams", nargs="+", choices=EXAMS, default=list(EXAMS))
     parser.add_argument("--stages", nargs="+", choices=("frozen", "whole"), default=("frozen", "whole"))
     parser.add_argument("--report", action="store_true", help="train nothing, report the stored results")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="after so many no training starts")
+    add_training_flags(parser)
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "heads_and_losses", help="folder of the trainings")
     parser.add_argument("--out", type=Path, help="the results as JSON; default: a file in --work")
     parser.add_argument("--plot", type=Path, help="the differences as SVG; default: a file in --work")
     parser.add_argument("--device", default="cpu", help="of the frozen stage; whole models use a GPU if present")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a training")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings of whole models at a time")
     parser.add_argument("--part", type=int, default=0, help="of --parts, the part of the frozen stage to run")
     parser.add_argument(
         "--parts", type=int, default=1, help="parts to divide the frozen stage into, one for each process"

@@ -7,7 +7,7 @@
 For each seed a model is trained twice on the exam's training split: with each question's passage as context (open book)
 and without (closed book). Both score all three splits. The report gives MAP@3 of both books and the difference with a
 95 % interval over seeds and questions; questions on one passage are drawn together. Both books were trained on the
-training split: its row says how much was learnt by heart. Results in --work are reused.
+training split: its row shows how much they memorised. Results in --work are reused.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 import numpy as np  # noqa: E402
 from evidence.arms import Training, compare_arms, read_arm, train_arms  # noqa: E402
 from evidence.cells import claim, fingerprint  # noqa: E402
-from evidence.command_line import made_by  # noqa: E402
+from evidence.command_line import add_training_flags, made_by  # noqa: E402
 from provenance import trial_file, write_result  # noqa: E402
 
 from llmtuner.data.audit.shortcuts import like_the_others  # noqa: E402
 from llmtuner.data.load import read_questions  # noqa: E402
 from llmtuner.data.predictions import Prediction  # noqa: E402
-from llmtuner.metrics import floors, map_at_k  # noqa: E402
+from llmtuner.metrics import baselines, map_at_k  # noqa: E402
 
 EXAM = ROOT / "data" / "exam"
 SPLITS, BOOKS = ("train", "validation", "test"), ("closed", "open")
@@ -71,7 +71,7 @@ def summarise(split: str, predictions: Mapping[str, Sequence[Sequence[Prediction
     summary |= results["open"].difference()
     answers = ["ABCDE".index(row["answer"]) for row in rows]
     lengths = [[len(row[letter]) for letter in "ABCDE"] for row in rows]
-    summary |= {name: value for name, value in floors(lengths, answers).items() if "map@3" in name}
+    summary |= {name: value for name, value in baselines(lengths, answers).items() if "map@3" in name}
     likeness = [like_the_others(question) for question in questions]
     return summary | {"floor_most_like_the_other_options_map@3": map_at_k(likeness, answers)}
 
@@ -83,15 +83,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "open_book", help="folder of the trainings")
     parser.add_argument("--out", type=Path, default=trial_file("open_book"), help="the results as JSON")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a training")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
+    add_training_flags(parser, minutes=False)
     args = parser.parse_args()
     args.models = args.models * len(args.seeds) if len(args.models) == 1 else args.models
     if len(args.models) != len(args.seeds):
-        parser.error(f"{len(args.models)} models for {len(args.seeds)} seeds; give one model, or one for each seed")
+        parser.error(f"--models: {len(args.models)} for {len(args.seeds)} seeds; pass one model, or one for each seed")
     missing = [model for model in args.models if not Path(model).is_dir()]
     if missing:
-        parser.error(f"no folder {missing[0]}")
+        parser.error(f"--models {missing[0]}: no such folder")
     return args
 
 

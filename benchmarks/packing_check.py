@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""How far the check of packed rows lets a real model pass, and how far it lets no mistake pass.
+"""Does the check of packed rows pass a real model and refuse every mistake? How far is each from the bound?
 
     python benchmarks/packing_check.py --model SMOLLM2 --data DATA [--out benchmarks/results/packing_check.json]
 
 A model that can take packed rows must stay well below the check's bound: 20 pairs of questions (ARC without a context,
 QASC with its facts, Kaggle's with retrieved passages), 1 and 2 threads, fp32 and bf16, with and without LoRA. The first
-pairs are also read with an unknown token in front of each of theirs, which the model handles badly.
+pairs are also read with an unknown token in front of each token, which the model handles badly.
 
-Every deliberate mistake of tests/mcq/breaks.py must exceed it: for the families of tests/mcq/models.py, and for the
-model on a pair of ARC and of QASC. `ratio` is the difference in units of the bound; above 1 the model is refused. Rows
-that are in --out are not computed again.
+Every deliberate mistake of tests/mcq/breaks.py must exceed the bound: for the families of tests/mcq/models.py, and for
+the model on a pair of ARC and of QASC. `ratio` is the difference in units of the bound; above 1 the model is refused.
+Rows that are in --out are not computed again.
 """
 
 from __future__ import annotations
@@ -107,12 +107,12 @@ def figures(comparison: Comparison) -> dict[str, Any]:
 
 
 def row_of(check: PackingCheck) -> dict[str, Any]:
-    """What a check found: an entry for each precision in which it compared."""
+    """The result of a check, with an entry for each precision in which it compared."""
     return {"defect": check.defect, "compared": [figures(comparison) for comparison in check.comparisons]}
 
 
 def breaks_of(model: Any, questions: list[OptionTokens]) -> dict[str, Any]:
-    """For each break its ratio in each precision, or why it is none."""
+    """For each break, its ratio in each precision, or why it changes nothing."""
     rows: dict[str, Any] = {}
     for name in BREAKS:
         if reason := changes_nothing(name, model, questions):
@@ -125,7 +125,9 @@ def breaks_of(model: Any, questions: list[OptionTokens]) -> dict[str, Any]:
     return rows
 
 
-Task = tuple[dict[str, Any], Callable[[], dict[str, Any]]]  # what names a row, and what computes the rest of it
+Task = tuple[
+    dict[str, Any], Callable[[], dict[str, Any]]
+]  # the keys that name a row, and a function that computes the rest
 
 
 def of_families(_: argparse.Namespace) -> Iterator[Task]:
@@ -182,7 +184,7 @@ PARTS = {"families": of_families, "breaks": breaks_of_model, "model": of_model}
 
 
 def main() -> None:
-    """Measure what is missing, and store a row as soon as it is there."""
+    """Compute the missing rows, and store each as soon as it is ready."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="folder of a causal model without soft-capping")
     parser.add_argument("--data", type=Path, required=True, help="folder with arc/, qasc/ and kaggle/")

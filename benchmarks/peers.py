@@ -102,7 +102,7 @@ class Peers:
         return ({"lm_eval": (self.lm_eval, ROWS)} if self.harness else {}) | ways
 
     def engine(self, layout: str, size: int) -> list[tuple[float, ...]]:
-        """This project, with a layout of its own."""
+        """This project, with one of its layouts."""
         encoded = QuestionSet(self.questions, self._encoder())
         self._count(layout, encoded.tokens, packed=layout == "shared_prefix")
         return score_questions(self.ours, encoded, Scoring(Collator(layout, "last", 0), batch_size=size))
@@ -137,7 +137,7 @@ class Peers:
         try:
             from lm_eval.models.huggingface import HFLM
         except ImportError as error:
-            print(f"lm_eval is not measured ({error}); to measure it: pip install -e '.[bench]'", file=sys.stderr)
+            print(f"skipped: lm_eval ({error}); to measure it: pip install -e '.[bench]'", file=sys.stderr)
             return None
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         model = AutoModelForCausalLM.from_pretrained(self.folder).eval()

@@ -4,17 +4,17 @@
     python benchmarks/recorded_scores.py --project OTHER_CHECKOUT --compare benchmarks/results/recorded_scores.json
     python benchmarks/recorded_scores.py --demo --out benchmarks/results/recorded_scores.json
 
-The checkout is used through its command line only: train_bash.py, make_tiny_llama.py and, with --demo, demo.sh. The
-cases are a table (recorded/cases.py): one to four steps on a few questions, saved, loaded and scored, for every head,
-layout, pooling, loss and model family, and for stage sft. Models and questions are this checkout's, but for the tiny
-Llama, which the recorded one makes. All runs are on the CPU with one thread.
+The recorded checkout is used through its command line only: train_bash.py, make_tiny_llama.py and, with --demo,
+demo.sh. The cases are a table (recorded/cases.py): one to four steps on a few questions, saved, loaded and scored, for
+every head, layout, pooling, loss and model family, and for stage sft. This checkout makes models and questions, except
+the tiny Llama, which the recorded one makes. All runs are on the CPU with one thread.
 
 Each command is a fork of one process that has imported torch, through `llmtuner.cli.main.main`: five minutes in all on
 an idle core, and the demo takes five more. --fresh starts train_bash.py anew for each. Both give the same bits.
 
-A comparison ends with status 1 where it finds a difference: another bit in a score or figure of stage mcq, more than
-1e-6 in one of stage sft, another ranking, or a case that is missing. Bits are the same only with the same processor
-and packages; a comparison says where these are others.
+A comparison ends with status 1 if it finds a difference: another bit in a score or figure of stage mcq, more than 1e-6
+in one of stage sft, another ranking, or a missing case. Bits are the same only with the same processor and packages; a
+comparison names those that differ.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ OTHER_SIZES = ("--hidden_size", "32", "--num_layers", "1", "--vocab_size", "600"
 
 
 def digest(files: Iterable[Path], folder: Path) -> str:
-    """Of files' places and contents."""
+    """A hash of the paths and contents of files."""
     whole = hashlib.sha256()
     for path in sorted(path for path in files if path.is_file()):
         whole.update(f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -66,7 +66,7 @@ def digest(files: Iterable[Path], folder: Path) -> str:
 
 
 class Recording:
-    """One checkout's cases in one folder; what is there already and of the same sources is not run again."""
+    """One checkout's cases in one folder; finished cases of the same sources are not run again."""
 
     def __init__(self, project: Path, work: Path, *, fresh: bool) -> None:
         self.project, self.work, self.fresh = project, work, fresh
@@ -74,7 +74,7 @@ class Recording:
         questions = [ROOT / "data" / "demo" / "questions.jsonl", ROOT / "data" / "exam" / "test.jsonl"]
         self.inputs = digest([PARTS / "models.py", *questions], ROOT)
         self.questions = questions
-        # Caches of tokenised questions in the work folder: another checkout's must not be used.
+        # Caches of tokenised questions are in the work folder: those of another checkout must not be used.
         caches = {"HF_HOME": str(work / "hf"), "HF_DATASETS_CACHE": str(work / "hf" / "datasets")}
         self.environment = {**os.environ, **ENVIRONMENT, **caches}
         self.environment.pop("PYTHONPATH", None)
@@ -84,18 +84,18 @@ class Recording:
         return self.work / "cases" / name
 
     def key(self, words: Any) -> str:
-        """What a case's result depends on."""
+        """A hash of everything that a case's result depends on."""
         parts = [self.sources, self.inputs, words, *(["fresh"] if self.fresh else [])]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def status(self, name: str, key: str) -> int | None:
-        """How a case with this key ended, or None where it has to be run."""
+        """The exit status of a case with this key, or None if it has not been run."""
         path = self.place(name) / "status.json"
         stored = json.loads(path.read_text()) if path.is_file() else {}
         return stored.get("status") if stored.get("key") == key else None
 
     def execute(self, name: str, words: list[str], key: str, **more: str) -> None:
-        """Run a command for a case of its own, unless that is done."""
+        """Run a command as its own case, unless it has succeeded already."""
         if self.status(name, key) == 0:
             return
         folder = self.place(name)
@@ -112,10 +112,10 @@ class Recording:
         print(f"{name}: {'done' if done.returncode == 0 else f'failed, {log}'}", flush=True)
 
     def make_models(self) -> None:
-        """The tiny Llama by the checkout's own script, every other model by this one's.
+        """Make the tiny Llama with the recorded checkout's script, and every other model with this one's.
 
         Raises:
-            SystemExit: one cannot be made, so no case can run.
+            SystemExit: a model cannot be made, so no case can run.
         """
         script = str(self.project / "scripts" / "make_tiny_llama.py")
         text = ["--text", str(self.questions[0])]
@@ -125,14 +125,14 @@ class Recording:
             self.execute(case, [sys.executable, script, str(folder), *text, *sizes], self.key([case, *sizes]))
         models = self.work / "models"
         if (self.status(f"{MAKER}/default", self.key([f"{MAKER}/default"]))) != 0:
-            raise SystemExit(f"error: no tiny Llama: {self.work / 'make_tiny_llama-default.log'}")
+            raise SystemExit(f"error: the tiny Llama was not made; see {self.work / 'make_tiny_llama-default.log'}")
         shutil.rmtree(models / LLAMA, ignore_errors=True)
         shutil.copytree(self.place(f"{MAKER}/default") / "model", models / LLAMA)
         write_questions(self.work / "data", *self.questions)
         words = [sys.executable, PARTS / "models.py", models, models / LLAMA, self.questions[0]]
         self.execute("models", [str(word) for word in words], self.key("models"))
         if self.status("models", self.key("models")) != 0:
-            raise SystemExit(f"error: no models: {self.work / 'models.log'}")
+            raise SystemExit(f"error: the models were not made; see {self.work / 'models.log'}")
 
     def run(self, cases: list[Case]) -> None:
         """Run the cases that have no result of these sources yet."""
@@ -161,7 +161,7 @@ class Recording:
         self.execute(DEMO, words, self.key(DEMO), DEMO_DIR=folder, PYTHON=sys.executable)
 
     def results(self, cases: list[Case], *, demo: bool) -> dict[str, Any]:
-        """What every case left, by name."""
+        """The results of every case, by name."""
         actual: dict[str, Any] = {}
         for name in ("default", "small"):
             folder = self.place(f"{MAKER}/{name}") / "model"
@@ -183,7 +183,7 @@ class Recording:
 
 
 def step_result(folder: Path, words: tuple[str, ...] = (), stage: str = "") -> dict[str, Any]:
-    """What a command left in its output folder: scores and rankings, figures, and those of each logged step."""
+    """The scores, rankings and figures in the output folder of a command, and the figures of each logged step."""
     actual: dict[str, Any] = {"stage": stage or words[words.index("--stage") + 1]}
     if words:
         actual["command"] = " ".join(words)
@@ -207,7 +207,7 @@ def _untimed(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def about(recording: Recording, args: argparse.Namespace) -> dict[str, Any]:
-    """What was recorded, and what its bits depend on."""
+    """The command and sources of a record, and what its bits depend on."""
     words = ["python benchmarks/recorded_scores.py --project CHECKOUT"]
     words += [f"--{flag}" for flag in ("demo", "fresh") if getattr(args, flag)]
     versions = {}
@@ -228,7 +228,7 @@ def about(recording: Recording, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Name, family and model of the processor, as far as the system tells: kernels are chosen by them."""
+    """Name, family and model of the processor, if the system tells them: they decide which kernels are used."""
     info = Path("/proc/cpuinfo")
     if not info.is_file():
         return platform.processor() or platform.machine()
@@ -239,7 +239,7 @@ def processor() -> str:
 
 
 def write(record: dict[str, Any], path: Path) -> None:
-    """A line a case, so that a changed record shows which ones."""
+    """Write one line per case, so that a diff shows which cases changed."""
     cases = ",\n".join(f"  {json.dumps(name)}: {json.dumps(case)}" for name, case in record["cases"].items())
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(f'{{\n "about": {json.dumps(record["about"])},\n "cases": {{\n{cases}\n }}\n}}\n')
@@ -247,7 +247,7 @@ def write(record: dict[str, Any], path: Path) -> None:
 
 
 def report(earlier: dict[str, Any], later: dict[str, Any]) -> int:
-    """Print what differs; 1 where something does."""
+    """Print the differences; return 1 if there are any."""
     actual = differences(earlier, later)
     for line in other_machine(earlier, later):
         print(f"note: bits may differ with {line}")
@@ -257,7 +257,7 @@ def report(earlier: dict[str, Any], later: dict[str, Any]) -> int:
 
 @contextmanager
 def work_folder(given: Path | None) -> Iterator[Path]:
-    """The given folder, or one for the time of the recording; it stays where a case fails."""
+    """The given folder, or a temporary one, which stays if a case fails."""
     if given is not None:
         given.mkdir(parents=True, exist_ok=True)
         yield given.resolve()
@@ -270,13 +270,13 @@ def work_folder(given: Path | None) -> Iterator[Path]:
 def main() -> int:
     """Record, write, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--project", type=Path, default=ROOT, help="the checkout that is recorded; this one")
-    parser.add_argument("--out", type=Path, help="the record, a JSON file")
-    parser.add_argument("--compare", type=Path, help="an earlier record")
-    parser.add_argument("--work", type=Path, help="folder of the runs; what is in it is not run again")
-    parser.add_argument("--cases", default="*", help="only those whose names fit, with * and ?")
-    parser.add_argument("--demo", action="store_true", help="also scripts/demo.sh, which takes minutes")
-    parser.add_argument("--fresh", action="store_true", help="a process of its own for each command")
+    parser.add_argument("--project", type=Path, default=ROOT, help="checkout to record; default: this one")
+    parser.add_argument("--out", type=Path, help="where to write the record, a JSON file")
+    parser.add_argument("--compare", type=Path, help="an earlier record to compare with")
+    parser.add_argument("--work", type=Path, help="folder of the runs; finished ones are reused")
+    parser.add_argument("--cases", default="*", help="run only cases whose names match; * and ? are wildcards")
+    parser.add_argument("--demo", action="store_true", help="also run scripts/demo.sh, which takes minutes")
+    parser.add_argument("--fresh", action="store_true", help="start a new process for each command")
     args = parser.parse_args()
     project = args.project.resolve()
     if not (project / "src" / "train_bash.py").is_file():
@@ -300,7 +300,7 @@ def main() -> int:
 
 
 def _of_these(earlier: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """The part of an earlier record that was asked for again."""
+    """The cases of an earlier record that this run repeats."""
     cases = {
         name: case
         for name, case in earlier["cases"].items()

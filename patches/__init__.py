@@ -10,7 +10,7 @@ from importlib import import_module
 
 # In the order of application: first what makes upstream importable.
 PATCHES = {
-    "optional_media": "torchaudio optional; broken torchvision or torchaudio said in one line",
+    "optional_media": "torchaudio optional; a broken torchvision or torchaudio gives one line",
     "arguments": "our flags beside upstream's; its argument errors as the user's",
     "dataset_names": "paths and dataset_info_ext.json beside dataset_info.json",
     "dataset_files": "multiple-choice files through the checked readers",

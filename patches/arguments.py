@@ -95,7 +95,9 @@ def _check_template(name: str | None) -> None:
 
     if name is not None and name not in TEMPLATES:
         known = ", ".join(difflib.get_close_matches(name, TEMPLATES, n=3, cutoff=0.4) or ("llama2", "mistral", "qwen"))
-        raise UserError(f"--template {name}: unknown chat template; choose from {len(TEMPLATES)}, among them {known}")
+        raise UserError(
+            f"--template {name}: unknown chat template; choose from {len(TEMPLATES)} names, such as {known}"
+        )
 
 
 def _as_user_errors(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -26,7 +26,7 @@ SEAM = Seam(
     ("dataset", "data_args", "training_args", "stage", "template", "tokenizer", "processor", "is_eval"),
 )
 TOKENS = "_mcq_tokens"  # JointTokens as a dictionary, read by the patch of the processor
-FIT = "_mcq_fit"  # how each question met the limit; a column of its own, because reading the tokens again is slow
+FIT = "_mcq_fit"  # how each question met the limit; in a separate column, because reading the tokens again is slow
 logger = logging.getLogger("llmtuner.data")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llmtuner.data.baselines import floors_of
+from llmtuner.data.baselines import baselines_of
 from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.data.tokens.joint import JointTokens
 from llmtuner.mcq.collate import Collator
@@ -20,6 +20,7 @@ from llmtuner.mcq.predict import Scoring, as_predictions, figures_of, score_ques
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.trained_places import TrainedPlaces
 from llmtuner.report.summary import print_scores
+from llmtuner.runs.training import KeptTraining
 from llmtuner.spec.poolings import NONE
 from patches.dataset_files import as_question
 from patches.dataset_processor import SCORED
@@ -41,7 +42,7 @@ def apply() -> None:
 
 
 def _with_scores(upstream: type) -> type:
-    class CustomSeq2SeqTrainer(upstream):
+    class CustomSeq2SeqTrainer(KeptTraining, upstream):
         def __init__(self, *args: Any, data_collator: Any = None, **kwargs: Any) -> None:
             super().__init__(*args, data_collator=_without_questions(data_collator), **kwargs)
             self._predictions: list[Prediction] = []
@@ -61,7 +62,7 @@ def _with_scores(upstream: type) -> type:
             sampled = bool(self._gen_kwargs.get("do_sample"))
             figures = _metrics(self._predictions, prefix, SAMPLED if sampled else GREEDY)
             if figures:
-                figures |= floors_of(questions.questions, TrainedPlaces.of(self.callback_handler.callbacks))
+                figures |= baselines_of(questions.questions, TrainedPlaces.of(self.callback_handler.callbacks))
             scored = sum(prediction.answer is not None for prediction in self._predictions)
             if 0 < scored < len(test_dataset):  # some rows have no answer, or are other data without options to rank
                 figures[f"{prefix}_scored_questions"] = scored

@@ -53,5 +53,6 @@ def _hide_if_broken(name: str) -> None:
         sys.modules[name] = None  # type: ignore[assignment]
         reason = str(error).strip().split("\n")[0][:200]
         print(
-            f"note: {name} is installed but broken ({reason}); continuing without it: text needs none", file=sys.stderr
+            f"note: {name} is installed but broken ({reason}); continuing without it, because text does not need it",
+            file=sys.stderr,
         )

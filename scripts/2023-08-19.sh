@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Repeats the notes' first training, of 2023-08-19: STEP1 (LoRA, the model writes the letter) on all 39,600 rows of the
+# Repeats the training of 2023-08-19, the first one in the notes of 2023 (the three-step plan that this project carries
+# out, written for LLaMA-Factory v0.1.6). It is STEP1 (LoRA, the model writes the letter) on all 39,600 rows of the
 # Kaggle files, nothing removed, for 3 epochs; batch size 1 x 4, learning rate 5e-5, cosine, fp16. The notes trained
 # Llama-2-7b-chat and report predict_accuracy 0.36.
 #   MODEL=/models/Llama-2-7b-chat-hf bash scripts/2023-08-19.sh

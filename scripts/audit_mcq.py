@@ -6,7 +6,8 @@
     python scripts/audit_mcq.py train.csv --predictions out_of_fold/predictions.jsonl    # likely label errors
 
 Prints a summary and writes one HTML page: audit.html in the current folder, or the path of --html.
-Exit status: 0 done, 1 a check of --fail_on has hits, 2 a mistake in the arguments or an unreadable file.
+Exit status: 0 done; 1 a check of --fail_on has hits; 2 a mistake in the arguments, an unreadable file, or a skipped
+check of --fail_on.
 """
 
 from __future__ import annotations
@@ -55,16 +56,18 @@ def _parser(checks: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("files", nargs="+", metavar="FILES", help="CSV, JSONL, JSON or Parquet files of questions")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="CSV, JSONL, JSON or Parquet files of questions")
     parser.add_argument("--html", type=Path, metavar="PATH", help="path of the page; default: audit.html")
     parser.add_argument("--no_html", action="store_true", help="write no page")
-    help_json = "write the whole result as JSON to PATH; without PATH to standard output, instead of the summary"
+    help_json = "write the whole result as JSON to PATH; without PATH, print it instead of the summary"
     parser.add_argument("--json", nargs="?", const=STDOUT, metavar="PATH", help=help_json)
-    help_predictions = "an out-of-fold predictions.jsonl of these files, to find label errors (needs cleanlab)"
+    help_predictions = (
+        "predictions.jsonl of a model that was not trained on these files, to find label errors (needs cleanlab)"
+    )
     parser.add_argument("--predictions", type=Path, metavar="PATH", help=help_predictions)
-    help_fail = f"exit with status 1 if one of these checks has hits, separated by commas: {checks}"
+    help_fail = f"exit with status 1 if one of these checks has hits; names, separated by commas: {checks}"
     parser.add_argument("--fail_on", metavar="CHECKS", help=help_fail)
-    parser.add_argument("--no_near", action="store_true", help="skip near duplicates, which take longest")
+    parser.add_argument("--no_near", action="store_true", help="do not search for near duplicates, the slowest part")
     parser.add_argument("--overwrite", action="store_true", help="also replace files that are not an earlier audit")
     return parser
 

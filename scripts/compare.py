@@ -6,8 +6,8 @@
 
 Each argument is the --output_dir of a prediction, with an optional name before it. All must have the same questions:
 data set, id and right answer. A baseline that differs between them, because they were trained on other data, stands
-once for each. A difference in MAP@3 has its 95 % interval over the questions (paired bootstrap), which are taken as
-independent.
+once for each. A difference in MAP@3 has its 95 % interval (paired bootstrap over the questions, as
+if they were independent).
 """
 
 from __future__ import annotations
@@ -28,8 +28,20 @@ from llmtuner.report.summary import check_same_questions, score_table
 def main(arguments: list[str]) -> int:
     """Print the table; return 0, or 2 if a folder has no scores or the questions differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("predictions", nargs="+", help="[NAME=]FOLDER")
-    parser.add_argument("--difference", nargs=2, action="append", default=[], metavar=("NAME", "NAME"))
+    parser.add_argument(
+        "predictions",
+        nargs="+",
+        metavar="FOLDER",
+        help="FOLDER or NAME=FOLDER; without NAME, the table has the folder's name",
+    )
+    parser.add_argument(
+        "--difference",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "NAME"),
+        help="also print MAP@3 of the first minus that of the second, with its interval; may be repeated",
+    )
     args = parser.parse_args(arguments)
     try:
         folders = _folders(args.predictions)

@@ -40,7 +40,7 @@ export MODEL=$OUT/tiny-llama PRECISION= EVAL_DATASET=llmscience_demo_test
 export DATASET=llmscience_demo_train
 (
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # a model this small: more threads only wait for each other
-    run "STEP1: LoRA SFT (40 questions, 3 epochs), the notes' command" "$OUT/train.log" \
+    run "STEP1: LoRA SFT (40 questions, 3 epochs)" "$OUT/train.log" \
         env OUTPUT_DIR="$OUT/sft_checkpoint" bash "$ROOT/scripts/step1_sft.sh" --max_samples 40
     run "STEP1: prediction, generated text and letter probabilities" "$OUT/predict.log" \
         env ADAPTER="$OUT/sft_checkpoint" OUTPUT_DIR="$OUT/sft_predict" BATCH_SIZE=16 \

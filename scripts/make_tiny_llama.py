@@ -94,12 +94,27 @@ def make_tiny_llama(
 def main(argv: list[str] | None = None) -> int:
     """Read the command line and write the model; return 0, or 2 after a message."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("output_dir", type=Path)
-    parser.add_argument("--text", type=Path, nargs="+", default=[DEFAULT_TEXT], help="files to train the tokenizer on")
-    parser.add_argument("--hidden_size", type=int, default=64)
-    parser.add_argument("--num_layers", type=int, default=2)
-    parser.add_argument("--vocab_size", type=int, default=2000, help="upper limit; a short text gives fewer tokens")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("output_dir", type=Path, help="folder for the model")
+    parser.add_argument(
+        "--text",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        default=[DEFAULT_TEXT],
+        help="text files to train the tokenizer on; default: data/demo/questions.jsonl",
+    )
+    parser.add_argument(
+        "--hidden_size", type=int, metavar="N", default=64, help="hidden width, a multiple of 32; default: 64"
+    )
+    parser.add_argument("--num_layers", type=int, metavar="N", default=2, help="number of layers; default: 2")
+    parser.add_argument(
+        "--vocab_size",
+        type=int,
+        metavar="N",
+        default=2000,
+        help="most tokens in the vocabulary; a short text gives fewer; default: 2000",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="random seed of the weights; default: 0")
     args = parser.parse_args(argv)
     try:
         make_tiny_llama(

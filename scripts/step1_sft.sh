@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# STEP1, training: LoRA SFT on the llmscience data. Without overrides, this is the notes' command word for word.
+# STEP1, training: LoRA SFT on the llmscience data. Without overrides, this is word for word the training command in the
+# notes of 2023, the three-step plan that this project carries out.
 # More flags go at the end: MODEL=/models/Llama-2-7b-hf bash scripts/step1_sft.sh --seed 1
 set -euo pipefail
 source "$(dirname "$0")/common.sh"

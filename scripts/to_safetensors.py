@@ -55,7 +55,7 @@ def convert(folder: Path) -> list[Path]:
 def main(argv: list[str] | None = None) -> int:
     """Convert one folder; return 0, or 2 after a message."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="folder of a model or an adapter")
     folder = parser.parse_args(argv).folder
     try:
         for path in convert(folder):

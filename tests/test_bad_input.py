@@ -82,10 +82,10 @@ def command(model, dataset, output_dir, *more: str) -> list[str]:
 def refused(arguments: list[str], capsys) -> str:
     """Run a command that must be refused; return its message."""
     assert main(arguments) == 2
-    said = capsys.readouterr().err
-    assert said.count("error: ") == 1, said
-    assert "Traceback" not in said
-    return said
+    message = capsys.readouterr().err
+    assert message.count("error: ") == 1, message
+    assert "Traceback" not in message
+    return message
 
 
 @pytest.fixture
@@ -98,18 +98,18 @@ def heavy_is_forbidden(monkeypatch):
 def test_a_bad_file_is_refused_with_its_place(name, content, parts, tiny_llama, tmp_path, capsys, heavy_is_forbidden):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    said = refused(command(tiny_llama, path, tmp_path / "out"), capsys)
+    message = refused(command(tiny_llama, path, tmp_path / "out"), capsys)
     for part in parts:
-        assert part in said
+        assert part in message
     assert not (tmp_path / "out").exists(), "nothing is written"
 
 
 def test_all_problems_of_a_file_come_together(tiny_llama, tmp_path, capsys):
     path = tmp_path / "exam.csv"
     path.write_text(HEADER + "1,W?,a,b,c,d,e,F\n2,W?,a,b,c,d,e\n3,W?,a,b,c,d,e,\n" + "4,W?,a,b,c,d,e,Z\n" * 40)
-    said = refused(command(tiny_llama, path, tmp_path / "out"), capsys)
+    message = refused(command(tiny_llama, path, tmp_path / "out"), capsys)
     for part in ("43 problems", "exam.csv:2", "exam.csv:3", "exam.csv:4", "and 23 more"):
-        assert part in said
+        assert part in message
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_all_problems_of_a_file_come_together(tiny_llama, tmp_path, capsys):
         (["--dataset", "no/such/file.csv"], ["not found"]),
         (["--dataset_dir", "no/such/folder"], ["no such folder"]),
         (["--model_name_or_path", "./no_such_model"], ["no such folder"]),
-        (["--adapter_name_or_path", "sft_checkpoint"], ["no such folder", "--output_dir of the training"]),
+        (["--adapter_name_or_path", "sft_checkpoint"], ["no such folder", "--output_dir of a training"]),
         (["--profile", "2022"], ["2022", "2023"]),
         (["--sharded_ddp", "simple"], ["--sharded_ddp", "--fsdp"]),
         (["--dev_ratio", "0.1", "--val_size", "0.1"], ["--dev_ratio", "--val_size"]),
@@ -135,9 +135,9 @@ def test_all_problems_of_a_file_come_together(tiny_llama, tmp_path, capsys):
 )
 def test_what_flags_point_to_is_checked_first(arguments, parts, tiny_llama, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = refused([*command(tiny_llama, "llmscience_sample", tmp_path / "out"), *arguments], capsys)
+    message = refused([*command(tiny_llama, "llmscience_sample", tmp_path / "out"), *arguments], capsys)
     for part in parts:
-        assert part in said
+        assert part in message
     assert not (tmp_path / "out").exists()
 
 
@@ -155,10 +155,10 @@ def test_what_flags_point_to_is_checked_first(arguments, parts, tiny_llama, tmp_
 )
 def test_flags_that_upstream_does_not_know(arguments, parts, tiny_llama, tmp_path, capsys):
     """Upstream prints 1,400 lines of help before it names the mistake."""
-    said = refused([*command(tiny_llama, "llmscience_sample", tmp_path / "out"), *arguments], capsys)
+    message = refused([*command(tiny_llama, "llmscience_sample", tmp_path / "out"), *arguments], capsys)
     for part in parts:
-        assert part in said
-    assert len(said.splitlines()) < 12
+        assert part in message
+    assert len(message.splitlines()) < 12
     assert not (tmp_path / "out").exists()
 
 
@@ -171,12 +171,12 @@ def test_a_registry_does_not_lead_out_of_its_folder(file_name, tiny_llama, tmp_p
     (folder / "link.csv").symlink_to(tmp_path / "outside.csv")
     for entry in ({"file_name": file_name, "formatting": "mcq"}, {"file_name": file_name}):
         (folder / "dataset_info.json").write_text(json.dumps({"mine": entry}))
-        said = refused([*command(tiny_llama, "mine", tmp_path / "out"), "--dataset_dir", str(folder)], capsys)
-        assert "outside the data folder" in said
+        message = refused([*command(tiny_llama, "mine", tmp_path / "out"), "--dataset_dir", str(folder)], capsys)
+        assert "outside the data folder" in message
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         ({"formatting": "mcq", "sources": ["nope"]}, "source 'nope'"),
         ({"formatting": "mcq", "sources": "llmscience_sample"}, "a list of names"),
@@ -186,23 +186,23 @@ def test_a_registry_does_not_lead_out_of_its_folder(file_name, tiny_llama, tmp_p
         ("x.csv", "expected an object"),
     ],
 )
-def test_a_mistake_in_a_registry_is_a_users_mistake(entry, said, tiny_llama, tmp_path, capsys):
+def test_a_mistake_in_a_registry_is_a_users_mistake(entry, message, tiny_llama, tmp_path, capsys):
     (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}))
-    assert said in refused([*command(tiny_llama, "mine", tmp_path / "out"), "--dataset_dir", str(tmp_path)], capsys)
+    assert message in refused([*command(tiny_llama, "mine", tmp_path / "out"), "--dataset_dir", str(tmp_path)], capsys)
 
 
 def test_a_missing_flag_that_was_mistyped_is_found_by_its_typing_error(tiny_llama, tmp_path, capsys):
     """ "--model_name_or_path is missing" does not help a user who misspelt it."""
     arguments = command(tiny_llama, "llmscience_sample", tmp_path / "out")
     arguments[arguments.index("--model_name_or_path")] = "--modle_name_or_path"
-    said = refused(arguments, capsys)
-    assert "unknown flag --modle_name_or_path. Did you mean --model_name_or_path?" in said
+    message = refused(arguments, capsys)
+    assert "unknown flag --modle_name_or_path. Did you mean --model_name_or_path?" in message
 
 
 def test_a_broken_registry_is_named_with_its_line(tiny_llama, tmp_path, capsys):
     (tmp_path / "dataset_info.json").write_text('{\n"a": {},\n}')
-    said = refused([*command(tiny_llama, "a", tmp_path / "out"), "--dataset_dir", str(tmp_path)], capsys)
-    assert "dataset_info.json:3" in said
+    message = refused([*command(tiny_llama, "a", tmp_path / "out"), "--dataset_dir", str(tmp_path)], capsys)
+    assert "dataset_info.json:3" in message
 
 
 @pytest.mark.parametrize(
@@ -219,9 +219,9 @@ def test_an_incomplete_model_folder(remove, parts, tiny_llama, tmp_path, capsys)
     for file in tiny_llama.iterdir():
         if file.name not in remove:
             (model / file.name).write_bytes(file.read_bytes())
-    said = refused(command(model, "llmscience_sample", tmp_path / "out"), capsys)
+    message = refused(command(model, "llmscience_sample", tmp_path / "out"), capsys)
     for part in parts:
-        assert part in said
+        assert part in message
 
 
 class Payload:
@@ -246,31 +246,31 @@ def test_pickled_weights_are_refused_and_never_opened(name, tiny_llama, tmp_path
     (folder / name).write_bytes(pickle.dumps(Payload(mark)))
     arguments = command(tiny_llama, "llmscience_sample", tmp_path / "out")
     flag = "--adapter_name_or_path" if name.startswith("adapter") else "--model_name_or_path"
-    said = refused([*arguments, flag, str(folder)], capsys)
-    assert "to_safetensors.py" in said
+    message = refused([*arguments, flag, str(folder)], capsys)
+    assert "to_safetensors.py" in message
     assert not mark.exists()
 
 
 def test_an_output_folder_that_cannot_be_written(tiny_llama, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
-    said = refused(command(tiny_llama, "llmscience_sample", tmp_path / "file" / "out"), capsys)
-    assert "--output_dir" in said
-    assert "cannot write" in said
+    message = refused(command(tiny_llama, "llmscience_sample", tmp_path / "file" / "out"), capsys)
+    assert "--output_dir" in message
+    assert "cannot write" in message
 
 
 @pytest.mark.skipif(
     os.name != "posix" or not Path("/proc/self").exists(), reason="needs Linux's /proc, which is read-only"
 )
 def test_an_output_folder_on_a_read_only_system(tiny_llama, capsys):
-    said = refused(command(tiny_llama, "llmscience_sample", "/proc/out"), capsys)
-    assert "cannot write" in said
+    message = refused(command(tiny_llama, "llmscience_sample", "/proc/out"), capsys)
+    assert "cannot write" in message
 
 
 def test_questions_longer_than_the_limit_stop_a_training(tiny_llama, tmp_path, capsys):
     arguments = command(tiny_llama, "llmscience_sample", tmp_path / "out", "--cutoff_len", "60")
-    said = refused(arguments, capsys)
+    message = refused(arguments, capsys)
     for part in ("longer than --cutoff_len 60", "questions.jsonl:", "tokens", "--mcq_drop_long", "and "):
-        assert part in said
+        assert part in message
 
 
 def test_a_user_error_can_be_traced(tiny_llama, tmp_path, capsys):
@@ -280,9 +280,9 @@ def test_a_user_error_can_be_traced(tiny_llama, tmp_path, capsys):
 
 def test_help_and_version_answer_without_torch(capsys):
     assert main([]) == main(["--help"]) == main(["--version"]) == 0
-    said = capsys.readouterr().out
-    assert "--stage sft" in said
-    assert "llamafactory 0.9" in said
+    output = capsys.readouterr().out
+    assert "--stage sft" in output
+    assert "llamafactory 0.9" in output
 
 
 @pytest.mark.subprocess

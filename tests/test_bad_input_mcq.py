@@ -28,15 +28,15 @@ def run(tiny_llama, tmp_path, capsys, monkeypatch):
         words += [] if "--template" in more else ["--template", "llama2"]
         assert main([*words, *more]) == 2
         assert not out.exists(), "nothing is written"
-        said = capsys.readouterr().err
-        assert "Traceback" not in said
-        return said
+        message = capsys.readouterr().err
+        assert "Traceback" not in message
+        return message
 
     return start
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (("--mcq_head", "liner"), "choose from: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
         (("--mcq_head", "cdumma"), "Did you mean cduma?"),
@@ -63,14 +63,14 @@ def run(tiny_llama, tmp_path, capsys, monkeypatch):
             "--mcq_loss_warmup_ratio 1.5: expected a number of at least 0 and below 1",
         ),
         (("--mcq_rdrop_alpha", "-1"), "a number of at least 0"),
-        (("--mcq_rdrop_alpha", "1"), "R-Drop would do nothing; add --lora_dropout 0.1"),
-        (("--mcq_rdrop_alpha", "1", "--finetuning_type", "full"), "R-Drop would do nothing; add --mcq_dropout 0.1"),
+        (("--mcq_rdrop_alpha", "1"), "R-Drop has no effect; add --lora_dropout 0.1"),
+        (("--mcq_rdrop_alpha", "1", "--finetuning_type", "full"), "R-Drop has no effect; add --mcq_dropout 0.1"),
         (("--mcq_dropout", "1"), "--mcq_dropout 1: expected a number of at least 0 and below 1"),
         (
             ("--label_smoothing_factor", "1.5"),
             "--label_smoothing_factor 1.5: expected a number of at least 0 and below 1",
         ),
-        (("--mcq_loss_warmup_ratio", "0.5"), "which is the loss; leave it out"),
+        (("--mcq_loss_warmup_ratio", "0.5"), "which is the loss already; leave it out"),
         (("--mcq_head", "duma", "--mcq_layout", "joint"), "which takes shared_prefix or per_option"),
         (("--mcq_duma_width", "64"), "--mcq_duma_width 64: it is for the heads duma or cduma"),
         (("--mcq_head", "duma", "--mcq_duma_heads", "7"), "does not divide the width 64"),
@@ -91,8 +91,8 @@ def run(tiny_llama, tmp_path, capsys, monkeypatch):
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_flags_that_cannot_be(more, said, run):
-    assert said in run(*more)
+def test_flags_that_cannot_be(more, message, run):
+    assert message in run(*more)
 
 
 def test_another_stage_does_not_pass_over_our_flags(run):
@@ -100,7 +100,7 @@ def test_another_stage_does_not_pass_over_our_flags(run):
 
 
 @pytest.mark.parametrize(
-    ("rows", "more", "said"),
+    ("rows", "more", "message"),
     [
         ([{**QUESTION, "choices": ["a"]}], (), "1 option"),
         ([{**QUESTION, "choices": list("abcdefghijk")}], (), "11 options"),
@@ -110,8 +110,8 @@ def test_another_stage_does_not_pass_over_our_flags(run):
     ],
     ids=["one option", "eleven", "no answer", "joint with other counts", "too long"],
 )
-def test_questions_that_cannot_be_used(rows, more, said, run):
-    assert said in run(*more, rows=rows)
+def test_questions_that_cannot_be_used(rows, more, message, run):
+    assert message in run(*more, rows=rows)
 
 
 def test_a_prediction_needs_questions(tiny_llama, tmp_path, capsys):
@@ -130,9 +130,9 @@ def test_a_joint_head_knows_its_number_of_options(tiny_llama, run, tmp_path):
 
 
 def test_there_must_be_a_trained_head_to_predict_with(run):
-    said = run(do="--do_predict")
-    assert "no mcq_config.json in it, so it has no trained head" in said
-    assert "--mcq_head letter" in said
+    message = run(do="--do_predict")
+    assert "no mcq_config.json in it, so it has no trained head" in message
+    assert "--mcq_head letter" in message
 
 
 @pytest.fixture
@@ -146,19 +146,19 @@ def bert(tiny_llama, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (("--mcq_head", "letter"), "this model is an encoder"),
         (("--mcq_layout", "shared_prefix"), "every token of the question sees the option"),
         (("--mcq_layout", "joint"), "encoders take per_option"),
     ],
 )
-def test_what_an_encoder_cannot_do(more, said, run, bert):
-    assert said in run(*more, model=bert)
+def test_what_an_encoder_cannot_do(more, message, run, bert):
+    assert message in run(*more, model=bert)
 
 
 @pytest.mark.parametrize(
-    ("stored", "more", "said"),
+    ("stored", "more", "message"),
     [
         ({"pooling": "mean"}, ("--mcq_pooling", "last"), "--mcq_pooling last: contradicts"),
         ({"head": "letter", "layout": "joint", "pooling": "none"}, ("--mcq_head", "linear"), "--mcq_head linear"),
@@ -174,17 +174,17 @@ def test_what_an_encoder_cannot_do(more, said, run, bert):
         ({"base": {"hidden_size": 4096}}, (), "another base model: hidden_size 4096, and this one has 64"),
     ],
 )
-def test_what_is_stored_with_an_adapter_holds(stored, more, said, run, tmp_path):
+def test_what_is_stored_with_an_adapter_holds(stored, more, message, run, tmp_path):
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")
     (adapter / "adapter_model.safetensors").write_bytes(b"x")
     write_settings(McqSettings(**{"prompt": {"template": "llama2"}, **stored}), adapter)
     loads = "base" in stored  # read from the model's configuration, in `load`
-    assert said in run(*more, "--adapter_name_or_path", str(adapter), do="--do_predict", loads=loads)
+    assert message in run(*more, "--adapter_name_or_path", str(adapter), do="--do_predict", loads=loads)
 
 
-def test_a_checkpoint_of_another_head_is_not_gone_on_from(tiny_llama, tmp_path, capsys):
+def test_a_checkpoint_of_another_head_is_not_resumed(tiny_llama, tmp_path, capsys):
     checkpoint = tmp_path / "out" / "checkpoint-3"
     checkpoint.mkdir(parents=True)
     (checkpoint / "trainer_state.json").write_text('{"global_step": 3, "max_steps": 9, "epoch": 1.0}')
@@ -193,8 +193,8 @@ def test_a_checkpoint_of_another_head_is_not_gone_on_from(tiny_llama, tmp_path, 
     words = ["--stage", "mcq", "--model_name_or_path", str(tiny_llama), "--do_train", "--dataset", "llmscience_sample"]
     words += ["--template", "llama2", "--output_dir", str(tmp_path / "out")]
     assert main(words) == 2
-    assert "it is no checkpoint of --stage mcq" in capsys.readouterr().err
-    for stored, said in (
+    assert "it is not a checkpoint of --stage mcq" in capsys.readouterr().err
+    for stored, setting in (
         (McqSettings(pooling="mean"), "--mcq_pooling mean, and this run has last"),
         (McqSettings(layout="joint"), "--mcq_layout joint, and this run has shared_prefix or per_option"),
         (McqSettings(prompt={"template": "mistral"}), "--template mistral, and this run has llama2"),
@@ -202,7 +202,7 @@ def test_a_checkpoint_of_another_head_is_not_gone_on_from(tiny_llama, tmp_path, 
     ):
         write_settings(stored, checkpoint)
         assert main(words) == 2
-        assert f"trained with {said}" in capsys.readouterr().err
+        assert f"trained with {setting}" in capsys.readouterr().err
 
 
 def test_a_best_metric_that_is_never_reported_is_refused_before_training(run, tmp_path):
@@ -239,6 +239,6 @@ def test_all_mistakes_of_a_command_come_in_one_message(tmp_path, capsys):
     """They were reported one by one, each after a restart."""
     words = ["--stage", "mcq", "--do_train", "--model_name_or_path", str(tmp_path / "none"), "--dataset", "nosuch"]
     assert main([*words, "--packing", "true", "--output_dir", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     for part in ("--packing does not go with", "no such folder", "unknown data set 'nosuch'"):
-        assert part in said
+        assert part in message

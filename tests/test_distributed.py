@@ -25,8 +25,8 @@ OF_ONE = {"size": Run(batch=8, accumulation=1), "tokens": Run(accumulation=2, to
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
-    return {**kept, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", **more}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
+    return {**inherited, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", **more}
 
 
 def free_port() -> str:
@@ -74,20 +74,22 @@ def two(tmp_path_factory) -> list[dict[str, dict]]:
     return results
 
 
-def assert_same(one: dict, other: dict) -> None:
+def assert_same(expected: dict, actual: dict) -> None:
     """Compare losses and probabilities to 1e-5, and the first step's gradients to 1e-4 of their size."""
-    assert other["losses"] == pytest.approx(one["losses"], abs=1e-5)
-    assert len(one["losses"]) == 10
-    assert other["evaluation"] == pytest.approx(one["evaluation"], abs=1e-5)
-    assert other["ids"] == one["ids"]
-    for scores, others in zip(one["scores"], other["scores"], strict=True):
-        torch.testing.assert_close(torch.tensor(others).softmax(0), torch.tensor(scores).softmax(0), rtol=0, atol=1e-5)
-    assert other["gradients"].keys() == one["gradients"].keys()
-    for name, gradient in one["gradients"].items():
+    assert actual["losses"] == pytest.approx(expected["losses"], abs=1e-5)
+    assert len(expected["losses"]) == 10
+    assert actual["evaluation"] == pytest.approx(expected["evaluation"], abs=1e-5)
+    assert actual["ids"] == expected["ids"]
+    for scores, actual_scores in zip(expected["scores"], actual["scores"], strict=True):
+        torch.testing.assert_close(
+            torch.tensor(actual_scores).softmax(0), torch.tensor(scores).softmax(0), rtol=0, atol=1e-5
+        )
+    assert actual["gradients"].keys() == expected["gradients"].keys()
+    for name, gradient in expected["gradients"].items():
         if name.endswith("mcq_score.bias"):  # it shifts all options equally, so its gradient is only rounding
             continue
         assert gradient.norm() > 1e-4, name
-        assert (other["gradients"][name] - gradient).norm() <= 1e-4 * gradient.norm(), name
+        assert (actual["gradients"][name] - gradient).norm() <= 1e-4 * gradient.norm(), name
 
 
 def test_the_runs_meet_a_last_step_that_cannot_be_shared_evenly():
@@ -156,9 +158,9 @@ def test_two_machines_train_as_one(tiny_llama, tmp_path):
     assert len(losses[0]) == 10
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
     assert [line["id"] for line in predictions(both)] == [f"demo-{row:03}" for row in range(1, 14)]
-    for line, other in zip(predictions(alone), predictions(both), strict=True):
-        assert other["probabilities"] == pytest.approx(line["probabilities"], abs=1e-5)
-        assert other["answer"] == line["answer"]
+    for expected, actual in zip(predictions(alone), predictions(both), strict=True):
+        assert actual["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
+        assert actual["answer"] == expected["answer"]
     weights = [load_file(folder / "adapter_model.safetensors") for folder in (alone, both)]
     assert weights[0].keys() == weights[1].keys()
     assert any("mcq_head" in name for name in weights[0])

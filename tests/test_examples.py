@@ -23,6 +23,7 @@ from llmtuner.cli.run import check_names, read_values
 
 EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*.yaml"))}
 README = ROOT / "examples" / "README.md"
+CHINESE = ROOT / "docs" / "zh" / "examples.md"
 QUESTIONS = 6
 QUICK = (f"max_samples={QUESTIONS}", "max_steps=2", "use_cpu=true")
 SIZES = {
@@ -98,9 +99,11 @@ def test_the_commands_of_examples_parse(path, monkeypatch):
     assert started
 
 
-def test_the_index_has_a_row_for_every_example():
-    rows = re.findall(r"^\| \[(\w+)\.yaml\]\((\w+)\.yaml\) \|", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert sorted(rows) == [(name, name) for name in EXAMPLES]
+@pytest.mark.parametrize(("index", "folder"), [(README, ""), (CHINESE, "../../examples/")], ids=["English", "Chinese"])
+def test_the_index_has_a_row_for_every_example(index, folder):
+    """Guards against a new example that is missing from one of the two tables."""
+    row = re.compile(rf"^\| \[(\w+)\.yaml\]\({re.escape(folder)}(\w+)\.yaml\) \|", flags=re.MULTILINE)
+    assert sorted(row.findall(index.read_text(encoding="utf-8"))) == [(name, name) for name in EXAMPLES]
 
 
 # ---- tiny models
@@ -237,8 +240,8 @@ def test_step1_is_trained_and_then_predicts_by_overrides(models, tmp_path):
     assert_predicted(trained)
     again = ("do_train=false", f"adapter_name_or_path={trained}")
     assert_predicted(start("step1_sft", models["llama2"], tmp_path / "again", *again))
-    for one, other in zip(predictions(trained), predictions(tmp_path / "again"), strict=True):
-        assert list(one["scores"].values()) == pytest.approx(list(other["scores"].values()), abs=1e-5)
+    for first, second in zip(predictions(trained), predictions(tmp_path / "again"), strict=True):
+        assert list(first["scores"].values()) == pytest.approx(list(second["scores"].values()), abs=1e-5)
     assert not (tmp_path / "again" / "adapter_model.safetensors").exists(), "it was to predict only"
 
 
@@ -246,8 +249,8 @@ def test_step2_is_trained_and_predict_repeats_its_scores(models, step2, tmp_path
     assert_trained(step2, "adapter_model.safetensors")
     assert_predicted(step2)
     start("predict", models["llama2"], tmp_path, f"adapter_name_or_path={step2}")
-    for one, other in zip(predictions(step2), predictions(tmp_path), strict=True):
-        assert list(one["scores"].values()) == pytest.approx(list(other["scores"].values()), abs=1e-5)
+    for first, second in zip(predictions(step2), predictions(tmp_path), strict=True):
+        assert list(first["scores"].values()) == pytest.approx(list(second["scores"].values()), abs=1e-5)
 
 
 def test_step3_continues_from_step2(models, step2, tmp_path):
@@ -287,7 +290,7 @@ def test_an_encoder_is_trained_and_predicts(name, models, tmp_path):
     assert json.loads((trained / "mcq_config.json").read_text())["kind"] == "encoder"
 
 
-def test_the_best_epoch_of_an_encoder_is_kept_and_predicts(encoder, tmp_path):
+def test_the_best_epoch_of_an_encoder_is_stored_and_predicts(encoder, tmp_path):
     assert_trained(encoder, "model.safetensors")
     state = json.loads((encoder / "trainer_state.json").read_text())
     scores = {entry["step"]: entry["eval_map@3"] for entry in state["log_history"] if "eval_map@3" in entry}

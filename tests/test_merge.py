@@ -80,11 +80,11 @@ def test_plain_transformers_loads_the_backbone(tiny_llama, adapter, merged):
 
 def test_the_language_model_head_is_the_original_one(tiny_llama, merged):
     """It is set aside while the head over options is attached, and must be back in the file, unchanged."""
-    kept = AutoModelForCausalLM.from_pretrained(merged).lm_head.weight
-    assert torch.equal(kept, AutoModelForCausalLM.from_pretrained(tiny_llama).lm_head.weight)
+    lm_head = AutoModelForCausalLM.from_pretrained(merged).lm_head.weight
+    assert torch.equal(lm_head, AutoModelForCausalLM.from_pretrained(tiny_llama).lm_head.weight)
 
 
-def test_training_goes_on_from_the_merged_model(merged, tmp_path):
+def test_training_continues_from_the_merged_model(merged, tmp_path):
     """With its trained head, not with a fresh one."""
     folder = train(merged, tmp_path / "on", "--learning_rate", "0")
     went_on = load_file(folder / "adapter_model.safetensors")
@@ -169,10 +169,10 @@ def test_what_cannot_be_merged_is_refused_and_nothing_is_written(tiny_llama, ada
 
 def test_another_base_model_is_refused(adapter, tmp_path, capsys):
     """PEFT silently puts an adapter for two layers on a model with three."""
-    other, out = tmp_path / "other", tmp_path / "out"
-    load_script("make_tiny_llama").main([str(other), "--num_layers", "3", "--vocab_size", "1000"])
+    another, out = tmp_path / "other", tmp_path / "out"
+    load_script("make_tiny_llama").main([str(another), "--num_layers", "3", "--vocab_size", "1000"])
     capsys.readouterr()
-    assert "num_hidden_layers 2" in refusal(capsys, adapter, out, "--base_model", other)
+    assert "num_hidden_layers 2" in refusal(capsys, adapter, out, "--base_model", another)
     assert not out.exists()
 
 

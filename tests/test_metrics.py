@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtuner.metrics import accuracy, floors, map_at_k, mrr, nll, paired_interval, rank_of_answer
+from llmtuner.metrics import accuracy, baselines, map_at_k, mrr, nll, paired_interval, rank_of_answer
 
 small_scores = st.lists(st.integers(-2, 2), min_size=2, max_size=6)
 
@@ -47,7 +47,7 @@ def test_nothing_is_rescaled_for_two_options():
 
 
 def test_chance_level_of_five_options():
-    figures = floors([[7] * 5, [1, 2, 3, 4, 5]], [2, 4])
+    figures = baselines([[7] * 5, [1, 2, 3, 4, 5]], [2, 4])
     assert figures["floor_random_map@3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 5)
     assert figures["floor_random_accuracy"] == pytest.approx(0.2)
     assert figures["floor_longest_accuracy"] == pytest.approx((0.2 + 1) / 2), "equal lengths are a tie, not a win"

@@ -73,12 +73,12 @@ def test_a_pickle_of_anything_else_is_refused_and_not_run(tmp_path, capsys, cont
     assert "executed" not in message.out
 
 
-FLOORS = {f"floor_{name}_{score}": 0.25 for name in ("longest", "random") for score in ("map@3", "accuracy")}
+BASELINES = {f"floor_{name}_{score}": 0.25 for name in ("longest", "random") for score in ("map@3", "accuracy")}
 
 
 def scored(folder: Path, **metrics: float) -> str:
     folder.mkdir()
-    (folder / "predict_results.json").write_text(json.dumps({**FLOORS, **metrics}))
+    (folder / "predict_results.json").write_text(json.dumps({**BASELINES, **metrics}))
     return str(folder)
 
 
@@ -173,3 +173,11 @@ def test_a_difference_is_paired_by_question_and_has_its_interval(tmp_path, capsy
     (tmp_path / "bad" / "predictions.jsonl").unlink()
     assert compare([*folders, "--difference", "good", "bad"]) == 2
     assert "predictions.jsonl: not found" in capsys.readouterr().err
+
+
+def test_the_help_of_minilm_says_what_it_prints(capsys):
+    """`--help` printed the folder, as if no flag had been given."""
+    with pytest.raises(SystemExit) as stopped:
+        load_script("minilm").main(["--help"])
+    assert stopped.value.code == 0
+    assert "Print the folder of the small encoder" in capsys.readouterr().out

@@ -113,9 +113,9 @@ def test_scores_can_be_computed_again_from_the_predictions(prediction, demo_reco
 def test_batch_size_changes_no_score(tiny_llama, adapter, prediction, tmp_path):
     more = ("--adapter_name_or_path", str(adapter), "--per_device_eval_batch_size", "3")
     assert main(predict_command(tiny_llama, tmp_path, *more)) == 0
-    for one, other in zip(lines(prediction), lines(tmp_path), strict=True):
-        assert one["id"] == other["id"]
-        assert list(one["scores"].values()) == pytest.approx(list(other["scores"].values()), abs=1e-5)
+    for single, batched in zip(lines(prediction), lines(tmp_path), strict=True):
+        assert single["id"] == batched["id"]
+        assert list(single["scores"].values()) == pytest.approx(list(batched["scores"].values()), abs=1e-5)
 
 
 def test_the_prediction_command_of_2023_runs(tiny_llama, adapter, prediction, tmp_path, capsys):
@@ -126,16 +126,16 @@ def test_the_prediction_command_of_2023_runs(tiny_llama, adapter, prediction, tm
         *("--predict_with_generate", "--max_new_tokens", "2"),
     ]
     assert main(arguments) == 0
-    said = capsys.readouterr().err
-    assert "--checkpoint_dir is --adapter_name_or_path" in said.replace(" now", "").replace(" today", "")
+    printed = capsys.readouterr().err
+    assert "--checkpoint_dir is --adapter_name_or_path" in printed.replace(" now", "").replace(" today", "")
     assert [line["id"] for line in lines(tmp_path)] == [f"demo-{i:03}" for i in range(1, 13)]
 
 
-def test_the_printed_scores_stand_beside_the_floors(tiny_llama, tmp_path, capsys):
+def test_the_printed_scores_stand_beside_the_baselines(tiny_llama, tmp_path, capsys):
     assert main(predict_command(tiny_llama, tmp_path, "--max_samples", "4", "--do_sample", "False")) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for part in ("MAP@3", "this model", "longest option", "random", "the likeliest tokens"):
-        assert part in said
+        assert part in printed
 
 
 def test_without_answers_there_are_rankings_and_no_scores(tiny_llama, tmp_path, demo_records):
@@ -158,8 +158,8 @@ def test_without_answers_there_are_rankings_and_no_scores(tiny_llama, tmp_path, 
         rows = list(csv.DictReader(file))
     assert len(rows) == 10
     assert all(len(set(row["prediction"].split())) == 3 for row in rows)
-    kept = {"runtime", "samples_per_second", "steps_per_second", "model_preparation_time"}
-    assert {name.removeprefix("predict_") for name in results(out)} <= kept
+    run_times = {"runtime", "samples_per_second", "steps_per_second", "model_preparation_time"}
+    assert {name.removeprefix("predict_") for name in results(out)} <= run_times
 
 
 def test_partly_labelled_questions_are_scored_where_they_can_be(tiny_llama, tmp_path):
@@ -212,9 +212,9 @@ def test_a_training_that_diverges_fails_and_saves_nothing(tiny_llama, tmp_path, 
     """The Trainer logs such a loss as 0.0, continues, and saves NaN weights."""
     more = ["--finetuning_type", "full", "--learning_rate", "1e30", "--max_samples", "16"]
     assert main(train_command(tiny_llama, tmp_path / "out", *more)) == 1
-    said = capsys.readouterr().err
-    assert "became NaN or Inf at step" in said
-    assert "Traceback" not in said
+    printed = capsys.readouterr().err
+    assert "became NaN or Inf at step" in printed
+    assert "Traceback" not in printed
     assert not list((tmp_path / "out").glob("**/*.safetensors"))
 
 
@@ -235,7 +235,7 @@ def test_other_data_in_a_prediction_is_counted_apart(tiny_llama, tmp_path):
     assert len(lines(tmp_path)) == 3
 
 
-def test_a_finished_training_is_protected_and_more_epochs_go_on(tiny_llama, tmp_path, capsys):
+def test_a_finished_training_is_protected_and_more_epochs_resume_it(tiny_llama, tmp_path, capsys):
     quick = ("--max_samples", "8", "--num_train_epochs", "1")
     assert main(train_command(tiny_llama, tmp_path / "out", *quick)) == 0
     before = (tmp_path / "out" / "train_results.json").read_text()
@@ -243,7 +243,7 @@ def test_a_finished_training_is_protected_and_more_epochs_go_on(tiny_llama, tmp_
     assert "finished run" in capsys.readouterr().err
     assert (tmp_path / "out" / "train_results.json").read_text() == before
     assert main(train_command(tiny_llama, tmp_path / "out", "--max_samples", "8", "--num_train_epochs", "2")) == 0
-    assert "step 2 (of 2 planned then)" in capsys.readouterr().err
+    assert "step 2 (of 2 planned)" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "trainer_state.json").read_text())["global_step"] == 4
 
 
@@ -255,7 +255,7 @@ def test_a_run_that_starts_afresh_leaves_nothing_to_resume_by_mistake(tiny_llama
     assert (tmp_path / "replaced-checkpoint-4").is_dir()
     assert (tmp_path / "checkpoint-2").is_dir()
     named = ["--overwrite_output_dir", "--resume_from_checkpoint", str(tmp_path / "checkpoint-2")]
-    assert main(train_command(tiny_llama, tmp_path, *quick, "3", *named)) == 0, "a checkpoint that is asked for stays"
+    assert main(train_command(tiny_llama, tmp_path, *quick, "3", *named)) == 0, "a given checkpoint stays"
     assert json.loads((tmp_path / "trainer_state.json").read_text())["global_step"] == 3
 
 
@@ -268,8 +268,8 @@ def test_a_run_that_is_resumed_ends_as_the_uninterrupted_one(tiny_llama, tmp_pat
     (whole / "checkpoint-5").rename(part / "checkpoint-5")
     (part / "checkpoint-10").mkdir()  # killed while it was saving
     assert main(train_command(tiny_llama, part, *more)) == 0
-    one, other = (load_file(folder / "adapter_model.safetensors") for folder in (whole, part))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    uninterrupted, resumed = (load_file(folder / "adapter_model.safetensors") for folder in (whole, part))
+    assert all(torch.equal(uninterrupted[name], resumed[name]) for name in uninterrupted)
 
 
 def test_val_size_holds_out_questions_and_evaluates(tiny_llama, tmp_path):
@@ -317,10 +317,10 @@ def test_questions_mix_with_upstreams_own_data_and_with_packing(tiny_llama, tmp_
 def test_long_questions_are_dropped_only_on_demand(tiny_llama, tmp_path, capsys):
     more = ["--cutoff_len", "160", "--mcq_drop_long", "--num_train_epochs", "1"]
     status = main(train_command(tiny_llama, tmp_path, *more))
-    said = capsys.readouterr().err
-    assert status == 0, said
-    assert "even without their context and are dropped" in said
-    assert "the end of their context was cut" in said
+    printed = capsys.readouterr().err
+    assert status == 0, printed
+    assert "even without their context and are dropped" in printed
+    assert "the end of their context was cut" in printed
 
 
 def test_a_json_configuration_with_overrides(tiny_llama, tmp_path):
@@ -347,10 +347,10 @@ def test_a_failed_run_is_not_a_users_mistake(tiny_llama, tmp_path, monkeypatch, 
 
     monkeypatch.setattr("llamafactory.train.tuner.run_exp", fail)
     assert main(train_command(tiny_llama, tmp_path / "out")) == 1
-    said = capsys.readouterr().err
-    assert "Traceback" in said
-    assert "out of memory" in said
-    assert "--per_device_train_batch_size" in said
+    printed = capsys.readouterr().err
+    assert "Traceback" in printed
+    assert "out of memory" in printed
+    assert "--per_device_train_batch_size" in printed
 
 
 NO_NETWORK = """
@@ -393,12 +393,12 @@ def test_two_processes_give_complete_predictions_in_order(tiny_llama, adapter, p
     assert result.returncode == 0, result.stderr[-3000:]
     both = lines(tmp_path / "two words")
     assert [line["id"] for line in both] == [line["id"] for line in lines(prediction)][:37]
-    for one, other in zip(lines(prediction), both, strict=False):
-        assert list(one["scores"].values()) == pytest.approx(list(other["scores"].values()), abs=1e-5)
+    for single_line, both_line in zip(lines(prediction), both, strict=False):
+        assert list(single_line["scores"].values()) == pytest.approx(list(both_line["scores"].values()), abs=1e-5)
 
 
 @pytest.mark.subprocess
-def test_a_mistake_under_torchrun_is_said_once(tiny_llama, tmp_path):
+def test_a_mistake_under_torchrun_is_reported_once(tiny_llama, tmp_path):
     environment = {**os.environ, "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [sys.executable, str(ENTRY), *train_command(tiny_llama, tmp_path / "out", "--learing_rate", "1"), "--use_cpu"],

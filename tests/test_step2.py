@@ -54,17 +54,17 @@ def test_the_notes_command_trains_adapter_and_head(adapter):
 
 
 def test_the_settings_lie_beside_the_weights(adapter):
-    kept = config(adapter)
-    assert (kept["head"], kept["pooling"], kept["layout"], kept["loss"]) == (
+    stored = config(adapter)
+    assert (stored["head"], stored["pooling"], stored["layout"], stored["loss"]) == (
         "linear",
         "last",
         "shared_prefix",
         "cross_entropy",
     )
-    assert kept["prompt"]["template"] == "llama2"
-    assert {form["context"] for form in kept["prompt"]["option"]} == {True, False}
-    assert {"torch", "transformers", "peft"} <= kept["versions"].keys()
-    assert config(adapter / "checkpoint-20") == kept
+    assert stored["prompt"]["template"] == "llama2"
+    assert {form["context"] for form in stored["prompt"]["option"]} == {True, False}
+    assert {"torch", "transformers", "peft"} <= stored["versions"].keys()
+    assert config(adapter / "checkpoint-20") == stored
 
 
 def test_every_line_of_the_log_has_the_pace_and_the_last_one_no_time_left(adapter):
@@ -188,7 +188,7 @@ def test_the_head_has_its_own_learning_rate(tiny_llama, tmp_path):
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(tuning, tiny_llama, tmp_path):
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tuning, tiny_llama, tmp_path):
     """Bitwise, with dropout, across an epoch boundary and within an epoch."""
     more = [
         *QUICK,
@@ -213,7 +213,7 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(tuning, tiny_llama,
         assert all(torch.equal(actual[key], wanted[key]) for key in wanted), f"from step {step}"
 
 
-def test_a_run_that_goes_on_says_where_its_epoch_is_dealt_otherwise(tiny_llama, tmp_path, capfd):
+def test_a_run_resumed_with_another_batch_order_warns(tiny_llama, tmp_path, capfd):
     """The remaining batches would silently differ: some questions come twice, some never."""
 
     def train(out, budget, *more):
@@ -230,8 +230,8 @@ def test_a_run_that_goes_on_says_where_its_epoch_is_dealt_otherwise(tiny_llama, 
     assert "different batch order" not in train(tmp_path / "same", 400, "--resume_from_checkpoint", within)
     assert "different batch order" not in train(tmp_path / "next", 200, "--resume_from_checkpoint", between)
     restored = ("--restore_callback_states_from_checkpoint", "true")
-    said = train(tmp_path / "other", 200, "--resume_from_checkpoint", within, *restored)
-    assert "epoch 1 resumes with a different batch order (tokens a batch 400 then, 200 now)" in said
+    printed = train(tmp_path / "other", 200, "--resume_from_checkpoint", within, *restored)
+    assert "epoch 1 resumes with a different batch order (tokens a batch 400 then, 200 now)" in printed
 
 
 def test_evaluation_ranks_and_the_best_model_comes_back(tiny_llama, tmp_path):
@@ -282,8 +282,8 @@ def test_without_answers_there_are_rankings_and_no_scores(tiny_llama, adapter, t
     more = ("--eval_dataset", str(path), "--cutoff_len", "120")
     assert main(predict_command(tiny_llama, out, *more, adapter=adapter)) == 0
     assert [line["id"] for line in lines(out)] == ["007", "900", "901", "902"]
-    kept = {"predict_runtime", "predict_samples_per_second", "predict_steps_per_second", "mcq_layout", "mcq_head"}
-    assert results(out).keys() == kept
+    keys = {"predict_runtime", "predict_samples_per_second", "predict_steps_per_second", "mcq_layout", "mcq_head"}
+    assert results(out).keys() == keys
 
 
 def test_options_of_any_number_in_one_batch(tiny_llama, adapter, tmp_path):
@@ -308,8 +308,8 @@ def test_letters_without_training_rank_as_stage_sft_does(tiny_llama, tmp_path):
     assert main([*command, "--predict_with_generate"]) == 0
     assert main(predict_command(tiny_llama, mcq, "--template", "llama2", "--mcq_head", "letter")) == 0
     assert results(mcq)["mcq_layout"] == "joint"
-    for one, other in zip(lines(sft), lines(mcq), strict=True):
-        assert list(one["scores"].values()) == pytest.approx(list(other["scores"].values()), abs=1e-5)
+    for sft_line, mcq_line in zip(lines(sft), lines(mcq), strict=True):
+        assert list(sft_line["scores"].values()) == pytest.approx(list(mcq_line["scores"].values()), abs=1e-5)
 
 
 def test_letters_can_be_trained_and_come_back(tiny_llama, tmp_path):

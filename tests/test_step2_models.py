@@ -37,7 +37,7 @@ def sft_adapter(tiny_llama, tmp_path_factory) -> Path:
     return folder
 
 
-def test_training_goes_on_from_an_sft_adapter(tiny_llama, sft_adapter, tmp_path, capsys):
+def test_training_continues_from_an_sft_adapter(tiny_llama, sft_adapter, tmp_path, capsys):
     """It is merged first, the fresh head is reported, and prediction finds it by itself."""
     trained, out, plain = tmp_path / "mcq", tmp_path / "out", tmp_path / "plain"
     more = ("--adapter_name_or_path", str(sft_adapter), "--do_predict", "--eval_dataset", "llmscience_sample")
@@ -60,9 +60,9 @@ def test_training_goes_on_from_an_sft_adapter(tiny_llama, sft_adapter, tmp_path,
 
 def test_an_sft_adapter_has_no_head_to_predict_with(tiny_llama, sft_adapter, tmp_path, capsys):
     assert main(predict_command(tiny_llama, tmp_path / "out", adapter=sft_adapter)) == 2
-    said = capsys.readouterr().err
-    assert "no trained head" in said
-    assert "--mcq_head letter" in said
+    printed = capsys.readouterr().err
+    assert "no trained head" in printed
+    assert "--mcq_head letter" in printed
     letters = predict_command(tiny_llama, tmp_path / "out", "--mcq_head", "letter", "--template", "llama2")
     assert main([*letters, "--adapter_name_or_path", str(sft_adapter)]) == 0
 
@@ -75,8 +75,8 @@ def test_an_encoder_trains_and_comes_back(tuning, tiny_bert, tmp_path, capsys):
     trained, out = tmp_path / "trained", tmp_path / "out"
     more = (*QUICK, "--finetuning_type", tuning, "--do_predict", "--eval_dataset", "llmscience_sample")
     assert main(train_command(tiny_bert, trained, *more)) == 0
-    said = capsys.readouterr().err
-    assert said.count("--template llama2 is ignored") == 1
+    printed = capsys.readouterr().err
+    assert printed.count("--template llama2 is ignored") == 1
     assert (config(trained)["kind"], config(trained)["layout"]) == ("encoder", "per_option")
     model = tiny_bert if tuning == "lora" else trained
     actual = predict_command(model, out, "--max_samples", "12", adapter=trained if tuning == "lora" else None)
@@ -159,7 +159,7 @@ def test_a_template_of_another_vocabulary_is_refused(tiny_llama, tmp_path, capsy
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_a_checkpoint_without_its_head_is_not_gone_on_from(tuning, tiny_llama, tmp_path, capsys):
+def test_a_checkpoint_without_its_head_is_not_resumed(tuning, tiny_llama, tmp_path, capsys):
     """transformers only warns about missing weights: the run continued with a fresh head."""
     from safetensors.torch import save_file
 
@@ -167,18 +167,18 @@ def test_a_checkpoint_without_its_head_is_not_gone_on_from(tuning, tiny_llama, t
     command = train_command(tiny_llama, out, *QUICK, "--finetuning_type", tuning, "--save_steps", "3")
     assert main([*command, "--max_steps", "3"]) == 0
     path = out / "checkpoint-3" / ("adapter_model.safetensors" if tuning == "lora" else "model.safetensors")
-    kept = {name: tensor for name, tensor in load_file(path).items() if "mcq_head" not in name}
-    save_file(kept, path, metadata={"format": "pt"})
+    without_head = {name: tensor for name, tensor in load_file(path).items() if "mcq_head" not in name}
+    save_file(without_head, path, metadata={"format": "pt"})
     assert main([*command, "--resume_from_checkpoint", str(out / "checkpoint-3")]) == 2
     assert "but the weights have none" in capsys.readouterr().err
 
 
-def test_a_model_that_cannot_share_a_prefix_says_so_and_goes_on(family, tmp_path, capsys):
+def test_a_model_that_cannot_share_a_prefix_is_reported_and_trained(family, tmp_path, capsys):
     family("bloom", n_layer=2, n_head=4)
     out = tmp_path / "out"
     more = (*QUICK, "--do_predict", "--eval_dataset", "llmscience_sample")
     assert main(train_command(tmp_path / "bloom", out, *more)) == 0
-    assert "per_option, since bloom cannot take shared_prefix" in capsys.readouterr().err
+    assert "per_option, because bloom cannot take shared_prefix" in capsys.readouterr().err
     assert results(out)["mcq_layout"] == config(out)["layout"] == "per_option"
     asked = train_command(tmp_path / "bloom", tmp_path / "no", *QUICK, "--mcq_layout", "shared_prefix")
     assert main(asked) == 2
@@ -191,7 +191,7 @@ def test_a_head_that_is_missing_or_of_another_shape_is_no_fresh_one(tiny_llama, 
     from safetensors.torch import save_file
 
     weights = load_file(adapter / "adapter_model.safetensors")
-    for name, change, said in (
+    for name, change, message in (
         ("missing", lambda key, tensor: None if "mcq_head" in key else tensor, "but the weights have none"),
         ("other", lambda key, tensor: tensor[:, :7].clone() if "mcq_score.weight" in key else tensor, "(1, 7)"),
     ):
@@ -200,11 +200,11 @@ def test_a_head_that_is_missing_or_of_another_shape_is_no_fresh_one(tiny_llama, 
         changed = {key: actual for key, tensor in weights.items() if (actual := change(key, tensor)) is not None}
         save_file(changed, broken / "adapter_model.safetensors", metadata={"format": "pt"})
         assert main(predict_command(tiny_llama, tmp_path / "out", adapter=broken)) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_a_head_that_nothing_is_said_of_is_not_replaced_by_a_fresh_one(tuning, tiny_llama, tmp_path, capsys):
+def test_a_head_without_settings_is_not_replaced_by_a_fresh_one(tuning, tiny_llama, tmp_path, capsys):
     trained = tmp_path / "trained"
     assert main(train_command(tiny_llama, trained, *QUICK, "--finetuning_type", tuning)) == 0
     assert "parameters, fresh" in capsys.readouterr().err
@@ -218,18 +218,18 @@ def test_a_head_that_nothing_is_said_of_is_not_replaced_by_a_fresh_one(tuning, t
 def test_an_adapter_of_another_base_model_is_refused(adapter, tmp_path, capsys):
     from support import DEMO, load_script
 
-    other = load_script("make_tiny_llama").make_tiny_llama(
+    another_base = load_script("make_tiny_llama").make_tiny_llama(
         tmp_path / "other", [DEMO], hidden_size=32, num_layers=2, vocab_size=1000, seed=0
     )
-    assert main(predict_command(other, tmp_path / "out", adapter=adapter)) == 2
+    assert main(predict_command(another_base, tmp_path / "out", adapter=adapter)) == 2
     assert "another base model: hidden_size 64, and this one has 32" in capsys.readouterr().err
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tiny_llama, tmp_path, capsys):
+def test_a_loss_that_is_not_finite_stops_the_run(tiny_llama, tmp_path, capsys):
     out = tmp_path / "out"
     more = ("--finetuning_type", "full", "--learning_rate", "1e30", "--max_samples", "16", "--save_steps", "1")
     assert main(train_command(tiny_llama, out, *more, "--max_grad_norm", "0")) == 1
-    said = capsys.readouterr().err
-    assert re.search(r"became NaN or Inf at step \d+, in the batch of .*questions\.jsonl:\d+ \(id demo-\d+\)", said)
+    printed = capsys.readouterr().err
+    assert re.search(r"became NaN or Inf at step \d+, in the batch of .*questions\.jsonl:\d+ \(id demo-\d+\)", printed)
     assert (out / "checkpoint-1").is_dir(), "what was saved before stays"
     assert not (out / "model.safetensors").exists()

@@ -26,13 +26,13 @@ FAST = (*QUICK, "--save_strategy", "no")
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("head", NEW_HEADS)
-def test_a_head_trains_is_saved_goes_on_and_predicts(head, layout, tiny_llama, tmp_path, capsys):
+def test_a_head_trains_is_saved_resumes_and_predicts(head, layout, tiny_llama, tmp_path, capsys):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     flags = ("--mcq_head", head, "--mcq_layout", layout, *QUICK, "--save_steps", "3", "--lora_dropout", "0.1")
     assert main(train_command(tiny_llama, whole, *flags)) == 0
-    assert f"head: {head}, " in capsys.readouterr().err, "its size is said at the start"
-    kept = config(whole)
-    assert (kept["head"], kept["layout"]) == (head, layout)
+    assert f"head: {head}, " in capsys.readouterr().err, "its size is printed at the start"
+    stored = config(whole)
+    assert (stored["head"], stored["layout"]) == (head, layout)
     weights = load_file(whole / "adapter_model.safetensors")
     of_head = {name: tensor for name, tensor in weights.items() if "mcq_head" in name}
     assert of_head
@@ -40,15 +40,15 @@ def test_a_head_trains_is_saved_goes_on_and_predicts(head, layout, tiny_llama, t
     zeroed = [tensor for name, tensor in of_head.items() if "mcq_fuse" in name or "mcq_others" in name]
     assert all(tensor.abs().max() > 0 for tensor in zeroed), "what starts at zero has learnt"
 
-    goes_on = ("--resume_from_checkpoint", str(whole / "checkpoint-3"))
-    assert main(train_command(tiny_llama, stopped, *flags, *goes_on)) == 0
+    resumed = ("--resume_from_checkpoint", str(whole / "checkpoint-3"))
+    assert main(train_command(tiny_llama, stopped, *flags, *resumed)) == 0
     again = load_file(stopped / "adapter_model.safetensors")
     assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items()), "resumed is uninterrupted"
 
     actual = tmp_path / "predict"
-    other = LAYOUTS[layout == LAYOUTS[0]]
-    assert main(predict_command(tiny_llama, actual, "--mcq_layout", other, adapter=whole)) == 0
-    assert (results(actual)["mcq_head"], results(actual)["mcq_layout"]) == (head, other)
+    other_layout = LAYOUTS[layout == LAYOUTS[0]]
+    assert main(predict_command(tiny_llama, actual, "--mcq_layout", other_layout, adapter=whole)) == 0
+    assert (results(actual)["mcq_head"], results(actual)["mcq_layout"]) == (head, other_layout)
 
     questions = read_questions(DEMO, purpose="predict").questions[:3]
     scored = load_scorer(whole).score(questions)  # in the layout of the training
@@ -65,8 +65,8 @@ def test_a_whole_model_keeps_its_head(head, tuning, tiny_llama, tmp_path):
     assert main(train_command(tiny_llama, model, *often, *given, *more)) == 0
     assert config(model)["duma"]["width"] == 32
     weights = load_file(model / "model.safetensors")
-    goes_on = ("--resume_from_checkpoint", str(model / "checkpoint-3"))
-    assert main(train_command(tiny_llama, tmp_path / "resumed", *often, *given, *more, *goes_on)) == 0
+    resumed = ("--resume_from_checkpoint", str(model / "checkpoint-3"))
+    assert main(train_command(tiny_llama, tmp_path / "resumed", *often, *given, *more, *resumed)) == 0
     again = load_file(tmp_path / "resumed" / "model.safetensors")
     assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items()), "resumed is uninterrupted"
     names = [name for name in weights if name.startswith("mcq_head.")]
@@ -111,10 +111,10 @@ def test_step3_starts_where_step2_ended(way, head, tiny_llama, tiny_bert, tmp_pa
     no_step = ("--learning_rate", "1e-20", "--head_learning_rate", "1e-20", "--max_steps", "1")
     assert main(train_command(base, still, *grown, *no_step)) == 0
     assert main(train_command(base, step3, *grown, "--cutoff_len", "90")) == 0
-    kept = config(step3)
-    assert kept["cutoff_len"] == 90, "prediction keeps to what was trained with"
-    assert (kept["head"], kept["pooling"]) == (head, config(step2)["pooling"])
-    assert kept["duma"].get("width") == (32 if head == "cduma" else None)
+    stored = config(step3)
+    assert stored["cutoff_len"] == 90, "prediction keeps to what was trained with"
+    assert (stored["head"], stored["pooling"]) == (head, config(step2)["pooling"])
+    assert stored["duma"].get("width") == (32 if head == "cduma" else None)
 
     def predicted(model: Path) -> torch.Tensor:
         actual = tmp_path / f"{model.name}_predict"
@@ -186,7 +186,7 @@ def test_rdrop_passes_twice_and_counts_each_question_once(tiny_llama, tmp_path):
     assert history(tmp_path / "1e3")[-1] > history(tmp_path / "1e-9")[-1], "passes under dropout differ by now"
 
 
-def test_training_goes_on_with_another_loss(tiny_llama, tmp_path):
+def test_training_continues_with_another_loss(tiny_llama, tmp_path):
     """The order of the notes: STEP2's classifier first, then a loss for the metric on top of it."""
     assert main(train_command(tiny_llama, tmp_path / "step2", *FAST)) == 0
     on = ("--adapter_name_or_path", str(tmp_path / "step2"), "--mcq_loss", "expected_map3")
@@ -204,10 +204,10 @@ def test_what_is_minimised_cannot_change_within_a_training_nor_at_a_prediction(t
     capsys.readouterr()
     again = ("--resume_from_checkpoint", str(out / "checkpoint-2"))
     assert main(train_command(tiny_llama, tmp_path / "again", *QUICK, *flags, *again)) == 2
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert (
-        "beside the loss --mcq_loss_warmup_ratio 0.5, --mcq_rdrop_alpha 1, "
-        "and this run has --mcq_loss_warmup_ratio 0.5;" in said
+        "loss flags --mcq_loss_warmup_ratio 0.5, --mcq_rdrop_alpha 1, "
+        "and this run has --mcq_loss_warmup_ratio 0.5;" in printed
     )
     assert main(predict_command(tiny_llama, tmp_path / "p", "--mcq_loss", "binary", adapter=out)) == 2
     assert "--mcq_loss binary: contradicts" in capsys.readouterr().err
@@ -224,15 +224,15 @@ def test_a_head_with_more_weights_than_its_settings_say_is_refused(tuning, tiny_
     capsys.readouterr()
     places = (out, None) if tuning == "full" else (tiny_llama, out)
     assert main(predict_command(places[0], tmp_path / "p", adapter=places[1])) == 2
-    assert "it was made by another head than mcq_config.json says" in capsys.readouterr().err
+    assert "mcq_config.json describes another head" in capsys.readouterr().err
 
 
-def test_a_model_whose_file_leaves_defaults_out_goes_on(tiny_bert, tmp_path):
+def test_a_model_whose_file_leaves_defaults_out_is_trained(tiny_bert, tmp_path):
     """The checks before a run saw no dropout, the training saw the family's, and no flag could make them agree."""
     model = shutil.copytree(tiny_bert, tmp_path / "model")
-    kept = json.loads((model / "config.json").read_text())
-    assert kept.pop("attention_probs_dropout_prob") == 0.1
-    (model / "config.json").write_text(json.dumps(kept))
+    model_config = json.loads((model / "config.json").read_text())
+    assert model_config.pop("attention_probs_dropout_prob") == 0.1
+    (model / "config.json").write_text(json.dumps(model_config))
     flags = (*QUICK, "--save_steps", "3", "--mcq_head", "duma", "--mcq_duma_preset", "paper")
     assert main(train_command(model, tmp_path / "out", *flags)) == 0
     assert config(tmp_path / "out")["duma"]["dropout"] == 0.1

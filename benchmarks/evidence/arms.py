@@ -102,7 +102,7 @@ def compare_arms(
             belong to questions by their ids, in any order.
         questions: with answers.
         baseline: the arm that the others are compared with.
-        groups_Q: of each question; without it each question is a group of its own.
+        groups_Q: of each question; if None, each question is its own group.
 
     Raises:
         ValueError: arms have different numbers of seeds, or a question has no answer or no prediction.
@@ -112,7 +112,7 @@ def compare_arms(
         raise ValueError(f"question {unanswered[0]} has no answer to score with")
     seeds = {arm: len(of_seeds) for arm, of_seeds in predictions.items()}
     if len(set(seeds.values())) > 1:
-        raise ValueError(f"arms have different numbers of seeds, so that they cannot be paired: {seeds}")
+        raise ValueError(f"arms have different numbers of seeds, so they cannot be paired: {seeds}")
     answers = [question.answer for question in questions]
     scores = {arm: [_in_order(of_seed, questions) for of_seed in of_seeds] for arm, of_seeds in predictions.items()}
     map3 = {arm: np.array([per_question(of_seed, answers) for of_seed in scores[arm]]) for arm in scores}

@@ -72,7 +72,7 @@ def warmup(loss: str) -> float:
 
 
 def claim(folder: Path, about: dict[str, Any]) -> None:
-    """Record the models and settings of a work folder: it may have results of one set of them only.
+    """Record the models and settings of a work folder, which may have results for one set of them only.
 
     Raises:
         SystemExit: the folder has results of a different model or setting.
@@ -83,13 +83,13 @@ def claim(folder: Path, about: dict[str, Any]) -> None:
     for name, value in about.items():
         if name in stored and stored[name] != value:
             raise SystemExit(
-                f"error: --work {folder}: has results of {name} {stored[name]}, not of {value}; pass another --work"
+                f"error: --work {folder}: has results for {name} {stored[name]}, not for {value}; pass another --work"
             )
     path.write_text(json.dumps(stored | about, indent=1))
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """A hash of the names and contents of files: predictions for one file say nothing about a changed one."""
+    """A hash of the names and contents of files, to notice predictions for an earlier version of a file."""
     lines = [f"{path.name} {sha256_of_file(path)}\n" for path in sorted(paths)]
     return sha256_of_bytes("".join(lines).encode())[:16]
 

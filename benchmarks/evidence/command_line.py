@@ -1,8 +1,10 @@
-"""Runs of the project's command line, each in a process of its own."""
+"""Runs of the project's command line, each in its own process, and the flags that the benchmarks of trainings share."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -40,6 +42,14 @@ def train_and_score(
     print(f"{out.parent.name} {out.name}", flush=True)
 
 
+def add_training_flags(parser: argparse.ArgumentParser, *, minutes: bool = True) -> None:
+    """Add --parallel and --threads, and --minutes if a report may cover a part of the trainings."""
+    if minutes:
+        parser.add_argument("--minutes", type=float, default=math.inf, help="start no training after so many minutes")
+    parser.add_argument("--parallel", type=int, default=1, help="trainings of whole models at a time")
+    parser.add_argument("--threads", type=int, default=1, help="threads of a training")
+
+
 def own_and_passed_on(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The flags of the benchmark, and those after --, which go to every training."""
     end = words.index("--") if "--" in words else len(words)
@@ -63,7 +73,7 @@ def made_by(outs: Iterable[Path]) -> dict[str, list[str]]:
 
 
 def train_bash(flags: Sequence[str], log: Path, threads: int) -> str:
-    """Run `--stage mcq` in a process of its own; return its log.
+    """Run `--stage mcq` in a new process; return its log.
 
     Raises:
         SystemExit: the run failed.

@@ -1,4 +1,4 @@
-"""Several trainings at a time, each in a process of its own that a thread waits for."""
+"""Several trainings at a time, each in a separate process that a thread waits for."""
 
 from __future__ import annotations
 

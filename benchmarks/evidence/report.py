@@ -13,7 +13,7 @@ import numpy as np
 from evidence.cells import BASELINE, Cell, Result
 from evidence.exams import Exam
 from llmtuner.data.split import question_key
-from llmtuner.metrics import accuracy, floors, map_at_k, nll, paired_interval
+from llmtuner.metrics import accuracy, baselines, map_at_k, nll, paired_interval
 
 UNSEEN = ", unseen texts"  # after the name of an exam
 # Of the heads; a palette for colour-blind readers, too (Okabe and Ito).
@@ -124,10 +124,10 @@ def _figures(view: View, by_seed: dict[int, Measured], baseline: dict[int, Measu
     return row
 
 
-def floors_of(exams: dict[str, Exam]) -> dict[str, dict[str, float]]:
+def baselines_of(exams: dict[str, Exam]) -> dict[str, dict[str, float]]:
     """The scores of each view from baselines that need no model."""
     return {
-        view.name: floors([[len(o) for o in view.exam.test[row].options] for row in view.rows], view.answers)
+        view.name: baselines([[len(o) for o in view.exam.test[row].options] for row in view.rows], view.answers)
         for view in views(exams)
     }
 
@@ -149,7 +149,7 @@ def result_json(
         "threads": threads,
         "questions": {name: {"train": len(exam.train), "test": len(exam.test)} for name, exam in exams.items()},
         "chosen": list(chosen),
-        "floors": floors_of(exams),
+        "floors": baselines_of(exams),
         "rows": summarise(results, exams),
     }
 

@@ -104,7 +104,7 @@ def cache_states(model: Any, tokenizer: Any, questions: Sequence[Question], fold
             print(f"{folder.name}: {begin + len(chunk)} of {len(encoded)}", flush=True)
         chunks.append(torch.from_numpy(np.load(path)))
         length = sum(len(sequence) for tokens in chunk for sequence in tokens.sequences)
-        assert len(chunks[-1]) == length, f"{path}: of other questions; delete the folder"
+        assert len(chunks[-1]) == length, f"{path} has states of other questions; delete the folder"
     (folder / "about.json").write_text(json.dumps({"questions": len(encoded), "cutoff_len": cutoff_len}))
     ends = iter(accumulate((len(sequence) for tokens in encoded for sequence in tokens.sequences), initial=0))
     begins = [[next(ends) for _ in tokens.sequences] for tokens in encoded]

@@ -13,7 +13,7 @@ HEADER = [
 ]
 
 
-def markdown(rows: Rows, exam_floors: dict[str, dict[str, float]]) -> str:
+def markdown(rows: Rows, exam_baselines: dict[str, dict[str, float]]) -> str:
     """A section for each stage and view. On frozen states a table of differences comes before all figures."""
     compared = sum("difference" in row for row in rows)
     parts = [
@@ -23,7 +23,7 @@ def markdown(rows: Rows, exam_floors: dict[str, dict[str, float]]) -> str:
     ]
     for stage, exam in dict.fromkeys((row["stage"], row["exam"]) for row in rows):
         shown = [row for row in rows if (row["stage"], row["exam"]) == (stage, exam)]
-        table = [*_all_figures(shown, stage), *_floors(exam_floors[exam])]
+        table = [*_all_figures(shown, stage), *_baselines(exam_baselines[exam])]
         parts += [f"#### {stage}, {exam}", ""]
         if stage == "frozen":
             summary = f"<details><summary>All figures of {stage}, {exam}</summary>"
@@ -48,10 +48,10 @@ def _all_figures(rows: Rows, stage: str) -> list[str]:
     return [*(line.format(time=time) for line in HEADER), *map(_line, rows)]
 
 
-def _floors(floor: dict[str, float]) -> list[str]:
+def _baselines(baselines: dict[str, float]) -> list[str]:
     lines = []
     for name in ("longest", "random"):
-        score, right = floor[f"floor_{name}_map@3"], floor[f"floor_{name}_accuracy"]
+        score, right = baselines[f"floor_{name}_map@3"], baselines[f"floor_{name}_accuracy"]
         lines.append(f"| *{name} option* | | {score:.4f} | | | | {right:.4f} | | | |")
     return lines
 

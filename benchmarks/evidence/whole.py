@@ -1,4 +1,4 @@
-"""Trainings of whole models through the project's command line, each in a process of its own."""
+"""Trainings of whole models through the project's command line, each in a separate process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write_questions(questions: Sequence[Question], path: Path) -> Path:
     for written, read in zip(questions, read_questions(path, purpose="train").questions, strict=True):
         fields = (written.question, written.context.strip(), written.options, written.answer)
         assert fields == (read.question, read.context.strip(), read.options, read.answer), (
-            f"{path}: not read as written"
+            f"{path} is not read as it was written"
         )
     return path
 

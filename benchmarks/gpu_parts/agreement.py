@@ -10,7 +10,7 @@ from gpu_parts.kernels import first_line
 from gpu_parts.model import WAYS, Bench
 from gpu_parts.varlen import varlen_attn
 
-VARLEN_FACTOR, VARLEN_FLOOR = 3.0, 1e-4  # times the distance of per_option, and a distance that is always allowed
+VARLEN_FACTOR, VARLEN_ALLOWED = 3.0, 1e-4  # times the distance of per_option, and a distance that is always allowed
 
 
 def compare_ways(bench: Bench, prefix: int, questions: int = 2) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def compare_ways(bench: Bench, prefix: int, questions: int = 2) -> dict[str, Any
             "gradients": float((way_gradient - gradient).norm() / gradient.norm()),
         }
     distances["varlen_agrees"] = {"varlen", "per_option"} <= results.keys() and all(
-        distances["varlen"][kind] <= VARLEN_FACTOR * distances["per_option"][kind] + VARLEN_FLOOR
+        distances["varlen"][kind] <= VARLEN_FACTOR * distances["per_option"][kind] + VARLEN_ALLOWED
         for kind in ("scores", "gradients")
     )
     return distances

@@ -28,7 +28,7 @@ def flops(shape: dict[str, int], bench: Bench, prefix: int, way: str, mode: str)
 
     Linear layers take 2N for a token forward, and 4N in training (frozen weights need no gradient); adapters take 6N of
     their own. Attention takes 4 x layers x width for each pair of tokens that see each other, times 3 in training. The
-    masked part that a dense mask computes in vain does not count.
+    masked part that a dense mask computes and discards does not count.
     """
     tokens = tokens_of(prefix, way)
     length = prefix + OPTION_TOKENS

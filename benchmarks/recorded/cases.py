@@ -1,7 +1,7 @@
-"""What is recorded: a table of cases, each a few commands of train_bash.py that follow each other.
+"""The recorded cases: each is a few commands of train_bash.py, one after another.
 
-Paths are relative to the folder of the recording, where all commands run: a data set is called by the path that is
-given, and `--mcq_shuffle_options` draws by that name, so that another folder would be another order.
+Paths are relative to the folder of the recording, where all commands run. The path is the name of the data set, and
+`--mcq_shuffle_options` shuffles by that name: absolute paths would give another order in another folder.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """Commands that run in one folder of their own.
+    """Commands that run in their own folder.
 
     Args:
-        name: with slashes, as the folder is called, too.
+        name: with slashes; also the path of the folder.
         steps: the words of each command by the name of its output folder.
     """
 
@@ -61,14 +61,14 @@ def unless_given(defaults: dict[str, str], more: tuple[str, ...]) -> list[str]:
 
 
 def train(case: str, model: str, *more: str, stage: str = "mcq", step: str = "train") -> tuple[str, ...]:
-    """The words of a training; `more` takes the place of defaults of its names."""
+    """The words of a training; flags in `more` replace defaults of the same name."""
     defaults = {"--dataset": TRAIN} | DEFAULTS
     words = ("--stage", stage, "--model_name_or_path", model, "--do_train", *unless_given(defaults, more))
     return (*words, "--output_dir", folder(case, step), "--overwrite_cache", *more)
 
 
 def predict(case: str, model: str, *more: str, adapter: str = "", stage: str = "mcq", step: str = "predict") -> tuple:
-    """The words of a prediction; `adapter` is a folder, or nothing for a model that is whole."""
+    """The words of a prediction; `adapter` is a folder, or "" for a whole model."""
     words = ("--stage", stage, "--model_name_or_path", model, *(("--adapter_name_or_path", adapter) if adapter else ()))
     defaults = {"--eval_dataset": TEST, "--per_device_eval_batch_size": "4"}
     return (
@@ -83,12 +83,12 @@ def predict(case: str, model: str, *more: str, adapter: str = "", stage: str = "
 
 
 def model_folder(name: str) -> str:
-    """Where a model of `recorded.models` is."""
+    """The folder of a model of `recorded.models`."""
     return f"models/{name}"
 
 
 def mcq(case: str, *more: str, model: str = LLAMA, predicting: tuple[str, ...] = ()) -> Case:
-    """A training of stage mcq and a prediction with what it left."""
+    """A training of stage mcq, and a prediction with the trained model."""
     base, trained = model_folder(model), folder(case, "train")
     whole = "full" in more or "freeze" in more
     places = (trained, "") if whole else (base, trained)
@@ -194,7 +194,7 @@ def _families() -> list[Case]:
 
 
 def _chains() -> list[Case]:
-    """Trainings that go on from another one."""
+    """Trainings that continue from another one."""
     llama, cases = model_folder(LLAMA), []
     name = "chain/step2-step3"
     step2, step3 = (folder(name, step) for step in ("train", "grown"))
@@ -225,7 +225,7 @@ def _chains() -> list[Case]:
 
 
 def _letters() -> list[Case]:
-    """Stage sft, and what stage mcq makes of its adapter."""
+    """Stage sft, and stage mcq with its adapter."""
     llama, cases = model_folder(LLAMA), []
     greedy = ("--template", "llama2", "--max_new_tokens", "2", "--do_sample", "False")
     for name, more in (

@@ -18,7 +18,7 @@ def differences(earlier: Record, later: Record) -> list[str]:
     """A line for each value of the earlier record that is missing or different in the later one.
 
     Scores and figures of stage mcq must have the same bits; those of stage sft may differ by 1e-6. Rankings, ids and
-    files must be equal. Cases and figures of the later record alone do not count.
+    files must be equal. Cases and figures that only the later record has are ignored.
     """
     lines = []
     for name, case in earlier["cases"].items():

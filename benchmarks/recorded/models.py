@@ -1,6 +1,6 @@
-"""The models and questions that are scored: made from seeds, by this checkout, whichever checkout is recorded.
+"""The models and questions that are scored. This checkout makes them from seeds, whichever checkout is recorded.
 
-python benchmarks/recorded/models.py FOLDER TINY_LLAMA QUESTIONS  # models, as large as tests have them
+python benchmarks/recorded/models.py FOLDER TINY_LLAMA QUESTIONS  # models as small as in the tests
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ ENCODERS = {
     "roberta": {"type_vocab_size": 1},
     "distilbert": {"dim": 32, "hidden_dim": 48, "n_layers": 3, "n_heads": 4},
 }
-TYPED = ("bert", "deberta-v2")  # their tokenizers say which text of a pair a token is of
+TYPED = ("bert", "deberta-v2")  # their tokenizers mark which text of a pair a token belongs to
 
 
 def encoder_tokenizer(questions: Path, *, typed: bool) -> Any:
-    """A byte-level BPE learnt from the questions; pairs with types as BERT has them, or with two separators."""
+    """A byte-level BPE learnt from the questions; pairs have token types as in BERT, or two separators."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -64,7 +64,7 @@ def encoder_tokenizer(questions: Path, *, typed: bool) -> Any:
 
 
 def write_model(loader: Any, shape: dict[str, Any], tokenizer: Any, folder: Path) -> None:
-    """Random weights, larger than at initialisation, so that attention matters; and the tokenizer."""
+    """Write random weights, larger than at initialisation, so that attention matters, and the tokenizer."""
     import torch
     from transformers import AutoConfig
 
@@ -80,7 +80,7 @@ def write_model(loader: Any, shape: dict[str, Any], tokenizer: Any, folder: Path
 
 
 def write_models(folder: Path, tiny_llama: Path, questions: Path) -> None:
-    """A folder of every family: decoders with the tiny Llama's tokenizer, encoders with one of their own."""
+    """Write a folder for every family: decoders with the tiny Llama's tokenizer, encoders with their own."""
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
@@ -94,7 +94,7 @@ def write_models(folder: Path, tiny_llama: Path, questions: Path) -> None:
 
 
 def with_fewer_options(record: dict[str, str], options: int) -> dict[str, str]:
-    """The question with its answer and the first others, the rest blank."""
+    """The question with its answer and the first wrong options; the remaining options are blank."""
     wrong = [letter for letter in LETTERS if letter != record["answer"]][: options - 1]
     texts = [record[letter] for letter in sorted([*wrong, record["answer"]])]
     answer = LETTERS[texts.index(record[record["answer"]])]
@@ -103,7 +103,7 @@ def with_fewer_options(record: dict[str, str], options: int) -> dict[str, str]:
 
 
 def write_questions(folder: Path, sample: Path, exam: Path) -> None:
-    """Training and test sets of 12 and 8 questions, with five options and with three to five."""
+    """Write training and test sets of 12 and 8 questions, with five options and with three to five."""
     records = [json.loads(line) for file in (sample, exam) for line in file.open(encoding="utf-8")]
     half = sum(1 for _ in sample.open(encoding="utf-8"))
     sets = {"train": records[:12], "test": [*records[16:20], *records[half : half + 4]]}

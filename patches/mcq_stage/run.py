@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from llmtuner.data.baselines import floors_of
+from llmtuner.data.baselines import baselines_of
 from llmtuner.data.predictions import write_predictions
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.checkpoint import check_base, fitting
@@ -22,6 +22,7 @@ from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.trained_places import places_of_run
 from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.report.summary import print_scores
+from llmtuner.runs.keeper import RunKeeper
 from patches.mcq_stage.arguments import StageArguments, adapt, check_best_metric
 from patches.mcq_stage.data import RunSets, encode, read_run_questions
 from patches.mcq_stage.model import Reader, announce_head, check_resumed_head, is_sharded, load, make_reader
@@ -29,22 +30,23 @@ from patches.mcq_stage.model import Reader, announce_head, check_resumed_head, i
 logger = logging.getLogger("llmtuner.mcq")
 
 
-def run_mcq(run: McqRun, values: Mapping[str, Any]) -> None:
+def run_mcq(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None = None) -> None:
     """Train, evaluate and predict.
 
     Args:
         values: the given flags, converted by upstream's parser.
+        keeper: writes the manifests of a training.
 
     Raises:
         UserError: the input is wrong.
         RunError: the run failed although its input was valid.
     """
-    _run(run, values)
+    _run(run, values, keeper)
     # Not before `_run` returns: the trainer's references to the group must not be the last ones.
     _leave_process_group()
 
 
-def _run(run: McqRun, values: Mapping[str, Any]) -> None:
+def _run(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None) -> None:
     from llamafactory.model.loader import load_config
 
     arguments = adapt(run, values)
@@ -61,9 +63,10 @@ def _run(run: McqRun, values: Mapping[str, Any]) -> None:
     if run.training:
         _before_training(model, run, arguments, speaks=speaks)
     run = _completed(run, model, reader, config, sets, speaks=speaks)
-    trainer = _trainer(run, model, reader, sets, arguments)
+    trainer = _trainer(run, model, reader, sets, arguments, keeper)
     if run.training:
         _train(trainer, arguments)
+        trainer.finish_training()
     if arguments.training.do_eval and sets.evaluate:
         metrics = trainer.evaluate(metric_key_prefix="eval")
         trainer.log_metrics("eval", metrics)
@@ -106,7 +109,9 @@ def _completed(run: McqRun, model: Any, reader: Reader, config: Any, sets: RunSe
     return replace(run, settings=settings)
 
 
-def _trainer(run: McqRun, model: Any, reader: Reader, sets: RunSets, arguments: StageArguments) -> McqTrainer:
+def _trainer(
+    run: McqRun, model: Any, reader: Reader, sets: RunSets, arguments: StageArguments, keeper: RunKeeper | None
+) -> McqTrainer:
     from llamafactory.train.trainer_utils import create_custom_optimizer
 
     return McqTrainer(
@@ -118,7 +123,7 @@ def _trainer(run: McqRun, model: Any, reader: Reader, sets: RunSets, arguments: 
         eval_set=sets.evaluate if sets.evaluate and run.data.each else sets.evaluate_joined,
         build_optimizer=lambda model: create_custom_optimizer(model, arguments.training, arguments.finetuning),
         processing_class=reader.tokenizer,
-        callbacks=_callbacks(arguments),
+        callbacks=[*([] if keeper is None else [keeper]), *_callbacks(arguments)],
     )
 
 
@@ -170,7 +175,7 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
         values["scored_questions"] = known
     results: dict[str, Any] = metrics | {f"predict_{name}": value for name, value in values.items()}
     if values:
-        results |= floors_of(questions.questions, places_of_run(trainer.run, trainer.train_dataset))
+        results |= baselines_of(questions.questions, places_of_run(trainer.run, trainer.train_dataset))
     settings = trainer.run.settings
     results |= {"mcq_layout": settings.layout, "mcq_head": settings.head}
     if trainer.is_world_process_zero():  # before the results, which mark the run as finished

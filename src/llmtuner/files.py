@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}")  # the names of temporary files
 
 
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
@@ -48,6 +51,18 @@ def open_atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
+    """Delete the temporary files of `open_atomic` that a killed process left; nobody may write to the folder now.
+
+    Returns:
+        what was deleted
+    """
+    leftovers = [path for path in Path(folder).iterdir() if _TEMPORARY.fullmatch(path.name) and path.is_file()]
+    for path in leftovers:
+        path.unlink()
+    return leftovers
 
 
 def write_synced(path: str | os.PathLike[str], content: str | bytes) -> Path:

@@ -183,16 +183,16 @@ def paired_interval(
     return float(low), float(high)
 
 
-def floor(name: str, scores: Sequence[Scores], answers: Sequence[int]) -> dict[str, float]:
+def baseline(name: str, scores: Sequence[Scores], answers: Sequence[int]) -> dict[str, float]:
     """The figures of a baseline, which needs no model, by their keys in result files."""
     return {f"floor_{name}_map@3": map_at_k(scores, answers), f"floor_{name}_accuracy": accuracy(scores, answers)}
 
 
-def floors(option_lengths: Sequence[Sequence[int]], answers: Sequence[int]) -> dict[str, float]:
+def baselines(option_lengths: Sequence[Sequence[int]], answers: Sequence[int]) -> dict[str, float]:
     """Two baselines that need only the options' lengths: always the longest option (characters), and chance.
 
     Args:
         option_lengths: characters of each option, for each question.
     """
     chance = [[0.0] * len(lengths) for lengths in option_lengths]
-    return floor("longest", option_lengths, answers) | floor("random", chance, answers)
+    return baseline("longest", option_lengths, answers) | baseline("random", chance, answers)

@@ -107,7 +107,7 @@ def test_predictions_for_another_exam_are_not_scored(tmp_path, monkeypatch):
     monkeypatch.setattr(
         sys, "argv", ["open_book.py", "--models", ".", "--seeds", "1", "--work", str(tmp_path / "work")]
     )
-    with pytest.raises(SystemExit, match="has results of exam"):
+    with pytest.raises(SystemExit, match="has results for exam"):
         open_book.main()
 
 
@@ -218,11 +218,11 @@ def test_hints_and_lectures_are_reported_apart_for_seeds_that_have_both_books(tm
         folder.mkdir(parents=True)
         write_predictions([Prediction(str(n), of_question) for n, of_question in enumerate(of_run)], folder)
         (folder.parent / command_line.MADE_BY).write_text("{}")
-    row, floors = context.summarise(args)
+    row, baselines = context.summarise(args)
     assert (row["seeds"], row["open_accuracy"], row["closed_accuracy"]) == (2, [1.0, 0.75], [0.75, 1.0])
     parts = {name: (part["questions"], part["difference"]) for name, part in row["parts"].items()}
     assert parts == {"all": (4, 0.0), "with a hint": (2, 0.125), "lecture only": (1, -0.25)}
-    assert floors["floor_random_accuracy"] == 0.5
+    assert baselines["floor_random_accuracy"] == 0.5
 
 
 def test_an_interrupted_run_is_repeated_and_a_finished_one_is_not(tmp_path, monkeypatch):

@@ -77,7 +77,7 @@ def test_an_sft_score_may_differ_by_a_millionth(shift, lines, record):
 
 @pytest.mark.parametrize("stage", ["mcq", "sft"])
 @pytest.mark.parametrize(
-    ("path", "to", "said"),
+    ("path", "to", "difference"),
     [
         (("rankings", 1), "AB", "rankings: 'BA', then 'AB' (place 1)"),
         (("ids", 0), "q9", "ids: 'q1', then 'q9' (place 0)"),
@@ -89,9 +89,9 @@ def test_an_sft_score_may_differ_by_a_millionth(shift, lines, record):
         (("command",), "--stage other", "command"),
     ],
 )
-def test_everything_that_a_step_records_is_compared(path, to, said, stage, record):
+def test_everything_that_a_step_records_is_compared(path, to, difference, stage, record):
     [line] = differences(record, changed(record, stage, "steps", "predict", *path, to=to))
-    assert line.startswith(f"{stage}: predict: {said}")
+    assert line.startswith(f"{stage}: predict: {difference}")
 
 
 def test_what_is_missing_is_found_and_what_is_new_is_not(record):
@@ -125,9 +125,9 @@ def test_another_processor_is_named(record):
 
 def test_a_written_record_has_the_very_floats(record, tmp_path):
     scores = [[0.1 + 0.2, 1 / 3], [5e-324, -0.0]]
-    kept = changed(record, "mcq", "steps", "predict", "scores", to=scores)
-    recorded_scores.write(kept, tmp_path / "record.json")
-    assert differences(kept, json.loads((tmp_path / "record.json").read_text())) == []
+    written = changed(record, "mcq", "steps", "predict", "scores", to=scores)
+    recorded_scores.write(written, tmp_path / "record.json")
+    assert differences(written, json.loads((tmp_path / "record.json").read_text())) == []
 
 
 def test_the_cases_cover_every_head_layout_and_loss():

@@ -139,12 +139,12 @@ def test_two_overrides_of_one_key_are_noticed(config):
     flags = read_config(config("seed: 1\n"), ["seed=2", "--seed", "3", "--stage", "pt", "--stage", "sft"])
     assert (flags.get("seed"), flags.get("stage")) == ("3", "sft")
     assert flags.notices == [
-        "--stage is given more than once: the last one holds",
-        "--seed is given more than once: the last one holds",
+        "--stage is given more than once: the last value is used",
+        "--seed is given more than once: the last value is used",
     ]
 
 
-def test_a_reference_is_not_looked_up_and_that_is_said(config):
+def test_a_reference_is_not_resolved_and_a_notice_says_so(config):
     path = config("stage: sft\noutput_dir: out/${oc.env:HOME}\n")
     flags = read_config(path)
     assert flags.get("output_dir") == "out/${oc.env:HOME}"
@@ -152,7 +152,7 @@ def test_a_reference_is_not_looked_up_and_that_is_said(config):
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "said"),
+    ("text", "place", "expected"),
     [
         ("- a\n- b\n", ":1", "found a list"),
         ("# c\nseed 42\n", ":2", "found text"),
@@ -170,7 +170,7 @@ def test_a_reference_is_not_looked_up_and_that_is_said(config):
         ("seed: [1, 2]\n", ":1", "seed takes one value, found a list of 2"),
         ("report_to: [wandb, tensorboard]\n", ":1", "report_to takes one value"),
         ("dataset: []\n", ":1", "empty list"),
-        ("dataset: ['a,b', c]\n", ":1", "'a,b' has a comma"),
+        ("dataset: ['a,b', c]\n", ":1", "'a,b' contains a comma"),
         ("label_names: [a, --b]\n", ":1", "begins with a dash"),
         ("--seed: 1\n", ":1", "'--seed' is not a flag name"),
         ("1: 2\n", ":1", "1 is not a flag name"),
@@ -181,15 +181,15 @@ def test_a_reference_is_not_looked_up_and_that_is_said(config):
         ("a: !!set {x, y}\n", ":1", "not a supported"),
     ],
 )
-def test_a_broken_yaml_file_is_refused_with_its_line(config, text, place, said):
+def test_a_broken_yaml_file_is_refused_with_its_line(config, text, place, expected):
     path = config(text)
     message = refusal(path)
     assert message.startswith(f"{path}{place}")
-    assert said in message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "said"),
+    ("text", "place", "expected"),
     [
         ('{"a": 1,\n "b" 2}', ":2:6", "Expecting ':' delimiter"),
         ('{"a": 1,\n}', ":", "this is not JSON"),
@@ -199,11 +199,11 @@ def test_a_broken_yaml_file_is_refused_with_its_line(config, text, place, said):
         ('{"stage": "sft",\n "seed": [1, 2]}', ":2", "seed takes one value"),
     ],
 )
-def test_a_broken_json_file_is_refused_with_its_line(config, text, place, said):
+def test_a_broken_json_file_is_refused_with_its_line(config, text, place, expected):
     path = config(text, "cfg.json")
     message = refusal(path)
     assert message.startswith(f"{path}{place}")
-    assert said in message
+    assert expected in message
 
 
 def test_all_problems_of_a_file_come_together(config):
@@ -212,19 +212,19 @@ def test_all_problems_of_a_file_come_together(config):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "expected"),
     [
         (["seed"], "'seed' after a config file: expected key=value or --key value"),
         (["=3"], "expected key=value"),
         (["seed=[1"], "override 'seed=[1': the value is not YAML"),
         (["seed=[1,2]"], "override 'seed=[1,2]': seed takes one value, found a list of 2"),
         (["model.x=1"], "override 'model.x=1': model takes one value, found a mapping"),
-        (["--max_steps", "2", "seed=3"], "key=value words such as 'seed=3' stand before the first --flag"),
+        (["--max_steps", "2", "seed=3"], "write key=value words such as 'seed=3' before the first --flag"),
         (["--seed", "1", "2"], "'2' belongs to no flag"),
     ],
 )
-def test_a_broken_override_is_named(config, overrides, said):
-    assert said in refusal(config("stage: sft\n"), *overrides)
+def test_a_broken_override_is_named(config, overrides, expected):
+    assert expected in refusal(config("stage: sft\n"), *overrides)
 
 
 def test_missing_and_unreadable_files(tmp_path, config):
@@ -232,7 +232,7 @@ def test_missing_and_unreadable_files(tmp_path, config):
     assert "cannot be read" in refusal(config(b"\xff\xfe\x00a", "cfg.yaml"))
     (tmp_path / "folder.yaml").mkdir()
     assert "cannot be read" in refusal(str(tmp_path / "folder.yaml"))
-    assert "a config file ends in .yaml, .yml, .json" in refusal(config("a: 1", "cfg.toml"))
+    assert "expected a name that ends in .yaml, .yml, .json" in refusal(config("a: 1", "cfg.toml"))
 
 
 def test_locate_key(config, tmp_path):

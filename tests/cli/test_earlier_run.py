@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from llmtuner.cli.earlier_run import find_checkpoints, set_aside, settle_earlier_run
+from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.record import settings_of
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
+from llmtuner.runs.checkpoints import find_checkpoints, set_aside
+from llmtuner.runs.lock import locked
+from llmtuner.runs.manifest import DataDigest, Manifest, digest_files, write_manifest
+
+STATES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 
 
-def checkpoint(output_dir, step, *, max_steps=30, epoch=None, files=("optimizer.pt", "scheduler.pt", "rng_state.pth")):
+def checkpoint(output_dir, step, *, max_steps=30, epoch=None, files=STATES, best=None):
+    """A checkpoint from before manifests."""
     folder = output_dir / f"checkpoint-{step}"
     folder.mkdir(parents=True)
     state = {"global_step": step, "max_steps": max_steps, "epoch": epoch if epoch is not None else step / 10}
-    (folder / "trainer_state.json").write_text(json.dumps(state))
+    (folder / "trainer_state.json").write_text(json.dumps(state | {"best_global_step": best}))
     for name in ("adapter_config.json", "adapter_model.safetensors", *files):
         (folder / name).write_bytes(b"weights")
     return folder
@@ -26,36 +34,69 @@ def flags(output_dir, **more):
     return Flags.of(Words({"output_dir": [str(output_dir)], **{name: [str(value)] for name, value in more.items()}}))
 
 
+def planned(given, **more):
+    stored = Manifest(stage="sft", step=0, max_steps=0, epoch=0.0, data=DataDigest("aa" * 32, 9), base="bb" * 32)
+    return replace(stored, settings=settings_of(given, None), **more)
+
+
+def settle(given, **more):
+    return settle_earlier_run(given, planned(given, **more))
+
+
+def kept(output_dir, step, *, given=None, epoch=None, **more):
+    """A checkpoint with its manifest."""
+    folder = checkpoint(output_dir, step, epoch=epoch, **{k: more.pop(k) for k in ("files", "best") if k in more})
+    names = [path.name for path in folder.iterdir()]
+    epoch = step / 10 if epoch is None else epoch
+    manifest = planned(given or flags(output_dir), step=step, max_steps=30, epoch=epoch, **more)
+    write_manifest(replace(manifest, files=digest_files(folder, names)), folder / "checkpoint.json")
+    return folder
+
+
+def finished(output_dir, step=30, *, given=None, **more):
+    """The end of a run."""
+    output_dir.mkdir(exist_ok=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors", "train_results.json", "predict_results.json"):
+        (output_dir / name).write_bytes(b"final")
+    manifest = planned(given or flags(output_dir), step=step, max_steps=30, epoch=step / 10, **more)
+    files = digest_files(output_dir, ["adapter_config.json", "adapter_model.safetensors"])
+    write_manifest(replace(manifest, files=files), output_dir / "run.json")
+
+
 def test_a_finished_run_is_not_overwritten_by_training_nothing(tmp_path):
     checkpoint(tmp_path, 30)
-    with pytest.raises(UserError, match=r"finished run.*--overwrite_output_dir.*--num_train_epochs"):
-        settle_earlier_run(flags(tmp_path))
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"final")
+    with pytest.raises(UserError, match=r"finished run.*--num_train_epochs.*--overwrite_output_dir"):
+        settle(flags(tmp_path))
 
 
 @pytest.mark.parametrize("more", [{"num_train_epochs": 5}, {"max_steps": 40}])
 def test_more_epochs_or_steps_resume_from_the_last_checkpoint(tmp_path, more):
     folder = checkpoint(tmp_path, 30)
-    resumed, [line] = settle_earlier_run(flags(tmp_path, **more))
-    assert resumed == folder
-    assert "step 30" in line
+    earlier = settle(flags(tmp_path, **more))
+    assert earlier.checkpoint == folder
+    assert "step 30" in earlier.notices[0]
 
 
 def test_steps_that_are_done_are_done_whatever_the_epochs(tmp_path):
     checkpoint(tmp_path, 30)
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"final")
     with pytest.raises(UserError, match="finished"):
-        settle_earlier_run(flags(tmp_path, max_steps=30, num_train_epochs=100))
+        settle(flags(tmp_path, max_steps=30, num_train_epochs=100))
 
 
 def test_overwriting_is_the_users_word(tmp_path):
-    checkpoint(tmp_path, 30)
-    assert settle_earlier_run(flags(tmp_path, overwrite_output_dir=True)) == (None, ())
+    folder = checkpoint(tmp_path, 30)
+    earlier = settle(flags(tmp_path, overwrite_output_dir=True))
+    assert (earlier.checkpoint, earlier.replaced) == (None, (folder,))
 
 
 def test_an_unfinished_run_resumes_and_tells_from_where_and_with_what(tmp_path):
     checkpoint(tmp_path, 5)
     folder = checkpoint(tmp_path, 20, files=("optimizer.pt", "scheduler.pt"))
-    resumed, [line] = settle_earlier_run(flags(tmp_path))
-    assert resumed == folder
+    earlier = settle(flags(tmp_path))
+    [line] = earlier.notices
+    assert earlier.checkpoint == folder
     assert "step 20 (of 30 planned then), epoch 2.00" in line
     assert "restored: weights, optimizer, schedule" in line
     assert "NOT restored, because not saved: random state" in line
@@ -65,26 +106,37 @@ def test_a_checkpoint_that_was_killed_while_saving_is_skipped(tmp_path):
     """A half-written newest checkpoint stopped every later run, although older checkpoints were complete."""
     good = checkpoint(tmp_path, 10)
     (tmp_path / "checkpoint-20").mkdir()
-    resumed, lines = settle_earlier_run(flags(tmp_path))
-    assert resumed == good
-    assert lines[0].startswith(f"skipped {tmp_path / 'checkpoint-20'}: ")
+    earlier = settle(flags(tmp_path))
+    assert earlier.checkpoint == good
+    assert earlier.notices[0].startswith(f"skipped {tmp_path / 'checkpoint-20'}: ")
+
+
+def test_only_damaged_checkpoints_are_an_error(tmp_path):
+    folder = checkpoint(tmp_path, 10)
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    assert "empty" in find_checkpoints(tmp_path)[0].defect
+    with pytest.raises(UserError, match="no complete checkpoint"):
+        settle(flags(tmp_path))
+    with pytest.raises(UserError, match="not a complete checkpoint"):
+        settle(flags(tmp_path, resume_from_checkpoint=folder))
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    "damage",
     [
-        (lambda folder: (folder / "trainer_state.json").write_text("{"), "damaged"),
-        (lambda folder: (folder / "trainer_state.json").unlink(), "missing"),
-        (lambda folder: (folder / "adapter_model.safetensors").write_bytes(b""), "empty"),
+        lambda folder: (folder / "trainer_state.json").write_text("{"),
+        lambda folder: (folder / "trainer_state.json").unlink(),
+        lambda folder: [path.unlink() for path in folder.iterdir()],
     ],
+    ids=["half a state", "no state", "empty"],
 )
-def test_only_damaged_checkpoints_are_an_error(tmp_path, damage, said):
-    damage(checkpoint(tmp_path, 10))
-    assert said in find_checkpoints(tmp_path)[0].defects[0]
-    with pytest.raises(UserError, match="no complete checkpoint"):
-        settle_earlier_run(flags(tmp_path))
-    with pytest.raises(UserError, match="not a complete checkpoint"):
-        settle_earlier_run(flags(tmp_path, resume_from_checkpoint=tmp_path / "checkpoint-10"))
+def test_a_first_checkpoint_that_was_never_complete_does_not_stop_a_new_start(tmp_path, damage):
+    """Ten of 91 killed runs could not be started again."""
+    folder = checkpoint(tmp_path, 10)
+    damage(folder)
+    earlier = settle(flags(tmp_path))
+    assert (earlier.checkpoint, earlier.replaced) == (None, (folder,))
+    assert "skipped" in earlier.notices[0]
 
 
 def test_checkpoints_count_by_step_not_by_name(tmp_path):
@@ -94,7 +146,7 @@ def test_checkpoints_count_by_step_not_by_name(tmp_path):
 
 
 def test_a_fresh_folder_is_left_alone(tmp_path):
-    assert settle_earlier_run(flags(tmp_path / "new")) == (None, ())
+    assert settle(flags(tmp_path / "new")).checkpoint is None
 
 
 @pytest.mark.parametrize("words", [[], ["true"]])
@@ -102,37 +154,260 @@ def test_true_is_no_folder(tmp_path, words):
     """Upstream looked for a checkpoint in a folder named "true"."""
     folder = checkpoint(tmp_path, 20)
     given = Flags.of(Words({"output_dir": [str(tmp_path)], "resume_from_checkpoint": words}))
-    assert settle_earlier_run(given)[0] == folder
+    assert settle(given).checkpoint == folder
 
 
 def test_false_is_no_folder_either(tmp_path):
     with pytest.raises(UserError, match="--overwrite_output_dir"):
-        settle_earlier_run(flags(tmp_path, resume_from_checkpoint="false"))
+        settle(flags(tmp_path, resume_from_checkpoint="false"))
 
 
-def test_training_afresh_leaves_no_checkpoint_to_resume_from(tmp_path, monkeypatch):
+def test_files_that_are_set_aside_keep_their_content(tmp_path):
     """The next run resumed from a later checkpoint of the discarded run."""
-    for _ in range(2):
+    for content in (b"first", b"second"):
         checkpoint(tmp_path, 20)
-        set_aside(tmp_path)
+        (tmp_path / "adapter_model.safetensors").write_bytes(content)
+        assert len(list(set_aside([tmp_path / "checkpoint-20", tmp_path / "adapter_model.safetensors"]))) == 2
         assert not find_checkpoints(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["replaced-checkpoint-20", "replaced-checkpoint-20-2"]
-    checkpoint(tmp_path, 30)
-    monkeypatch.setenv("RANK", "1")
-    set_aside(tmp_path)
-    assert [c.step for c in find_checkpoints(tmp_path)] == [30], "one process does it"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "replaced-2-adapter_model.safetensors",
+        "replaced-2-checkpoint-20",
+        "replaced-adapter_model.safetensors",
+        "replaced-checkpoint-20",
+    ]
+    assert (tmp_path / "replaced-adapter_model.safetensors").read_bytes() == b"first"
 
 
 def test_an_adapter_does_not_go_on_as_a_full_model(tmp_path):
     checkpoint(tmp_path, 20)
     with pytest.raises(UserError, match="is an adapter"):
-        settle_earlier_run(flags(tmp_path, finetuning_type="full"))
+        settle(flags(tmp_path, finetuning_type="full"))
     (tmp_path / "checkpoint-20" / "adapter_config.json").unlink()
     with pytest.raises(UserError, match="is a whole model"):
-        settle_earlier_run(flags(tmp_path))
+        settle(flags(tmp_path))
 
 
 def test_weights_without_checkpoints_are_protected_too(tmp_path):
     (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
     with pytest.raises(UserError, match="without checkpoints"):
-        settle_earlier_run(flags(tmp_path))
+        settle(flags(tmp_path))
+
+
+# ---- runs with manifests
+
+
+def test_the_newest_checkpoint_that_verifies_is_taken_and_the_skipped_one_is_named(tmp_path):
+    """Of 89 damaged checkpoints 24 stopped the run although an older one was good, and 14 were taken."""
+    good, damaged = kept(tmp_path, 10), kept(tmp_path, 20)
+    (damaged / "optimizer.pt").write_bytes(b"weightZ")
+    earlier = settle(flags(tmp_path))
+    assert earlier.checkpoint == good
+    assert earlier.notices[0] == f"skipped {damaged}: optimizer.pt is damaged: its content is not what was saved"
+    assert earlier.replaced == (damaged,), "or its files would be mixed with those of the new checkpoint-20"
+    assert "restored: weights, optimizer, schedule, random state" in earlier.notices[1]
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "adapter_model.safetensors"])
+def test_without_an_older_checkpoint_damage_is_an_error(tmp_path, name):
+    folder = kept(tmp_path, 10)
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=f"no complete checkpoint.*{name} is missing.*--overwrite_output_dir"):
+        settle(flags(tmp_path))
+
+
+def test_a_checkpoint_that_was_killed_before_its_manifest_is_skipped(tmp_path):
+    good, partial = kept(tmp_path, 10), checkpoint(tmp_path, 20)
+    earlier = settle(flags(tmp_path))
+    assert (earlier.checkpoint, earlier.replaced) == (good, (partial,))
+    assert "checkpoint.json is missing" in earlier.notices[0]
+
+
+def test_a_first_checkpoint_without_its_manifest_is_not_one_from_before_manifests(tmp_path):
+    """It resumed, but train_loss lacked the steps before it."""
+    folder = checkpoint(tmp_path, 10)
+    assert settle(flags(tmp_path)).checkpoint == folder
+    with locked(tmp_path, training=True):
+        pass
+    assert settle(flags(tmp_path)).checkpoint is None
+    with locked(tmp_path):  # a prediction into the same folder
+        pass
+    assert settle(flags(tmp_path)).checkpoint == folder
+
+
+def test_a_checkpoint_without_the_optimizer_cannot_resume(tmp_path):
+    """The optimizer and the schedule began anew, in silence."""
+    kept(tmp_path, 10, files=())
+    with pytest.raises(UserError, match="saved without optimizer, schedule, random state"):
+        settle(flags(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("flag", "stored", "given"),
+    [
+        ("learning_rate", "1e-4", "1e-2"),
+        ("lora_rank", "8", "16"),
+        ("lora_alpha", "16", "32"),
+        ("seed", "42", "43"),
+        ("cutoff_len", "2048", "1024"),
+        ("val_size", "0", "0.1"),
+        ("optim", "adamw_torch", "sgd"),
+        ("template", "llama2", "qwen"),
+        ("a_flag_of_tomorrow", "1", "2"),
+    ],
+)
+def test_settings_that_shape_the_weights_must_be_those_of_the_checkpoint(tmp_path, flag, stored, given):
+    """Another learning rate was ignored in silence; another rank ended in a traceback."""
+    kept(tmp_path, 10, given=flags(tmp_path, **{flag: stored}))
+    with pytest.raises(
+        UserError,
+        match=rf"--{flag} stored {float(stored):g}, given {float(given):g}"
+        if flag not in ("optim", "template")
+        else rf"--{flag} stored {stored}, given {given}",
+    ):
+        settle(flags(tmp_path, **{flag: given}))
+
+
+def test_all_differences_come_in_one_message(tmp_path):
+    kept(tmp_path, 10)
+    with pytest.raises(UserError) as caught:
+        settle(flags(tmp_path, learning_rate=1, seed=1), data=DataDigest("cc" * 32, 9), base="dd" * 32)
+    for name in ("learning_rate", "seed", "dataset", "model_name_or_path"):
+        assert f"--{name}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flag", "given"),
+    [("num_train_epochs", "5"), ("save_steps", "7"), ("per_device_train_batch_size", "4"), ("mcq_layout", "joint")],
+)
+def test_what_does_not_shape_the_weights_is_taken_up_and_said(tmp_path, flag, given):
+    kept(tmp_path, 10)
+    notices = settle(flags(tmp_path, **{flag: given})).notices
+    assert any(f"--{flag} {given}, before" in line for line in notices)
+    assert any("order of the batches" in line for line in notices) == (flag == "per_device_train_batch_size")
+
+
+def test_what_is_only_reported_is_not_said(tmp_path):
+    kept(tmp_path, 10)
+    assert (
+        len(settle(flags(tmp_path, plot_loss=True, do_predict=True, report_to="none", max_new_tokens=3)).notices) == 1
+    )
+
+
+def test_a_moved_model_and_renamed_data_are_the_same(tmp_path):
+    kept(tmp_path, 10, given=flags(tmp_path, dataset="old.csv", model_name_or_path="old"))
+    assert settle(flags(tmp_path, dataset="new.csv", model_name_or_path="new")).checkpoint is not None
+
+
+def test_names_are_compared_where_the_content_is_not_known(tmp_path):
+    kept(tmp_path, 10, given=flags(tmp_path, dataset="one"), data=None)
+    with pytest.raises(UserError, match="--dataset stored one, given two"):
+        settle(flags(tmp_path, dataset="two"), data=None)
+
+
+def test_a_folder_of_another_stage_is_refused(tmp_path):
+    kept(tmp_path, 10, stage="mcq")
+    with pytest.raises(UserError, match="holds a run of stage mcq, and this is stage sft"):
+        settle(flags(tmp_path))
+
+
+def test_a_finished_run_with_other_data_is_refused_whatever_the_epochs(tmp_path):
+    """It trained nothing, and overwrote the results with train_loss 0.0."""
+    kept(tmp_path, 30)
+    finished(tmp_path, given=flags(tmp_path, dataset="a.csv"))
+    given = flags(tmp_path, dataset="b.csv", num_train_epochs=9)
+    with pytest.raises(UserError, match=r"finished run.*a\.csv \(aaaa.*b\.csv \(cccc.*--overwrite_output_dir"):
+        settle(given, data=DataDigest("cc" * 32, 9))
+
+
+def test_more_epochs_of_a_finished_run_set_its_end_aside(tmp_path):
+    folder = kept(tmp_path, 30)
+    finished(tmp_path)
+    earlier = settle(flags(tmp_path, num_train_epochs=5))
+    assert earlier.checkpoint == folder
+    assert [path.name for path in earlier.replaced] == [
+        "run.json",
+        "adapter_config.json",
+        "train_results.json",
+        "predict_results.json",
+        "adapter_model.safetensors",
+    ]
+
+
+def test_fewer_steps_than_are_done_are_refused(tmp_path):
+    """A training that resumed beyond its end made one more step."""
+    kept(tmp_path, 20)
+    with pytest.raises(UserError, match="finished run: step 20"):
+        settle(flags(tmp_path, max_steps=10))
+
+
+def test_a_run_that_was_killed_before_its_end_was_saved_is_completed(tmp_path):
+    """Twelve of 91 killed runs were called finished without final weights."""
+    folder = kept(tmp_path, 30)
+    earlier = settle(flags(tmp_path))
+    assert earlier.checkpoint == folder
+    assert "all steps are done" in earlier.notices[-1]
+
+
+def test_a_damaged_end_is_made_again_from_the_checkpoint(tmp_path):
+    folder = kept(tmp_path, 30)
+    finished(tmp_path)
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"fInal")
+    earlier = settle(flags(tmp_path))
+    assert earlier.checkpoint == folder
+    assert "adapter_model.safetensors is damaged" in earlier.notices[0]
+
+
+def test_weights_that_a_killed_run_left_half_do_not_stop_it(tmp_path):
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"half")
+    with locked(tmp_path, training=True):
+        pass
+    earlier = settle(flags(tmp_path))
+    assert [path.name for path in earlier.replaced] == ["adapter_model.safetensors"]
+    finished(tmp_path)
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"fInal")
+    with pytest.raises(UserError, match="weights of an earlier run"):
+        settle(flags(tmp_path))
+
+
+def test_the_folder_of_a_finished_run_is_no_checkpoint(tmp_path):
+    """It resumed from step 8 of 8, and did step 9."""
+    kept(tmp_path / "old", 30)
+    finished(tmp_path / "old")
+    with pytest.raises(UserError, match="the output folder of a finished run, not a checkpoint"):
+        settle(flags(tmp_path / "new", resume_from_checkpoint=tmp_path / "old"))
+    with pytest.raises(UserError, match="train nothing"):
+        settle(flags(tmp_path / "new", resume_from_checkpoint=tmp_path / "old" / "checkpoint-30"))
+
+
+def test_a_named_checkpoint_that_is_damaged_is_an_error(tmp_path):
+    kept(tmp_path, 10)
+    folder = kept(tmp_path, 20)
+    (folder / "scheduler.pt").write_bytes(b"")
+    with pytest.raises(UserError, match=r"not a complete checkpoint: scheduler\.pt has 0 bytes"):
+        settle(flags(tmp_path, resume_from_checkpoint=folder))
+
+
+def test_a_named_checkpoint_sets_later_ones_aside(tmp_path):
+    """The next start resumed from the later checkpoints, which belong to another training."""
+    first, second = kept(tmp_path, 10), kept(tmp_path, 20)
+    assert settle(flags(tmp_path, resume_from_checkpoint=first)).replaced == (second,)
+
+
+def test_an_overwriting_run_that_was_interrupted_resumes_itself(tmp_path):
+    over = flags(tmp_path, overwrite_output_dir=True)
+    folder = kept(tmp_path, 10, given=over)
+    assert settle(over).checkpoint == folder
+    assert settle(flags(tmp_path, overwrite_output_dir=True, seed=1)).checkpoint is None
+    finished(tmp_path, given=over)
+    assert settle(over).checkpoint is None, "a finished run is overwritten"
+
+
+def test_a_best_checkpoint_that_is_gone_is_said_before_the_first_step(tmp_path):
+    """The run crashed after its last step."""
+    kept(tmp_path, 20, best=10)
+    best = flags(tmp_path, load_best_model_at_end=True)
+    with pytest.raises(UserError, match=r"--load_best_model_at_end.*checkpoint-10.*no such folder"):
+        settle(best)
+    assert settle(flags(tmp_path)).checkpoint is not None
+    kept(tmp_path, 10)
+    assert settle(best).checkpoint is not None

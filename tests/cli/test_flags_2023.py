@@ -179,30 +179,30 @@ def test_translations(typed, expected):
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         ("--finetuning_type=freeze --checkpoint_dir=c", "held the trained layers only"),
-        ("--finetuning_type=full --checkpoint_dir=a,b", "names one folder"),
+        ("--finetuning_type=full --checkpoint_dir=a,b", "takes one folder"),
         ("--split=test", '"split": "test"'),
-        ("--source_prefix=a|b", "one text for each data set"),
-        ("--lora_alpha=32.5", "whole numbers only"),
-        ("--lora_alpha=inf", "whole numbers only"),
+        ("--source_prefix=a|b", "each data set had its own text"),
+        ("--lora_alpha=32.5", "expected a whole number"),
+        ("--lora_alpha=inf", "expected a whole number"),
         ("--lora_alpha=many", "--lora_alpha: expected a number, found 'many'"),
         ("--max_source_length=long", "--max_source_length: expected a whole number, found 'long'"),
-        ("--warmup_ratio=1", "up to but not including 1"),
-        ("--warmup_ratio=-0.1", "up to but not including 1"),
-        ("--warmup_ratio=nan", "up to but not including 1"),
+        ("--warmup_ratio=1", "at least 0 and below 1"),
+        ("--warmup_ratio=-0.1", "at least 0 and below 1"),
+        ("--warmup_ratio=nan", "at least 0 and below 1"),
         ("--finetuning_type=none --do_train", "trains nothing"),
         ("--dataset=d --do_eval --val_size=x", "--val_size: expected a number"),
         ("--finetuning_type=full --checkpoint_dir", "--checkpoint_dir needs a value"),
         ("--resume_lora_training=perhaps", "expected true or false"),
     ],
 )
-def test_refusals_of_values(typed, said):
-    assert said in refusal(*typed.split())
+def test_refusals_of_values(typed, message):
+    assert message in refusal(*typed.split())
 
 
-def test_a_full_checkpoint_is_said_to_replace_the_model():
+def test_a_full_checkpoint_replaces_the_model_with_a_notice():
     _, [notice] = translated("--model_name_or_path=m", "--finetuning_type=full", "--checkpoint_dir=c")
     assert "--model_name_or_path c" in notice
 

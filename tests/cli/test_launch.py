@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ def started(monkeypatch):
     commands = []
 
     def run(command, environment):
-        assert environment[LAUNCHED] == "1", "workers need not repeat what was said"
+        assert environment[LAUNCHED] == "1", "workers need not repeat the notices"
         commands.append(command)
         return 3
 
@@ -89,15 +90,17 @@ def test_a_mistake_is_found_before_workers_start(started, monkeypatch):
 
 
 @pytest.mark.subprocess
-def test_a_request_to_stop_reaches_the_workers(tmp_path):
-    """`kill` ended only the launcher; torchrun and its workers kept running and held the devices."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_request_to_stop_reaches_the_workers(tmp_path, number):
+    """`kill` and `kill -INT` ended only the launcher; torchrun and its workers kept running and held the devices."""
     ready = tmp_path / "ready"
-    worker = f"import pathlib, time; pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
+    worker = f"import pathlib, signal, time; signal.signal({number:d}, signal.SIG_DFL); "
+    worker += f"pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
     code = "import os, sys; from llmtuner.cli.launch import _run; "
-    code += f"sys.exit(_run([sys.executable, '-c', {worker!r}], os.environ) == -15)"
+    code += f"sys.exit(_run([sys.executable, '-c', {worker!r}], os.environ))"
     launcher = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT / "src")
     while not ready.exists():
         assert launcher.poll() is None
         time.sleep(0.05)
-    launcher.terminate()
-    assert launcher.wait(timeout=30) == 1, "it waited for the worker, which was told to stop"
+    launcher.send_signal(number)
+    assert launcher.wait(timeout=30) == 128 + number, "it waited for the worker, which was told to stop"

@@ -8,7 +8,7 @@ from llmtuner.cli.profile_2023 import DEFAULTS, LLAMA2_SYSTEM, apply_profile, ch
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
-BACK = "--profile 2023 brings those defaults back"
+BACK = "--profile 2023 restores these defaults"
 
 
 def profiled(*argv: str) -> dict[str, list[str]]:
@@ -59,17 +59,17 @@ def test_without_a_profile_nothing_is_set():
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["--profile", "2024"], "--profile 2024: unknown value; choose from: 2023. Did you mean 2023?"),
         (["--profile", "old"], "--profile old: unknown value; choose from: 2023."),
         (["--profile"], "--profile needs a value"),
     ],
 )
-def test_an_unknown_profile_is_refused_with_the_names(argv, said):
+def test_an_unknown_profile_is_refused_with_the_names(argv, message):
     with pytest.raises(UserError) as error:
         apply_profile(Words.from_argv(argv))
-    assert str(error.value) == said
+    assert str(error.value) == message
 
 
 def test_the_notice_tells_what_was_set_but_not_the_whole_system_prompt():

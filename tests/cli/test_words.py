@@ -75,12 +75,12 @@ def test_forms_of_a_flag(argv, name, values):
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
-        (["train", "--seed", "7"], "'train' stands before any flag"),
-        (["--seed=7", "8"], "--seed=... before it is complete"),
-        (["--default_system", "be", "brief"], "'brief' belongs to no flag: --default_system before it"),
-        (["--dataset", "a,", "b"], "separate names by commas alone"),
+        (["train", "--seed", "7"], "'train' comes before any flag"),
+        (["--seed=7", "8"], "--seed=... already has its value"),
+        (["--default_system", "be", "brief"], "'brief' belongs to no flag: --default_system already"),
+        (["--dataset", "a,", "b"], "separate names by commas without spaces"),
         (["-seed", "7"], "'-seed' is neither a flag nor a value"),
         (["--seed", "7", "--"], "'--' is neither a flag nor a value"),
         (["--=7"], "neither a flag nor a value"),
@@ -88,16 +88,16 @@ def test_forms_of_a_flag(argv, name, values):
         (["--label_names", "a", "-1e5"], "begins with a dash"),
     ],
 )
-def test_stray_words_are_refused_with_what_they_belong_to(argv, said):
+def test_stray_words_are_refused_with_what_they_belong_to(argv, message):
     with pytest.raises(UserError) as error:
         Words.from_argv(argv)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_of_a_flag_given_twice_the_last_holds_with_a_notice():
     flags = Words.from_argv(["--seed", "1", "--do-train", "--seed=2"])
     assert flags.get("seed") == "2"
-    assert flags.notices == ["--seed is given more than once: the last one holds"]
+    assert flags.notices == ["--seed is given more than once: the last value is used"]
 
 
 def test_a_repeated_flag_moves_behind_its_opposite():
@@ -153,7 +153,7 @@ def test_rename_keeps_the_place_and_never_overwrites():
     flags = Words({"a": ["1"], "b": ["2"], "c": []})
     flags.rename("a", "first")
     assert flags.to_argv() == ["--first=1", "--b=2", "--c"]
-    with pytest.raises(ValueError, match="--b is there already"):
+    with pytest.raises(ValueError, match="--b is already given"):
         flags.rename("first", "b")
     with pytest.raises(KeyError):
         flags.rename("a", "d")

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from llmtuner.data.baselines import answer_places, floors_of, passage_scores
+from llmtuner.data.baselines import baselines_of, passage_scores
+from llmtuner.data.collect import answer_places
 from llmtuner.data.question import Question
 
 
@@ -18,12 +19,12 @@ def test_the_floor_is_always_the_longest_option():
         Question("3", "?", ("aaa", "b", "cc"), 1),
         Question("4", "?", ("aaa", "b", "cc")),
     ]
-    actual = floors_of(asked)
+    actual = baselines_of(asked)
     assert actual["floor_longest_accuracy"] == pytest.approx(2 / 3)
     assert actual["floor_longest_map@3"] == pytest.approx((1 + 1 + 1 / 3) / 3)
     assert actual["floor_random_accuracy"] == pytest.approx(1 / 3)
     assert actual["floor_random_map@3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
-    assert floors_of(asked[3:]) == {}
+    assert baselines_of(asked[3:]) == {}
 
 
 def asked(*answers: int | None, options: int = 5, context: str = "") -> list[Question]:
@@ -34,7 +35,7 @@ def asked(*answers: int | None, options: int = 5, context: str = "") -> list[Que
 
 def test_an_answer_that_is_always_at_one_place_is_no_skill():
     """MAP@3 1.0 stood beside baselines of 0.24 and 0.37, where every answer was A."""
-    figures = floors_of(asked(*[0] * 12))
+    figures = baselines_of(asked(*[0] * 12))
     assert (figures["floor_place_map@3"], figures["floor_place_accuracy"]) == (1.0, 1.0)
     assert figures["floor_random_accuracy"] == pytest.approx(0.2)
     assert figures["floor_place_from"] == "scored"
@@ -43,12 +44,12 @@ def test_an_answer_that_is_always_at_one_place_is_no_skill():
 def test_places_are_ranked_by_their_frequency_in_training():
     """Counted in the scored questions, the baseline would know their answers."""
     questions = asked(0, 1, 2, 3, 4)
-    figures = floors_of(questions, {"B": 5, "A": 3, "C": 1})
+    figures = baselines_of(questions, {"B": 5, "A": 3, "C": 1})
     assert figures["floor_place_from"] == "train"
     assert figures["floor_place_accuracy"] == pytest.approx(1 / 5)
     assert figures["floor_place_map@3"] == pytest.approx((1 / 2 + 1 + 1 / 3 + 0 + 0) / 5)
-    assert floors_of(questions)["floor_place_map@3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 5), "all places tie"
-    fewer = floors_of(asked(0, 1, options=2), {"C": 9})
+    assert baselines_of(questions)["floor_place_map@3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 5), "all places tie"
+    fewer = baselines_of(asked(0, 1, options=2), {"C": 9})
     assert fewer["floor_place_accuracy"] == 0.5, "the frequent place is not in these questions: chance"
 
 
@@ -80,7 +81,7 @@ def test_the_passage_baseline_is_bm25_of_option_and_its_own_context():
             tokens = stem(words(option))
             expected = index.get_scores(tokens)[PASSAGES.index(question.context)] if tokens else 0.0
             assert score == pytest.approx(float(expected))
-    figures = floors_of(questions)
+    figures = baselines_of(questions)
     assert figures["floor_passage_accuracy"] == pytest.approx((1 + 1 + 0) / 3)
 
 
@@ -88,9 +89,9 @@ def test_one_question_without_a_context_leaves_the_passage_baseline_out():
     """Blank contexts would score 0 and pull the baseline to chance."""
     questions = [*with_passages(), *asked(0)]
     assert passage_scores(questions) is None
-    assert "floor_passage_map@3" not in floors_of(questions)
+    assert "floor_passage_map@3" not in baselines_of(questions)
     unscored = [*with_passages(), *asked(None)]
-    assert "floor_longest_map@3" in floors_of(unscored)
+    assert "floor_longest_map@3" in baselines_of(unscored)
 
 
 def test_contexts_without_words_are_scored_as_ties():
@@ -100,7 +101,7 @@ def test_contexts_without_words_are_scored_as_ties():
 
 def test_without_the_package_the_passage_baseline_is_skipped_and_named(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "bm25s", None)
-    figures = floors_of(with_passages())
+    figures = baselines_of(with_passages())
     assert "floor_passage_map@3" not in figures
     assert "floor_place_map@3" in figures
     assert "floor_passage: skipped, bm25s is not installed" in caplog.text

@@ -28,7 +28,7 @@ def ids(folder, name: str, **more) -> list[int]:
     return [int(question.id) for question in collect([name], str(folder), **more)[name]]
 
 
-def test_num_samples_of_the_registry_is_kept_to(folder):
+def test_num_samples_of_the_registry_is_respected(folder):
     """If num_samples is ignored, a data set that should be part of a mixture is used whole."""
     drawn = ids(folder, "three")
     assert len(set(drawn)) == len(drawn) == 3

@@ -106,7 +106,7 @@ def test_a_letter_in_another_form_is_accepted_with_a_note(tmp_path, written):
     assert f"{path}:2: answer " in str(note)
 
 
-def test_blank_and_equal_options_are_kept_and_warned_of(tmp_path):
+def test_blank_and_equal_options_stay_and_give_a_warning(tmp_path):
     rows = [["prompt", *"ABCDE", "answer"], ["W?", "a", "", "c", "a", "e", "A"]]
     reading = read_questions(write_csv(tmp_path / "exam.csv", rows), purpose="train")
     assert reading.questions[0].options == ("a", "", "c", "a", "e")

@@ -79,7 +79,7 @@ def test_both_purposes_share_one_reading(tmp_path, monkeypatch):
         read_questions(path, purpose="train")
 
 
-def test_an_inspection_goes_on_where_a_training_stops(tmp_path):
+def test_an_inspection_continues_where_a_training_stops(tmp_path):
     path = write(tmp_path, FULL, "W?,a,b,c,\n", ",a,b,c,A\n", "W?,a,b,c,X\n", "W?,a,a,c,A\n")
     reading = inspect_questions(path)
     assert [question.line for question in reading.questions] == [2, 3, 4, 6]

@@ -21,8 +21,11 @@ from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-CHINESE = {"README.md": "README_zh.md"} | {
-    f"docs/{page.name}": f"docs/zh/{page.name}" for page in sorted((ROOT / "docs" / "zh").glob("*.md"))
+CHINESE = {"README.md": "README_zh.md", "examples/README.md": "docs/zh/examples.md"}
+CHINESE |= {
+    f"docs/{page.name}": f"docs/zh/{page.name}"
+    for page in sorted((ROOT / "docs" / "zh").glob("*.md"))
+    if f"docs/zh/{page.name}" not in CHINESE.values()
 }
 # The changelog quotes commands that failed.
 DOCUMENTS = [page for page in sorted(ROOT.glob("*.md")) if page.name != "CHANGELOG.md"]

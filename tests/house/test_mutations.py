@@ -22,7 +22,7 @@ def test_names_are_unique():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "tests", "said"),
+    ("old", "new", "tests", "defects"),
     [
         ("a = 1", "a = 2", ("test_a.py",), []),
         ("a = 1", "a = 2", ("test_a.py::test_one",), []),
@@ -34,11 +34,11 @@ def test_names_are_unique():
         ("a = 1", "a = 2", ("test_b.py",), ["test_b.py does not exist"]),
     ],
 )
-def test_a_row_that_cannot_be_tried_says_why(old, new, tests, said, tmp_path):
+def test_a_row_that_cannot_be_tried_says_why(old, new, tests, defects, tmp_path):
     """Each of these would leave the code unchanged, or run no test."""
     (tmp_path / "a.py").write_text("a = 1\nb = 1\nb = 1\n")
     (tmp_path / "test_a.py").write_text("def test_one():\n    pass\n")
-    assert Mutation("row", "a.py", old, new, tests).defects(tmp_path) == said
+    assert Mutation("row", "a.py", old, new, tests).defects(tmp_path) == defects
 
 
 def copy_of_one_file(target: Path) -> None:

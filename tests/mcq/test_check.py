@@ -154,12 +154,12 @@ def test_rounding_may_exceed_any_fixed_limit():
 
 def test_large_dimensions_do_not_hide_the_others():
     torch.manual_seed(0)
-    single, other = torch.randn(2, 6, 50)
+    single, changed = torch.randn(2, 6, 50)
     units = torch.logspace(-3, 3, 50)
-    assert distance(other * units, single * units) == pytest.approx(distance(other, single), rel=0.3)
+    assert distance(changed * units, single * units) == pytest.approx(distance(changed, single), rel=0.3)
     one_large = torch.ones(50)
     one_large[7] = 1e6
-    assert distance(other * one_large, single * one_large) == pytest.approx(distance(other, single), rel=1e-5)
+    assert distance(changed * one_large, single * one_large) == pytest.approx(distance(changed, single), rel=1e-5)
 
 
 def test_dimensions_that_are_dead_do_not_count():
@@ -167,9 +167,9 @@ def test_dimensions_that_are_dead_do_not_count():
     torch.manual_seed(0)
     single = torch.randn(6, 50)
     single[:, :3] *= 1e-9
-    other = single.clone()
-    other[:, :3] *= -1
-    assert distance(other, single) < 1e-6
+    changed = single.clone()
+    changed[:, :3] *= -1
+    assert distance(changed, single) < 1e-6
 
 
 def test_models_of_which_positions_say_nothing_are_passed_with_a_word_about_it(monkeypatch):
@@ -282,7 +282,10 @@ def test_too_little_memory_is_not_taken_for_a_model_that_cannot(error):
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [(OUT_OF_MEMORY[0], "no memory for fp32"), (TypeError("half only"), "does not compute in fp32 (half only)")],
+    [
+        (OUT_OF_MEMORY[0], "not enough memory for fp32"),
+        (TypeError("half only"), "does not compute in fp32 (half only)"),
+    ],
 )
 def test_a_model_that_cannot_be_compared_in_fp32_is_compared_as_it_is(error, words, monkeypatch):
     """Half a check with a warning, instead of stopping a run that would have worked."""
@@ -309,7 +312,7 @@ def test_a_fallback_says_what_it_costs():
     packed = (Collator("shared_prefix", "last", 0)(examples)["segments"] != PADDING).sum()
     with broken("no mask"):
         defect = checked(family("llama")).defect
-    assert defect.endswith(f"; one row an option computes {single / packed:.1f} times the tokens")
+    assert defect.endswith(f"; one row per option computes {single / packed:.1f} times the tokens")
     assert single / packed > 1.5
 
 

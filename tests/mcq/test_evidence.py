@@ -78,8 +78,8 @@ def test_processes_that_cache_the_same_states_do_not_meet(tmp_path, monkeypatch)
     def save(path, array):
         saved(path, array)
         if not list((tmp_path / "states").glob("000000.npy")):
-            with monkeypatch.context() as other:
-                other.setattr(states.np, "save", saved)
+            with monkeypatch.context() as patched:
+                patched.setattr(states.np, "save", saved)
                 cache_states(model, tokenizer, questions, tmp_path / "states", 64)
 
     monkeypatch.setattr(states.np, "save", save)
@@ -152,8 +152,8 @@ def test_what_is_tuned_by_is_not_trained_on(frozen):
         replace(q, answer=(q.answer + 1) % len(q.options)) if row == min(frozen.exam.tune) else q
         for row, q in enumerate(frozen.exam.train)
     ]
-    other = replace(frozen, exam=replace(frozen.exam, train=wrong), _cache={})
-    actual, changed = frozen.run(cell, 0.1), other.run(cell, 0.1)
+    wrongly_tuned = replace(frozen, exam=replace(frozen.exam, train=wrong), _cache={})
+    actual, changed = frozen.run(cell, 0.1), wrongly_tuned.run(cell, 0.1)
     assert actual.scores == changed.scores
     assert actual.more["tuned_map@3"] != changed.more["tuned_map@3"]
     chosen = frozen.run(cell).more
@@ -182,7 +182,7 @@ def test_rows_and_intervals_are_of_paired_differences():
     low, high = better["interval"]
     assert 0 <= low < better["difference"] < high
     assert "difference" not in rows["cduma", "binary"], "no seed in common with the baseline"
-    text = tables.markdown(list(rows.values()), report.floors_of({"toy": toy}))
+    text = tables.markdown(list(rows.values()), report.baselines_of({"toy": toy}))
     glance, figures = text.split("<details>")
     assert "| loss | linear | duma | cduma |" in glance
     assert f"| cross_entropy | STEP2, {rows[BASELINE]['map@3']:.4f} |  |  |" in glance
@@ -204,7 +204,7 @@ def test_times_of_another_machine_are_not_mixed_in():
     rows = {row["head"]: row for row in of_encoder if row["exam"] == "toy"}
     assert rows["linear"]["seconds"] == 11.0, "where another stage ran is nothing to this one"
     assert rows["duma"]["seconds"] is None
-    assert "| 99 |  |" in tables.markdown(list(rows.values()), report.floors_of({"toy": toy}))
+    assert "| 99 |  |" in tables.markdown(list(rows.values()), report.baselines_of({"toy": toy}))
 
 
 @pytest.mark.parametrize(
@@ -283,8 +283,8 @@ def test_a_trained_model_starts_again_without_its_head(tmp_path):
     write_settings(resolve("causal"), tmp_path / "step2")
     bare = whole.without_head(tmp_path / "step2", tmp_path)
     assert not (bare / "mcq_config.json").exists()
-    weights, kept = load_file(tmp_path / "step2" / "model.safetensors"), load_file(bare / "model.safetensors")
-    assert weights.keys() - kept.keys() == {"mcq_head.mcq_score.weight", "mcq_head.mcq_score.bias"}
+    weights, backbone = load_file(tmp_path / "step2" / "model.safetensors"), load_file(bare / "model.safetensors")
+    assert weights.keys() - backbone.keys() == {"mcq_head.mcq_score.weight", "mcq_head.mcq_score.bias"}
     assert whole.without_head(bare, tmp_path) == bare
 
 
@@ -315,17 +315,17 @@ def run_comparison(monkeypatch, *words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--combinations", "duma"], "--combinations duma: loss : a name is missing"),
         (["--combinations", "dumma/poly1"], "HEAD one of linear, option_mean, duma, cduma"),
         (["--combinations", "duma/poly"], "loss poly"),
-        (["--encoder", "nowhere"], "no folder nowhere"),
+        (["--encoder", "nowhere"], "--encoder nowhere: no such folder"),
         ([], "needs --encoder"),
         (["--report"], "--data nowhere"),
     ],
 )
-def test_a_comparison_of_hours_checks_its_arguments_first(words, said, monkeypatch, capsys):
+def test_a_comparison_of_hours_checks_its_arguments_first(words, message, monkeypatch, capsys):
     """A misspelt head was found only after all other trainings."""
     with pytest.raises(SystemExit) as stopped:
         run_comparison(
@@ -336,20 +336,20 @@ def test_a_comparison_of_hours_checks_its_arguments_first(words, said, monkeypat
             *words,
         )
     assert stopped.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_no_results_replace_no_results(monkeypatch, tmp_path):
     """A report on a mistyped folder replaced the results of four core-hours by an empty file."""
-    kept = tmp_path / "kept.json"
-    kept.write_text("results")
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text("results")
     monkeypatch.setattr(heads_and_losses, "EXAMS", {"toy": lambda folder: exam()})
     with pytest.raises(SystemExit, match="no results in"):
         run_comparison(
             monkeypatch,
-            *("--data", str(tmp_path), "--report", "--work", str(tmp_path / "work"), "--out", str(kept)),
+            *("--data", str(tmp_path), "--report", "--work", str(tmp_path / "work"), "--out", str(earlier)),
         )
-    assert kept.read_text() == "results"
+    assert earlier.read_text() == "results"
 
 
 def test_each_head_has_its_learning_rate_unless_another_one_is_passed_on(tmp_path, monkeypatch):
@@ -387,7 +387,7 @@ def test_whole_models_are_trained_seed_by_seed_with_step2_first():
 def test_results_of_other_models_are_not_mixed(tmp_path):
     claim(tmp_path, {"encoder": "a"})
     claim(tmp_path, {"encoder": "a", "causal": "b"})
-    with pytest.raises(SystemExit, match="of encoder a, not of c"):
+    with pytest.raises(SystemExit, match="for encoder a, not for c"):
         claim(tmp_path, {"encoder": "c"})
 
 
@@ -429,8 +429,8 @@ def test_the_splits_of_the_real_exams(real_data):
             assert len(actual.train) == 4900
             assert not train & {question_key(q.question) for q in actual.test[:1100]}
         tuned = {question_key(actual.train[row].question) for row in actual.tune}
-        kept = {question_key(q.question) for row, q in enumerate(actual.train) if row not in actual.tune}
-        assert not tuned & kept
+        trained_on = {question_key(q.question) for row, q in enumerate(actual.train) if row not in actual.tune}
+        assert not tuned & trained_on
         assert len(actual.tune) >= 1000
         trained = {"kaggle": range(3800, 3901), "scienceqa": [2000]}
         assert len(actual.train) - len(actual.tune) in trained[name]

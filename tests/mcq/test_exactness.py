@@ -118,8 +118,10 @@ def test_soft_capping_is_not_left_out(questions):
     assert model.config._attn_implementation == "eager"
     uncapped = scorer("gemma2", attn_logit_softcapping=1e9, query_pre_attn_scalar=1)
     capped = scorer("gemma2", attn_logit_softcapping=0.5, query_pre_attn_scalar=1)
-    one, other = (probabilities(score(m, questions, "shared_prefix")[0]) for m in (uncapped, capped))
-    assert (one - other).abs().max() > 1e-3
+    uncapped_scores, capped_scores = (
+        probabilities(score(m, questions, "shared_prefix")[0]) for m in (uncapped, capped)
+    )
+    assert (uncapped_scores - capped_scores).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -141,9 +143,9 @@ def test_the_order_of_options_permutes_their_probabilities(layout, pooling, ques
     moved = OptionTokens(
         [asked.sequences[i] for i in order], asked.context, asked.question, [asked.options[i] for i in order], 0, 0
     )
-    one, other = (probabilities(score(model, [q], layout, pooling)[0])[0] for q in (asked, moved))
-    torch.testing.assert_close(one[order], other, atol=1e-6, rtol=0)
-    assert one.std() > 1e-3, "equal probabilities show nothing"
+    original_order, permuted_order = (probabilities(score(model, [q], layout, pooling)[0])[0] for q in (asked, moved))
+    torch.testing.assert_close(original_order[order], permuted_order, atol=1e-6, rtol=0)
+    assert original_order.std() > 1e-3, "equal probabilities show nothing"
 
 
 @pytest.mark.parametrize("layout", ["shared_prefix", "per_option"])
@@ -226,13 +228,13 @@ def test_a_row_with_one_token_behind_the_common_part_is_masked_as_any_other():
     asked = hard_questions()[0]
     alone = OptionTokens(asked.sequences[:1], asked.context, asked.question, asked.options[:1], 0, 0)
     model = scorer("llama")
-    one, _ = score(model, [alone], "shared_prefix")
-    other, _ = score(model, [alone], "per_option")
-    torch.testing.assert_close(one.scores, other.scores, atol=1e-5, rtol=0)
+    packed, _ = score(model, [alone], "shared_prefix")
+    single, _ = score(model, [alone], "per_option")
+    torch.testing.assert_close(packed.scores, single.scores, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("attention", "kept"), [(SPLIT, True), ("sdpa", False)])
-def test_cudnn_is_left_out_where_it_could_meet_a_mask(attention, kept):
+@pytest.mark.parametrize(("attention", "enabled"), [(SPLIT, True), ("sdpa", False)])
+def test_cudnn_is_left_out_where_it_could_meet_a_mask(attention, enabled):
     """Its gradients are NaN for some lengths (pytorch issue 196678); packed rows choose their own kernels."""
     model = build("llama")
     choose_attention(model)
@@ -241,7 +243,7 @@ def test_cudnn_is_left_out_where_it_could_meet_a_mask(attention, kept):
     try:
         torch.backends.cuda.enable_cudnn_sdp(True)
         with finite_gradients(model):
-            assert torch.backends.cuda.cudnn_sdp_enabled() == kept
+            assert torch.backends.cuda.cudnn_sdp_enabled() == enabled
         assert torch.backends.cuda.cudnn_sdp_enabled(), "the switch belongs to the whole process"
     finally:
         torch.backends.cuda.enable_cudnn_sdp(before)

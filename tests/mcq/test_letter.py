@@ -66,10 +66,10 @@ def test_padding_moves_no_position(rows):
         assert batched == pytest.approx(one, abs=1e-5)
 
 
-def test_the_order_of_the_rows_is_kept(model, rows):
+def test_scores_come_in_the_order_of_the_rows(model, rows):
     backwards = score(model, rows[::-1])[::-1]
-    for one, other in zip(score(model, rows), backwards, strict=True):
-        assert one == pytest.approx(other, abs=1e-5)
+    for forward_scores, backward_scores in zip(score(model, rows), backwards, strict=True):
+        assert forward_scores == pytest.approx(backward_scores, abs=1e-5)
 
 
 def test_a_broken_model_is_an_error_not_a_ranking(tiny_llama, rows):

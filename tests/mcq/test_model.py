@@ -28,11 +28,11 @@ def test_a_stowed_lm_head_is_saved_and_loaded_and_no_parameter(name, head):
     assert not any(parameter.shape == weight.shape and head in key for key, parameter in model.named_parameters())
     state = model.state_dict()
     assert torch.equal(state[f"{head}.weight"], weight)
-    other = attach_head(build(name), resolve("causal"))
+    loaded = attach_head(build(name), resolve("causal"))
     with torch.no_grad():
-        other.get_output_embeddings().weight.zero_()
-    assert other.load_state_dict(state).unexpected_keys == []
-    assert torch.equal(other.state_dict()[f"{head}.weight"], weight)
+        loaded.get_output_embeddings().weight.zero_()
+    assert loaded.load_state_dict(state).unexpected_keys == []
+    assert torch.equal(loaded.state_dict()[f"{head}.weight"], weight)
 
 
 def test_a_tied_lm_head_is_the_embedding_and_stays():
@@ -51,10 +51,10 @@ def test_a_heads_weights_come_back_from_a_saved_model(tmp_path):
     model = attach_head(build("llama"), resolve("causal"))
     model.save_pretrained(tmp_path, max_shard_size="20KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1, "also from one shard of several"
-    other = attach_head(build("llama"), resolve("causal"))
-    torch.nn.init.zeros_(getattr(other, HEAD).mcq_score.weight)
-    load_head(other, tmp_path)
-    assert torch.equal(getattr(other, HEAD).mcq_score.weight, getattr(model, HEAD).mcq_score.weight)
+    loaded = attach_head(build("llama"), resolve("causal"))
+    torch.nn.init.zeros_(getattr(loaded, HEAD).mcq_score.weight)
+    load_head(loaded, tmp_path)
+    assert torch.equal(getattr(loaded, HEAD).mcq_score.weight, getattr(model, HEAD).mcq_score.weight)
 
 
 def test_a_damaged_file_is_a_users_error(tmp_path):

@@ -49,8 +49,8 @@ def test_a_permutation_depends_on_its_key_alone():
 
 
 def test_options_are_shuffled_by_seed_epoch_and_id(encoder):
-    other = replace(ASKED, id="8")
-    questions = QuestionSet([ASKED, other], encoder, shuffle_seed=1)
+    same_text = replace(ASKED, id="8")
+    questions = QuestionSet([ASKED, same_text], encoder, shuffle_seed=1)
     ids = lambda row, epoch: tuple(questions[Pick(row, epoch=epoch)].tokens.prompt)  # noqa: E731
     assert ids(0, 0) == ids(0, 0)
     assert len({ids(0, epoch) for epoch in range(8)}) > 4
@@ -82,8 +82,8 @@ def test_a_joint_batch_is_padded_on_the_left(encoder):
 
 
 def test_sets_are_joined_in_order(encoder):
-    other = replace(ASKED, id="8")
-    joined = QuestionSet([ASKED], encoder).joined([QuestionSet([other, ASKED], encoder)])
+    second = replace(ASKED, id="8")
+    joined = QuestionSet([ASKED], encoder).joined([QuestionSet([second, ASKED], encoder)])
     assert [question.id for question in joined.questions] == ["7", "8", "7"]
     assert len(joined.tokens) == len(joined) == 3
 

@@ -62,7 +62,7 @@ def test_what_is_not_given_is_chosen(kind, given, chosen):
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "said"),
+    ("kind", "given", "message"),
     [
         ("causal", {"head": "linaer"}, "choose from: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
         ("causal", {"layout": "packed"}, "choose from: shared_prefix, per_option, joint"),
@@ -87,8 +87,8 @@ def test_what_is_not_given_is_chosen(kind, given, chosen):
         ("encoder", {"layout": "joint"}, "encoders take per_option"),
     ],
 )
-def test_names_that_do_not_go_together_are_refused(kind, given, said):
-    with pytest.raises(UserError, match=said):
+def test_names_that_do_not_go_together_are_refused(kind, given, message):
+    with pytest.raises(UserError, match=message):
         resolve(kind, given, MINILM)
 
 
@@ -121,7 +121,7 @@ def test_the_measures_of_co_attention_follow_preset_and_model(given, config, wan
 def test_a_paper_head_names_a_number_of_attention_heads_that_divides_the_width():
     """The message blamed a flag that was not given."""
     config = {"hidden_size": 4096, "num_attention_heads": 80}
-    with pytest.raises(UserError, match=r"80 attention heads do not divide its width 4096; give 64"):
+    with pytest.raises(UserError, match=r"80 attention heads, which do not divide its width 4096; pass 64"):
         resolve("causal", {"head": "duma", "duma.preset": "paper"}, config)
 
 
@@ -144,20 +144,20 @@ def test_another_preset_or_width_than_the_stored_one_is_refused_with_both_shapes
 
 
 def test_a_model_with_encoder_and_decoder_is_refused():
-    with pytest.raises(UserError, match="'t5' has encoder and decoder"):
+    with pytest.raises(UserError, match="'t5' has an encoder and a decoder"):
         model_kind({"model_type": "t5", "is_encoder_decoder": True})
 
 
 def test_settings_come_back_from_their_file(tmp_path):
-    kept = McqSettings(pooling="option", prompt={"template": "llama2"}, merged_adapters=("a", "b"))
-    write_settings(kept, tmp_path)
-    assert read_settings(tmp_path) == kept
+    settings = McqSettings(pooling="option", prompt={"template": "llama2"}, merged_adapters=("a", "b"))
+    write_settings(settings, tmp_path)
+    assert read_settings(tmp_path) == settings
     assert read_settings(tmp_path / "nowhere") is None
     assert [path.name for path in tmp_path.iterdir()] == ["mcq_config.json"]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda text: text[:40], "damaged"),
         (lambda text: text.replace('"format": 1', '"format": 2'), "later version"),
@@ -166,10 +166,10 @@ def test_settings_come_back_from_their_file(tmp_path):
         (lambda text: text.replace('"linear"', '"duma"'), "damaged"),
     ],
 )
-def test_a_damaged_file_is_said_to_be_one(change, said, tmp_path):
+def test_a_damaged_file_is_reported_as_damaged(change, message, tmp_path):
     path = write_settings(McqSettings(), tmp_path)
     path.write_text(change(path.read_text()))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         read_settings(tmp_path)
 
 
@@ -179,9 +179,9 @@ def test_a_damaged_file_is_said_to_be_one(change, said, tmp_path):
 )
 def test_measures_that_no_head_can_have_are_damage(change, tmp_path):
     """They raised tracebacks while the model was built, or built a different head."""
-    kept = resolve("causal", {"head": "duma"}, {"hidden_size": 64})
-    write_settings(kept, tmp_path)
-    assert read_settings(tmp_path) == kept
+    settings = resolve("causal", {"head": "duma"}, {"hidden_size": 64})
+    write_settings(settings, tmp_path)
+    assert read_settings(tmp_path) == settings
     path = tmp_path / "mcq_config.json"
     stored = json.loads(path.read_text())
     path.write_text(json.dumps({**stored, "duma": {**stored["duma"], **change}}))
@@ -244,7 +244,7 @@ def stacked(tmp_path):
     return model, str(tmp_path / "sft"), str(tmp_path / "mcq")
 
 
-def test_a_linear_head_goes_on_as_co_attention_in_training_alone(stacked):
+def test_a_linear_head_becomes_co_attention_in_training_only(stacked):
     model, _, mcq = stacked
     (Path(model) / "config.json").write_text('{"model_type": "llama", "hidden_size": 64}')
     write_settings(McqSettings(pooling="mean"), mcq)
@@ -286,14 +286,14 @@ def test_adapters_that_do_not_belong_together_are_refused(stacked, training):
     alone = Path(mcq).parent / "alone"
     alone.mkdir()
     write_settings(McqSettings(), alone)
-    for given, said in (
+    for given, message in (
         ([mcq, sft], f"{sft} has no mcq_config.json"),
         ([sft, str(alone)], "was trained on the base model alone"),
         ([str(alone), mcq], f"was trained on top of {sft}"),
         ([sft, sft, mcq], f"was trained on top of {sft}"),
         ([mcq, mcq], f"was trained on top of {sft}"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             resolve_run(model, given, {}, training=training)
     write_settings(McqSettings(), model)  # from full tuning
     with pytest.raises(UserError, match=f"not trained with the head of {model}"):
@@ -313,7 +313,7 @@ def test_what_is_merged_below_a_training_is_remembered(stacked, given, new_adapt
     assert run.merge_all == new_adapter
 
 
-def test_letters_go_on_with_an_sft_adapter_unless_a_new_one_is_asked_for(stacked):
+def test_letters_train_an_sft_adapter_further_unless_a_new_one_is_given(stacked):
     model, sft, _ = stacked
     letters = {"head": "letter"}
     assert resolve_run(model, [sft], letters, training=True).settings.merged_adapters == ()

@@ -64,7 +64,7 @@ def test_the_pace_is_that_of_the_steps_so_far(tmp_path, monkeypatch):
     assert lines[-1]["tokens_per_second"] == pytest.approx(tokens / (SECONDS * steps), abs=0.1)
 
 
-def test_a_run_that_goes_on_counts_its_own_steps_only(tmp_path, monkeypatch):
+def test_a_resumed_run_counts_its_own_steps_only(tmp_path, monkeypatch):
     """Steps of the earlier run took no time in this one: if they count, this run seems to be almost done."""
     shape = {"per_device_train_batch_size": 8, "max_steps": 6, "save_steps": 4, "save_strategy": "steps"}
     make_trainer(tmp_path, **shape).train()

@@ -52,7 +52,7 @@ def test_adapters_are_trained_and_the_callers_configuration_is_left_alone(tiny_l
     [
         ({"haed": "duma"}, FieldError, "haed: unknown value; .* Did you mean head"),
         ({"head": "duma", "duma_wdth": 32}, FieldError, r"duma\.wdth: unknown value; .* Did you mean duma\.width"),
-        ({"rdrop_alpha": 1.0}, FieldError, "nothing in this model has any dropout"),
+        ({"rdrop_alpha": 1.0}, FieldError, "this model has no dropout"),
         ({"cutoff_len": 20}, DataError, "longer than `cutoff_len` 20"),
         ({"shuffle_options": True}, FieldError, "it is for joint prompts"),
         ({"head": "letter", "head_learning_rate": 1e-3}, FieldError, "the letter head has no weights"),
@@ -104,7 +104,7 @@ def test_a_model_without_the_form_of_its_prompts_is_refused(trained, tmp_path):
     folder = shutil.copytree(trained[1], tmp_path / "copy")
     path = folder / "mcq_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "prompt": {}}))
-    with pytest.raises(FieldError, match="has no form of prompts"):
+    with pytest.raises(FieldError, match="has no prompts for this layout"):
         load_scorer(folder)
 
 

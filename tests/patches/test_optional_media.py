@@ -31,9 +31,9 @@ def broken_package(tmp_path, monkeypatch):
 def test_a_broken_package_is_hidden_with_one_line(broken_package, capsys):
     _hide_if_broken(broken_package)
     _hide_if_broken(broken_package)
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "torchsomething is installed but broken (undefined symbol" in said
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert "torchsomething is installed but broken (undefined symbol" in printed
     assert importlib.util.find_spec(broken_package) is None, "other libraries must see it as absent"
     with pytest.raises(ImportError):
         importlib.import_module(broken_package)

@@ -64,7 +64,7 @@ def test_a_changed_signature_names_module_and_parameters(upstream_module):
         seam.replace(lambda original: original)
 
 
-def test_a_name_that_is_gone_is_said_to_be_gone(upstream_module):
+def test_a_name_that_is_gone_is_reported(upstream_module):
     with pytest.raises(SeamError, match=r"some_upstream\.load is not in this llamafactory"):
         Seam("some_upstream", "load", ()).original()
 

@@ -43,7 +43,7 @@ def test_words_become_values(flag, words, value):
         ),
         (Flag(name="b", type=bool, help="."), ["perhaps"], "--b is a yes/no flag: expected true or false"),
         (Flag(name="t", help="."), [], "--t needs a value"),
-        (Flag(name="t", help="."), ["a", "b"], "--t takes one value, it has 2"),
+        (Flag(name="t", help="."), ["a", "b"], "--t takes one value, found 2"),
         (Flag(name="t", help=".", choices=("last", "mean")), ["lats"], "choose from: last, mean. Did you mean last?"),
     ],
 )

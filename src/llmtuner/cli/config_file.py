@@ -37,7 +37,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Words:
 
     path = str(path)
     start = next((i for i, word in enumerate(overrides) if word.startswith("-")), len(overrides))
-    config, given = _load(path), {}  # given: key -> the override it came from
+    config, given = _load(path), {}  # given: key -> the override that sets it
     for word in overrides[:start]:
         config = OmegaConf.merge(config, _read_override(word))
         given[re.split(r"[.\[=]", word, maxsplit=1)[0]] = word
@@ -63,12 +63,12 @@ def _add_flags(flags: Words, words: Sequence[str], given: set[str]) -> None:
         later = Words.from_argv(words)
     except UserError as error:
         late = next((word for word in words if re.match(r"[A-Za-z_][\w.]*=", word)), None)
-        hint = f"; key=value words such as {late!r} stand before the first --flag" if late else ""
+        hint = f"; write key=value words such as {late!r} before the first --flag" if late else ""
         raise UserError(f"{error}{hint}") from error
     flags.notices += later.notices
     for name in later:
         if name in given:
-            flags.notices.append(f"--{name} is given more than once: the last one holds")
+            flags.notices.append(f"--{name} is given more than once: the last value is used")
         flags.set(name, *later.values(name))
 
 
@@ -97,7 +97,7 @@ def _load(path: str) -> Any:
     from omegaconf.errors import OmegaConfBaseException
 
     if not is_config(path):
-        raise UserError(f"{path}: a config file ends in {', '.join(SUFFIXES)}")
+        raise UserError(f"{path}: not a config file; expected a name that ends in {', '.join(SUFFIXES)}")
     text = _read_text(path)
     if not text.strip():
         raise UserError(f"{path}: the file is empty; expected `key: value` lines")

@@ -62,7 +62,7 @@ def words_of(name: str, value: Any) -> list[str]:
     if isinstance(value, dict):
         if name not in JSON_FLAGS:
             raise UserError(
-                f"{name} takes one value, found a mapping; config files are flat, and only "
+                f"{name} takes one value, found a mapping; config files are flat: only "
                 f"{', '.join(sorted(JSON_FLAGS))} take a mapping"
             )
         return [json.dumps(value, ensure_ascii=False)]
@@ -76,7 +76,7 @@ def words_of(name: str, value: Any) -> list[str]:
     if name not in COMMA_FLAGS:
         raise UserError(f"{name} takes one value, found a list of {len(items)}")
     if with_comma := [item for item in items if "," in item]:
-        raise UserError(f"{name}: {with_comma[0]!r} has a comma in it, but the items are joined by commas")
+        raise UserError(f"{name}: {with_comma[0]!r} contains a comma, which separates the items; rename it")
     return [",".join(items)]
 
 

@@ -2,85 +2,53 @@
 
 from __future__ import annotations
 
-import json
-import re
-import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_checkpoint
-from llmtuner.cli.process import is_first_process
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
+from llmtuner.runs.changes import changes_of
+from llmtuner.runs.checkpoints import (
+    Checkpoint,
+    EarlierRun,
+    checkpoint_at,
+    final_files,
+    find_checkpoints,
+    finished_run,
+    is_unfinished,
+)
+from llmtuner.runs.manifest import Manifest
 
-CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What the small files of a checkpoint folder tell: its step, and which parts of the run's state it holds."""
-
-    folder: Path
-    step: int
-    max_steps: int = 0
-    epoch: float = 0.0
-    defects: tuple[str, ...] = ()
-    restored: tuple[str, ...] = field(default=())
-    not_restored: tuple[str, ...] = field(default=())
+AFRESH = "pass --overwrite_output_dir to train afresh, or another --output_dir"
 
 
-def settle_earlier_run(flags: Flags, run: McqRun | None = None) -> tuple[Path | None, tuple[str, ...]]:
-    """Decide between a fresh run, resuming, and refusing to overwrite results by training nothing.
+def settle_earlier_run(flags: Flags, planned: Manifest, run: McqRun | None = None) -> EarlierRun:
+    """Decide between a fresh run, resuming, and refusing.
 
     Args:
+        planned: the manifest that this training would write, without steps and files.
         run: of stage mcq, whose settings a checkpoint must have.
 
-    Returns:
-        the checkpoint to resume from (or None), and lines for the user
-
     Raises:
-        UserError: the earlier run is finished, or the given checkpoint is incomplete.
+        UserError: the earlier run is finished, its settings are not those of this one, or no checkpoint is complete.
     """
-    asked = _checkpoint_asked_for(flags)
-    if asked is not None:
-        checkpoint = inspect_checkpoint(asked)
-        if checkpoint.defects:
-            raise UserError(f"--resume_from_checkpoint {asked}: not a complete checkpoint: {checkpoint.defects[0]}")
-        return asked, (_resume_line(checkpoint, flags, run),)
+    named = _named_checkpoint(flags)
     output_dir = Path(flags["output_dir"] or "")
-    if flags["output_dir"] is None or not output_dir.is_dir() or flags["overwrite_output_dir"]:
-        return None, ()
-    checkpoints = find_checkpoints(output_dir)
-    complete = [checkpoint for checkpoint in checkpoints if not checkpoint.defects]
-    skipped = tuple(
-        f"skipped {checkpoint.folder}: {checkpoint.defects[0]}"
-        for checkpoint in checkpoints
-        if checkpoint.defects and (not complete or checkpoint.step > complete[-1].step)
-    )
-    if not complete:
-        _refuse_without_checkpoint(output_dir, checkpoints, skipped)
-        return None, ()
-    last = complete[-1]
-    if _is_finished(last, flags):
-        raise UserError(_finished(last, output_dir))
-    return last.folder, (*skipped, _resume_line(last, flags, run))
+    is_there = flags["output_dir"] is not None and output_dir.is_dir()
+    if named is not None:
+        return _resume_named(named, output_dir if is_there else None, flags, planned, run)
+    if not is_there:
+        return EarlierRun()
+    if flags["overwrite_output_dir"]:
+        return _overwrite(output_dir, flags, planned, run)
+    finished, line = finished_run(output_dir)
+    if finished is not None:
+        return _beyond_finished(output_dir, finished, flags, planned, run)
+    return _unfinished(output_dir, (line,) if line else (), flags, planned, run)
 
 
-def _refuse_without_checkpoint(output_dir: Path, checkpoints: list[Checkpoint], skipped: tuple[str, ...]) -> None:
-    if checkpoints:
-        raise UserError(
-            f"--output_dir {output_dir} holds no complete checkpoint to resume from ({'; '.join(skipped)}); pass "
-            "--overwrite_output_dir to train afresh, or another --output_dir"
-        )
-    if any(output_dir.glob("*.safetensors")):
-        raise UserError(
-            f"--output_dir {output_dir} holds the weights of a finished run, without checkpoints; pass "
-            "--overwrite_output_dir to train afresh, or another --output_dir"
-        )
-
-
-def _checkpoint_asked_for(flags: Flags) -> Path | None:
+def _named_checkpoint(flags: Flags) -> Path | None:
     """The folder of --resume_from_checkpoint. "true" means the last complete checkpoint, as without the flag."""
     word = flags["resume_from_checkpoint"]
     if word is None or word.lower() == "true":
@@ -90,56 +58,119 @@ def _checkpoint_asked_for(flags: Flags) -> Path | None:
     return Path(word)
 
 
-def set_aside(output_dir: Path) -> None:
-    """Rename the old checkpoints when a run starts over, so that none is mistaken for one of the new run.
+def _resume_named(
+    folder: Path, output_dir: Path | None, flags: Flags, planned: Manifest, run: McqRun | None
+) -> EarlierRun:
+    if finished_run(folder)[0] is not None:
+        raise UserError(
+            f"--resume_from_checkpoint {folder}: the output folder of a finished run, not a checkpoint; pass one of "
+            "its checkpoint-N folders, or leave the flag out to train more epochs in that folder"
+        )
+    checkpoint = checkpoint_at(folder)
+    if checkpoint.defect:
+        raise UserError(f"--resume_from_checkpoint {folder}: not a complete checkpoint: {checkpoint.defect}")
+    if checkpoint.step == 0:
+        checkpoint = Checkpoint(folder, int(checkpoint.manifest.step) if checkpoint.manifest else 0, True)
+    same_folder = output_dir is not None and folder.resolve().parent == output_dir.resolve()
+    is_finished = output_dir is not None and finished_run(output_dir)[0] is not None
+    if _progress(checkpoint.step, checkpoint.epoch, flags) > 0 or (
+        _progress(checkpoint.step, checkpoint.epoch, flags) == 0 and (is_finished or not same_folder)
+    ):
+        raise UserError(
+            f"--resume_from_checkpoint {folder}: {_at(checkpoint)}; the training would end there or before, and train "
+            "nothing. Pass a larger --num_train_epochs or --max_steps"
+        )
+    lines = _resume_lines(checkpoint, flags, planned, run)
+    replaced = () if output_dir is None else _replaced(output_dir, checkpoint.step, keep=folder)
+    return EarlierRun(folder, lines, replaced)
 
-    Only the first process renames; nothing is deleted.
+
+def _overwrite(output_dir: Path, flags: Flags, planned: Manifest, run: McqRun | None) -> EarlierRun:
+    """Start over; but the same overwriting command, repeated after it was interrupted, resumes its own run."""
+    checkpoints = find_checkpoints(output_dir)
+    last = next((each for each in reversed(checkpoints) if not each.defect), None)
+    manifest = None if last is None else last.manifest
+    if last is not None and manifest is not None and manifest.settings.get("overwrite_output_dir") is True:
+        changes = changes_of(manifest, planned)
+        is_same = manifest.stage == planned.stage and not changes.refused and not changes.taken_up
+        if is_same and finished_run(output_dir)[0] is None and _progress(last.step, last.epoch, flags) <= 0:
+            own = f"{last.folder} was saved by this command before it was interrupted"
+            return EarlierRun(
+                last.folder,
+                (own, *_resume_lines(last, flags, planned, run)),
+                _replaced(output_dir, last.step, keep=last.folder),
+            )
+    return EarlierRun(None, (), (*final_files(output_dir), *(each.folder for each in checkpoints)))
+
+
+def _beyond_finished(
+    output_dir: Path, finished: Manifest, flags: Flags, planned: Manifest, run: McqRun | None
+) -> EarlierRun:
+    """More steps of a finished run, from its last checkpoint.
+
+    Raises:
+        UserError: nothing would be trained, or with other data or settings.
     """
-    if not output_dir.is_dir() or not is_first_process():
-        return
-    for checkpoint in find_checkpoints(output_dir):
-        number, target = 1, output_dir / f"replaced-{checkpoint.folder.name}"
-        while target.exists():
-            number, target = number + 1, output_dir / f"replaced-{checkpoint.folder.name}-{number + 1}"
-        checkpoint.folder.rename(target)
-        print(f"note: {checkpoint.folder.name} of the earlier run is {target} now", file=sys.stderr)
+    _check_stage(output_dir, finished, planned)
+    refused = changes_of(finished, planned).refused
+    if refused:
+        raise UserError(
+            f"--output_dir {output_dir} holds a finished run with other data or settings: {'; '.join(refused)}; "
+            f"{AFRESH}"
+        )
+    if _progress(finished.step, finished.epoch, flags) >= 0:
+        raise UserError(_finished(output_dir, finished.step, finished.epoch))
+    return _unfinished(output_dir, (), flags, planned, run)
 
 
-def find_checkpoints(output_dir: Path) -> list[Checkpoint]:
-    """All checkpoint folders, sorted by step."""
-    folders = [path for path in output_dir.iterdir() if path.is_dir() and CHECKPOINT.fullmatch(path.name)]
-    return sorted((inspect_checkpoint(folder) for folder in folders), key=lambda checkpoint: checkpoint.step)
+def _unfinished(
+    output_dir: Path, lines: tuple[str, ...], flags: Flags, planned: Manifest, run: McqRun | None
+) -> EarlierRun:
+    """Resume from the newest checkpoint that verifies, or begin if none was ever complete."""
+    checkpoints = find_checkpoints(output_dir)
+    last = next((each for each in reversed(checkpoints) if not each.defect), None)
+    skipped = [each for each in checkpoints if last is None or each.step > last.step]
+    lines = (*lines, *(f"skipped {each.folder}: {each.defect}" for each in skipped))
+    if last is None:
+        return _begin(output_dir, checkpoints, lines)
+    progress = _progress(last.step, last.epoch, flags)
+    was_finished = last.before_manifests and any(path.suffix == ".safetensors" for path in final_files(output_dir))
+    if last.manifest is not None:
+        _check_stage(last.folder, last.manifest, planned)
+    if progress > 0 or (progress == 0 and was_finished):
+        raise UserError(_finished(output_dir, last.step, last.epoch))
+    resumed = _resume_lines(last, flags, planned, run)
+    if progress == 0:
+        resumed += ("all steps are done: only the final weights and results are missing",)
+    return EarlierRun(last.folder, (*lines, *resumed), _replaced(output_dir, last.step, keep=last.folder))
 
 
-def inspect_checkpoint(folder: Path) -> Checkpoint:
-    """Look at a checkpoint without loading any weights."""
-    match = CHECKPOINT.fullmatch(folder.name)
-    step = int(match[1]) if match else 0
-    if not folder.is_dir():
-        return Checkpoint(folder, step, defects=("no such folder",))
-    try:
-        state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-        step, max_steps, epoch = int(state["global_step"]), int(state["max_steps"]), float(state["epoch"] or 0.0)
-    except FileNotFoundError:
-        return Checkpoint(folder, step, defects=("trainer_state.json is missing (killed while saving?)",))
-    except (ValueError, KeyError, TypeError) as error:
-        return Checkpoint(folder, step, defects=(f"trainer_state.json is damaged: {error}",))
-    weights = list(folder.glob("*.safetensors"))
-    if not weights or any(path.stat().st_size == 0 for path in weights):
-        return Checkpoint(folder, step, defects=("its weights are missing or empty",))
-    states = {
-        "optimizer": (folder / "optimizer.pt").is_file() or any(folder.glob("global_step*")),
-        "schedule": (folder / "scheduler.pt").is_file(),
-        "random state": any(folder.glob("rng_state*.pth")),
-    }
-    return Checkpoint(
-        folder,
-        step,
-        max_steps,
-        epoch,
-        restored=("weights", *(name for name, is_saved in states.items() if is_saved)),
-        not_restored=tuple(name for name, is_saved in states.items() if not is_saved),
-    )
+def _begin(output_dir: Path, checkpoints: list[Checkpoint], lines: tuple[str, ...]) -> EarlierRun:
+    """Begin in a folder whose run was killed before its first checkpoint was complete.
+
+    Raises:
+        UserError: there was a complete checkpoint, and it is damaged; or the folder has weights of a finished run.
+    """
+    why = f" ({'; '.join(lines)})" if lines else ""
+    if not all(each.partial for each in checkpoints):
+        raise UserError(f"--output_dir {output_dir} holds no complete checkpoint to resume from{why}; {AFRESH}")
+    files = final_files(output_dir)
+    if any(path.suffix == ".safetensors" for path in files) and not is_unfinished(output_dir):
+        raise UserError(
+            f"--output_dir {output_dir} holds the weights of an earlier run, without checkpoints{why}; {AFRESH}"
+        )
+    return EarlierRun(None, lines, (*files, *(each.folder for each in checkpoints)))
+
+
+def _replaced(output_dir: Path, step: int, keep: Path) -> tuple[Path, ...]:
+    """What is set aside before a training resumes: an earlier end, and checkpoints that lie ahead."""
+    ahead = [each.folder for each in find_checkpoints(output_dir) if each.step > step or each.partial]
+    return (*final_files(output_dir), *(folder for folder in ahead if folder.resolve() != keep.resolve()))
+
+
+def _check_stage(where: Path, stored: Manifest, planned: Manifest) -> None:
+    if stored.stage != planned.stage:
+        raise UserError(f"{where} holds a run of stage {stored.stage}, and this is stage {planned.stage}; {AFRESH}")
 
 
 def _check_kind(checkpoint: Checkpoint, flags: Flags) -> None:
@@ -148,37 +179,70 @@ def _check_kind(checkpoint: Checkpoint, flags: Flags) -> None:
     is_adapter = (checkpoint.folder / "adapter_config.json").is_file()
     if is_adapter != (kind in ("lora", "oft")):
         content = "an adapter" if is_adapter else "a whole model"
-        raise UserError(
-            f"{checkpoint.folder} is {content} and cannot resume with --finetuning_type {kind}; pass another "
-            "--output_dir, or --overwrite_output_dir to train afresh"
-        )
+        raise UserError(f"{checkpoint.folder} is {content} and cannot resume with --finetuning_type {kind}; {AFRESH}")
 
 
-def _is_finished(checkpoint: Checkpoint, flags: Flags) -> bool:
+def _progress(step: int, epoch: float, flags: Flags) -> int:
+    """Whether a step lies before the planned end of the training (-1), at it (0), or beyond it (1)."""
     if flags["max_steps"] > 0:
-        return checkpoint.step >= flags["max_steps"]
-    return checkpoint.epoch >= flags["num_train_epochs"] - 1e-6
+        return (step > flags["max_steps"]) - (step < flags["max_steps"])
+    ahead = epoch - flags["num_train_epochs"]
+    return 0 if abs(ahead) < 1e-6 else (1 if ahead > 0 else -1)
 
 
-def _finished(checkpoint: Checkpoint, output_dir: Path) -> str:
+def _at(checkpoint: Checkpoint) -> str:
+    return f"step {checkpoint.step}, epoch {checkpoint.epoch:g}"
+
+
+def _finished(output_dir: Path, step: int, epoch: float) -> str:
     return (
-        f"--output_dir {output_dir} holds a finished run: {checkpoint.folder.name}, step {checkpoint.step}, epoch "
-        f"{checkpoint.epoch:g}. Running it again would train nothing and overwrite its results. Pass "
-        "--overwrite_output_dir to train it afresh, a larger --num_train_epochs (or --max_steps) to go on, or "
-        "another --output_dir"
+        f"--output_dir {output_dir} holds a finished run: step {step}, epoch {epoch:g}. Running it again would train "
+        "nothing and overwrite its results. Pass a larger --num_train_epochs (or --max_steps) to continue it, "
+        "--overwrite_output_dir to train it afresh, or another --output_dir"
     )
 
 
-def _resume_line(checkpoint: Checkpoint, flags: Flags, run: McqRun | None) -> str:
-    """Check that the checkpoint can be resumed, and return what to resume."""
+def _resume_lines(checkpoint: Checkpoint, flags: Flags, planned: Manifest, run: McqRun | None) -> tuple[str, ...]:
+    """Check that the checkpoint can be resumed, and say what is.
+
+    Raises:
+        UserError: settings that shape the training differ, or the best checkpoint is gone.
+    """
     _check_kind(checkpoint, flags)
+    taken_up: tuple[str, ...] = ()
+    if checkpoint.manifest is not None:
+        _check_stage(checkpoint.folder, checkpoint.manifest, planned)
+        changes = changes_of(checkpoint.manifest, planned)
+        if changes.refused:
+            raise UserError(
+                f"{checkpoint.folder} cannot resume with other settings: {'; '.join(changes.refused)}; pass the stored "
+                f"values, or {AFRESH}"
+            )
+        taken_up = tuple(f"resumed with {line}" for line in changes.taken_up)
     if run is not None:
         check_checkpoint(checkpoint.folder, run)
-    total = f" (of {checkpoint.max_steps} planned then)" if checkpoint.max_steps else ""
+    _check_best(checkpoint, flags)
     line = (
-        f"resuming from {checkpoint.folder}: step {checkpoint.step}{total}, epoch {checkpoint.epoch:.2f}; "
-        f"restored: {', '.join(checkpoint.restored)}"
+        f"resuming from {checkpoint.folder}: step {checkpoint.step} (of {checkpoint.max_steps} planned then), epoch "
+        f"{checkpoint.epoch:.2f}; restored: {', '.join(('weights', *checkpoint.states))}"
     )
-    if checkpoint.not_restored:
-        line += f"; NOT restored, because not saved: {', '.join(checkpoint.not_restored)}"
-    return line
+    if checkpoint.missing_states:
+        line += f"; NOT restored, because not saved: {', '.join(checkpoint.missing_states)}"
+    return (line, *taken_up)
+
+
+def _check_best(checkpoint: Checkpoint, flags: Flags) -> None:
+    """The best checkpoint so far must be beside the resumed one: the training may have to end with it.
+
+    Raises:
+        UserError: it is gone or damaged.
+    """
+    if not flags["load_best_model_at_end"] or checkpoint.best_step in (None, checkpoint.step):
+        return
+    folder = checkpoint.folder.resolve().parent / f"checkpoint-{checkpoint.best_step}"
+    best = checkpoint_at(folder)
+    if best.defect:
+        raise UserError(
+            f"--load_best_model_at_end: the best checkpoint so far, {folder}, is needed at the end: {best.defect}. "
+            f"Copy it there, or pass --load_best_model_at_end false; or {AFRESH}"
+        )

@@ -136,8 +136,8 @@ _VALUES: tuple[Callable[[Words], str], ...] = (
     rewrite.generate,
 )
 
-_DEVICE = Drop("the devices are found without it")
-_ONE_BACKEND = Drop("torch's own mixed precision is the only one")
+_DEVICE = Drop("devices are detected without it")
+_ONE_BACKEND = Drop("torch's mixed precision is the only backend")
 _SHARDING = Refuse("sharding is set up by --fsdp and --fsdp_config (a JSON file or text), or by --deepspeed")
 
 LEGACY_2023: Mapping[str, Rule] = {
@@ -157,7 +157,7 @@ LEGACY_2023: Mapping[str, Rule] = {
     "padding_side": Drop("upstream pads on the right in training and on the left in generation"),
     "dpo_beta": Rename("pref_beta"),
     "hf_auth_token": Rename("hf_hub_token"),
-    "use_auth_token": Drop("the hub's login is used where there is one"),
+    "use_auth_token": Drop("a login to the hub is used if there is one"),
     "compute_dtype": Refuse("it follows from --bf16, --fp16 or neither"),
     "model_max_length": Refuse("it follows from --cutoff_len"),
     # transformers 4.31
@@ -181,15 +181,15 @@ LEGACY_2023: Mapping[str, Rule] = {
     "fsdp_min_num_params": _SHARDING,
     "fsdp_transformer_layer_cls_to_wrap": _SHARDING,
     "torchdynamo": Rename("torch_compile_backend"),
-    "jit_mode_eval": Drop("evaluation is not traced any more"),
-    "use_ipex": Drop("Intel's extension is not used any more"),
+    "jit_mode_eval": Drop("evaluation is no longer traced"),
+    "use_ipex": Drop("Intel's extension is no longer used"),
     "tpu_num_cores": _DEVICE,
-    "tpu_metrics_debug": Drop("TPU metrics are not printed any more"),
-    "past_index": Drop("no model of today keeps its past that way"),
-    "mp_parameters": Drop("SageMaker's model parallelism is gone"),
-    "use_legacy_prediction_loop": Drop("there is one prediction loop"),
-    "ray_scope": Drop("it was for hyperparameter search"),
-    "xpu_backend": Drop("the backend is --ddp_backend where it has to be chosen"),
+    "tpu_metrics_debug": Drop("TPU metrics are no longer printed"),
+    "past_index": Drop("no current model returns past states that way"),
+    "mp_parameters": Drop("SageMaker's model parallelism is no longer supported"),
+    "use_legacy_prediction_loop": Drop("only one prediction loop is left"),
+    "ray_scope": Drop("it was for hyperparameter search only"),
+    "xpu_backend": Drop("--ddp_backend chooses the backend"),
     "_n_gpu": _DEVICE,
 }
 
@@ -215,7 +215,7 @@ LATER: Mapping[str, Rule] = {
     "badam_switch_block_every": Rename("badam_switch_interval"),
     # The parser still reads these three.
     "warmup_ratio": Special(rewrite.warmup_ratio, ("warmup_steps",)),
-    "use_cache": Keep("it is transformers' own switch today; the cache of generation is --use_kv_cache"),
+    "use_cache": Keep("it is a flag of transformers today; --use_kv_cache controls the cache of generation"),
     "logging_dir": Keep("TensorBoard ignores it today; set the environment variable TENSORBOARD_LOGGING_DIR"),
 }
 

@@ -1,4 +1,4 @@
-"""`--help`: the everyday flags in groups; `--help_all` prints upstream's full list."""
+"""`--help`: the everyday flags in groups. `--help_all` is the parser's own page, with every flag."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ Examples:
   python src/train_bash.py --stage mcq --model_name_or_path MODEL --do_predict \\
       --adapter_name_or_path mcq_checkpoint --eval_dataset questions.csv --output_dir mcq_predict --bf16
 
-Flags of 2023 (--checkpoint_dir, --max_source_length, ...) are translated, with a note for each.
---help_all for upstream's full list."""
+Commands of 2023: a flag that no longer exists (--checkpoint_dir, --max_source_length, ...) is either translated,
+with a notice, or refused with the reason.
+--help_all lists every flag, including those of LLaMA-Factory (upstream) that are left out above."""
 
 
 def help_text() -> str:

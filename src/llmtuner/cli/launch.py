@@ -27,7 +27,9 @@ def launch_if_several_devices(flags: Flags, words: Sequence[str]) -> int | None:
         UserError: Ray is requested; its workers would import upstream without this project's patches.
     """
     if os.environ.get("USE_RAY", "0").lower() in ("1", "true"):
-        raise UserError("Ray workers would run upstream without this project's data and scores; unset USE_RAY")
+        raise UserError(
+            "USE_RAY is set: Ray workers would run upstream without this project's data and scores; unset it"
+        )
     if "LOCAL_RANK" in os.environ:
         return None
     forced = os.environ.get("FORCE_TORCHRUN", "0").lower() in ("1", "true")
@@ -44,13 +46,19 @@ def launch_if_several_devices(flags: Flags, words: Sequence[str]) -> int | None:
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a command to its end and forward stop signals, so that no worker outlives this process."""
-    with subprocess.Popen(command, env=environment) as process:
-        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    """Run a command to its end and forward stop signals, so that no worker outlives this process.
+
+    The command gets a session of its own: at Ctrl-C a terminal would signal it as well, and it would be told twice.
+    """
+    stops = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        before = [signal.signal(stop, lambda number, _: process.send_signal(number)) for stop in stops]
         try:
-            return process.wait()
+            status = process.wait()
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for stop, handler in zip(stops, before, strict=True):
+                signal.signal(stop, handler)
+    return 128 - status if status < 0 else status  # as shells report a process that a signal ended
 
 
 def torchrun_command(words: Sequence[str], environment: Mapping[str, str], devices: int) -> list[str]:

@@ -21,12 +21,13 @@ from llmtuner.cli.process import is_first_process, say
 from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
 from llmtuner.cli.words import Words
 from llmtuner.errors import RunError, UserError
+from llmtuner.runs.stop import TERMINATED, Terminated
 
 DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return 0 if done, 1 if the run failed, 2 for a user error.
+    """Run one command; return 0 if done, 1 if the run failed, 2 for a user error, 143 after SIGTERM.
 
     Args:
         argv: the words after the program's name; by default those of this process.
@@ -44,6 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Terminated as error:
+        saved = f": {error.saved} is saved, and the same command resumes from it" if error.saved else ""
+        print(f"terminated{saved}", file=sys.stderr)
+        return TERMINATED
     except RunError as error:
         print(f"error: the run failed: {flag_message(error)}", file=sys.stderr)
         return FAILED

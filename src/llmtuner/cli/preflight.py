@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmtuner.cli.earlier_run import settle_earlier_run
@@ -18,12 +18,16 @@ from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.cli.preflight_scoring import scoring_warnings
 from llmtuner.cli.process import LAYOUT
+from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import COMMAND_LINE
 from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, escaped, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.run import McqRun
+from llmtuner.runs.checkpoints import EarlierRun
+from llmtuner.runs.lock import check_lock
+from llmtuner.runs.manifest import Manifest
 from llmtuner.spec.flags import FIELDS, FLAGS, with_flags
 from llmtuner.spec.upstream_flags import OTHER_STAGES, STAGES
 
@@ -40,11 +44,15 @@ class Plan:
     Args:
         flags: as passed to upstream: the given ones, and what an earlier run or a stored model adds.
         run: the run of stage mcq; None for other stages.
+        training: the manifest of the training, before its first step; None if nothing is trained.
+        earlier: what the training does with an earlier run in its folder.
         notices, warnings: lines for the user.
     """
 
     flags: Flags
     run: McqRun | None = None
+    training: Manifest | None = None
+    earlier: EarlierRun = field(default_factory=EarlierRun)
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -123,8 +131,8 @@ def preflight(flags: Flags) -> Plan:
     model, adapters = flags["model_name_or_path"], flags.names("adapter_name_or_path")
     problems = _Problems(flags)
     run: McqRun | None = None
-    resumed: Path | None = None
-    warnings, notices = _NONE, _NONE
+    training, earlier = None, EarlierRun()
+    warnings = _NONE
     with problems.collected():
         _check_conflicts(flags)
     with problems.collected():
@@ -137,22 +145,25 @@ def preflight(flags: Flags) -> Plan:
             check_other_stage(flags)
     with problems.collected():
         warnings = (*_check_data(flags), *scoring_warnings(flags))
-    if flags["do_train"]:
-        with problems.collected():
-            resumed, notices = settle_earlier_run(flags, run)
     with problems.collected():
         _check_output_dir(flags["output_dir"])
     problems.raise_all()
+    # From here on every file is known to be sound.
+    if flags["output_dir"]:
+        check_lock(Path(flags["output_dir"]))
+    if flags["do_train"]:
+        training = planned_manifest(flags, run)
+        earlier = settle_earlier_run(flags, training, run)
 
     settled = flags if "dataset_dir" in flags else flags.with_("default", dataset_dir=str(PROJECT_DATA))
-    if resumed is not None:
-        settled = settled.with_("earlier run", resume_from_checkpoint=str(resumed))
+    if earlier.checkpoint is not None:
+        settled = settled.with_("earlier run", resume_from_checkpoint=str(earlier.checkpoint))
     elif "resume_from_checkpoint" in flags:
         settled = settled.without("resume_from_checkpoint")
     if run is not None:
         settled = _with_stored(settled, run)
-    all_notices = (*notices, *(map(with_flags, run.notices) if run is not None else ()))
-    return Plan(settled, run, all_notices, warnings)
+    notices = (*earlier.notices, *(map(with_flags, run.notices) if run is not None else ()))
+    return Plan(settled, run, training, earlier, notices, warnings)
 
 
 def _with_stored(flags: Flags, run: McqRun) -> Flags:
@@ -210,7 +221,7 @@ def _check_adapter(adapter: str) -> None:
     if not folder.exists():
         if "/" in adapter and not _is_meant_as_path(adapter):
             return  # a name on the hub
-        raise UserError(f"--adapter_name_or_path {adapter}: no such folder; it is the --output_dir of the training")
+        raise UserError(f"--adapter_name_or_path {adapter}: no such folder; expected the --output_dir of a training")
     if not (folder / "adapter_config.json").is_file():
         raise UserError(
             f"--adapter_name_or_path {adapter}: no adapter_config.json in it; expected the --output_dir of a finished "
@@ -226,8 +237,8 @@ def _check_weights(folder: Path, flag: str) -> None:
     pickles = sorted(path.name for path in folder.glob("*.bin") if path.name != "training_args.bin")
     if pickles:
         raise UserError(
-            f"{flag} {folder}: weights only as pickle ({pickles[0]}), which is not loaded; convert it once with: "
-            f"python scripts/to_safetensors.py {folder}"
+            f"{flag} {folder}: its only weights are a pickle ({pickles[0]}), which is never loaded; convert it once "
+            f"with: python scripts/to_safetensors.py {folder}"
         )
     raise UserError(f"{flag} {folder}: no weights in it (*.safetensors)")
 
@@ -242,8 +253,8 @@ def _check_data(flags: Flags) -> tuple[str, ...]:
             source = find_source(name, dataset_dir)
             if source is not None and flags["stage"] in OTHER_STAGES:
                 raise UserError(
-                    f"data set {name!r} has multiple-choice questions, which --stage {flags['stage']} cannot use; they "
-                    f"go with --stage {' or '.join(STAGES)}"
+                    f"data set {name!r} has multiple-choice questions, which --stage {flags['stage']} cannot use; "
+                    f"pass --stage {' or '.join(STAGES)}"
                 )
             for file in source.files if source else ():
                 checked = read_questions(file, purpose=purpose, dataset=name)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from llmtuner.spec.flags import FLAGS, OWN
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
 
-UNREACHABLE = "neither a model's folder here nor reachable on the hub"
+UNREACHABLE = "neither a local model folder nor reachable on the hub"
 
 
 def check_other_stage(flags: Flags) -> None:
@@ -122,15 +122,15 @@ def check_checkpoint(checkpoint: Path, run: McqRun) -> None:
     stored = read_settings(checkpoint)
     if stored is None:
         raise UserError(
-            f"{checkpoint}: no {CONFIG_NAME} in it, so it is no checkpoint of --stage mcq; pass another --output_dir, "
-            "or --overwrite_output_dir to train afresh"
+            f"{checkpoint}: no {CONFIG_NAME} in it, so it is not a checkpoint of --stage mcq; pass another "
+            "--output_dir, or --overwrite_output_dir to train afresh"
         )
     now = {**_comparable(run.settings), "--template": run.template}
     for name, before in {**_comparable(stored), "--template": stored.prompt.get("template")}.items():
         if before != now[name]:
             raise UserError(
-                f"{checkpoint} was trained with {name} {before}, and this run has {now[name]}; give the flag that it "
-                "was trained with, or pass --overwrite_output_dir to train afresh"
+                f"{checkpoint} was trained with {name} {before}, and this run has {now[name]}; use the settings "
+                "that it was trained with, or pass --overwrite_output_dir to train afresh"
             )
 
 
@@ -140,12 +140,11 @@ def _comparable(settings: McqSettings) -> dict[str, str | None]:
     duma = ", ".join(f"{name} {value}" for name, value in stored["duma"].items())
     text = layout_of(settings.layout).text
     return {
-        "a model of kind": settings.kind,
+        "model kind": settings.kind,
         "--mcq_head": f"{settings.head} ({duma})" if duma else settings.head,
         "--mcq_pooling": settings.pooling,
         "--mcq_loss": settings.loss,
-        "beside the loss": ", ".join(f"--{flag} {number:g}" for flag, number in stored["objective"].items())
-        or "nothing",
+        "loss flags": ", ".join(f"--{flag} {number:g}" for flag, number in stored["objective"].items()) or "none",
         # Layouts of the same text are equivalent to a model.
         "--mcq_layout": " or ".join(name for name, layout in LAYOUTS.items() if layout.load().text == text),
         "merged adapters": ", ".join(settings.merged_adapters) or "none",

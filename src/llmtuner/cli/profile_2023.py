@@ -81,7 +81,7 @@ def changed_defaults(flags: Words) -> list[str]:
         today = _today(default, flags)
         if today != default.then:
             lines.append(f"{default.flag}: {today} (2023: {_short(default.then)})")
-    return [*lines, "--profile 2023 brings those defaults back"] if lines else []
+    return [*lines, "--profile 2023 restores these defaults"] if lines else []
 
 
 def _concerns(default: Default, flags: Words) -> bool:

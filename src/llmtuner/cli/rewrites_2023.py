@@ -29,18 +29,20 @@ def checkpoint_dir(flags: Words, name: str) -> str:
         return "--checkpoint_dir is --adapter_name_or_path today"
     folder = flags.get(name) or ""
     if "," in folder:
-        raise UserError(f"--checkpoint_dir {folder}: with --finetuning_type full it names one folder")
+        raise UserError(f"--checkpoint_dir {folder}: --finetuning_type full takes one folder")
     flags.set("model_name_or_path", folder)
     flags.remove(name)
-    return f"--checkpoint_dir with --finetuning_type full is --model_name_or_path {folder} today, in place of the other"
+    return (
+        f"--checkpoint_dir with --finetuning_type full is --model_name_or_path {folder} today and replaces a given one"
+    )
 
 
 def resume_lora_training(flags: Words, name: str) -> str:
     """Inverted since: the flag of 2023 meant "resume", today's means "start over"."""
     refuse_both(flags, name, "create_new_adapter")
-    goes_on = flags.is_true(name)
+    resumes = flags.is_true(name)
     flags.remove(name)
-    if goes_on:
+    if resumes:
         return "--resume_lora_training is left out: training a given adapter further is the default"
     flags.set("create_new_adapter", "true")
     return "--resume_lora_training false is --create_new_adapter true today"
@@ -55,7 +57,7 @@ def lengths(flags: Words, name: str) -> str:
     for each in names:
         flags.remove(each)
     if "cutoff_len" in flags:
-        return f"{given} left out: --cutoff_len is given and bounds prompt and answer together"
+        return f"{given} left out: --cutoff_len is given and limits prompt and answer together"
     flags.set("cutoff_len", str(sum(tokens)))
     return f"{given}: --cutoff_len {tokens[0]} + {tokens[1]} = {sum(tokens)} today"
 
@@ -71,8 +73,8 @@ def system(flags: Words, name: str) -> str:
     """One system prompt for all data sets."""
     if "|" in (flags.get(name) or ""):
         raise UserError(
-            f"--{name} with | held one text for each data set in 2023; today --default_system is one text, and a "
-            "data set's own stands in its column `system`"
+            f"--{name} with |: in 2023 each data set had its own text; today --default_system is one text, and the "
+            "column `system` of a data set replaces it"
         )
     refuse_both(flags, name, "default_system")
     flags.rename(name, "default_system")
@@ -121,7 +123,7 @@ def warmup_ratio(flags: Words, name: str) -> str:
     ratio = flags.get(name) or ""
     # A value of 1 or more would be read as a number of steps.
     if not 0 <= _number(name, ratio) < 1:
-        raise UserError(f"--warmup_ratio {ratio}: expected a share of the steps, from 0 up to but not including 1")
+        raise UserError(f"--warmup_ratio {ratio}: expected a share of the steps, at least 0 and below 1")
     flags.rename(name, "warmup_steps")
     return f"--warmup_ratio is --warmup_steps {ratio} today: below 1 it is a share of the steps"
 
@@ -140,7 +142,7 @@ def tuning_none(flags: Words) -> str:
     if flags.is_true("do_train"):
         raise UserError("--finetuning_type none trains nothing: choose lora, full or freeze, or leave out --do_train")
     flags.set("finetuning_type", "lora")
-    return "--finetuning_type none is lora today: without an adapter that is the model as it is"
+    return "--finetuning_type none is lora today: without an adapter it leaves the model unchanged"
 
 
 def whole_lora_alpha(flags: Words) -> str:
@@ -150,7 +152,7 @@ def whole_lora_alpha(flags: Words) -> str:
         return ""
     alpha = _number("lora_alpha", word)
     if not alpha.is_integer():
-        raise UserError(f"--lora_alpha {word}: upstream takes whole numbers only today")
+        raise UserError(f"--lora_alpha {word}: expected a whole number; upstream no longer takes fractions")
     flags.set("lora_alpha", str(int(alpha)))
     return f"--lora_alpha {word} is {int(alpha)} today"
 
@@ -163,7 +165,7 @@ def data_for_prediction(flags: Words) -> str:
     if _number("val_size", flags.get("val_size") or "0") > 0:
         return ""
     flags.rename("dataset", "eval_dataset")
-    return "--dataset is --eval_dataset today where nothing is trained"
+    return "--dataset is --eval_dataset today if nothing is trained"
 
 
 def generate(flags: Words) -> str:
@@ -174,5 +176,5 @@ def generate(flags: Words) -> str:
     flags.set("predict_with_generate")
     notice = "--predict_with_generate is added: --do_predict needs it in stage sft"
     if flags.is_true("do_train"):
-        notice += "; an evaluation during training generates, too, and has no eval_loss"
+        notice += "; evaluation during training also generates text and has no eval_loss"
     return notice

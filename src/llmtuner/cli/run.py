@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmtuner.cli.config_file import locate_key
-from llmtuner.cli.earlier_run import set_aside
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import Plan
 from llmtuner.cli.preflight_mcq import UNREACHABLE
+from llmtuner.cli.process import is_first_process
 from llmtuner.cli.words import Words
-from llmtuner.errors import UserError
+from llmtuner.errors import RunError, UserError
+from llmtuner.files import remove_leftovers
+from llmtuner.runs.checkpoints import remove_partial, set_all_aside
+from llmtuner.runs.disk import disk_full, is_full
+from llmtuner.runs.lock import locked
+from llmtuner.runs.stop import StopRequest
+from llmtuner.spec.upstream_flags import STAGES
 from llmtuner.suggest import did_you_mean
+
+if TYPE_CHECKING:  # imports torch
+    from llmtuner.runs.keeper import RunKeeper
 
 OURS = ("llmtuner", "patches", "train_bash")
 
@@ -24,40 +34,83 @@ def run(plan: Plan) -> None:
     """Let upstream's parser read the flags, then run the stage.
 
     Raises:
-        UserError: an invalid value, or a failed check of upstream.
+        UserError: an invalid value, a failed check of upstream, or another run in the same folder.
+        RunError: the run failed although its input was valid.
+        Terminated: the process was told to stop.
     """
     values = read_values(plan.flags)
+    output_dir, stop = Path(plan.flags["output_dir"]), StopRequest()
+    with ExitStack() as stack:
+        if is_first_process():
+            stack.enter_context(locked(output_dir, training=plan.training is not None))
+            remove_leftovers(output_dir)
+        stack.enter_context(stop.listening())
+        with _errors_of_packages(plan.flags):
+            _run_stage(plan, values, stop)
+
+
+def _run_stage(plan: Plan, values: Mapping[str, Any], stop: StopRequest) -> None:
+    from llmtuner.runs.keeper import RunKeeper
+
     flags = plan.flags
-    if flags["do_train"] and flags["overwrite_output_dir"] and "resume_from_checkpoint" not in flags:
-        set_aside(Path(flags["output_dir"]))
-    try:
-        if plan.run is not None:
-            from patches.mcq_stage.run import run_mcq
+    keeper = None
+    if plan.training is not None and flags["stage"] in STAGES:
+        keeper = RunKeeper(plan.training, Path(flags["output_dir"]), stop, plan.earlier)
+    elif is_first_process():
+        set_all_aside(plan.earlier.replaced)
+    if plan.run is not None:
+        from patches.mcq_stage.run import run_mcq
 
-            run_mcq(plan.run, values)
-        else:
-            _run_upstream(values)
-    except ImportError as error:
-        if not _asks_for_a_package(error):
-            raise
-        raise UserError(f"a package that this run needs is missing or does not fit: {error}") from error
-    except OSError as error:
-        if "Failed to load" not in str(error):
-            raise
-        name = flags["model_name_or_path"]
-        raise UserError(f"--model_name_or_path {name}: {UNREACHABLE}") from error
+        run_mcq(plan.run, values, keeper)
+    else:
+        _run_upstream(values, keeper)
 
 
-def _run_upstream(values: Mapping[str, Any]) -> None:
+def _run_upstream(values: Mapping[str, Any], keeper: RunKeeper | None) -> None:
     from llamafactory.train.tuner import run_exp
 
     from llmtuner.mcq.finite import FiniteGuard
     from llmtuner.mcq.trained_places import TrainedPlaces
 
-    run_exp(dict(values), callbacks=[FiniteGuard(), TrainedPlaces(values)])
+    run_exp(dict(values), callbacks=[FiniteGuard(), TrainedPlaces(values), *([] if keeper is None else [keeper])])
+    if keeper is not None:
+        keeper.finish()
 
 
-def _asks_for_a_package(error: ImportError) -> bool:
+@contextmanager
+def _errors_of_packages(flags: Flags) -> Iterator[None]:
+    """Missing packages, models and disk space are no bugs of ours.
+
+    Raises:
+        UserError: a package is missing, or a name is no model.
+        RunError: the disk is full.
+    """
+    try:
+        yield
+    except ImportError as error:
+        if not _is_missing_package(error):
+            raise
+        raise UserError(f"a package that this run needs is missing or does not fit: {error}") from error
+    except OSError as error:
+        if "Failed to load" in str(error):
+            name = flags["model_name_or_path"]
+            raise UserError(f"--model_name_or_path {name}: {UNREACHABLE}") from error
+        _raise_if_disk_is_full(flags["output_dir"], error)
+        raise
+    except RuntimeError as error:  # torch reports a full disk in words of its own
+        _raise_if_disk_is_full(flags["output_dir"], error)
+        raise
+
+
+def _raise_if_disk_is_full(output_dir: str, error: Exception) -> None:
+    if is_full(output_dir, error):
+        message = disk_full(output_dir)
+        if is_first_process():
+            remove_partial(Path(output_dir))
+        raise RunError(message) from error
+
+
+def _is_missing_package(error: ImportError) -> bool:
     """Whether a third-party package is missing; a broken import of our own is our bug."""
     top = (error.name or "").partition(".")[0]
     if top:

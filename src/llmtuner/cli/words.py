@@ -63,7 +63,7 @@ class Words:
         if not name:
             return
         if name in self:
-            self.notices.append(f"--{name} is given more than once: the last one holds")
+            self.notices.append(f"--{name} is given more than once: the last value is used")
         self.set(name, *values)
 
     def __contains__(self, name: object) -> bool:
@@ -100,7 +100,7 @@ class Words:
         if not values:
             raise UserError(f"--{_canonical(name)} needs a value")
         if len(values) > 1:
-            raise UserError(f"--{_canonical(name)} takes one value, it has {len(values)}")
+            raise UserError(f"--{_canonical(name)} takes one value, found {len(values)}")
         return values[0]
 
     def is_true(self, name: str) -> bool:
@@ -131,7 +131,7 @@ class Words:
         """
         name = _canonical(name)
         if not _NAME.fullmatch(name):
-            raise UserError(f"{name!r} is no flag name: expected letters, digits and underscores")
+            raise UserError(f"{name!r} is not a flag name: expected letters, digits and underscores")
         if len(values) > 1:
             _check_several(name, values)
         self._flags.pop(name, None)
@@ -154,7 +154,7 @@ class Words:
         if old not in self._flags:
             raise KeyError(old)
         if new in self._flags:
-            raise ValueError(f"--{new} is there already")
+            raise ValueError(f"--{new} is already given")
         self._flags = {new if name == old else name: values for name, values in self._flags.items()}
         self.origins[new] = f"{self.origins.pop(old)}, as --{old}"
 
@@ -192,19 +192,19 @@ def _read_flag(word: str) -> tuple[str, str | None]:
 def _stray(word: str, name: str) -> str:
     if not name:
         return (
-            f"{word!r} stands before any flag and belongs to none: flags look like --name value; a config file "
-            "(.yaml, .yml, .json) comes first"
+            f"{word!r} comes before any flag: expected --name value, or a config file (.yaml, .yml, .json) as the "
+            "first word"
         )
-    return f"{word!r} belongs to no flag: --{name}=... before it is complete; put a value with blanks in quotes"
+    return f"{word!r} belongs to no flag: --{name}=... already has its value; put a value with spaces in quotes"
 
 
 def _check_several(name: str, values: Sequence[str]) -> None:
     if name not in LIST_FLAGS:
         several = ", ".join(f"--{flag}" for flag in sorted(LIST_FLAGS))
         raise UserError(
-            f"{values[1]!r} belongs to no flag: --{name} before it has its value already; put a value with blanks in "
-            f"quotes and separate names by commas alone (only {several} take several values)"
+            f"{values[1]!r} belongs to no flag: --{name} already has its value; put a value with spaces in quotes, and "
+            f"separate names by commas without spaces (only {several} take several values)"
         )
     for value in values:
         if value.startswith("-") and value != "-" and not _NEGATIVE_FOR_ARGPARSE.fullmatch(value) and " " not in value:
-            raise UserError(f"--{name}: {value!r} begins with a dash and cannot stand in a list of values")
+            raise UserError(f"--{name}: {value!r} begins with a dash and cannot be in a list of values")

@@ -6,22 +6,22 @@ A baseline uses no model. Its scores become figures by the same functions as a m
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import fsum
 from typing import Any
 
-from llmtuner.data.question import LETTERS, Question
+from llmtuner.data.collect import answer_places
+from llmtuner.data.question import Question
 from llmtuner.data.words import words
-from llmtuner.metrics import floor, floors
+from llmtuner.metrics import baseline, baselines
 
 logger = logging.getLogger("llmtuner.data")
 
 TRAIN, SCORED = "train", "scored"  # values of floor_place_from
 
 
-def floors_of(questions: Sequence[Question], trained: Mapping[str, int] | None = None) -> dict[str, float | str]:
+def baselines_of(questions: Sequence[Question], trained: Mapping[str, int] | None = None) -> dict[str, float | str]:
     """Every baseline of the questions that have an answer; {} if none has.
 
     The longest option, chance, the most frequent place of the answer, and, where every question has a context, BM25 of
@@ -36,19 +36,13 @@ def floors_of(questions: Sequence[Question], trained: Mapping[str, int] | None =
         return {}
     answers = [question.answer for question in known if question.answer is not None]
     places = trained or answer_places(known)
-    figures: dict[str, float | str] = {**floors([[len(option) for option in q.options] for q in known], answers)}
-    figures |= floor("place", [[places.get(letter, 0) for letter in q.letters] for q in known], answers)
+    figures: dict[str, float | str] = {**baselines([[len(option) for option in q.options] for q in known], answers)}
+    figures |= baseline("place", [[places.get(letter, 0) for letter in q.letters] for q in known], answers)
     figures["floor_place_from"] = TRAIN if trained else SCORED
     passage = passage_scores(known)
     if passage is not None:
-        figures |= floor("passage", passage, answers)
+        figures |= baseline("passage", passage, answers)
     return figures
-
-
-def answer_places(questions: Iterable[Question]) -> dict[str, int]:
-    """How often each place is the right answer, by letter, in the letters' order."""
-    counts = Counter(question.answer_letter for question in questions if question.answer is not None)
-    return {letter: counts[letter] for letter in LETTERS if letter in counts}
 
 
 def passage_scores(questions: Sequence[Question]) -> list[list[float]] | None:

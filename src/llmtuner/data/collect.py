@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
@@ -24,7 +25,7 @@ def collect(names: Sequence[str], dataset_dir: str, *, max_samples: int | None =
     for name in names:
         source = find_source(name, dataset_dir)
         if source is None:
-            raise UserError(f"data set {name!r} has no multiple-choice questions, which the stage mcq needs")
+            raise UserError(f"data set {name!r} has no multiple-choice questions, which --stage mcq needs")
         questions_by_name[name] = questions_of(source)[:max_samples]
     return questions_by_name
 
@@ -89,3 +90,9 @@ def require_answers(questions: Sequence[Question], purpose: str) -> None:
             f"{len(unanswered)} questions have no answer, the first at {unanswered[0]}; {purpose} one for each "
             "(prediction with --do_predict does not)"
         )
+
+
+def answer_places(questions: Iterable[Question]) -> dict[str, int]:
+    """How often each place is the right answer, by letter; questions without an answer do not count."""
+    counts = Counter(question.answer_letter for question in questions if question.answer is not None)
+    return {str(letter): counts[letter] for letter in sorted(counts, key=str)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from llmtuner.data.baselines import answer_places
+from llmtuner.data.collect import answer_places
 from llmtuner.data.duplicates import collapse_spaces, exact_key
 from llmtuner.data.question import LETTERS, Question
 from llmtuner.data.split import question_key

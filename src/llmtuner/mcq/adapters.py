@@ -9,18 +9,19 @@ from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings
 
 
-def with_those_below(
+def with_lower_adapters(
     settings: McqSettings, adapters: Sequence[str], source: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The given adapters, after those that must be merged first because this one was trained on top of them.
+    """The given adapters, preceded by the adapters that the last one was trained on top of, which are merged first.
 
-    If that many adapters are already listed before it, the list is taken as complete: folders may have moved.
+    If as many adapters are given before the last one, the list counts as complete: folders may have moved.
 
     Returns:
         the adapters, and lines for the user
 
     Raises:
-        UserError: the adapters before it are not the ones it was trained on, or one after it has no head.
+        UserError: the adapters before the one with the head are not those that it was trained on, or one after it has
+            no head.
     """
     below = settings.merged_adapters
     if not adapters:
@@ -43,11 +44,11 @@ def with_those_below(
             f"{source} was trained on top of {', '.join(below)}, and {', '.join(absent)} is missing; pass all of them "
             f"in this order, wherever they are now: `adapters` {','.join([*below, *adapters])}"
         )
-    return (*below, *adapters), (f"{', '.join(below)} merged first: {source} was trained on top",)
+    return (*below, *adapters), (f"{', '.join(below)} merged first, because {source} was trained on top",)
 
 
 def _check_front(front: Sequence[str], below: Sequence[str], source: str) -> None:
-    """Refuse to merge adapters other than those that it was trained on."""
+    """Refuse to merge other adapters than those below the trained one."""
     moved = [
         not Path(old).is_dir() or Path(old).resolve() == Path(new).resolve()
         for old, new in zip(below, front, strict=False)
@@ -59,7 +60,7 @@ def _check_front(front: Sequence[str], below: Sequence[str], source: str) -> Non
         "adapters",
         ",".join([*front, source]),
         f"{source} was trained {trained}, and other adapters in front of it change every score; pass {source} alone, "
-        "which brings what it needs",
+        "which names the adapters that it needs",
     )
 
 

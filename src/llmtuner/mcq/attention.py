@@ -147,7 +147,7 @@ def keep_soft_cap(model: Any) -> str:
     if getattr(config, "attn_logit_softcapping", None) is None or config._attn_implementation == "eager":
         return ""
     model.set_attn_implementation("eager")
-    return "attention: eager, since sdpa would leave out this model's soft-capping"
+    return "attention: eager, because sdpa would ignore this model's soft-capping"
 
 
 @contextmanager
@@ -178,4 +178,4 @@ def choose_attention(model: Any) -> str:
         model.set_attn_implementation("sdpa")
     if before in ("sdpa", config._attn_implementation):
         return ""
-    return f"attention: sdpa, since {before} cannot show an option the prefix and itself only"
+    return f"attention: sdpa, because {before} cannot hide the other options from an option"

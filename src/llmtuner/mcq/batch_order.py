@@ -32,8 +32,8 @@ class BatchOrder(TrainerCallback):
             changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
             then = ", ".join(f"{name} {before.get(name)} then, {now.get(name)} now" for name in changed)
             logger.warning(
-                "epoch %d resumes with a different batch order (%s): its rest repeats some questions and leaves others "
-                "out; later epochs have every question once",
+                "epoch %d resumes with a different batch order (%s): the rest of the epoch repeats some questions and "
+                "omits others; later epochs have every question once",
                 int(state.epoch) + 1,
                 then,
             )

@@ -79,7 +79,7 @@ def _comparisons(subject: Subject) -> tuple[tuple[Comparison, ...], str]:
     except RuntimeError as error:
         if not is_about_memory(error):
             raise
-        obstacle = "; there is no memory for fp32"
+        obstacle = "; there is not enough memory for fp32"
     else:
         difference, rounding = distance(packed_OD, single_OD), distance(single_OD, exact_OD)
         return (Comparison(NAMES[half], difference, rounding, exact.moved), exact), ""
@@ -90,8 +90,8 @@ def _differs(comparison: Comparison) -> str:
     if math.isnan(comparison.difference):
         return f"some of its states are not finite in {comparison.precision}"
     return (
-        f"its states differ by {comparison.difference:.1e} of their scale in {comparison.precision} from those of one "
-        f"row an option, and {comparison.bound:.1e} would pass for rounding"
+        f"its states differ by {comparison.difference:.1e} of their scale in {comparison.precision} from those with "
+        f"one row per option, and rounding explains at most {comparison.bound:.1e}"
     )
 
 
@@ -100,17 +100,18 @@ def _notice(comparisons: tuple[Comparison, ...], obstacle: str) -> str:
     first, last = comparisons[0], comparisons[-1]
     if not last.sees:
         return (
-            f"layout: packed rows agree with one row an option, but the comparison is coarse: {_passes(last)}{obstacle}"
+            "layout: packed rows agree with one row per option, but the comparison is coarse: "
+            f"{_passes(last)}{obstacle}"
         )
     if first is last:
         return ""
-    return f"layout: packed rows agree with one row an option, and were compared in fp32, too: {_passes(first)}"
+    return f"layout: packed rows agree with one row per option, and were compared in fp32, too: {_passes(first)}"
 
 
 def _passes(comparison: Comparison) -> str:
     return (
-        f"in {comparison.precision}, differences up to {comparison.bound:.1e} of the states' scale pass for rounding, "
-        f"and options at wrong positions make {comparison.moved:.1e}"
+        f"in {comparison.precision}, differences up to {comparison.bound:.1e} of the states' scale count as rounding, "
+        f"and options at wrong positions cause {comparison.moved:.1e}"
     )
 
 
@@ -118,4 +119,4 @@ def _cost(questions: list[OptionTokens]) -> str:
     """The cost of not packing, in tokens."""
     single = sum(len(sequence) for tokens in questions for sequence in tokens.sequences)
     saved = sum(tokens.prefix_length * (len(tokens.sequences) - 1) for tokens in questions)
-    return f"one row an option computes {single / (single - saved):.1f} times the tokens"
+    return f"one row per option computes {single / (single - saved):.1f} times the tokens"

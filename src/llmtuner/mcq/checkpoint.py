@@ -42,13 +42,13 @@ def check_head(folder: str | Path, head: torch.nn.Module, *, grown: bool = False
     """A folder's head, which must be complete and have the shapes of `head`.
 
     Args:
-        grown: `head` has more weights than the folder's head, whose weights it takes over (`llmtuner.mcq.plan`).
+        grown: `head` has more weights than the folder's head, whose weights it keeps (STEP3 on STEP2's model).
 
     Raises:
         UserError: the head is missing or a different one; a fresh head in its place would silently score at chance.
     """
     stored, wanted = head_tensors(folder), head.state_dict()
-    another_head = "it was made by another head than mcq_config.json says"
+    another_head = "mcq_config.json describes another head"
     if not stored:
         raise UserError(f"{folder}: mcq_config.json declares a head, but the weights have none; copy the folder again")
     for name, tensor in wanted.items():

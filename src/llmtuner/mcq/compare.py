@@ -218,7 +218,7 @@ def _is_ours(error: Exception) -> bool:
 
 
 def is_about_memory(error: Exception) -> bool:
-    """Whether memory ran out. On a CPU, and inside cuBLAS, this has no exception type of its own."""
+    """Whether memory ran out. A CPU and cuBLAS have no exception type for this."""
     return isinstance(error, torch.OutOfMemoryError) or any(
         words in str(error).lower()
         for words in ("out of memory", "not enough memory", "allocate memory", "alloc_failed")

@@ -83,8 +83,8 @@ def resolve_duma(given: Mapping[str, Any], config: Mapping[str, Any]) -> DumaOpt
         raise FieldError(
             "duma.heads",
             None,
-            f"the preset paper takes the model's, and its {heads} attention heads do not divide its width {width}; "
-            f"give {_fitting_heads(width)}",
+            f"the preset paper uses the model's {heads} attention heads, which do not divide its width {width}; pass "
+            f"{_fitting_heads(width)}",
         )
     dropout = next((float(text[name]) for name in _DROPOUTS if text.get(name)), 0.0) if paper else 0.0
     return DumaOptions(
@@ -102,7 +102,7 @@ def _of_model(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
     for name in names:
         if config.get(name):
             return int(config[name])
-    raise FieldError("head", None, f"the model's config.json has no {names[0]}, which a co-attention head follows")
+    raise FieldError("head", None, f"the model's config.json has no {names[0]}, which a co-attention head needs")
 
 
 def _fitting_heads(width: int) -> int:

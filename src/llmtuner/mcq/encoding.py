@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import position_limit
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings
+from llmtuner.runs.versions import installed_versions
 from llmtuner.spec.heads import HEADS
-
-PACKAGES = ("torch", "transformers", "peft", "llamafactory", "llmtuner-science")
 
 
 def make_encoder(
@@ -50,7 +48,7 @@ def stored_encoder(settings: McqSettings, tokenizer: Any, config: Any, *, cutoff
     text = layout_of(settings.layout).text
     require_form(settings.prompt, text, file)
     if text == "joint" and HEADS[settings.head].pools and settings.num_options is None:
-        raise FieldError("num_options", None, f"{file} has none, and a joint head scores one number of options alone")
+        raise FieldError("num_options", None, f"{file} has none, and a joint head scores one fixed number of options")
     return make_encoder(settings, tokenizer, config, cutoff_len=cutoff_len)
 
 
@@ -87,14 +85,4 @@ def complete(settings: McqSettings, encoder: PromptEncoder, config: Any, templat
 
 def renewed(settings: McqSettings, encoder: PromptEncoder) -> McqSettings:
     """Settings of a training that continues: its cut-off and package versions may differ."""
-    return settings.with_(cutoff_len=encoder.cutoff_len, versions=_versions())
-
-
-def _versions() -> dict[str, str]:
-    installed = {}
-    for package in PACKAGES:
-        try:
-            installed[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return installed
+    return settings.with_(cutoff_len=encoder.cutoff_len, versions=installed_versions())

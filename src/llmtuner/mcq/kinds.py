@@ -27,7 +27,9 @@ def model_kind(config: Mapping[str, Any]) -> Kind:
         UserError: an encoder-decoder (T5, BART), for which there is no layout.
     """
     if config.get("is_encoder_decoder"):
-        raise UserError(f"model type {config.get('model_type')!r} has encoder and decoder; use one that has either")
+        raise UserError(
+            f"model type {config.get('model_type')!r} has an encoder and a decoder; use a model with only one of them"
+        )
     if config.get("model_type") in ENCODERS and not config.get("is_decoder"):
         return "encoder"
     return "causal"

@@ -45,7 +45,7 @@ def parse_loss(text: str) -> tuple[LossTerm, ...]:
         if name not in LOSSES:
             raise FieldError("loss", text, f"{'' if name == text else f'{name}: '}{choose_from(name, LOSSES)}")
         if any(name == term.name for term in terms):
-            raise FieldError("loss", text, f"{name} is listed twice; add its weights up")
+            raise FieldError("loss", text, f"{name} is listed twice; add up its weights")
         terms.append(LossTerm(name, _weight(weight, text) if colon else 1.0))
     return tuple(terms)
 
@@ -54,9 +54,9 @@ def _weight(number: str, text: str) -> float:
     try:
         weight = float(number)
     except ValueError:
-        raise FieldError("loss", text, f"{number!r} is no weight; the form is {FORM}") from None
+        raise FieldError("loss", text, f"{number!r} is not a weight; the form is {FORM}") from None
     if not (math.isfinite(weight) and weight > 0):
-        raise FieldError("loss", text, f"a weight must be above 0, found {number}; leave out a loss that counts 0")
+        raise FieldError("loss", text, f"a weight must be above 0, found {number}; leave out a loss of weight 0")
     return weight
 
 
@@ -94,7 +94,7 @@ class Objective:
                 check_field(name, getattr(self, name))
         if self.warmup_ratio and self.loss == START:
             raise FieldError(
-                "warmup_ratio", self.warmup_ratio, f"it begins with {START}, which is the loss; leave it out"
+                "warmup_ratio", self.warmup_ratio, f"a warm-up uses {START}, which is the loss already; leave it out"
             )
         if (
             self.label_smoothing
@@ -144,7 +144,7 @@ class Objective:
             raise FieldError(
                 "rdrop_alpha",
                 self.rdrop_alpha,
-                "nothing in this model has any dropout, so that both passes are the same and R-Drop would do nothing; "
+                "this model has no dropout, so both passes are the same and R-Drop has no effect; "
                 f"add {add}, or leave it out",
             )
 

@@ -49,7 +49,7 @@ def settle_layout(
     notices.append(choose_attention(base))
     if sharded:
         notices.append(
-            f"layout: {settings.layout}, not compared with {FALLBACK}, since the model's weights are sharded"
+            f"layout: {settings.layout}, not compared with {FALLBACK}, because the model's weights are sharded"
         )
         return settings, _lines(notices)
     first = [tokens for tokens in questions[:CHECKED] if isinstance(tokens, OptionTokens)]
@@ -59,8 +59,10 @@ def settle_layout(
         return settings, _lines(notices)
     name = base.config.model_type
     if required:
-        raise FieldError("layout", settings.layout, f"{name} cannot take it: {check.defect}; leave it out ({FALLBACK})")
-    notices.append(f"layout: {FALLBACK}, since {name} cannot take {settings.layout}: {check.defect}")
+        raise FieldError(
+            "layout", settings.layout, f"{name} cannot take it: {check.defect}; leave it out to use {FALLBACK}"
+        )
+    notices.append(f"layout: {FALLBACK}, because {name} cannot take {settings.layout}: {check.defect}")
     return settings.with_(layout=FALLBACK), _lines(notices)
 
 

@@ -129,7 +129,7 @@ class QuestionSet(Dataset):
         ]
         if not unread:
             return []
-        return [f"{len(unread)} options give no tokens, so that the model sees nothing of them:", *listed(unread)]
+        return [f"{len(unread)} options give no tokens, so the model cannot see them:", *listed(unread)]
 
     def fits(self) -> list[Length]:
         """How each question met the limit of tokens."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import FieldError, UserError
-from llmtuner.mcq.adapters import stored_path, with_those_below
+from llmtuner.mcq.adapters import stored_path, with_lower_adapters
 from llmtuner.mcq.choices import duma_given, objective_of, resolve, settle
 from llmtuner.mcq.duma_options import resolve_duma
 from llmtuner.mcq.fields import check_field
@@ -245,7 +245,7 @@ def _stored_run(
         settings = settings.with_(objective=objective_of(given, stored.loss))
     else:
         _refuse_other_objective(stored.objective, given, source)
-    complete, notices = with_those_below(settings, adapters, source)
+    complete, notices = with_lower_adapters(settings, adapters, source)
     if grown is not stored:
         notices += (f"the {stored.head} head of {source} becomes a {settings.head} head, which starts with its scores",)
     return settings, complete, notices
@@ -267,8 +267,8 @@ def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, A
         raise FieldError(
             "head",
             head,
-            f"{source} has a {stored_head}, and only STEP2's {extends} head, one score an option, can become another "
-            "one; start from a model with that, or from the base model",
+            f"{source} has a {stored_head}, and only STEP2's {extends} head (one score per option) can be extended; "
+            "start from a model with that head, or from the base model",
         )
     duma = resolve_duma(duma_given(given), config) if HEADS[head].measures == "duma" else None
     return stored.with_(head=head, duma=duma)

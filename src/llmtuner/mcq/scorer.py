@@ -95,7 +95,7 @@ class OptionScorer:
         """
         if unwrap(self.model) is not self.model:
             raise UserError(
-                "adapters that are still being trained are saved by the trainer; load them with load_scorer"
+                "the adapters are not merged, and only the trainer saves such a model; load it with load_scorer"
             )
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)

@@ -79,9 +79,7 @@ class McqSettings:
         if self.pooling != NONE:
             check_pooling(self.kind, self.layout, self.pooling)
         if (self.duma is None) == (HEADS[self.head].measures == "duma"):
-            raise FieldError(
-                "duma", None, f"expected measures for co-attention heads alone, and the head is {self.head}"
-            )
+            raise FieldError("duma", None, f"expected for co-attention heads only, and the head is {self.head}")
         options = range(MIN_OPTIONS, MAX_OPTIONS + 1)
         if self.num_options is not None and (type(self.num_options) is not int or self.num_options not in options):
             raise FieldError("num_options", self.num_options, f"expected a number from {MIN_OPTIONS} to {MAX_OPTIONS}")
@@ -172,7 +170,7 @@ def read_settings(folder: str | os.PathLike[str]) -> McqSettings | None:
     if not isinstance(stored, dict):
         raise UserError(f"{path}: damaged: expected an object, found {type(stored).__name__}")
     if stored.pop("format", None) != FORMAT:
-        raise UserError(f"{path}: written by a later version of this project (format {FORMAT} is known)")
+        raise UserError(f"{path}: expected format {FORMAT}; a later version of this project wrote it")
     try:
         return McqSettings.from_json(stored)
     except FieldError as error:
@@ -213,4 +211,4 @@ def check_kind(kind: Kind, head: str, layout: str | None) -> None:
             "it needs a language model that writes letters; this model is an encoder: leave it out",
         )
     if layout is not None and kind not in layout_of(layout).kinds:
-        raise FieldError("layout", layout, f"{layout_of(layout).why_not}; leave it out (per_option)")
+        raise FieldError("layout", layout, f"{layout_of(layout).why_not}; leave it out to use per_option")

@@ -7,8 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from llmtuner.data.baselines import answer_places
-from llmtuner.data.collect import questions_in
+from llmtuner.data.collect import answer_places, questions_in
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun

@@ -31,9 +31,10 @@ from llmtuner.mcq.questions import NOT_COUNTED, QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import write_settings
 from llmtuner.mcq.unwrap import unwrap
+from llmtuner.runs.training import KeptTraining
 
 
-class McqTrainer(Trainer):
+class McqTrainer(KeptTraining, Trainer):
     """transformers' Trainer for models with an option head (`llmtuner.mcq.model.attach_head`).
 
     The loss is the mean over the questions of an optimizer step, however they are split into batches and processes.
@@ -158,7 +159,9 @@ class McqTrainer(Trainer):
             self.optimizer = self._build_optimizer(self.model if model is None else model)
             if self.optimizer is not None and self.run.head_learning_rate is not None:
                 rate = self.run.head_learning_rate
-                raise FieldError("head_learning_rate", rate, "it goes with the common optimizers only; leave it out")
+                raise FieldError(
+                    "head_learning_rate", rate, "it works with transformers' optimizers only; leave it out"
+                )
         made_here = self.optimizer is None
         optimizer = super().create_optimizer(*(() if model is None else (model,)))
         if made_here:  # always, so that a run can resume without the flag

@@ -10,9 +10,11 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from llmtuner.data.collect import require_answers
+from llmtuner.data.collect import answer_places, require_answers
+from llmtuner.data.digest import questions_digest
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.data.tokens.fields import Template
@@ -29,8 +31,14 @@ from llmtuner.mcq.run import McqRun, resolve_run
 from llmtuner.mcq.scorer import OptionScorer, load_scorer
 from llmtuner.mcq.settings import read_settings
 from llmtuner.mcq.trainer import McqTrainer
+from llmtuner.runs.keeper import RunKeeper
+from llmtuner.runs.manifest import DataDigest, Manifest
+from llmtuner.runs.versions import installed_versions
+from llmtuner.runs.weights import base_fingerprint
+from llmtuner.spec.flags import FIELDS
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.metrics import higher_is_better
+from llmtuner.spec.resume import is_secret
 
 logger = logging.getLogger("llmtuner.mcq")
 # transformers' arguments that mean something else here, and what to give instead.
@@ -81,6 +89,7 @@ def train(
     training = _arguments(output_dir, arguments or {})
     given = {_field(name): value for name, value in fields.items()}
     run = resolve_run(model, given=given, training=True, output_dir=output_dir, evaluating=bool(evaluate))
+    planned = _planned(run, questions, {**(arguments or {}), **given})
     run.objective.require_packages()
     run = with_options_counted(run, [*questions, *evaluate])
     set_seed(training.seed)
@@ -89,7 +98,24 @@ def train(
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return _train(run, loaded, tokenizer, questions, evaluate, lora, template, training)
+    return _train(run, loaded, tokenizer, questions, evaluate, lora, template, training, planned)
+
+
+def _planned(run: McqRun, questions: Sequence[Question], given: Mapping[str, Any]) -> Manifest:
+    """The manifest of a training before its first step; its settings are the given values, by flag."""
+    settings = {FIELDS[name].name if name in FIELDS else name: value for name, value in given.items()}
+    settings |= {FIELDS[name].name: getattr(run.settings, name) for name in ("head", "layout", "pooling", "loss")}
+    return Manifest(
+        stage="mcq",
+        step=0,
+        max_steps=0,
+        epoch=0.0,
+        data=DataDigest(questions_digest(questions), len(questions)),
+        base=base_fingerprint(run.model) if Path(run.model).is_dir() else "",
+        settings={name: value for name, value in sorted(settings.items()) if not is_secret(name)},
+        answer_places=answer_places(questions),
+        versions=installed_versions(),
+    )
 
 
 def _field(name: str) -> str:
@@ -123,6 +149,7 @@ def _train(
     lora: Any,
     template: Template | None,
     training: Any,
+    planned: Manifest,
 ) -> OptionScorer:
     encoder = _encoder(run, tokenizer, model.config, template)
     sets = [
@@ -147,9 +174,11 @@ def _train(
         train_set=sets[0],
         eval_set=sets[1] if evaluate else None,
         processing_class=tokenizer,
+        callbacks=[RunKeeper(planned, Path(run.output_dir))],
     )
     trainer.train()
     trainer.save_model()
+    trainer.finish_training()
     return load_scorer(run.output_dir, base_model=run.model if lora is not None else None)
 
 

@@ -121,7 +121,7 @@ class Flag:
         if not words:
             raise UserError(f"--{self.name} needs a value")
         if len(words) > 1:
-            raise UserError(f"--{self.name} takes one value, it has {len(words)}")
+            raise UserError(f"--{self.name} takes one value, found {len(words)}")
         value = _CONVERT[self.type](self, words[0])
         problem = self.problem(value)
         if problem:

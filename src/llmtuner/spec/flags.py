@@ -26,7 +26,7 @@ def _duma(name: str, help: str, **more: object) -> Flag:
 
 
 OWN = (
-    Flag(name="profile", help="v0.1.6 (2023) defaults for flags you leave out", value="2023"),
+    Flag(name="profile", help="defaults of LLaMA-Factory v0.1.6 (2023) for flags you leave out", value="2023"),
     _mcq(
         "mcq_head",
         "head that scores each option; names below",
@@ -38,16 +38,18 @@ OWN = (
     _mcq("mcq_layout", "how options become rows of tokens; names below", "layout", choices=(*LAYOUTS,), value="NAME"),
     _mcq(
         "mcq_pooling",
-        "which token states are scored; names below",
+        "which tokens' hidden states give an option its score; names below",
         "pooling",
         default=AUTO,
         choices=(AUTO, *POOLINGS),
         value="NAME",
     ),
-    _mcq("mcq_loss", "NAME or NAME:WEIGHT+NAME:WEIGHT; names below", "loss", default="cross_entropy", value="LOSS"),
+    _mcq(
+        "mcq_loss", "loss: NAME, or NAME:WEIGHT+NAME:WEIGHT; names below", "loss", default="cross_entropy", value="LOSS"
+    ),
     _mcq(
         "mcq_loss_warmup_ratio",
-        "share of the steps, at the start, that use cross_entropy",
+        "share of all steps, from the first on, that use cross_entropy instead",
         "warmup_ratio",
         type=float,
         default=0.0,
@@ -56,7 +58,7 @@ OWN = (
     ),
     _mcq(
         "mcq_rdrop_alpha",
-        "weight of R-Drop: two passes under dropout should agree",
+        "weight of R-Drop: two passes with different dropout should agree",
         "rdrop_alpha",
         type=float,
         default=0.0,
@@ -72,13 +74,25 @@ OWN = (
         value="X",
     ),
     _duma("preset", "shape of the co-attention: bottleneck (default) or paper", choices=DUMA_PRESETS, value="NAME"),
-    _duma("width", "width of the co-attention; unless given, at most 512", type=int, range=Range(1, 65536), value="N"),
-    _duma("heads", "number of attention heads in the co-attention", type=int, range=Range(1, 1024), value="N"),
-    _duma("layers", "number of co-attention layers; unless given, 1", type=int, range=Range(1, 64), value="N"),
-    _duma("share", "one set of attention weights for both directions; unless given, true", type=bool, value="BOOL"),
+    _duma(
+        "width",
+        "width of the co-attention; unless given, the model's, at most 512",
+        type=int,
+        range=Range(1, 65536),
+        value="N",
+    ),
+    _duma(
+        "heads",
+        "attention heads of the co-attention; unless given, about width / 64",
+        type=int,
+        range=Range(1, 1024),
+        value="N",
+    ),
+    _duma("layers", "layers of the co-attention; unless given, 1", type=int, range=Range(1, 64), value="N"),
+    _duma("share", "share attention weights between both directions; unless given, true", type=bool, value="BOOL"),
     _duma(
         "passage",
-        "text that an option is compared with: context_question or context",
+        "text that an option is compared with: context_question (default) or context",
         choices=DUMA_PASSAGES,
         value="NAME",
     ),
@@ -92,7 +106,7 @@ OWN = (
     ),
     _mcq(
         "mcq_tokens_per_batch",
-        "padded tokens per batch, instead of a batch size",
+        "most tokens per batch, padding included; replaces the batch size",
         "tokens_per_batch",
         type=int,
         range=AT_LEAST_1,
@@ -100,7 +114,7 @@ OWN = (
     ),
     _mcq(
         "mcq_shuffle_options",
-        "shuffle the options of joint prompts in training",
+        "shuffle the options in training (layout joint)",
         "shuffle_options",
         type=bool,
         default=False,
@@ -109,12 +123,12 @@ OWN = (
         name="mcq_drop_long",
         type=bool,
         default=False,
-        help="skip questions too long even without context, instead of stopping",
+        help="skip questions that are too long even without context, instead of stopping",
         field="drop_long",
         arguments="data",
     ),
     Flag(name="help", type=bool, help="show this page"),
-    Flag(name="help_all", type=bool, help="show every flag, upstream's and ours"),
+    Flag(name="help_all", type=bool, help="show every flag, including those of upstream (LLaMA-Factory)"),
     Flag(name="version", type=bool, help="show the versions of this project and of the packages it runs on"),
     Flag(name="traceback", type=bool, help="also show where a user error was raised"),
 )

@@ -27,11 +27,11 @@ def _loss(name: str, help: str, *, smoothed: bool = False, package: str = "") ->
 LOSSES = table(
     _loss("cross_entropy", "softmax over the options", smoothed=True),
     _loss("binary", "classifies each option on its own as right or wrong"),
-    _loss("ranknet", "the right option against each wrong one"),
+    _loss("ranknet", "compares the right option with each wrong one"),
     _loss("lambda_map3", "ranknet, each pair weighted by its effect on MAP@3"),
     _loss("approx_map3", "MAP@3 computed from smooth ranks"),
     _loss("expected_map3", "expected MAP@3 of rankings drawn from the scores"),
     _loss("log_expected_map3", "the logarithm of expected_map3"),
     _loss("poly1", "cross_entropy with a larger first term", smoothed=True),
-    _loss("topk_ce", "top-k cross-entropy through a sorting network", package="difftopk"),
+    _loss("topk_ce", "top-k cross-entropy for k = 1, 2, 3 (needs difftopk)", package="difftopk"),
 )

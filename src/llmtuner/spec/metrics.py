@@ -28,14 +28,31 @@ def higher_is_better(reported: str) -> bool:
 
 
 METRICS = table(
-    Metric(name="map@3", code="llmtuner.metrics:map_at_k", help="mean average precision at 3", higher_is_better=True),
+    Metric(
+        name="map@3",
+        code="llmtuner.metrics:map_at_k",
+        help="1 if the right option is ranked first, 1/2 if second, 1/3 if third, else 0",
+        higher_is_better=True,
+    ),
     Metric(
         name="accuracy",
         code="llmtuner.metrics:accuracy",
         help="share of questions whose right option is ranked first",
         higher_is_better=True,
     ),
-    Metric(name="mrr", code="llmtuner.metrics:mrr", help="mean reciprocal rank", higher_is_better=True),
-    Metric(name="nll", code="llmtuner.metrics:nll", help="negative log likelihood, in nats", higher_is_better=False),
-    Metric(name="ece", code="llmtuner.metrics:ece", help="expected calibration error", higher_is_better=False),
+    Metric(
+        name="mrr", code="llmtuner.metrics:mrr", help="1 / rank of the right option, on average", higher_is_better=True
+    ),
+    Metric(
+        name="nll",
+        code="llmtuner.metrics:nll",
+        help="negative log probability of the right option, in nats",
+        higher_is_better=False,
+    ),
+    Metric(
+        name="ece",
+        code="llmtuner.metrics:ece",
+        help="expected calibration error: how far probabilities are from accuracy",
+        higher_is_better=False,
+    ),
 )

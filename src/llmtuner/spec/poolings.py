@@ -28,7 +28,7 @@ POOLINGS = table(
     Pooling(
         name="first",
         code="llmtuner.mcq.pooling:first",
-        help="the first token (encoders)",
+        help="the first token (encoders only)",
         # In a causal model this token has seen no option: its state is the same for all options.
         kinds=("encoder",),
     ),

@@ -121,7 +121,7 @@ def test_predictions_at_chance_are_noted_as_meaningless(clean, tmp_path):
     write_predictions([Prediction(r["id"], (4.0, 3.0, 2.0, 1.0)) for r in rows(80)], tmp_path)
     result = audit([clean], predictions=tmp_path / "predictions.jsonl")
     assert result.label_errors.chance == 0.25
-    assert "are the predictions of other questions?" in " ".join(result.notes)
+    assert "are the predictions for other questions?" in " ".join(result.notes)
 
 
 def test_every_file_that_cannot_be_read_is_named(tmp_path):
@@ -211,7 +211,7 @@ def test_a_path_that_is_not_a_file_of_questions_is_rejected(tmp_path):
 
 def test_checks_are_known_by_name():
     assert parse_checks("leak, conflict") == ["leak", "conflict"]
-    with pytest.raises(UserError, match=r"unknown check\. Did you mean conflict"):
+    with pytest.raises(UserError, match=r"unknown check; choose from: .* Did you mean conflict"):
         parse_checks("leak,conflcit")
     with pytest.raises(UserError, match="no check is named; choose from: error, warning"):
         parse_checks(" ,")

@@ -64,12 +64,14 @@ def test_all_options_see_the_same_cut_context(tokenizer, limit, context):
     """If the context were cut per option, long options would be judged with less context than short ones."""
     question = replace(QUESTION, context=" ".join(f"word{i}" for i in range(context)))
     whole, cut = encode(tokenizer, question), encode(tokenizer, question, limit)
-    kept = {tuple(sequence[slice(*cut.context)]) for sequence in cut.sequences}
-    assert len(kept) == 1
+    contexts = {tuple(sequence[slice(*cut.context)]) for sequence in cut.sequences}
+    assert len(contexts) == 1
     [ids] = encode_fields(tokenizer, [question.context])
-    assert list(kept.pop()) == ids[: len(ids) - cut.cut]
+    assert list(contexts.pop()) == ids[: len(ids) - cut.cut]
     if not cut.over:
         assert max(map(len, cut.sequences)) <= limit
-    for one, other, (begin, end) in zip(whole.sequences, cut.sequences, cut.options, strict=True):
-        assert other[begin:] == one[len(one) - (len(other) - begin) :], "option and closing tokens are whole"
+    for whole_ids, cut_ids, (begin, end) in zip(whole.sequences, cut.sequences, cut.options, strict=True):
+        assert cut_ids[begin:] == whole_ids[len(whole_ids) - (len(cut_ids) - begin) :], (
+            "option and closing tokens are whole"
+        )
         assert end >= begin

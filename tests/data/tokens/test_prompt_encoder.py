@@ -46,5 +46,5 @@ def test_a_form_that_was_not_stored_needs_the_template(tiny_llama, template):
     encoder = ENCODERS["joint", "causal"]
     made = encoder.from_json(tokenizer, {}, cutoff_len=64, template=template)
     again = encoder.from_json(tokenizer, made.to_json("llama2", [4]), cutoff_len=64)
-    with pytest.raises(UserError, match="name the `template`"):
+    with pytest.raises(UserError, match="pass the `template`"):
         again.encode(QUESTIONS[:1])

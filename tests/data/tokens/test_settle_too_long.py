@@ -35,7 +35,7 @@ def test_a_prediction_answers_every_question(drop):
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_nothing_is_said_where_everything_fits(training):
+def test_no_line_is_reported_if_everything_fits(training):
     settled = settle_too_long(lengths(0, 0), 100, training=training, drop=False)
     assert (settled.rows, settled.lines) == ([0, 1], [])
 

@@ -92,7 +92,7 @@ def reference(
     for option, (u, v) in enumerate(seen):
         gated = v
         if "mcq_gate.weight" in weights:
-            rivals = torch.cat([other for place, (_, other) in enumerate(seen) if place != option])
+            rivals = torch.cat([rival for place, (_, rival) in enumerate(seen) if place != option])
             compared = attend(weights, "mcq_across", heads, v, rivals)
             gate = torch.sigmoid(affine(weights, "mcq_gate", torch.cat([v, compared], dim=-1)))
             gated = gate * v + (1 - gate) * compared
@@ -123,7 +123,7 @@ def test_option_mean_is_its_formula():
     actual = inputs.score(head)
     for row, options in enumerate(inputs.mask.sum(-1).tolist()):
         for option in range(options):
-            rivals = [inputs.features[row, other] for other in range(options) if other != option]
+            rivals = [inputs.features[row, rival] for rival in range(options) if rival != option]
             expected = affine(dict(head.state_dict()), "mcq_score", inputs.features[row, option])[0]
             expected = expected + head.mcq_others.weight[0] @ torch.stack(rivals).mean(0)
             torch.testing.assert_close(actual[row, option], expected, rtol=1e-5, atol=1e-5)

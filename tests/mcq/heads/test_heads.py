@@ -194,14 +194,14 @@ def test_across_reads_the_other_options_and_never_the_own_one():
     actual = attend.across(inputs.answer)
     for row, options in enumerate((3, 5)):
         for option in range(options):
-            others = [other for other in range(options) if other != option]
-            keys = torch.cat([inputs.answer.states[row, o][inputs.answer.mask[row, o]] for o in others])[None, None]
+            rivals = [rival for rival in range(options) if rival != option]
+            keys = torch.cat([inputs.answer.states[row, o][inputs.answer.mask[row, o]] for o in rivals])[None, None]
             alone = TokenStates(keys, torch.ones(keys.shape[:3], dtype=torch.bool))
             queries = TokenStates(*(part[row : row + 1, option : option + 1] for part in inputs.answer))
             torch.testing.assert_close(actual[row, option], attend(queries, alone)[0, 0], rtol=1e-5, atol=1e-5)
 
 
-def test_a_masked_mean_counts_what_is_there():
+def test_a_masked_mean_counts_only_existing_tokens():
     states = torch.tensor([[[[1.0], [3.0], [100.0]], [[5.0], [5.0], [5.0]]]])
     mask_QN = torch.tensor([[[True, True, False], [False, False, False]]])
     assert masked_mean(states, mask_QN).flatten().tolist() == [2.0, 0.0]
@@ -232,7 +232,7 @@ def test_dropout_is_for_training_alone(kind):
 
 
 @EVERY
-def test_layers_have_names_that_no_adapter_is_ever_asked_for(kind):
+def test_no_target_of_an_adapter_matches_the_names_of_layers(kind):
     assert all(name.split(".")[0].startswith("mcq_") for name, _ in make(kind).named_parameters())
     leaves = [name for name, module in make(kind).named_modules() if isinstance(module, torch.nn.Linear)]
     assert all(name.split(".")[-1].startswith("mcq_") for name in leaves)

@@ -120,13 +120,13 @@ def test_ranknet_is_torchs_soft_margin_of_the_differences():
 def test_lambda_weighs_a_pair_by_what_swapping_it_does_to_map3(seed):
     scores = random_scores(seed)
     for row, count in enumerate(COUNTS):
-        kept, answer = scores[row, :count].tolist(), int(ANSWERS[row])
+        row_scores, answer = scores[row, :count].tolist(), int(ANSWERS[row])
         expected = 0.0
-        for other in range(int(count)):
-            swapped = list(kept)
-            swapped[answer], swapped[other] = swapped[other], swapped[answer]
-            weight = abs(map_at_k([swapped], [answer]) - map_at_k([kept], [answer]))
-            expected += weight * float(functional.softplus(torch.tensor(kept[other] - kept[answer])))
+        for wrong in range(int(count)):
+            swapped = list(row_scores)
+            swapped[answer], swapped[wrong] = swapped[wrong], swapped[answer]
+            weight = abs(map_at_k([swapped], [answer]) - map_at_k([row_scores], [answer]))
+            expected += weight * float(functional.softplus(torch.tensor(row_scores[wrong] - row_scores[answer])))
         assert float(LOSSES["lambda_map3"](scores, ANSWERS, MASK)[row]) == pytest.approx(expected, rel=1e-5)
 
 
@@ -136,11 +136,11 @@ def test_far_apart_scores_give_the_metric_itself(name, seed):
     """approx_map3's gate lets an answer ranked 3 or 4 through in part: sigmoid(+-1)."""
     scores = (random_scores(seed).argsort(-1) * 40.0).clone()
     for row, count in enumerate(COUNTS):
-        kept, answer = scores[row, :count].tolist(), int(ANSWERS[row])
-        rank = 1 + sum(value > kept[answer] for value in kept)
+        row_scores, answer = scores[row, :count].tolist(), int(ANSWERS[row])
+        rank = 1 + sum(value > row_scores[answer] for value in row_scores)
         gate = float(torch.sigmoid(torch.tensor((3.5 - rank) / 0.5))) if name == "approx_map3" and count > 3 else None
-        expected = map_at_k([kept], [answer]) if gate is None else gate / rank
-        assert 1 - one(name, kept, answer) == pytest.approx(expected, abs=1e-5)
+        expected = map_at_k([row_scores], [answer]) if gate is None else gate / rank
+        assert 1 - one(name, row_scores, answer) == pytest.approx(expected, abs=1e-5)
 
 
 def enumerated(scores: list[float], answer: int) -> float:
@@ -149,7 +149,7 @@ def enumerated(scores: list[float], answer: int) -> float:
     for order in permutations(range(len(scores))):
         chance = 1.0
         for place, option in enumerate(order):
-            rest = torch.tensor([scores[other] for other in order[place:]], dtype=torch.float64)
+            rest = torch.tensor([scores[later] for later in order[place:]], dtype=torch.float64)
             chance *= float(torch.exp(scores[option] - rest.logsumexp(0)))
         place = order.index(answer)
         total += chance / (place + 1) if place < 3 else 0.0
@@ -190,8 +190,10 @@ def test_topk_ce_is_the_packages_own_loss(size):
     answers, mask = ANSWERS % size, torch.ones(6, size, dtype=torch.bool)
     ours, theirs = LOSSES["topk_ce"](scores, answers, mask).mean(), own(scores, answers)
     torch.testing.assert_close(ours, theirs)
-    for mine, other in zip(torch.autograd.grad(ours, scores), torch.autograd.grad(theirs, scores), strict=True):
-        torch.testing.assert_close(mine, other)
+    for our_gradient, their_gradient in zip(
+        torch.autograd.grad(ours, scores), torch.autograd.grad(theirs, scores), strict=True
+    ):
+        torch.testing.assert_close(our_gradient, their_gradient)
 
 
 def test_topk_ce_with_as_many_places_as_options():

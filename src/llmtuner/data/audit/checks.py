@@ -51,7 +51,7 @@ def parse_checks(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in CHECKS:
-            raise UserError(f"--fail_on {name}: unknown check.{did_you_mean(name, CHECKS)} Choose from: {_names()}")
+            raise UserError(f"--fail_on {name}: unknown check; choose from: {_names()}.{did_you_mean(name, CHECKS)}")
     if not names:
         raise UserError(f"--fail_on: no check is named; choose from: {_names()}")
     return names

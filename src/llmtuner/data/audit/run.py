@@ -91,7 +91,7 @@ def _reject_repeated(paths: Sequence[str | os.PathLike[str]]) -> None:
     for path in paths:
         resolved = Path(path).resolve()
         if resolved in resolved_paths:
-            raise UserError(f"{terminal_path(path)}: given twice, so that it would leak into itself; name it once")
+            raise UserError(f"{terminal_path(path)}: given twice, so it would leak into itself; name it once")
         resolved_paths.add(resolved)
 
 
@@ -149,7 +149,7 @@ def _label_errors(questions: Sequence[Question], pairs: Sequence[Pair], notes: l
     if errors.accuracy is not None and errors.accuracy < (errors.chance or 0) + MIN_ABOVE_CHANCE:
         notes.append(
             f"label errors: the predictions have an accuracy of {errors.accuracy:.1%}, and chance has "
-            f"{errors.chance:.1%}, so the list has no meaning; are the predictions of other questions?"
+            f"{errors.chance:.1%}, so the list is meaningless; are the predictions for other questions?"
         )
     if errors.too_few:
         notes.append(

@@ -112,7 +112,9 @@ def build_skeleton(
         UserError: there is no template, and the required form was not stored with the model.
     """
     if template is None:
-        raise UserError("this form of prompt was not stored with the model: name the `template` of its training")
+        raise UserError(
+            "the model was stored without this form of prompt; pass the `template` that it was trained with"
+        )
     fields = [part for part in (*user, *answer) if isinstance(part, Field)]
     numbers = iter(range(len(fields)))
 

@@ -53,8 +53,8 @@ class FitReport:
         elif self.too_long:
             lines.append(
                 f"{len(self.too_long)} of {len(self.lengths)} questions exceed `cutoff_len` {self.cutoff_len} even "
-                "without their context: the beginning of the question was cut (options and template never are), and "
-                "they are scored all the same:"
+                "without their context: the beginning of the question was cut, never the options or the "
+                "template; they are still scored:"
             )
             lines += self._listed()
         return lines
@@ -63,7 +63,7 @@ class FitReport:
         """The error for training."""
         head = (
             f"{len(self.too_long)} questions are longer than `cutoff_len` {self.cutoff_len} even without their "
-            "context, so that options or the answer would be lost; raise `cutoff_len`, or pass `drop_long` to "
+            "context, so options or the answer would be lost; raise `cutoff_len`, or pass `drop_long` to "
             "train without them:"
         )
         return "\n".join([head, *self._listed()])

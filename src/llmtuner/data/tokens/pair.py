@@ -29,7 +29,9 @@ class PairEncoder(OptionEncoder):
                 parts.append(None)
         texts = [place for place, part in enumerate(parts) if part is None]
         if len(texts) != 2:
-            raise UserError("this tokenizer puts nothing between the two texts of a pair, so no encoder can tell them")
+            raise UserError(
+                "this tokenizer puts nothing between the two texts of a pair, so an encoder cannot tell them apart"
+            )
         first, second = texts
         opening, joint, closing = parts[:first], parts[first + 1 : second], parts[second + 1 :]
         for with_context in (False, True):

@@ -52,7 +52,7 @@ def require_form(stored: Mapping[str, Any], text: str, where: str) -> None:
     """
     if not stored.get(text):
         raise FieldError(
-            "prompt", None, f"{where} has no form of prompts for it; copy the file from the training again"
+            "prompt", None, f"{where} has no prompts for this layout; copy the file from the training again"
         )
 
 

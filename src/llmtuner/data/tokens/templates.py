@@ -40,9 +40,7 @@ class ChatTemplate:
         asked = tokenizer.apply_chat_template(turns[:-1], tokenize=False, add_generation_prompt=True)
         whole = tokenizer.apply_chat_template(turns, tokenize=False)
         if not whole.startswith(asked):
-            raise UserError(
-                "the tokenizer's chat template does not put the answer behind the question; give a template"
-            )
+            raise UserError("the tokenizer's chat template does not put the answer after the question; pass a template")
         return tokenizer.encode(asked), tokenizer.encode(whole[len(asked) :])
 
 

@@ -1,0 +1,85 @@
+"""What a training is made of, as its manifests store it: flags, data, base model, prompt, versions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llmtuner.cli.flags import Flags
+from llmtuner.data.collect import answer_places
+from llmtuner.data.digest import data_digest
+from llmtuner.data.load import read_questions
+from llmtuner.data.question import Question
+from llmtuner.data.registry import PROJECT_DATA, find_source
+from llmtuner.mcq.run import McqRun
+from llmtuner.runs.manifest import DataDigest, Manifest
+from llmtuner.runs.versions import installed_versions
+from llmtuner.runs.weights import base_fingerprint
+from llmtuner.spec.flags import FIELDS, FLAGS
+from llmtuner.spec.resume import is_secret
+
+_ONLY_HERE = ("help", "help_all", "version", "traceback")  # flags of the command line alone
+_SETTLED = ("head", "layout", "pooling", "loss")  # what stage mcq decides if no flag does
+
+
+def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
+    """The manifest of a training before its first step: without steps and files.
+
+    Raises:
+        UserError, DataError: a file of the data or of the base model is damaged.
+    """
+    dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
+    names = flags.names("dataset")
+    digest = data_digest(names, dataset_dir)
+    model = flags["model_name_or_path"] or ""
+    return Manifest(
+        stage=flags["stage"],
+        step=0,
+        max_steps=0,
+        epoch=0.0,
+        world_size=int(os.environ.get("WORLD_SIZE", "1")),
+        data=None if digest is None else DataDigest(*digest),
+        base=base_fingerprint(model) if Path(model).is_dir() else "",
+        settings=settings_of(flags, run),
+        answer_places=answer_places(_questions(names, dataset_dir)),
+        prompt={} if flags["template"] is None else {"template": flags["template"]},
+        versions=installed_versions(),
+    )
+
+
+def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
+    """Every declared flag with its value, and the other given flags; no secrets."""
+    settings = {name: flags[name] for name in FLAGS if name not in _ONLY_HERE}
+    settings |= {name: _plain(flags.given[name].value) for name in flags if name not in FLAGS}
+    if settings.get("lora_alpha") is None:
+        settings["lora_alpha"] = 2 * settings["lora_rank"]  # upstream's default
+    if run is not None:
+        settings |= {FIELDS[field].name: getattr(run.settings, field) for field in _SETTLED}
+    return {name: value for name, value in sorted(settings.items()) if not is_secret(name)}
+
+
+def _questions(names: list[str], dataset_dir: str) -> Iterator[Question]:
+    """The questions of multiple-choice data sets; they have been read by the checks before."""
+    for name in names:
+        source = find_source(name, dataset_dir)
+        for file in source.files if source is not None else ():
+            yield from read_questions(file, purpose="predict", dataset=name).questions
+
+
+def _plain(words: tuple[str, ...]) -> Any:
+    """Words of a flag that only upstream declares, so that equal values are equal: 1e-4 and 0.0001, true and bare."""
+    if not words:
+        return True
+    values = [_value(word) for word in words]
+    return values[0] if len(values) == 1 else values
+
+
+def _value(word: str) -> Any:
+    if word.lower() in ("true", "false"):
+        return word.lower() == "true"
+    try:
+        return float(word)
+    except ValueError:
+        return word

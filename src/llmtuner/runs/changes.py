@@ -1,0 +1,83 @@
+"""What differs between a stored training and the one that is to resume it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from llmtuner.runs.manifest import Manifest
+from llmtuner.spec.resume import BY_CONTENT, ORDER_OF_BATCHES, TAKEN_UP, is_reported, is_secret
+
+_SHOWN = 12  # digits of a digest in messages
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Differences, a line each: those that stop a resumed training, and those that it takes up."""
+
+    refused: tuple[str, ...] = ()
+    taken_up: tuple[str, ...] = ()
+
+
+def changes_of(stored: Manifest, planned: Manifest) -> Changes:
+    """Compare a stored manifest with that of the planned training, of the same stage.
+
+    Data is compared by its digest and the base model by its fingerprint; by their names only where these are unknown.
+    """
+    refused = [*_data(stored, planned), *_base(stored, planned)]
+    taken_up = []
+    for name in sorted({*stored.settings, *planned.settings} - BY_CONTENT):
+        before, now = stored.settings.get(name), planned.settings.get(name)
+        if same(before, now) or is_reported(name) or is_secret(name):
+            continue
+        if name in TAKEN_UP:
+            order = "; the order of the batches changes" if name in ORDER_OF_BATCHES else ""
+            taken_up.append(f"--{name} {shown(now)}, before {shown(before)}{order}")
+        else:
+            refused.append(f"--{name} stored {shown(before)}, given {shown(now)}")
+    if stored.world_size != planned.world_size:
+        taken_up.append(f"{planned.world_size} processes, before {stored.world_size}; the order of the batches changes")
+    return Changes(tuple(refused), tuple(taken_up))
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two values are the same: JSON has lists for tuples, and 1 equals 1.0 but not true."""
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second and isinstance(first, bool) == isinstance(second, bool)
+
+
+def shown(value: Any) -> str:
+    """A setting as it would be given."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return " ".join(map(shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _data(stored: Manifest, planned: Manifest) -> Iterator[str]:
+    before, now = stored.settings.get("dataset"), planned.settings.get("dataset")
+    if stored.data is None or planned.data is None:
+        if not same(before, now):
+            yield f"--dataset stored {shown(before)}, given {shown(now)}"
+    elif stored.data.sha256 != planned.data.sha256:
+        yield (
+            f"--dataset (other data) stored {shown(before)} ({stored.data.sha256[:_SHOWN]}), given {shown(now)} "
+            f"({planned.data.sha256[:_SHOWN]})"
+        )
+
+
+def _base(stored: Manifest, planned: Manifest) -> Iterator[str]:
+    before, now = stored.settings.get("model_name_or_path"), planned.settings.get("model_name_or_path")
+    if not stored.base or not planned.base:
+        if not same(before, now):
+            yield f"--model_name_or_path stored {shown(before)}, given {shown(now)}"
+    elif stored.base != planned.base:
+        yield (
+            f"--model_name_or_path (another model) stored {shown(before)} ({stored.base[:_SHOWN]}), given {shown(now)} "
+            f"({planned.base[:_SHOWN]})"
+        )

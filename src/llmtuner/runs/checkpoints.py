@@ -1,0 +1,246 @@
+"""Checkpoint folders of a training: which are complete, what each holds, and how old files are set aside."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from llmtuner.errors import UserError
+from llmtuner.runs.lock import was_training
+from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, RUN_MANIFEST, Manifest, defect_of, read_manifest
+from llmtuner.runs.weights import REPLACED, weight_files
+
+CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+TRAINER_STATE = "trainer_state.json"
+# The parts of a training's state, and the files that hold them.
+_STATES = {
+    "optimizer": ("optimizer.pt", "optimizer.bin", "global_step*", "optimizer_*"),
+    "schedule": ("scheduler.pt", "global_step*"),
+    "random state": ("rng_state*.pth",),
+}
+_SHARDED_WEIGHTS = ("global_step*", "pytorch_model_fsdp*")
+# What a finished run leaves beside its weights; a new run sets these aside.
+_RESULTS = (
+    "adapter_config.json",
+    "config.json",
+    "mcq_config.json",
+    "model.safetensors.index.json",
+    "train_results.json",
+    "eval_results.json",
+    "all_results.json",
+    "predict_results.json",
+    "predictions.jsonl",
+    "generated_predictions.jsonl",
+    "submission.csv",
+    TRAINER_STATE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """What a training does with the earlier run in its folder.
+
+    Args:
+        checkpoint: where it resumes; None to begin.
+        notices: lines for the user.
+        replaced: files and folders to set aside before the first step.
+    """
+
+    checkpoint: Path | None = None
+    notices: tuple[str, ...] = ()
+    replaced: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder.
+
+    Args:
+        folder: its path.
+        step: of its name.
+        before_manifests: whether its run was made before there were manifests; then only small files are looked at.
+    """
+
+    folder: Path
+    step: int
+    before_manifests: bool = False
+
+    @cached_property
+    def manifest(self) -> Manifest | None:
+        """Its manifest; None if it has none, or a damaged one."""
+        try:
+            return read_manifest(self.folder / CHECKPOINT_MANIFEST)
+        except UserError:
+            return None
+
+    @property
+    def partial(self) -> bool:
+        """Whether it was never saved to its end: the manifest is written last, and before it the trainer's state."""
+        if not self.before_manifests:
+            return not (self.folder / CHECKPOINT_MANIFEST).exists()
+        return bool(self._state_defect)
+
+    @cached_property
+    def defect(self) -> str:
+        """Why a training cannot resume from it; "" if it can. Reads every file that the manifest lists."""
+        if not self.folder.is_dir():
+            return "no such folder"
+        if not self.before_manifests:
+            if self.partial:
+                return f"{CHECKPOINT_MANIFEST} is missing (killed while saving?)"
+            if self.manifest is None:
+                return f"{CHECKPOINT_MANIFEST} is damaged"
+            damage = defect_of(self.folder, self.manifest)
+            if damage:
+                return damage
+            absent = [name for name in _STATES if name not in self.states]
+            if absent:
+                return f"it was saved without {', '.join(absent)} (--save_only_model)"
+        return self._state_defect or self._weights_defect
+
+    @cached_property
+    def states(self) -> tuple[str, ...]:
+        """The parts of the training's state that it holds."""
+        return tuple(
+            state for state, names in _STATES.items() if any(any(self.folder.glob(pattern)) for pattern in names)
+        )
+
+    @property
+    def missing_states(self) -> tuple[str, ...]:
+        """The parts that it does not hold."""
+        return tuple(state for state in _STATES if state not in self.states)
+
+    @property
+    def max_steps(self) -> int:
+        """The steps that were planned when it was saved."""
+        return self._progress[0]
+
+    @property
+    def epoch(self) -> float:
+        """How many passes over the data were done."""
+        return self._progress[1]
+
+    @cached_property
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint so far, if the training looks for the best."""
+        best = self._state.get("best_global_step")
+        return best if isinstance(best, int) and best else None
+
+    @cached_property
+    def _state(self) -> dict[str, object]:
+        state = json.loads((self.folder / TRAINER_STATE).read_text(encoding="utf-8"))
+        if not isinstance(state, dict):
+            raise TypeError("no object")
+        return state
+
+    @cached_property
+    def _progress(self) -> tuple[int, float]:
+        return int(self._state["max_steps"]), float(self._state["epoch"] or 0.0)  # type: ignore[call-overload,arg-type]
+
+    @cached_property
+    def _state_defect(self) -> str:
+        try:
+            if int(self._state["global_step"]) and self._progress:  # type: ignore[call-overload]
+                return ""
+            return f"{TRAINER_STATE} is damaged: no step was done"
+        except FileNotFoundError:
+            return f"{TRAINER_STATE} is missing (killed while saving?)"
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            return f"{TRAINER_STATE} is damaged: {error}"
+
+    @cached_property
+    def _weights_defect(self) -> str:
+        weights = weight_files(self.folder)
+        sharded = any(any(self.folder.glob(pattern)) for pattern in _SHARDED_WEIGHTS)
+        if (not weights and not sharded) or any(path.stat().st_size == 0 for path in weights):
+            return "its weights are missing or empty"
+        return ""
+
+
+def checkpoint_at(folder: Path) -> Checkpoint:
+    """A folder that the user names: it counts as made before manifests if it has none."""
+    match = CHECKPOINT.fullmatch(folder.name)
+    return Checkpoint(folder, int(match[1]) if match else 0, not (folder / CHECKPOINT_MANIFEST).exists())
+
+
+def find_checkpoints(output_dir: Path) -> list[Checkpoint]:
+    """All checkpoint folders of an output folder, sorted by step."""
+    folders = [path for path in output_dir.iterdir() if path.is_dir() and CHECKPOINT.fullmatch(path.name)]
+    manifests = [output_dir / RUN_MANIFEST, *(folder / CHECKPOINT_MANIFEST for folder in folders)]
+    old = not any(path.exists() for path in manifests) and not is_unfinished(output_dir)
+    found = [Checkpoint(folder, int(folder.name.partition("-")[2]), old) for folder in folders]
+    return sorted(found, key=lambda checkpoint: checkpoint.step)
+
+
+def finished_run(output_dir: Path) -> tuple[Manifest | None, str]:
+    """The manifest of the finished training in a folder, and why there is none although run.json exists.
+
+    Returns:
+        a manifest whose files verify, or None; and a line about a run.json that does not verify, or ""
+    """
+    try:
+        manifest = read_manifest(output_dir / RUN_MANIFEST)
+    except UserError as error:
+        return None, str(error)
+    if manifest is None:
+        return None, ""
+    damage = defect_of(output_dir, manifest)
+    return (
+        (None, f"{output_dir / RUN_MANIFEST}: the run does not count as finished: {damage}")
+        if damage
+        else (
+            manifest,
+            "",
+        )
+    )
+
+
+def is_unfinished(output_dir: Path) -> bool:
+    """Whether a folder is that of a training with manifests that was killed before its end."""
+    ended = (output_dir / RUN_MANIFEST, output_dir / "train_results.json")
+    return was_training(output_dir) and not any(path.exists() for path in ended)
+
+
+def final_files(output_dir: Path) -> list[Path]:
+    """The files of an earlier run that a new one would replace; run.json first, since it vouches for the others."""
+    names = [RUN_MANIFEST, *_RESULTS, *(path.name for path in weight_files(output_dir))]
+    try:
+        manifest = read_manifest(output_dir / RUN_MANIFEST)
+        names += [] if manifest is None else list(manifest.files)
+    except UserError:  # damaged: the names above are those that matter
+        names += []
+    return [output_dir / name for name in dict.fromkeys(names) if (output_dir / name).is_file()]
+
+
+def remove_partial(output_dir: Path) -> None:
+    """Delete checkpoints that were never saved to their end, so that they take no space."""
+    for checkpoint in find_checkpoints(output_dir):
+        if checkpoint.partial:
+            shutil.rmtree(checkpoint.folder)
+
+
+def set_aside(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Rename files and folders to `replaced-NAME`, so that none is mistaken for one of the new run; nothing is deleted.
+
+    Yields:
+        old and new path of each.
+    """
+    for path in paths:
+        target, number = path.with_name(f"{REPLACED}{path.name}"), 1
+        while target.exists():
+            number += 1
+            target = path.with_name(f"{REPLACED}{number}-{path.name}")
+        path.rename(target)
+        yield path, target
+
+
+def set_all_aside(paths: Iterable[Path]) -> None:
+    """Set files and folders aside, and say where they are now."""
+    for old, new in set_aside(paths):
+        print(f"note: {old.name} of the earlier run is {new} now", file=sys.stderr)

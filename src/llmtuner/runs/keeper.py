@@ -1,0 +1,267 @@
+"""Keeps a training's run: manifests, rotation of checkpoints, finite weights, and a clean stop at SIGTERM."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import weakref
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from llmtuner.errors import RunError
+from llmtuner.runs.checkpoints import EarlierRun, find_checkpoints, set_all_aside
+from llmtuner.runs.manifest import (
+    CHECKPOINT_MANIFEST,
+    RUN_MANIFEST,
+    Manifest,
+    defect_of,
+    digest_files,
+    read_manifest,
+    write_manifest,
+)
+from llmtuner.runs.processes import any_process, barrier, mean_of_processes
+from llmtuner.runs.random_state import RandomState
+from llmtuner.runs.stop import StopRequest, Terminated
+from llmtuner.runs.weights import weight_files
+
+# Beside the weights: what a model or an adapter is loaded with. No later command writes these.
+_MODEL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors.index.json",
+    "adapter_config.json",
+    "mcq_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "chat_template.jinja",
+)
+
+
+class RunKeeper(TrainerCallback):
+    """The callback of one training; it comes after the callbacks that decide when to save.
+
+    Args:
+        planned: the manifest of the training, without steps and files.
+        output_dir: where the run's files are.
+        stop: whether the process was told to stop.
+        earlier: the checkpoint that the training resumes from, and what it sets aside.
+    """
+
+    def __init__(
+        self, planned: Manifest, output_dir: Path, stop: StopRequest | None = None, earlier: EarlierRun | None = None
+    ) -> None:
+        self._planned, self._output_dir = planned, output_dir
+        self._earlier = earlier or EarlierRun()
+        self._resumed = self._earlier.checkpoint
+        self._stop = stop or StopRequest()
+        self._trainer: Any = lambda: None
+        self._limit: int | None = None
+        self._state: Any = None
+        self._ended_at: int | None = None  # the step at which the resumed training had ended
+        self._saved: tuple[int, Path] = (0, output_dir)
+        self._before_step: tuple[RandomState, Any, int] | None = None
+        self._stopping = self._discarding = False
+        self._final = False  # the training has ended, and run.json is not written yet
+        self.first_step = 0
+
+    def attach(self, trainer: Any) -> None:
+        """Keep the run of this trainer; a weak reference, so that the trainer can be freed before exit."""
+        self._trainer = weakref.ref(trainer)
+
+    @property
+    def training_has_ended(self) -> bool:
+        """Whether no step is left: all are done, or the resumed training had stopped early."""
+        step = self._state.global_step
+        return step >= self._state.max_steps or step == self._ended_at
+
+    # ---- the training
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the earlier run aside, and take over what the resumed checkpoint knows beside the Trainer's state."""
+        if args.process_index == 0:  # not before: a run that fails until here leaves the folder as it was
+            set_all_aside(self._earlier.replaced)
+        self._limit, args.save_total_limit = args.save_total_limit, None
+        self._state = state
+        self._stop.deferred = True
+        if self._resumed is None:
+            return
+        self.first_step = state.global_step
+        self._saved = (state.global_step, self._resumed)
+        if state.best_global_step:  # the folder may have moved
+            state.best_model_checkpoint = str(self._resumed.resolve().parent / f"checkpoint-{state.best_global_step}")
+        manifest = read_manifest(self._resumed / CHECKPOINT_MANIFEST)
+        if manifest is None:
+            return
+        stored = state.stateful_callbacks.get("TrainerControl", {})
+        if stored.get("args", {}).get("should_training_stop") and manifest.max_steps == state.max_steps:
+            self._ended_at = state.global_step
+        self._restore_loss(manifest)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Remember what the batches of an accumulated step will change, in case the step is never completed."""
+        if args.gradient_accumulation_steps > 1 and args.world_size == 1:
+            loss = getattr(self._trainer(), "_tr_loss", None)
+            kept = None if loss is None else loss.detach().clone()
+            self._before_step = (RandomState.now(), kept, state.num_input_tokens_seen)
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Told to stop: the batch in progress has ended, and the step is given up."""
+        if self._stop.requested and self._before_step is not None:
+            self._discarding = control.should_training_stop = True
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Told to stop: save. Also checks the weights before every save."""
+        if any_process(self._stop.requested, args):
+            self._stopping = control.should_save = True
+        self._check_finite(model, control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """As after a step; a step that was given up leaves no trace."""
+        if self._discarding:
+            control.should_training_stop = control.should_evaluate = control.should_log = False
+            self._forget_step(state)
+            step, folder = self._saved
+            if step == state.global_step:
+                raise Terminated(str(folder) if step else "")
+            self._stopping = control.should_save = True
+        self._check_finite(model, control)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write the checkpoint's manifest, delete checkpoints beyond the limit, and stop if told to.
+
+        Raises:
+            Terminated: the process was told to stop.
+        """
+        folder = self._output_dir / f"checkpoint-{state.global_step}"
+        loss = self._loss(args)
+        barrier(args)
+        if args.process_index == 0:
+            names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+            names = [name for name in names if name != CHECKPOINT_MANIFEST]
+            self._write(folder, CHECKPOINT_MANIFEST, names, loss)
+            self._rotate(folder, state)
+        barrier(args)
+        self._saved = (state.global_step, folder)
+        if self._stopping:
+            raise Terminated(str(folder))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Check the weights once more before they are saved for good.
+
+        Raises:
+            RunError: a weight is not finite.
+        """
+        self._stop.deferred = False
+        control.should_save = True
+        self._check_finite(model, control)
+        control.should_save = False
+        self._final = True
+
+    def finish(self) -> None:
+        """Write run.json after the final save; later calls change nothing."""
+        if not self._final:
+            return
+        self._final = False
+        trainer = self._trainer()
+        if trainer is not None:
+            barrier(trainer.args)
+        if int(os.environ.get("RANK", "0")) == 0:
+            names = [path.name for path in weight_files(self._output_dir)]
+            names += [name for name in _MODEL_FILES if (self._output_dir / name).is_file()]
+            self._write(self._output_dir, RUN_MANIFEST, names, {})
+
+    # ---- parts
+
+    def _write(self, folder: Path, name: str, files: Iterable[str], loss: dict[str, float]) -> None:
+        files = list(files)
+        for file in files:
+            _sync(folder / file)
+        state, args = self._state, getattr(self._trainer(), "args", None)
+        manifest = replace(
+            self._planned,
+            step=state.global_step,
+            max_steps=state.max_steps,
+            epoch=float(state.epoch or 0.0),
+            world_size=1 if args is None else args.world_size,
+            files=digest_files(folder, files),
+            prompt=_prompt_of(folder) or self._planned.prompt,
+            loss=loss,
+        )
+        write_manifest(manifest, folder / name)
+
+    def _rotate(self, newest: Path, state: Any) -> None:
+        """Delete the oldest checkpoints beyond --save_total_limit, never the best one, and only behind a sound one."""
+        if self._limit is None or self._limit < 1:
+            return
+        best = f"checkpoint-{state.best_global_step}" if state.best_global_step else ""
+        checkpoints = [each.folder for each in find_checkpoints(self._output_dir) if each.step <= state.global_step]
+        surplus = [folder for folder in checkpoints[: -self._limit] if folder.name != best and folder != newest]
+        manifest = read_manifest(newest / CHECKPOINT_MANIFEST) if surplus else None
+        if manifest is None or defect_of(newest, manifest):
+            return
+        for folder in surplus:
+            (folder / CHECKPOINT_MANIFEST).unlink(missing_ok=True)  # first: what remains after a kill is no checkpoint
+            shutil.rmtree(folder)
+
+    def _check_finite(self, model: Any, control: Any) -> None:
+        if not control.should_save or model is None:
+            return
+        for name, parameter in model.named_parameters():
+            values = parameter.to_local() if hasattr(parameter, "to_local") else parameter
+            if parameter.requires_grad and not torch.isfinite(values.detach()).all():
+                raise RunError(
+                    f"the weights became NaN or Inf by step {self._state.global_step} (first in {name}); they are not "
+                    "saved. Lower `learning_rate`, or train in bf16 or fp32"
+                )
+
+    def _loss(self, args: Any) -> dict[str, float]:
+        """What the Trainer has summed up since the last line of its log; it does not store it."""
+        trainer = self._trainer()
+        if not hasattr(trainer, "_tr_loss"):
+            return {}
+        return {
+            "since_log": mean_of_processes(trainer._tr_loss, args),
+            "total": float(trainer._total_loss_scalar),
+            "last_logged": int(trainer._globalstep_last_logged),
+        }
+
+    def _restore_loss(self, manifest: Manifest) -> None:
+        trainer = self._trainer()
+        if manifest.loss and hasattr(trainer, "_tr_loss"):
+            trainer._tr_loss += manifest.loss["since_log"]
+            trainer._total_loss_scalar = manifest.loss["total"]
+            trainer._globalstep_last_logged = int(manifest.loss["last_logged"])
+
+    def _forget_step(self, state: Any) -> None:
+        """Undo what the batches of an unfinished step changed: random numbers, the loss, the count of tokens."""
+        assert self._before_step is not None, "a step is discarded only if it was remembered"
+        random_state, loss, state.num_input_tokens_seen = self._before_step
+        random_state.restore()
+        trainer = self._trainer()
+        if loss is not None and trainer is not None:
+            trainer._tr_loss.copy_(loss)
+
+
+def _sync(path: Path) -> None:
+    """Force a file to disk before a manifest vouches for it."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _prompt_of(folder: Path) -> dict[str, Any]:
+    """The prompt's form as stage mcq stores it; {} for other stages."""
+    path = folder / "mcq_config.json"
+    return json.loads(path.read_text(encoding="utf-8")).get("prompt", {}) if path.is_file() else {}

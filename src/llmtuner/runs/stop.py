@@ -1,0 +1,48 @@
+"""SIGTERM in a training: the step in progress ends, a checkpoint is saved, and the process exits with 143."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+TERMINATED = 143  # 128 + SIGTERM, as shells report it
+
+
+class Terminated(BaseException):
+    """The process was told to stop. No `except Exception` may swallow it, so it is not one.
+
+    Args:
+        saved: the checkpoint that was saved; "" for none.
+    """
+
+    def __init__(self, saved: str = "") -> None:
+        self.saved = saved
+        super().__init__(saved)
+
+
+class StopRequest:
+    """Whether the process was told to stop.
+
+    While `deferred` is true (in a training) the signal is only noted, and whoever trains looks at `requested`.
+    Otherwise, and at the second signal, `Terminated` is raised at once.
+    """
+
+    def __init__(self) -> None:
+        self.deferred = False
+        self.requested = False
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.deferred or self.requested:
+            raise Terminated
+        self.requested = True
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handle SIGTERM in this block; only the main thread can."""
+        before = signal.signal(signal.SIGTERM, self._on_signal)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,57 @@
+"""A Trainer whose run is kept: manifests, exact continuation, and the end of a run that was killed after its last step.
+
+The mixin overrides methods of transformers' Trainer by name; where a version has no such method, it has no effect.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmtuner.runs.keeper import RunKeeper
+
+
+class KeptTraining:
+    """Placed before a Trainer class; without a `RunKeeper` among the callbacks it changes nothing."""
+
+    keeper: RunKeeper | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        callbacks = self.callback_handler.callbacks  # type: ignore[attr-defined]
+        self.keeper = next((callback for callback in callbacks if isinstance(callback, RunKeeper)), None)
+        if self.keeper is not None:
+            self.keeper.attach(self)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """No step beyond the end: the Trainer makes one more when it resumes from the last step of a training."""
+        if self.keeper is not None and self.keeper.training_has_ended:
+            self.control.should_training_stop = True  # type: ignore[attr-defined]
+            return
+        super()._run_epoch(*args, **kwargs)  # type: ignore[misc]
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; speeds count what this process did, also if it resumed."""
+        result = super().train(*args, **kwargs)  # type: ignore[misc]
+        first = 0 if self.keeper is None else self.keeper.first_step
+        if first:
+            share = (result.global_step - first) / max(result.global_step, 1)
+            for name in ("train_samples_per_second", "train_steps_per_second"):
+                if name in result.metrics:
+                    result.metrics[name] = round(result.metrics[name] * share, 3)
+            result.metrics["train_resumed_from_step"] = first
+        return result
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate; after the training, its files are complete by now."""
+        self.finish_training()
+        return super().evaluate(*args, **kwargs)  # type: ignore[misc]
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Predict; after the training, its files are complete by now."""
+        self.finish_training()
+        return super().predict(*args, **kwargs)  # type: ignore[misc]
+
+    def finish_training(self) -> None:
+        """Write run.json if a training has ended and its final files are saved."""
+        if self.keeper is not None and not self.is_in_train:  # type: ignore[attr-defined]
+            self.keeper.finish()

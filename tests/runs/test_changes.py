@@ -1,0 +1,76 @@
+"""Which differences stop a resumed training (the rest is in tests/cli/test_earlier_run.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtuner.runs.changes import changes_of, same, shown
+from llmtuner.runs.manifest import Manifest
+from llmtuner.spec.flags import FLAGS
+from llmtuner.spec.resume import BY_CONTENT, ORDER_OF_BATCHES, REPORTED, TAKEN_UP, is_reported, is_secret
+
+STORED = Manifest(stage="mcq", step=1, max_steps=2, epoch=0.5)
+
+
+@pytest.mark.parametrize("name", [name for name in FLAGS if not is_reported(name) and not is_secret(name)])
+def test_every_flag_is_refused_taken_up_or_compared_by_content(name):
+    """A new flag that shapes a training must not be resumed with another value by accident."""
+    changes = changes_of(replace(STORED, settings={name: 1}), replace(STORED, settings={name: 2}))
+    assert bool(changes.refused) == (name not in TAKEN_UP and name != "dataset_dir")
+    assert bool(changes.taken_up) == (name in TAKEN_UP)
+
+
+def test_the_tables_do_not_overlap():
+    assert ORDER_OF_BATCHES <= TAKEN_UP
+    assert not TAKEN_UP & BY_CONTENT
+    assert not [name for name in TAKEN_UP if is_reported(name)]
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "seed", "mcq_head", "lora_rank", "template", "cutoff_len", "bf16"])
+def test_no_pattern_of_reported_flags_covers_what_shapes_the_weights(name):
+    assert not is_reported(name)
+
+
+@pytest.mark.parametrize("name", ["hub_token", "hf_hub_token", "swanlab_api_key", "swanlab_lark_secret"])
+def test_secrets_are_never_compared_or_shown(name):
+    changes = changes_of(replace(STORED, settings={name: "a"}), replace(STORED, settings={name: "b"}))
+    assert not changes.refused
+
+
+def test_the_names_in_the_tables_are_flags():
+    from patches import install
+    from patches.arguments import build_parser
+
+    install()
+    names = {action.dest for action in build_parser()._actions} | {*FLAGS}
+    assert names >= TAKEN_UP | BY_CONTENT
+    from fnmatch import filter as matching
+
+    unused = [pattern for pattern in REPORTED if not matching(names, pattern)]
+    assert unused in ([], ["allow_other_base"])
+
+
+def test_other_numbers_of_processes_are_said():
+    changes = changes_of(STORED, replace(STORED, world_size=2))
+    assert "2 processes, before 1" in changes.taken_up[0]
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
+def test_a_value_is_the_same_as_itself_after_json(value):
+    import json
+
+    assert same(value, json.loads(json.dumps(value)))
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, True), (0, False), ("1", 1), ([1], [1, 2]), (None, "")])
+def test_values_of_other_types_differ(first, second):
+    assert not same(first, second)
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "nothing"), (True, "true"), (1e-4, "0.0001"), (["a", 1], "a 1")])
+def test_values_are_shown_as_they_are_given(value, text):
+    assert shown(value) == text

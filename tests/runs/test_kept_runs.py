@@ -1,0 +1,203 @@
+"""Trainings through the command line: stopped, resumed, completed, rotated; both stages."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support import DEMO
+from transformers import Trainer
+
+from llmtuner.cli.main import main
+from llmtuner.runs.checkpoints import find_checkpoints, finished_run
+from llmtuner.runs.lock import locked
+from llmtuner.runs.manifest import read_manifest
+from llmtuner.runs.weights import base_fingerprint
+
+STEPS = 6
+STAGES = ("mcq", "sft")
+
+
+def command(stage, model, out, *more):
+    return [
+        *("--stage", stage, "--model_name_or_path", str(model), "--template", "llama2", "--do_train", "--use_cpu"),
+        *("--dataset", str(DEMO), "--max_samples", "10", "--output_dir", str(out), "--max_steps", str(STEPS)),
+        *("--per_device_train_batch_size", "1", "--learning_rate", "1e-3", "--lora_dropout", "0.2", *more),
+        *("--logging_steps", "1", "--report_to", "none"),
+    ]
+
+
+def weights(out):
+    return load_file(out / "adapter_model.safetensors")
+
+
+def losses(out):
+    state = json.loads((out / "trainer_state.json").read_text())
+    logged = [(line["step"], line["loss"]) for line in state["log_history"] if "loss" in line]
+    return logged, json.loads((out / "train_results.json").read_text())["train_loss"]
+
+
+def assert_equal(first, second):
+    one, two = weights(first), weights(second)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert losses(first) == losses(second)
+
+
+@pytest.fixture(scope="module", params=STAGES)
+def whole(request, tiny_llama, tmp_path_factory):
+    """An uninterrupted run of each stage, with two batches a step."""
+    out = tmp_path_factory.mktemp(request.param) / "whole"
+    assert main(command(request.param, tiny_llama, out, "--save_steps", "2", "--gradient_accumulation_steps", "2")) == 0
+    return request.param, out
+
+
+def same(stage, model, out):
+    return command(stage, model, out, "--save_steps", "2", "--gradient_accumulation_steps", "2")
+
+
+@pytest.fixture
+def at_batch(monkeypatch):
+    """Do something once, after a number of batches."""
+
+    def install(number, action):
+        original, count = Trainer.training_step, 0
+
+        def step(*args, **kwargs):
+            nonlocal count
+            loss = original(*args, **kwargs)
+            count += 1
+            if count == number:
+                action(args[0])
+            return loss
+
+        monkeypatch.setattr(Trainer, "training_step", step)
+
+    return install
+
+
+def test_a_finished_run_says_what_it_is(whole, tiny_llama):
+    stage, out = whole
+    manifest, line = finished_run(out)
+    assert line == ""
+    assert (manifest.stage, manifest.step, manifest.max_steps) == (stage, STEPS, STEPS)
+    assert manifest.base == base_fingerprint(tiny_llama)
+    assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json"} <= manifest.files.keys()
+    assert manifest.settings["learning_rate"] == 1e-3
+    assert sum(manifest.answer_places.values()) == manifest.data.rows
+    assert manifest.prompt["template"] == "llama2"
+    checkpoint = read_manifest(out / "checkpoint-4" / "checkpoint.json")
+    assert {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"} <= checkpoint.files.keys()
+    assert not find_checkpoints(out)[0].defect
+
+
+@pytest.mark.parametrize("number", [5, 6], ids=["within a step", "at its end"])
+def test_sigterm_saves_a_checkpoint_and_the_same_command_ends_as_if_nothing_had_happened(
+    whole, tiny_llama, tmp_path, capfd, at_batch, number
+):
+    """A checkpoint that was saved within a step resumed with other random numbers."""
+    stage, uninterrupted = whole
+    at_batch(number, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    step = number // 2
+    assert main(same(stage, tiny_llama, tmp_path)) == 143
+    assert f"terminated: {tmp_path / f'checkpoint-{step}'} is saved" in capfd.readouterr().err
+    assert not find_checkpoints(tmp_path)[-1].defect
+    assert not (tmp_path / "run.json").exists()
+    assert main(same(stage, tiny_llama, tmp_path)) == 0
+    assert_equal(uninterrupted, tmp_path)
+
+
+def test_a_run_whose_end_was_not_saved_is_completed_without_another_step(whole, tiny_llama, tmp_path, capfd, at_batch):
+    """The Trainer resumed at step 6 of 6 and made a seventh."""
+    stage, uninterrupted = whole
+    assert main(same(stage, tiny_llama, tmp_path)) == 0
+    for name in ("run.json", "adapter_model.safetensors", "train_results.json", "trainer_state.json"):
+        (tmp_path / name).unlink()
+    at_batch(1, lambda _: pytest.fail("no step is left"))
+    assert main(same(stage, tiny_llama, tmp_path)) == 0
+    assert "all steps are done" in capfd.readouterr().err
+    assert_equal(uninterrupted, tmp_path)
+    assert finished_run(tmp_path)[0] is not None
+
+
+def test_more_steps_of_a_finished_run_go_on_and_set_its_end_aside(whole, tiny_llama, tmp_path, capfd):
+    stage, _ = whole
+    assert main(command(stage, tiny_llama, tmp_path, "--max_steps", "2")) == 0
+    before = (tmp_path / "adapter_model.safetensors").read_bytes()
+    assert main(command(stage, tiny_llama, tmp_path, "--max_steps", "3")) == 0
+    assert "resumed with --max_steps 3, before 2" in capfd.readouterr().err
+    assert (tmp_path / "replaced-adapter_model.safetensors").read_bytes() == before
+    assert finished_run(tmp_path)[0].step == 3
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_weights_that_are_no_numbers_are_not_saved(stage, tiny_llama, tmp_path, capfd, at_batch):
+    """A learning rate of 1e39 saved NaN weights after its only step, with exit 0."""
+
+    def break_weights(trainer):
+        parameter = next(p for p in trainer.model.parameters() if p.requires_grad)
+        parameter.register_post_accumulate_grad_hook(lambda p: None)
+        step = trainer.optimizer.step
+
+        def broken(*args, **kwargs):
+            step(*args, **kwargs)
+            parameter.data.fill_(float("inf"))
+
+        trainer.optimizer.step = broken
+
+    at_batch(1, break_weights)
+    assert main(command(stage, tiny_llama, tmp_path, "--max_steps", "1")) == 1
+    assert "the weights became NaN or Inf by step 1" in capfd.readouterr().err
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_checkpoints_beyond_the_limit_are_deleted_but_never_the_best(tiny_llama, tmp_path):
+    evaluation = ("--val_size", "4", "--eval_strategy", "steps", "--eval_steps", "1", "--save_steps", "1")
+    best = ("--load_best_model_at_end", "true", "--metric_for_best_model", "nll", "--greater_is_better", "true")
+    more = (*evaluation, *best, "--save_total_limit", "2", "--learning_rate", "1e-2")
+    assert main(command("mcq", tiny_llama, tmp_path, *more)) == 0
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    left = [checkpoint.step for checkpoint in find_checkpoints(tmp_path)]
+    assert left == sorted({state["best_global_step"], STEPS - 1, STEPS})
+    assert state["best_global_step"] < STEPS - 1, "or the test shows nothing"
+
+
+def test_an_old_checkpoint_stays_while_the_newest_is_not_sound(tiny_llama, tmp_path, monkeypatch):
+    monkeypatch.setattr("llmtuner.runs.keeper.defect_of", lambda folder, manifest: "damaged")
+    assert (
+        main(command("mcq", tiny_llama, tmp_path, "--max_steps", "2", "--save_steps", "1", "--save_total_limit", "1"))
+        == 0
+    )
+    assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [1, 2]
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tiny_llama, tmp_path, capfd):
+    with locked(tmp_path):
+        assert main(command("mcq", tiny_llama, tmp_path)) == 2
+    assert f"another run writes to it (process {os.getpid()}" in capfd.readouterr().err
+
+
+def test_temporary_files_of_a_killed_run_are_removed(tiny_llama, tmp_path):
+    leftover = tmp_path / ".run.json.123-0a1b2c3d"
+    leftover.write_text("{")
+    (tmp_path / ".notes").write_text("the user's")
+    assert main(command("mcq", tiny_llama, tmp_path, "--max_steps", "1")) == 0
+    assert not leftover.exists()
+    assert (tmp_path / ".notes").exists()
+
+
+def test_a_full_disk_is_named_and_leaves_no_half_checkpoint(tiny_llama, tmp_path, capfd, monkeypatch):
+    """torch says: unexpected pos 64 vs 0, enforce fail at inline_container.cc."""
+
+    def full(*_args, **_kwargs):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr("llmtuner.runs.disk._free", lambda folder: 4096)
+    assert main(command("sft", tiny_llama, tmp_path, "--save_steps", "1")) == 1
+    assert f"no space left on the disk of {tmp_path}" in capfd.readouterr().err
+    assert find_checkpoints(tmp_path) == []

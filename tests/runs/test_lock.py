@@ -1,0 +1,88 @@
+"""One run an output folder."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+from llmtuner.errors import UserError
+from llmtuner.runs import lock
+from llmtuner.runs.lock import LOCK, check_lock, locked, was_training
+
+
+def test_a_second_run_is_refused_and_told_who_holds_the_folder(tmp_path):
+    """Two runs wrote their checkpoints into each other's folders."""
+    with locked(tmp_path / "out"):
+        for attempt in (lambda: check_lock(tmp_path / "out"), lambda: locked(tmp_path / "out").__enter__()):
+            with pytest.raises(UserError, match=rf"another run writes to it \(process {os.getpid()} on "):
+                attempt()
+    check_lock(tmp_path / "out")
+    with locked(tmp_path / "out"):
+        pass
+
+
+def test_looking_creates_nothing(tmp_path):
+    check_lock(tmp_path / "nowhere")
+    check_lock(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.subprocess
+def test_the_lock_of_a_killed_run_is_taken_over(tmp_path):
+    code = "import os, sys; from pathlib import Path; from llmtuner.runs.lock import locked\n"
+    code += f"with locked(Path({str(tmp_path)!r})): os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src").returncode == -9
+    assert json.loads((tmp_path / LOCK).read_text())["pid"] != os.getpid()
+    with locked(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+
+
+def test_a_prediction_does_not_make_a_folder_a_training(tmp_path):
+    assert not was_training(tmp_path)
+    with locked(tmp_path, training=True):
+        pass
+    assert was_training(tmp_path)
+    with locked(tmp_path):
+        pass
+    assert not was_training(tmp_path)
+
+
+class TestWithoutLocks:
+    """Some network disks have no locks: the file's time tells whether a run is alive."""
+
+    @pytest.fixture(autouse=True)
+    def no_locks(self, monkeypatch):
+        def refuse(*_):
+            raise OSError(errno.ENOLCK, "no locks available")
+
+        monkeypatch.setattr(lock.fcntl, "flock", refuse)
+
+    def test_a_second_run_is_refused(self, tmp_path):
+        with locked(tmp_path), pytest.raises(UserError, match="another run"):
+            check_lock(tmp_path)
+        check_lock(tmp_path)
+
+    def test_a_lock_is_stale_after_five_minutes(self, tmp_path):
+        (tmp_path / LOCK).write_text('{"pid": 1, "host": "a", "start": "then"}')
+        with pytest.raises(UserError, match="process 1 on a, started then"):
+            check_lock(tmp_path)
+        past = (tmp_path / LOCK).stat().st_mtime - 301
+        os.utime(tmp_path / LOCK, (past, past))
+        with locked(tmp_path):
+            pass
+
+    def test_the_time_is_renewed(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(lock, "_TOUCH_SECONDS", 0.01)
+        with locked(tmp_path):
+            past = (tmp_path / LOCK).stat().st_mtime - 301
+            os.utime(tmp_path / LOCK, (past, past))
+            while (tmp_path / LOCK).stat().st_mtime == past:
+                pass
+            with pytest.raises(UserError, match="another run"):
+                check_lock(tmp_path)

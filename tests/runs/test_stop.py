@@ -1,0 +1,41 @@
+"""SIGTERM: at once outside a training, after the step within one."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from llmtuner.runs.stop import StopRequest, Terminated
+
+
+def term():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_outside_a_training_it_ends_the_run_at_once():
+    with pytest.raises(Terminated), StopRequest().listening():
+        term()
+
+
+def test_in_a_training_it_is_a_request_and_the_second_one_an_order():
+    stop = StopRequest()
+    stop.deferred = True
+    with stop.listening():
+        term()
+        assert stop.requested
+        with pytest.raises(Terminated):
+            term()
+
+
+def test_the_handler_before_is_back_afterwards():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest().listening():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_no_library_can_swallow_it():
+    """An `except Exception` around a batch would train on."""
+    assert not issubclass(Terminated, Exception)
