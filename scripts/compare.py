@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     except KeyError as error:
         print(f"error: a predict_results.json has no {error}; expected one that this project wrote", file=sys.stderr)
         return 2
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

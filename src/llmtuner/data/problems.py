@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LISTED = 20
+TOO_LONG_A_NUMBER = "a number has more digits than Python reads (4,300); shorten it, or put it in quotes"
 QUOTED = 60  # characters of data text in a message
 
 
