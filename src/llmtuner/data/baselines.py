@@ -50,7 +50,7 @@ def passage_scores(questions: Sequence[Question]) -> list[list[float]] | None:
 
     How rare a word is, is counted over the contexts of all questions.
     Source: Robertson and Zaragoza, "The probabilistic relevance framework: BM25 and beyond" (2009), with Lucene's
-    weights (k1 1.5, b 0.75); package bm25s, words stemmed by PyStemmer.
+    weights (k1 1.5, b 0.75); packages bm25s and PyStemmer.
     """
     if not all(question.context.strip() for question in questions):
         return None
