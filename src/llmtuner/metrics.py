@@ -52,34 +52,34 @@ class Ranks:
     above_Q: np.ndarray
     tied_Q: np.ndarray
 
+    @classmethod
+    def of(cls, scores: Iterable[Scores], answers: Iterable[int]) -> Ranks:
+        """The ranks of all questions; those with equally many options are ranked together, which is faster.
+
+        Raises:
+            ValueError: as in `rank_of_answer`, or the numbers of scores and answers differ.
+        """
+        asked = list(zip(scores, answers, strict=True))
+        rows_by_options: dict[int, list[int]] = {}
+        for row, (scores_N, _) in enumerate(asked):
+            rows_by_options.setdefault(len(scores_N), []).append(row)
+        above_Q, tied_Q = np.zeros(len(asked), dtype=int), np.zeros(len(asked), dtype=int)
+        for options, rows in rows_by_options.items():
+            scores_RN = np.array([asked[row][0] for row in rows], dtype=np.float64)
+            answers_R = np.array([asked[row][1] for row in rows])
+            if not np.isfinite(scores_RN).all() or ((answers_R < 0) | (answers_R >= options)).any():
+                for each in asked:
+                    rank_of_answer(*each)  # raises for the first question that is at fault
+            right_R1 = scores_RN[np.arange(len(rows)), answers_R][:, None]
+            above_Q[rows], tied_Q[rows] = (scores_RN > right_R1).sum(1), (scores_RN == right_R1).sum(1)
+        return cls(above_Q, tied_Q)
+
     def mean_reciprocal(self, k: int) -> float:
         """The mean over the questions of 1/rank if rank <= k, else 0; ties count as their expected value."""
         codes_Q = self.above_Q * (self.tied_Q.max(initial=0) + 1) + self.tied_Q
         _, firsts, places_Q = np.unique(codes_Q, return_index=True, return_inverse=True)
         ranks = [RankOfAnswer(int(self.above_Q[row]), int(self.tied_Q[row])) for row in firsts]
         return _mean(np.array([_expected_reciprocal(rank, k) for rank in ranks])[places_Q] if ranks else [])
-
-
-def ranks_of_answers(scores: Iterable[Scores], answers: Iterable[int]) -> Ranks:
-    """The ranks of all questions; those with equally many options are ranked together, which is faster.
-
-    Raises:
-        ValueError: as in `rank_of_answer`, or the numbers of scores and answers differ.
-    """
-    asked = list(zip(scores, answers, strict=True))
-    rows_by_options: dict[int, list[int]] = {}
-    for row, (scores_N, _) in enumerate(asked):
-        rows_by_options.setdefault(len(scores_N), []).append(row)
-    above_Q, tied_Q = np.zeros(len(asked), dtype=int), np.zeros(len(asked), dtype=int)
-    for options, rows in rows_by_options.items():
-        scores_RN = np.array([asked[row][0] for row in rows], dtype=np.float64)
-        answers_R = np.array([asked[row][1] for row in rows])
-        if not np.isfinite(scores_RN).all() or ((answers_R < 0) | (answers_R >= options)).any():
-            for each in asked:
-                rank_of_answer(*each)  # raises for the first question that is at fault
-        right_R1 = scores_RN[np.arange(len(rows)), answers_R][:, None]
-        above_Q[rows], tied_Q[rows] = (scores_RN > right_R1).sum(1), (scores_RN == right_R1).sum(1)
-    return Ranks(above_Q, tied_Q)
 
 
 def _expected_reciprocal(rank: RankOfAnswer, k: int) -> float:
@@ -92,7 +92,7 @@ def map_at_k(scores: Iterable[Scores], answers: Iterable[int], k: int = 3) -> fl
 
     Nothing is rescaled if there are fewer than k options. With k = 3 it is Kaggle's metric.
     """
-    return ranks_of_answers(scores, answers).mean_reciprocal(k)
+    return Ranks.of(scores, answers).mean_reciprocal(k)
 
 
 def accuracy(scores: Iterable[Scores], answers: Iterable[int]) -> float:

@@ -128,12 +128,12 @@ def score(name: str, questions: Sequence[Question], scores: Sequence[Sequence[fl
         questions: at least one, all with answers.
         scores: for each question one number for each option.
     """
-    from llmtuner.metrics import ranks_of_answers
+    from llmtuner.metrics import Ranks
 
     rows = [row for row, numbers in enumerate(scores) if min(numbers) < max(numbers)]
     affected = [questions[row] for row in rows]
     answers = [question.answer for question in affected if question.answer is not None]
-    ranks = ranks_of_answers([scores[row] for row in rows], answers)
+    ranks = Ranks.of([scores[row] for row in rows], answers)
 
     def map_at(k: int) -> tuple[float, float]:
         """MAP@k on all questions and on the affected ones; all options of the remaining questions tie."""
