@@ -193,6 +193,13 @@ def import_everything() -> None:
     import patches.mcq_stage.run
 
 
+def renew_locks(bar: type) -> None:
+    """The locks of progress bars are shared with the other forks, and a killed one may hold one."""
+    bar._lock = threading.RLock()  # type: ignore[attr-defined]
+    for subclass in bar.__subclasses__():
+        renew_locks(subclass)
+
+
 def run(argv: list[str], out: Path, log: Path, point: Point | None = None, counts: Path | None = None) -> int:
     """Run a command in a fork.
 
@@ -207,8 +214,7 @@ def run(argv: list[str], out: Path, log: Path, point: Point | None = None, count
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
             faulthandler.dump_traceback_later(LIMIT, exit=True)
-            # tqdm's lock is shared with the other forks, and a killed one may hold it.
-            tqdm.set_lock(threading.RLock())
+            renew_locks(tqdm)
             counter = Counter(point)
             counter.install(out)
             from llmtuner.cli.main import main

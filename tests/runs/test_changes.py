@@ -54,11 +54,6 @@ def test_the_names_in_the_tables_are_flags():
     assert unused in ([], ["allow_other_base"])
 
 
-def test_other_numbers_of_processes_are_said():
-    changes = changes_of(STORED, replace(STORED, world_size=2))
-    assert "2 processes, before 1" in changes.taken_up[0]
-
-
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
 def test_a_value_is_the_same_as_itself_after_json(value):
     import json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -34,6 +35,18 @@ def test_the_handler_before_is_back_afterwards():
     with StopRequest().listening():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_run_in_another_thread_works_without_it():
+    def listen():
+        with StopRequest().listening():
+            entered.append(True)
+
+    entered = []
+    thread = threading.Thread(target=listen)
+    thread.start()
+    thread.join()
+    assert entered
 
 
 def test_no_library_can_swallow_it():

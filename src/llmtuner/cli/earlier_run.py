@@ -243,6 +243,6 @@ def _check_best(checkpoint: Checkpoint, flags: Flags) -> None:
     best = checkpoint_at(folder)
     if best.defect:
         raise UserError(
-            f"--load_best_model_at_end: the best checkpoint so far, {folder}, is needed at the end: {best.defect}. "
-            f"Copy it there, or pass --load_best_model_at_end false; or {AFRESH}"
+            f"--load_best_model_at_end: the best checkpoint so far, {folder} (saved as {checkpoint.best_folder}), is "
+            f"needed at the end: {best.defect}. Copy it there, or pass --load_best_model_at_end false; or {AFRESH}"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,6 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         step=0,
         max_steps=0,
         epoch=0.0,
-        world_size=int(os.environ.get("WORLD_SIZE", "1")),
         data=None if digest is None else DataDigest(*digest),
         base=base_fingerprint(model) if Path(model).is_dir() else "",
         settings=settings_of(flags, run),

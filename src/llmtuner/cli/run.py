@@ -42,7 +42,9 @@ def run(plan: Plan) -> None:
     output_dir, stop = Path(plan.flags["output_dir"]), StopRequest()
     with ExitStack() as stack:
         if is_first_process():
-            stack.enter_context(locked(output_dir, training=plan.training is not None))
+            stack.enter_context(
+                locked(output_dir, training=plan.training is not None and plan.flags["stage"] in STAGES)
+            )
             remove_leftovers(output_dir)
         stack.enter_context(stop.listening())
         with _errors_of_packages(plan.flags):

@@ -36,8 +36,6 @@ def changes_of(stored: Manifest, planned: Manifest) -> Changes:
             taken_up.append(f"--{name} {shown(now)}, before {shown(before)}{order}")
         else:
             refused.append(f"--{name} stored {shown(before)}, given {shown(now)}")
-    if stored.world_size != planned.world_size:
-        taken_up.append(f"{planned.world_size} processes, before {stored.world_size}; the order of the batches changes")
     return Changes(tuple(refused), tuple(taken_up))
 
 

@@ -132,6 +132,11 @@ class Checkpoint:
         best = self._state.get("best_global_step")
         return best if isinstance(best, int) and best else None
 
+    @property
+    def best_folder(self) -> str:
+        """Where the best checkpoint so far was when this one was saved."""
+        return str(self._state.get("best_model_checkpoint") or "")
+
     @cached_property
     def _state(self) -> dict[str, object]:
         state = json.loads((self.folder / TRAINER_STATE).read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import weakref
 from collections.abc import Iterable
 from dataclasses import replace
@@ -108,6 +109,12 @@ class RunKeeper(TrainerCallback):
         stored = state.stateful_callbacks.get("TrainerControl", {})
         if stored.get("args", {}).get("should_training_stop") and manifest.max_steps == state.max_steps:
             self._ended_at = state.global_step
+        if manifest.world_size != args.world_size and args.process_index == 0:
+            order = "the order of the batches changes"
+            print(
+                f"note: resumed with {args.world_size} processes, before {manifest.world_size}; {order}",
+                file=sys.stderr,
+            )
         self._restore_loss(manifest)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

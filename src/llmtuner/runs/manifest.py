@@ -148,17 +148,26 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
 
 def defect_of(folder: Path, manifest: Manifest) -> str:
     """Why a folder does not have the files of its manifest; "" if it has all of them, byte by byte."""
-    for name, digest in manifest.files.items():
-        path = folder / name
-        try:
-            size = path.stat().st_size
-        except OSError:
-            return f"{name} is missing"
-        if size != digest.size:
-            return f"{name} has {size:,} bytes, and had {digest.size:,} when it was saved"
-    for name, digest in manifest.files.items():
-        if sha256_of_file(folder / name) != digest.sha256:
-            return f"{name} is damaged: its content is not what was saved"
+    sizes = (_size_defect(folder / name, name, digest) for name, digest in manifest.files.items())
+    contents = (file_defect(folder, name, digest) for name, digest in manifest.files.items())
+    return next(filter(None, sizes), "") or next(filter(None, contents), "")
+
+
+def file_defect(folder: Path, name: str, digest: FileDigest) -> str:
+    """Why a file is not the one that was saved; "" if it is."""
+    defect = _size_defect(folder / name, name, digest)
+    if not defect and sha256_of_file(folder / name) != digest.sha256:
+        return f"{name} is damaged: its content is not what was saved"
+    return defect
+
+
+def _size_defect(path: Path, name: str, digest: FileDigest) -> str:
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return f"{name} is missing"
+    if size != digest.size:
+        return f"{name} has {size:,} bytes, and had {digest.size:,} when it was saved"
     return ""
 
 

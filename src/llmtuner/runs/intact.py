@@ -1,0 +1,57 @@
+"""Whether the weights that a command is to use are those that a training saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmtuner.errors import UserError
+from llmtuner.runs.checkpoints import checkpoint_at
+from llmtuner.runs.lock import was_training
+from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, RUN_MANIFEST, Manifest, file_defect, read_manifest
+from llmtuner.runs.weights import weight_files
+
+_EDITABLE = ("adapter_config.json", "config.json", "mcq_config.json", "tokenizer.json", "tokenizer_config.json")
+
+
+def manifest_of(folder: Path) -> Manifest | None:
+    """The manifest of a finished training or of a checkpoint; None for a folder from before manifests.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    return read_manifest(folder / RUN_MANIFEST) or read_manifest(folder / CHECKPOINT_MANIFEST)
+
+
+def require_intact(folder: Path, flag: str) -> tuple[str, ...]:
+    """Refuse weights that are damaged, or that an interrupted training left.
+
+    Args:
+        flag: names the folder in messages.
+
+    Returns:
+        a line for each other file that was changed since: configurations may be edited
+
+    Raises:
+        UserError: a weight file is not the one that was saved, or the training did not end.
+    """
+    manifest = manifest_of(folder)
+    if manifest is None:
+        if weight_files(folder) and (was_training(folder) or _is_partial_checkpoint(folder)):
+            raise UserError(
+                f"{flag} {folder}: its training was interrupted before these weights were complete; repeat its "
+                "command, or pass a complete checkpoint-N folder"
+            )
+        return ()
+    for name, digest in manifest.files.items():
+        defect = file_defect(folder, name, digest) if name.endswith(".safetensors") else ""
+        if defect:
+            raise UserError(f"{flag} {folder}: {defect}; copy the folder again, or repeat the training")
+    edited = [name for name in _EDITABLE if name in manifest.files and file_defect(folder, name, manifest.files[name])]
+    return tuple(f"{folder / name}: not the file that the training saved" for name in edited)
+
+
+def _is_partial_checkpoint(folder: Path) -> bool:
+    """Whether a folder is a checkpoint of a training with manifests, without its own."""
+    checkpoint = checkpoint_at(folder)
+    siblings = folder.parent.glob(f"checkpoint-*/{CHECKPOINT_MANIFEST}")
+    return bool(checkpoint.step) and (was_training(folder.parent) or any(siblings))
