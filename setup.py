@@ -32,6 +32,8 @@ RUNTIME = [
     "nltk",
     "rouge-chinese",
     "datasketch",
+    "bm25s",
+    "PyStemmer",
 ]
 TOPK = ["difftopk"]  # --mcq_loss topk_ce
 AUDIT = ["scikit-learn", "cleanlab"]  # scripts/audit_mcq.py: the model of shortcuts, likely label errors

@@ -7,9 +7,12 @@ Can go together with dataset_encoding.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any
 
+from llmtuner.data.problems import escaped
 from patches.dataset_converter import COLUMN
 from patches.dataset_encoding import TOKENS
 from patches.seam import Seam, SeamError
@@ -54,6 +57,14 @@ class ReadyTokens:
             # Each row of the output came from one call of _encode_data_example, in this order.
             outputs[SCORED] = [None if row is None else self._scored(row) for row in self._encoded]
         return outputs
+
+    def print_data_example(self, example: dict[str, list[int]]) -> None:
+        """Upstream's example, indented and with control characters escaped: data must not look like our messages."""
+        text = io.StringIO()
+        with redirect_stdout(text):
+            super().print_data_example(example)  # type: ignore[misc]
+        for line in text.getvalue().splitlines():
+            print("  " + escaped(line, keep="\t"))
 
     def _encode_data_example(self, prompt: list[dict[str, str]], **rest: Any) -> tuple[list[int], list[int]]:
         content = prompt[0]["content"]

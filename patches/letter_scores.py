@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from llmtuner.data.baselines import baselines_of
 from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.data.tokens.joint import JointTokens
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.letter import plain_letter_scores
-from llmtuner.mcq.predict import Scoring, as_predictions, baselines_of, figures_of, score_questions
+from llmtuner.mcq.predict import Scoring, as_predictions, figures_of, score_questions
 from llmtuner.mcq.questions import QuestionSet
+from llmtuner.mcq.trained_places import TrainedPlaces
 from llmtuner.report.summary import print_scores
 from llmtuner.runs.training import KeptTraining
 from llmtuner.spec.poolings import NONE
@@ -58,7 +60,9 @@ def _with_scores(upstream: type) -> type:
             self._predictions = as_predictions(questions.questions, self._score(questions))
             metrics = dict(output.metrics)
             sampled = bool(self._gen_kwargs.get("do_sample"))
-            figures = _metrics(self._predictions, questions, prefix, SAMPLED if sampled else GREEDY)
+            figures = _metrics(self._predictions, prefix, SAMPLED if sampled else GREEDY)
+            if figures:
+                figures |= baselines_of(questions.questions, TrainedPlaces.of(self.callback_handler.callbacks))
             scored = sum(prediction.answer is not None for prediction in self._predictions)
             if 0 < scored < len(test_dataset):  # some rows have no answer, or are other data without options to rank
                 figures[f"{prefix}_scored_questions"] = scored
@@ -109,16 +113,10 @@ def _questions(rows: list[dict[str, Any]]) -> QuestionSet:
     return QuestionSet.ready([as_question(row["question"]) for row in rows], tokens)
 
 
-def _metrics(
-    predictions: list[Prediction], questions: QuestionSet, prefix: str, meaning: str
-) -> dict[str, float | int | str]:
+def _metrics(predictions: list[Prediction], prefix: str, meaning: str) -> dict[str, float | int | str]:
     """Every metric. Top-1 accuracy gets its own name, because `accuracy` is the prefix match on generated text."""
     figures = figures_of(predictions)
     if not figures:
         return {}
     figures["top1_accuracy"] = figures.pop("accuracy")
-    return {
-        **{f"{prefix}_{name}": value for name, value in figures.items()},
-        f"{prefix}_accuracy_is": meaning,
-        **baselines_of(questions.questions),
-    }
+    return {**{f"{prefix}_{name}": value for name, value in figures.items()}, f"{prefix}_accuracy_is": meaning}

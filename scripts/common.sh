@@ -1,5 +1,6 @@
 # Sourced by the other scripts: the project's folder, its Python, and functions that the commands share.
 # The environment sets every value: MODEL=/models/Llama-2-7b-hf OUTPUT_DIR=run1 bash scripts/step1_sft.sh
+unset CDPATH # with it, cd may go elsewhere, and prints where
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PYTHON=${PYTHON:-$ROOT/.venv/bin/python}
 [ -x "$PYTHON" ] || PYTHON=$(command -v "$PYTHON" || command -v python3)

@@ -4,8 +4,10 @@
     python scripts/compare.py STEP1=sft_predict STEP2=mcq_predict duma_predict
     python scripts/compare.py closed=closed_predict open=open_predict --difference open closed
 
-Each argument is the --output_dir of a prediction, with an optional name before it. A difference in MAP@3 has its 95 %
-interval (paired bootstrap over the questions, as if they were independent).
+Each argument is the --output_dir of a prediction, with an optional name before it. All must have the same questions:
+data set, id and right answer. A baseline that differs between them, because they were trained on other data, stands
+once for each. A difference in MAP@3 has its 95 % interval (paired bootstrap over the questions, as
+if they were independent).
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from llmtuner.data.predictions import read_predictions
+from llmtuner.data.predictions import Prediction, read_predictions
 from llmtuner.metrics import map_at_k, paired_interval
-from llmtuner.report.summary import score_table
+from llmtuner.report.summary import check_same_questions, score_table
 
 
 def main(arguments: list[str]) -> int:
@@ -43,13 +45,15 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     try:
         folders = _folders(args.predictions)
-        print("\n".join(score_table({name: _metrics(folder) for name, folder in folders.items()})))
+        metrics = {name: _metrics(folder) for name, folder in folders.items()}
+        _check_questions(folders)
+        print("\n".join(score_table(metrics)))
         for first, second in args.difference:
             print(_difference(first, second, folders))
     except KeyError as error:
         print(f"error: a predict_results.json has no {error}; expected one that this project wrote", file=sys.stderr)
         return 2
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -76,6 +80,19 @@ def _metrics(folder: Path) -> dict[str, Any]:
     if "predict_map@3" not in metrics:
         raise ValueError(f"{path}: has no scores; questions without answers are not scored")
     return metrics
+
+
+def _check_questions(folders: dict[str, Path]) -> None:
+    """Refuse other questions; a folder that has lost its predictions cannot be checked, and is named."""
+    runs: dict[str, list[Prediction]] = {}
+    for name, folder in folders.items():
+        path = folder / "predictions.jsonl"
+        if path.exists():
+            runs[name] = read_predictions(path)
+        else:
+            print(f"note: {path} is missing: whether {name} has the same questions was not checked", file=sys.stderr)
+    if runs:
+        check_same_questions(runs)
 
 
 def _difference(first: str, second: str, folders: dict[str, Path]) -> str:

@@ -5,8 +5,21 @@
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 OUT=${DEMO_DIR:-$ROOT/out/demo}
-rm -rf "$OUT"
-mkdir -p "$OUT"
+
+# What an earlier demo made, and nothing else, is deleted. DEMO_DIR may name any folder of the user's.
+MARK=.llmtuner-demo
+MADE=(tiny-llama {model,train,predict,mcq_train,mcq_predict,cduma_train,cduma_predict}.log
+    {sft,mcq,cduma,closed,open}_{checkpoint,predict} {closed,open}.{train,predict}.log closed_{train,test}.jsonl)
+if [ -n "${DEMO_DIR:-}" ] && [ -e "$OUT" ] && [ ! -f "$OUT/$MARK" ]; then
+    if [ ! -d "$OUT" ] || [ -n "$(ls -A -- "$OUT")" ]; then
+        echo "error: DEMO_DIR $OUT: not made by this demo (it has no $MARK), so nothing in it is deleted; name a new or" \
+            "an empty folder" >&2
+        exit 2
+    fi
+fi
+mkdir -p -- "$OUT"
+(cd -- "$OUT" && rm -rf -- "${MADE[@]}")
+echo "scripts/demo.sh deletes its own files in this folder when it starts again." >"$OUT/$MARK"
 
 run() { # run TITLE LOG COMMAND...: write the output to a log, and show its end if the command fails
     local title=$1 log=$2 start=$SECONDS

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes or updates the virtual environment; called by `make setup`. Does nothing if the environment is up to date.
 set -euo pipefail
+unset CDPATH # with it, cd may go elsewhere
 cd "$(dirname "$0")/.."
 TORCH=${TORCH:-torch==2.13.0} VENV=${VENV:-.venv}
 STAMP=${STAMP:-$VENV/.installed}

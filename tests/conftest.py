@@ -23,7 +23,13 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 TESTS = Path(__file__).resolve().parent
-LIGHT = {"house", "data", "test_metrics.py", "test_metrics_oracles.py"}  # tests that start no run
+LIGHT = {
+    "house",
+    "data",
+    "test_metrics.py",
+    "test_metrics_oracles.py",
+    "test_shell_scripts.py",
+}  # tests that start no run
 
 
 @pytest.fixture(scope="session", autouse=True)

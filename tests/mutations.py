@@ -362,9 +362,41 @@ MUTATIONS = (
         ("metrics: seeds not drawn for an interval", "if seeds > 1 else [0]", "if seeds > 99 else [0]"),
     ),
     *edits(
-        "src/llmtuner/mcq/predict.py",
-        "tests/mcq/test_predict.py",
+        "src/llmtuner/data/baselines.py",
+        "tests/data/test_baselines.py",
         ("baselines: the shortest option", "[len(option) for", "[-len(option) for"),
+        ("baselines: places of the scored answers", "trained or answer_places(known)", "answer_places(known)"),
+    ),
+    *edits(
+        "src/llmtuner/data/scoring.py",
+        "tests/data/test_scoring.py",
+        ("scoring: every shared text is a leak", 'not context or "" in seen or context in seen', "True"),
+        ("scoring: places that do not exist", "rows >= ENOUGH and letter not in places", "letter not in places"),
+    ),
+    *edits(
+        "src/llmtuner/report/summary.py",
+        "tests/test_scripts.py",
+        ("compare: other answers are the same", "if answer != expected[key]", "if key not in expected"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/trained_places.py",
+        "tests/test_place_baseline.py",
+        ("places: the base model before its adapter", "*reversed(run.adapters), run.model", "*run.adapters"),
+    ),
+    *edits(
+        "src/llmtuner/data/problems.py",
+        "tests/data/test_problems.py",
+        ("problems: a line break stays", "char.isprintable() or char in keep", "char.isprintable() or char.isspace()"),
+    ),
+    *edits(
+        "src/llmtuner/cli/hub_tokens.py",
+        "tests/cli/test_hub_tokens.py",
+        ("a token stays among the flags", "return flags.without(*given)", "return flags"),
+    ),
+    *edits(
+        "scripts/demo.sh",
+        "tests/test_shell_scripts.py",
+        ("demo: any folder is emptied", 'rm -rf -- "${MADE[@]}"', "rm -rf -- *"),
     ),
     *edits(
         "src/llmtuner/mcq/batches.py",

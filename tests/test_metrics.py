@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtuner.metrics import accuracy, baselines, map_at_k, mrr, nll, paired_interval, rank_of_answer
+from llmtuner.metrics import Ranks, accuracy, baselines, map_at_k, mrr, nll, paired_interval, rank_of_answer
 
 small_scores = st.lists(st.integers(-2, 2), min_size=2, max_size=6)
 
@@ -102,3 +102,15 @@ def test_an_interval_of_equal_differences_is_a_point_and_else_that_of_a_mean():
     assert wide[1] - wide[0] > 2 * (high - low), "ten copies of a question are one"
     with pytest.raises(ValueError, match="no questions"):
         paired_interval([])
+
+
+def test_ranks_of_many_questions_are_those_of_each_alone():
+    """Questions with equally many options are ranked together; one in the wrong row would still have some rank."""
+    scores = [[1.0, 2.0], [3.0, 1.0, 3.0], [0.5, 0.5], [1.0, 2.0, 3.0], [9.0, 8.0]]
+    answers = [1, 2, 0, 0, 1]
+    ranks = Ranks.of(scores, answers)
+    alone = [rank_of_answer(each, answer) for each, answer in zip(scores, answers, strict=True)]
+    assert ranks.above_Q.tolist() == [rank.above for rank in alone]
+    assert ranks.tied_Q.tolist() == [rank.tied for rank in alone]
+    with pytest.raises(ValueError, match="answer 2 is not an index into 2 options"):
+        Ranks.of(scores, [1, 2, 2, 0, 1])

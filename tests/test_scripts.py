@@ -97,12 +97,56 @@ def test_predictions_are_compared_in_one_table(tmp_path, capsys):
     ]
 
 
+def predicted(folder: Path, answers: dict[str, str | None], dataset: str = "") -> None:
+    rows = [
+        {"id": name, "scores": {"A": 1.0, "B": 2.0}, "answer": answer, **({"dataset": dataset} if dataset else {})}
+        for name, answer in answers.items()
+    ]
+    (folder / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_baseline_that_differs_stands_once_for_each_run(tmp_path, capsys):
+    """Models that were trained on other data have another most frequent place, and were refused."""
+    places = [{"predict_map@3": 0.5, "predict_accuracy": 0.5, "floor_place_map@3": 0.75, "floor_place_accuracy": 0.5}]
+    places.append({**places[0], "floor_place_map@3": 0.25, "floor_passage_map@3": 0.8, "floor_passage_accuracy": 0.7})
+    folders = [scored(tmp_path / name, **figures) for name, figures in zip(("one", "other"), places, strict=True)]
+    predicted(tmp_path / "one", {"7": "A", "8": None})
+    predicted(tmp_path / "other", {"8": None, "7": "A"})
+    assert load_script("compare").main(folders) == 0
+    lines = [line.rsplit(None, 2) for line in capsys.readouterr().out.splitlines()[3:]]
+    assert lines == [
+        ["longest option", "0.250", "0.250"],
+        ["most frequent place (one)", "0.750", "0.500"],
+        ["most frequent place (other)", "0.250", "0.500"],
+        ["BM25 with context (other)", "0.800", "0.700"],
+        ["random", "0.250", "0.250"],
+    ]
+
+
 def test_predictions_of_other_questions_are_not_compared(tmp_path, capsys):
-    first = scored(tmp_path / "one", **{"predict_map@3": 0.5, "predict_accuracy": 0.5})
-    second = scored(tmp_path / "other", **{"predict_map@3": 0.5, "predict_accuracy": 0.5, "floor_longest_map@3": 0.7})
+    """Equal baselines do not make equal questions: 40 questions of one length have the baselines of 40 others."""
+    figures = {"predict_map@3": 0.5, "predict_accuracy": 0.5}
+    folders = [scored(tmp_path / name, **figures) for name in ("one", "other")]
     compare = load_script("compare").main
-    assert compare([first, second]) == 2
-    assert "was scored on other questions" in capsys.readouterr().err
+    ids = {str(number): "A" for number in range(8)}
+    predicted(tmp_path / "one", ids)
+    predicted(tmp_path / "other", {**ids, "\x1b[31m": "B"})
+    assert compare(folders) == 2
+    message = capsys.readouterr()
+    assert "one was scored on other questions than other, and has no id '\\x1b[31m'" in message.err
+    assert message.out == "", "no table of things that cannot be compared"
+    predicted(tmp_path / "other", {"9": "A"})
+    assert compare(folders) == 2
+    assert "has no id '0', '1', '2', '3', '4' and 3 more" in capsys.readouterr().err
+    predicted(tmp_path / "other", {**ids, "3": "B"})
+    assert compare(folders) == 2
+    assert "other was scored with other answers than one, for id '3'" in capsys.readouterr().err
+    predicted(tmp_path / "other", ids, dataset="exam")
+    assert compare(folders) == 2
+    assert "other was scored on other questions than one, and has no id '0'" in capsys.readouterr().err
+    (tmp_path / "other" / "predictions.jsonl").unlink()
+    assert compare(folders) == 0
+    assert "whether other has the same questions was not checked" in capsys.readouterr().err
     unscored = scored(tmp_path / "unscored")
     assert compare([unscored]) == 2
     assert "has no scores" in capsys.readouterr().err
@@ -126,9 +170,9 @@ def test_a_difference_is_paired_by_question_and_has_its_interval(tmp_path, capsy
     (tmp_path / "bad" / "predictions.jsonl").write_text('{"id": "0", "scores": {"A": 1.0, "B": 2.0}, "answer": "Z"}\n')
     assert compare([*folders, "--difference", "good", "bad"]) == 2
     assert "predictions.jsonl:1: answer 'Z' is not one of AB" in capsys.readouterr().err
-    (tmp_path / "bad" / "predictions.jsonl").write_text('{"id": "0", "scores": {"A": 1.0, "B": 2.0}, "answer": "A"}\n')
+    (tmp_path / "bad" / "predictions.jsonl").unlink()
     assert compare([*folders, "--difference", "good", "bad"]) == 2
-    assert "different ids" in capsys.readouterr().err
+    assert "predictions.jsonl: not found" in capsys.readouterr().err
 
 
 def test_the_help_of_minilm_says_what_it_prints(capsys):

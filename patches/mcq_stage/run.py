@@ -9,15 +9,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from llmtuner.data.baselines import baselines_of
 from llmtuner.data.predictions import write_predictions
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.checkpoint import check_base, fitting
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, renewed, with_options_counted
 from llmtuner.mcq.packing import settle_layout
-from llmtuner.mcq.predict import baselines_of, figures_of
+from llmtuner.mcq.predict import figures_of
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun
+from llmtuner.mcq.trained_places import places_of_run
 from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.report.summary import print_scores
 from llmtuner.runs.keeper import RunKeeper
@@ -173,7 +175,7 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
         values["scored_questions"] = known
     results: dict[str, Any] = metrics | {f"predict_{name}": value for name, value in values.items()}
     if values:
-        results |= baselines_of(questions.questions)
+        results |= baselines_of(questions.questions, places_of_run(trainer.run, trainer.train_dataset))
     settings = trainer.run.settings
     results |= {"mcq_layout": settings.layout, "mcq_head": settings.head}
     if trainer.is_world_process_zero():  # before the results, which mark the run as finished

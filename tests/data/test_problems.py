@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtuner.data.problems import QUOTED, Problem, line_list, quoted, render_problems, terminal_path
+from llmtuner.data.problems import (
+    QUOTED,
+    Problem,
+    escaped,
+    escaped_id,
+    line_list,
+    quoted,
+    render_problems,
+    terminal_path,
+)
+from llmtuner.data.question import Question
+from llmtuner.data.tokens.fit import FitReport, Length
 
 
 def test_a_problem_reads_as_place_what_expected_fix():
@@ -53,3 +64,28 @@ def test_lines_are_listed_and_then_counted():
     assert line_list([3]) == "line 3"
     assert line_list([3, 90], "row") == "rows 3, 90"
     assert line_list(range(1, 13)) == "lines 1, 2, 3, 4, 5 and 7 more"
+
+
+FORGED = "7\x1b[2K\r\nerror: the disk is full"
+
+
+def test_a_problem_is_one_line_whatever_its_parts_hold():
+    """An id with a line break wrote a second line that began with "error:"."""
+    text = str(Problem("a.csv", 3, f"id {FORGED}", f"expected {FORGED}", FORGED))
+    assert text.isprintable()
+    assert "\\x1b[2K\\r\\nerror: the disk is full" in text
+
+
+def test_an_id_in_a_message_is_printable_and_short():
+    question = Question(FORGED, "?", ("a", "b"))
+    assert question.shown_id == "7\\x1b[2K\\r\\nerror: the disk is full"
+    assert Question("007", "?", ("a", "b")).shown_id == "007"
+    assert escaped_id("\x1b" * 10_000).isprintable()
+    assert len(escaped_id("\x1b" * 10_000)) <= QUOTED
+    report = FitReport([Length(0, "a.csv:3", FORGED, 0, 9)], 100)
+    for line in (*report.lines(training=False), *report.refusal().split("\n")):
+        assert line.isprintable()
+
+
+def test_our_own_lines_keep_their_breaks():
+    assert escaped("two\nlines\x1b[0m", keep="\n") == "two\nlines\\x1b[0m"

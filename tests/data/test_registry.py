@@ -139,3 +139,27 @@ def test_entries_that_lead_nowhere_are_rejected(entry, message, tmp_path):
     (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": {"formatting": "mcq", **entry}}))
     with pytest.raises(UserError, match=message):
         find_source("mine", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"x": {"formatting": "mcq", "file_name": "a\\u0000.csv"}}', "file_name 'a\\x00.csv': it has a character"),
+        ('{"x": {"file_name": "a\\u0000.csv"}}', "file_name 'a\\x00.csv': it has a character"),
+        ('{"x": {"formatting": "mcq", "file_name": "\\ud800.csv"}}', "file_name '\\ud800.csv': it has a character"),
+        ('{"x": {"formatting": "mcq", "file_name": "%s.csv"}}' % ("a" * 5000), "File name too long"),
+        (
+            '{"x": {"formatting": "mcq", "num_samples": %s}}' % ("9" * 5000),
+            "a number has more digits than Python reads",
+        ),
+        ('{"x": %s}' % ("[" * 100_000 + "]" * 100_000), "brackets are nested too deeply"),
+        ('{"x": {"formatting": "mcq", "file_name": "a\\nerror: b.csv"}}', "a\\nerror: b.csv: not found"),
+    ],
+)
+def test_a_registry_that_python_cannot_hold_is_a_user_error(tmp_path, content, expected):
+    """These were tracebacks: "embedded null byte", "File name too long", "maximum recursion depth exceeded"."""
+    (tmp_path / "dataset_info.json").write_text(content)
+    with pytest.raises(UserError) as refusal:
+        find_source("x", str(tmp_path))
+    assert expected in str(refusal.value)
+    assert len(str(refusal.value)) < 700

@@ -318,3 +318,15 @@ def test_letters_train_an_sft_adapter_further_unless_a_new_one_is_given(stacked)
     letters = {"head": "letter"}
     assert resolve_run(model, [sft], letters, training=True).settings.merged_adapters == ()
     assert resolve_run(model, [sft], letters, training=True, new_adapter=True).settings.merged_adapters == (sft,)
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000 + "]" * 100_000, "9" * 5000], ids=["deep", "long"])
+def test_a_file_that_python_cannot_hold_is_damaged(tmp_path, value):
+    """Deep brackets were a traceback of 1,000 lines."""
+    (tmp_path / "mcq_config.json").write_text(f'{{"format": 1, "prompt": {value}}}')
+    with pytest.raises(UserError, match=r"mcq_config\.json: damaged: not JSON"):
+        read_settings(tmp_path)
+    (tmp_path / "config.json").write_text(f'{{"model_type": {value}}}')
+    (tmp_path / "mcq_config.json").unlink()
+    with pytest.raises(UserError, match=r"config\.json: not JSON"):
+        resolve_run(str(tmp_path), training=True)

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from llmtuner.cli.config_limits import within_limits
 from llmtuner.cli.config_values import kind, words_of
 from llmtuner.cli.words import Words
+from llmtuner.data.problems import quoted
 from llmtuner.errors import UserError
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -33,28 +35,39 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Words:
     Raises:
         UserError: what is wrong, with file and line.
     """
-    from omegaconf import OmegaConf
-
     path = str(path)
     start = next((i for i, word in enumerate(overrides) if word.startswith("-")), len(overrides))
-    config, given = _load(path), {}  # given: key -> the override that sets it
-    for word in overrides[:start]:
-        config = OmegaConf.merge(config, _read_override(word))
-        given[re.split(r"[.\[=]", word, maxsplit=1)[0]] = word
+    content, given = _content(path, overrides[:start])
     flags = Words()
     problems: list[str] = []
-    for key, value in OmegaConf.to_container(config).items():
-        where = f"override {given[key]!r}" if key in given else locate_key(path, str(key))
+    for key, value in content.items():
+        where = f"override {quoted(given[key])}" if key in given else locate_key(path, str(key))
         try:
-            _set(flags, key, value, where)
+            with within_limits(key):
+                _set(flags, key, value, where)
         except UserError as error:
             problems.append(f"{where}: {error}")
+            continue
         if "${" in str(value):
             flags.notices.append(f"{where}: {key}: ${{...}} is kept as text, not resolved")
     if problems:
         raise UserError("\n".join(problems))
     _add_flags(flags, overrides[start:], {_canonical(key) for key in given})
     return flags
+
+
+def _content(path: str, overrides: Sequence[str]) -> tuple[dict[Any, Any], dict[str, str]]:
+    """The values of the file with its overrides, and for each overridden key the override that sets it."""
+    from omegaconf import OmegaConf
+
+    given: dict[str, str] = {}
+    config = _load(path)
+    for word in overrides:
+        with within_limits(f"override {quoted(word)}"):
+            config = OmegaConf.merge(config, _read_override(word))
+        given[re.split(r"[.\[=]", word, maxsplit=1)[0]] = word
+    with within_limits(path):
+        return OmegaConf.to_container(config), given
 
 
 def _add_flags(flags: Words, words: Sequence[str], given: set[str]) -> None:
@@ -86,7 +99,7 @@ def locate_key(path: str | Path, key: str) -> str:
         for node, _ in root.value if isinstance(root, yaml.MappingNode) else ():
             if _canonical(str(node.value)) == _canonical(key):
                 return f"{path}:{node.start_mark.line + 1}"
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         line = _json_key_line(text, key)
         return f"{path}:{line}" if line else path
     return path
@@ -102,7 +115,8 @@ def _load(path: str) -> Any:
     if not text.strip():
         raise UserError(f"{path}: the file is empty; expected `key: value` lines")
     try:
-        return _load_json(path, text) if path.lower().endswith(".json") else _load_yaml(path, text)
+        with within_limits(path, text):
+            return _load_json(path, text) if path.lower().endswith(".json") else _load_yaml(path, text)
     except OmegaConfBaseException as error:  # such as an unclosed `${`
         where = locate_key(path, str(getattr(error, "full_key", "")))
         raise UserError(f"{where}: {str(error).splitlines()[0]}") from error
@@ -135,6 +149,9 @@ def _load_yaml(path: str, text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
         raise UserError(f"{where}: {error.problem or 'this is not YAML'}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UserError(f"{path}:{line}: YAML cannot have the character U+{error.character:04X}; remove it") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -170,7 +187,7 @@ def _read_override(word: str) -> Any:
     try:
         return OmegaConf.from_cli([word])
     except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"override {word!r}: the value is not YAML; put it in quotes") from error
+        raise UserError(f"override {quoted(word)}: the value is not YAML; put it in quotes") from error
 
 
 def _set(flags: Words, key: Any, value: Any, where: str) -> None:

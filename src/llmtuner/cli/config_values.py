@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from llmtuner.cli.words import LIST_FLAGS
+from llmtuner.data.problems import quoted
 from llmtuner.errors import UserError
 
 # Upstream types these as str and splits them at commas itself. The last line: old names for such fields.
@@ -86,10 +87,21 @@ def _word(name: str, value: Any) -> str:
             return "no"
         return "true" if value else "false"
     if isinstance(value, str):
+        _check_text(name, value)
         return value
     if isinstance(value, int | float):
         return repr(value)
     raise UserError(f"{name} takes text, a number or true/false, found {kind(value)}")
+
+
+def _check_text(name: str, value: str) -> None:
+    """Refuse what no command line could pass: file systems fail on it later, without saying where it came from."""
+    if "\0" in value:
+        raise UserError(f"{name}: {quoted(value)} contains a NUL character (U+0000); remove it")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{name}: {quoted(value)} contains half a character; write both halves, or remove it") from None
 
 
 def kind(value: Any) -> str:

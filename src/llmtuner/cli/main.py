@@ -13,6 +13,7 @@ from llmtuner.cli.config_file import is_config, read_config
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.help import help_text
+from llmtuner.cli.hub_tokens import move_tokens
 from llmtuner.cli.known_flags import KNOWN_FLAGS
 from llmtuner.cli.launch import launch_if_several_devices
 from llmtuner.cli.preflight import flag_message, offline_environment, preflight
@@ -79,7 +80,7 @@ def _run(words: list[str]) -> int:
         from llmtuner.cli.run import check_names
 
         check_names(given, config)
-    flags = Flags.of(given)
+    flags = move_tokens(Flags.of(given))
     for name, value in offline_environment(flags).items():
         os.environ.setdefault(name, value)
     plan = preflight(flags)

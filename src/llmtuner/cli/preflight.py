@@ -16,10 +16,12 @@ from pathlib import Path
 from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
+from llmtuner.cli.preflight_scoring import scoring_warnings
+from llmtuner.cli.process import LAYOUT
 from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import COMMAND_LINE
 from llmtuner.data.load import read_questions
-from llmtuner.data.problems import Problem, render_problems
+from llmtuner.data.problems import Problem, escaped, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.run import McqRun
@@ -98,7 +100,7 @@ class _Problems:
 def flag_message(error: Exception) -> str:
     """An error's message; in the engine's messages, field names become flag names."""
     named = error.named(f"`{error.field}`") if isinstance(error, FieldError) else str(error)
-    return with_flags(named)
+    return escaped(with_flags(named), keep=LAYOUT)
 
 
 def offline_environment(flags: Flags) -> dict[str, str]:
@@ -142,7 +144,7 @@ def preflight(flags: Flags) -> Plan:
         else:
             check_other_stage(flags)
     with problems.collected():
-        warnings = _check_data(flags)
+        warnings = (*_check_data(flags), *scoring_warnings(flags))
     with problems.collected():
         _check_output_dir(flags["output_dir"])
     problems.raise_all()

@@ -6,6 +6,9 @@ import os
 import sys
 from collections.abc import Iterable
 
+from llmtuner.data.problems import escaped
+
+LAYOUT = "\n\t"  # control characters that our own messages contain
 LAUNCHED = "LLMTUNER_LAUNCHED"  # set for workers: notices were printed before they started
 
 
@@ -18,4 +21,4 @@ def say(lines: Iterable[str], kind: str = "note") -> None:
     """Print lines to stderr, once for all processes."""
     if is_first_process() and LAUNCHED not in os.environ:
         for line in lines:
-            print(f"{kind}: {line}", file=sys.stderr)
+            print(f"{kind}: {escaped(line, keep=LAYOUT)}", file=sys.stderr)

@@ -46,6 +46,27 @@ def questions_of(source: DataSource) -> list[Question]:
     return [questions[row] for row in _sample(len(questions), source.num_samples)]
 
 
+def questions_in(names: Sequence[str], dataset_dir: str, *, max_samples: int | None = None) -> list[Question]:
+    """The questions in the files of data sets, to look at: without the registry's random sample of them.
+
+    Data sets in upstream's own formats have none.
+
+    Raises:
+        UserError: an unknown name.
+        DataError: defects of a file.
+    """
+    sources = [source for name in names if (source := find_source(name, dataset_dir)) is not None]
+    of_each = [
+        [
+            question
+            for file in source.files
+            for question in read_questions(file, purpose="predict", dataset=source.name).questions
+        ]
+        for source in sources
+    ]
+    return [question for questions in of_each for question in questions[:max_samples]]
+
+
 def _sample(available: int, num_samples: int) -> list[int]:
     """Row numbers by upstream's rule: a random subset; if too few rows are available, all plus random repeats."""
     import numpy as np

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LISTED = 20
+TOO_LONG_A_NUMBER = "a number has more digits than Python reads (4,300); shorten it, or put it in quotes"
 QUOTED = 60  # characters of data text in a message
 
 
@@ -33,7 +34,8 @@ class Problem:
 
     def __str__(self) -> str:
         location = ":".join([self.file, *(str(number) for number in (self.line, self.column) if number)])
-        return f"{location}: " + "; ".join(part for part in (self.what, self.expected, self.fix) if part)
+        # Data in it is quoted already; a problem is one line all the same, whoever forgot it.
+        return escaped(f"{location}: " + "; ".join(part for part in (self.what, self.expected, self.fix) if part))
 
 
 def render_problems(problems: Sequence[Problem]) -> str:
@@ -66,9 +68,26 @@ def quoted(value: object) -> str:
     return text if len(text) <= QUOTED else text[: QUOTED - 3] + "..."
 
 
+def escaped(text: str, keep: str = "") -> str:
+    """A text for a message, with terminal control characters escaped: data must not look like a message of ours.
+
+    Args:
+        keep: control characters that stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text)
+
+
+def escaped_id(name: str) -> str:
+    """An id of the data for a message, without quotes: escaped and shortened."""
+    text = escaped(name[: QUOTED + 2])
+    return text if len(text) <= QUOTED else text[: QUOTED - 3] + "..."
+
+
 def terminal_path(path: str | os.PathLike[str]) -> str:
     """A path for a message, as the user gave it, with terminal control characters escaped."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in os.fspath(path))
+    return escaped(os.fspath(path))
 
 
 def line_list(lines: Sequence[int], unit: str = "line") -> str:

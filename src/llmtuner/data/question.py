@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llmtuner.data.problems import escaped_id
+
 LETTERS = "ABCDEFGHIJ"
 MIN_OPTIONS, MAX_OPTIONS = 2, len(LETTERS)
 
@@ -40,6 +42,11 @@ class Question:
     def answer_letter(self) -> str | None:
         """The answer as a letter, or None."""
         return None if self.answer is None else LETTERS[self.answer]
+
+    @property
+    def shown_id(self) -> str:
+        """The id for a message: an id with a line break could forge a line of ours."""
+        return escaped_id(self.id)
 
     @property
     def where(self) -> str:

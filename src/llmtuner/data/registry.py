@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from llmtuner.data.problems import TOO_LONG_A_NUMBER, escaped, quoted
 from llmtuner.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -54,7 +55,7 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
         if "file_name" in entry:
             path = contained(folder, entry["file_name"], f"data set {name!r}")
             if not path.exists():
-                raise UserError(f"data set {name!r}: {path}: not found")
+                raise UserError(f"data set {name!r}: {escaped(str(path))}: not found")
         return None
     if looks_like_path(name):
         return DataSource(name, (Path(name).absolute(),))
@@ -98,7 +99,12 @@ def contained(folder: Path, file_name: str, subject: str) -> Path:
     Raises:
         UserError: the path leaves the folder through `..`, an absolute path or a link.
     """
-    path = (folder / file_name).resolve()
+    try:
+        path = (folder / file_name).resolve()
+        path.exists()
+    except (OSError, ValueError) as error:  # a NUL, half a character, or too long
+        reason = error.strerror if isinstance(error, OSError) else "it has a character that no file's name can have"
+        raise UserError(f"{subject}: file_name {quoted(file_name)}: {reason}; correct the name") from error
     if not path.is_relative_to(folder.resolve()):
         raise UserError(
             f"{subject}: file_name {file_name!r} leads outside the data folder {folder}; "
@@ -190,7 +196,7 @@ def _missing_line(file: Path, entry: dict[str, Any]) -> str:
         line += f"; fetch it with: {entry['fetch']}"
     if "made_by" in entry:
         line += f"; {entry['made_by']}"
-    return line
+    return escaped(line)
 
 
 def _unknown_name(name: str, dataset_dir: str, known: Iterable[str]) -> str:
@@ -224,6 +230,10 @@ def _parse_registry(path: Path, _mtime_ns: int) -> dict[str, Any]:
         raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    except RecursionError:
+        raise UserError(f"{path}: not readable: brackets are nested too deeply") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not readable: {TOO_LONG_A_NUMBER}") from error
     if not isinstance(registry, dict):
         raise UserError(f"{path}: expected an object of data sets, found {type(registry).__name__}")
     return registry

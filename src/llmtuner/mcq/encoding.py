@@ -66,8 +66,8 @@ def with_options_counted(run: McqRun, questions: Sequence[Question]) -> McqRun:
         if len(question.options) != wanted:
             first = f"{questions[0].where} has {wanted}" if run.new else f"this head was trained for {wanted}"
             raise DataError(
-                f"{question.where}: id {question.id}: {len(question.options)} options, and {first}; a linear head on a "
-                "joint prompt scores one fixed number: use `layout` shared_prefix, or `head` letter"
+                f"{question.where}: id {question.shown_id}: {len(question.options)} options, and {first}; a linear "
+                "head on a joint prompt scores one fixed number: use `layout` shared_prefix, or `head` letter"
             )
     return run.with_settings(num_options=wanted)
 

@@ -16,7 +16,7 @@ from llmtuner.mcq.batches import by_length
 from llmtuner.mcq.collate import Batch, Collator
 from llmtuner.mcq.outputs import Scores
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.metrics import baselines, figures
+from llmtuner.metrics import figures
 
 OptionScores = tuple[float, ...]
 NOT_READ = ("labels", "rows")  # keys of a batch that the model does not read
@@ -89,7 +89,7 @@ def _score_batch(
         scores = tuple(scores_N[mask_N].tolist())
         if not torch.isfinite(scores_N[mask_N]).all():
             question = questions.questions[row]
-            raise RunError(f"{question.where}: id {question.id}: the scores are not finite: {scores}")
+            raise RunError(f"{question.where}: id {question.shown_id}: the scores are not finite: {scores}")
         scored.append((row, scores))
     return scored
 
@@ -114,12 +114,3 @@ def figures_of(predictions: Sequence[Prediction]) -> dict[str, float]:
     """Every metric over the questions that have an answer; {} if none has."""
     known = [(prediction.scores, prediction.answer) for prediction in predictions if prediction.answer is not None]
     return figures(*zip(*known, strict=True)) if known else {}
-
-
-def baselines_of(questions: Sequence[Question]) -> dict[str, float]:
-    """The baselines of the questions that have an answer: longest option and chance; {} if none has."""
-    known = [question for question in questions if question.answer is not None]
-    if not known:
-        return {}
-    lengths = [[len(option) for option in question.options] for question in known]
-    return baselines(lengths, [question.answer for question in known if question.answer is not None])

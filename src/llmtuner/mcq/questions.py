@@ -60,7 +60,9 @@ class QuestionSet(Dataset):
         for question in self.questions:
             if not MIN_OPTIONS <= len(question.options) <= MAX_OPTIONS:
                 count = len(question.options)
-                raise DataError(f"question {question.id}: {count} options, expected {MIN_OPTIONS} to {MAX_OPTIONS}")
+                raise DataError(
+                    f"question {question.shown_id}: {count} options, expected {MIN_OPTIONS} to {MAX_OPTIONS}"
+                )
         self._encoder, self._shuffle_seed = encoder, shuffle_seed
         self.tokens: list[Tokens] = []
         for begin in range(0, len(self.questions), _CHUNK):
@@ -119,7 +121,7 @@ class QuestionSet(Dataset):
     def unread_options(self) -> list[str]:
         """Options that are not blank but give no token, such as characters that the tokenizer drops."""
         unread = [
-            f"{question.where}: id {question.id}: option {question.letters[place]}"
+            f"{question.where}: id {question.shown_id}: option {question.letters[place]}"
             for question, tokens in zip(self.questions, self.tokens, strict=True)
             if isinstance(tokens, OptionTokens)
             for place, ((begin, end), text) in enumerate(zip(tokens.options, question.options, strict=True))

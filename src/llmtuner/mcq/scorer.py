@@ -80,7 +80,7 @@ class OptionScorer:
         for question in questions:
             count = len(question.options)
             if fixed not in (None, count):
-                raise DataError(f"question {question.id}: {count} options, and this model scores {fixed}")
+                raise DataError(f"question {question.shown_id}: {count} options, and this model scores {fixed}")
         encoded = QuestionSet(questions, self._encoder)
         collator = Collator.of(self.settings, self._pad_token_id)
         scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch)

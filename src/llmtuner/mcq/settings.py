@@ -165,7 +165,7 @@ def read_settings(folder: str | os.PathLike[str]) -> McqSettings | None:
         return None
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged: not JSON: {error}") from error
     if not isinstance(stored, dict):
         raise UserError(f"{path}: damaged: expected an object, found {type(stored).__name__}")

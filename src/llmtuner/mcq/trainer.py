@@ -144,7 +144,7 @@ class McqTrainer(KeptTraining, Trainer):
 
     def _not_finite(self, rows: torch.Tensor) -> str:
         questions = [self.train_dataset.questions[row] for row in rows.tolist()]
-        listed = ", ".join(f"{question.where} (id {question.id})" for question in questions[:8])
+        listed = ", ".join(f"{question.where} (id {question.shown_id})" for question in questions[:8])
         more = f" and {len(questions) - 8} more" if len(questions) > 8 else ""
         return (
             f"the loss became NaN or Inf at step {self.state.global_step + 1}, in the batch of {listed}{more}; nothing "

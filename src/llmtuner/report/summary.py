@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from llmtuner.data.predictions import Prediction
+from llmtuner.data.problems import quoted
+from llmtuner.data.question import LETTERS
+
+LISTED = 5  # ids in a message
 Metrics = Mapping[str, float | str]
+Row = tuple[str, float | str, float | str | None]  # name, MAP@3, accuracy
+
+# The baselines by their keys in result files, in the order of the table.
+BASELINES = {
+    "longest": "longest option",
+    "place": "most frequent place",
+    "passage": "BM25 with context",
+    "random": "random",
+}
 
 
 def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
-    """Print MAP@3 and accuracy of the model and of two baselines: the longest option, and chance."""
+    """Print MAP@3 and accuracy of the model and of the baselines."""
     if "predict_map@3" in metrics:
         print("\n".join(["", *score_table({"this model": metrics})]))
         if "predict_accuracy_is" in metrics:
@@ -20,22 +34,73 @@ def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
 def score_table(models: Mapping[str, Metrics]) -> list[str]:
     """The lines of a table: one for each model, then the baselines. Accuracy is that of the ranking's first option.
 
-    Args:
-        models: the contents of predict_results.json by the name to print, all for the same questions.
+    A baseline stands once if it is the same for all models, else once for each: models that were trained on other data
+    have another most frequent place.
 
-    Raises:
-        ValueError: the baselines differ, so the models were scored on different questions.
+    Args:
+        models: the contents of predict_results.json by the name to print, all for the same questions
+            (`check_same_questions`).
     """
-    first = next(iter(models.values()))
-    for name, metrics in models.items():
-        if any(metrics[key] != first[key] for key in first if key.startswith("floor_")):
-            raise ValueError(f"{name} was scored on other questions than {next(iter(models))}: their baselines differ")
-    rows = [
+    rows: list[Row] = [
         (name, metrics["predict_map@3"], metrics.get("predict_top1_accuracy", metrics.get("predict_accuracy")))
         for name, metrics in models.items()
     ]
-    rows.append(("longest option", first["floor_longest_map@3"], first["floor_longest_accuracy"]))
-    rows.append(("random", first["floor_random_map@3"], first["floor_random_accuracy"]))
+    for key, title in BASELINES.items():
+        rows += _baseline_rows(key, title, models)
     width = max(16, 2 + max(len(name) for name, *_ in rows))
     lines = [f"{'':{width}}{'MAP@3':>8}{'accuracy':>10}"]
     return lines + [f"{name:{width}}{float(map3):>8.3f}{float(accuracy or 0):>10.3f}" for name, map3, accuracy in rows]
+
+
+def _baseline_rows(key: str, title: str, models: Mapping[str, Metrics]) -> Iterator[Row]:
+    map3, accuracy = f"floor_{key}_map@3", f"floor_{key}_accuracy"
+    by_model = {name: (metrics[map3], metrics[accuracy]) for name, metrics in models.items() if map3 in metrics}
+    if len(set(by_model.values())) == 1 and len(by_model) == len(models):
+        yield (title, *next(iter(by_model.values())))
+        return
+    for name, figures in by_model.items():
+        yield (f"{title} ({name})", *figures)
+
+
+def check_same_questions(runs: Mapping[str, Sequence[Prediction]]) -> None:
+    """Refuse runs that do not have the same questions: data set, id and right answer. Their order does not matter.
+
+    Args:
+        runs: the predictions of each run by its name.
+
+    Raises:
+        ValueError: the ids that one run alone has, or for which the answers differ.
+    """
+    (first, expected), *others = ((name, _answers(predictions)) for name, predictions in runs.items())
+    for name, answers in others:
+        for owner, other, missing in (
+            (first, name, expected.keys() - answers.keys()),
+            (name, first, answers.keys() - expected.keys()),
+        ):
+            if missing:
+                raise ValueError(
+                    f"{other} was scored on other questions than {owner}, and has no id {_listed(missing)}; compare "
+                    "predictions of the same data sets"
+                )
+        differing = {key for key, answer in answers.items() if answer != expected[key]}
+        if differing:
+            raise ValueError(
+                f"{name} was scored with other answers than {first}, for id {_listed(differing)}; predict again with "
+                "the same files"
+            )
+
+
+def _answers(predictions: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
+    """The right answers by data set and id; "" for an unknown one. An id may be repeated."""
+    answers: dict[tuple[str, str], list[str]] = {}
+    for prediction in predictions:
+        letter = "" if prediction.answer is None else LETTERS[prediction.answer]
+        answers.setdefault((prediction.dataset, prediction.id), []).append(letter)
+    return {key: sorted(letters) for key, letters in answers.items()}
+
+
+def _listed(keys: set[tuple[str, str]]) -> str:
+    """The first ids for a message, each with its data set, and how many more there are."""
+    shown = [quoted(name) + (f" of {quoted(dataset)}" if dataset else "") for dataset, name in sorted(keys)[:LISTED]]
+    more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+    return ", ".join(shown) + more

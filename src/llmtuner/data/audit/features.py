@@ -7,8 +7,8 @@ cautious words.
 
 from __future__ import annotations
 
-from llmtuner.data.audit.shortcuts import similarity_to_others, similarity_to_question
-from llmtuner.data.audit.wording import of_the_above
+from llmtuner.data.audit.shortcuts import option_words, similarity_to_others, similarity_to_question, word_sets
+from llmtuner.data.audit.wording import has_digits, of_the_above
 from llmtuner.data.question import MAX_OPTIONS, Question
 from llmtuner.data.words import words
 
@@ -30,6 +30,7 @@ NAMES = (
     "cautious words",
     *(f"stands at place {position + 1}" for position in range(MAX_OPTIONS)),
 )
+_PLACES = [tuple(float(position == index) for index in range(MAX_OPTIONS)) for position in range(MAX_OPTIONS)]
 
 
 def features(question: Question) -> list[list[float]]:
@@ -39,32 +40,30 @@ def features(question: Question) -> list[list[float]]:
         [options, features]
     """
     lengths = [len(option) for option in question.options]
-    mean = sum(lengths) / len(lengths) or 1.0
-    question_words = words(question.question)
-    option_words = [words(option) for option in question.options]
-    word_sets = [set(option) for option in option_words]
-    stem = set(question_words)
-    question_similarity = similarity_to_question(question_words, word_sets)
-    option_similarity = similarity_to_others(word_sets)
+    mean, most, least = sum(lengths) / len(lengths) or 1.0, max(lengths), min(lengths)
+    stem = set(words(question.question))
+    words_of, sets = option_words(question.options), word_sets(question.options)
+    question_similarity = similarity_to_question(question.question, question.options)
+    option_similarity = similarity_to_others(question.options)
     rows = []
     for position, option in enumerate(question.options):
-        own_words, length = option_words[position], lengths[position]
+        own_words, length = words_of[position], lengths[position]
         rows.append(
             [
-                sum(shorter < length for shorter in lengths) / (len(lengths) - 1),
+                sum([shorter < length for shorter in lengths]) / (len(lengths) - 1),
                 length / mean,
-                float(length == max(lengths)),
-                float(length == min(lengths)),
+                float(length == most),
+                float(length == least),
                 float(len(own_words)),
                 question_similarity[position],
                 option_similarity[position],
-                sum(word in stem for word in own_words) / len(own_words) if own_words else 0.0,
+                sum([word in stem for word in own_words]) / len(own_words) if own_words else 0.0,
                 float(of_the_above(option)),
-                float(any(char.isdigit() for char in option)),
+                float(has_digits(option)),
                 float(option.rstrip().endswith(".")),
-                float(not _ABSOLUTE.isdisjoint(word_sets[position])),
-                float(not _CAUTIOUS.isdisjoint(word_sets[position])),
-                *(float(position == index) for index in range(MAX_OPTIONS)),
+                float(not _ABSOLUTE.isdisjoint(sets[position])),
+                float(not _CAUTIOUS.isdisjoint(sets[position])),
+                *_PLACES[position],
             ]
         )
     return rows

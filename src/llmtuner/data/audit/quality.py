@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from llmtuner.data.audit.wording import body, has_letters, needs_passage, of_the_above
 from llmtuner.data.duplicates import collapse_spaces
@@ -33,12 +34,17 @@ class Quality:
     reasons: tuple[str, ...]
 
 
+@lru_cache(maxsize=8)  # several defects of a question are looked for one after the other
+def _prompt_words(prompt: str) -> int:
+    return len(words(body(prompt)))
+
+
 def _no_text(question: Question) -> bool:
-    return not words(body(question.question))
+    return not _prompt_words(question.question)
 
 
 def _short_prompt(question: Question) -> bool:
-    return 0 < len(words(body(question.question))) < SHORT_PROMPT
+    return 0 < _prompt_words(question.question) < SHORT_PROMPT
 
 
 def _blank_option(question: Question) -> bool:
@@ -64,8 +70,9 @@ def _passage_is_missing(question: Question) -> bool:
 
 def _repeats_prompt(question: Question) -> bool:
     prompt = collapse_spaces(body(question.question)).casefold()
-    options = [collapse_spaces(option).casefold() for option in question.options]
-    return len(words(prompt)) >= SHORT_PROMPT and any(prompt in option for option in options)
+    # One text of all options, a line each: no prompt has a line break any more.
+    options = "\n".join(map(collapse_spaces, question.options)).casefold()
+    return _prompt_words(question.question) >= SHORT_PROMPT and prompt in options
 
 
 def _long_answer(question: Question) -> bool:

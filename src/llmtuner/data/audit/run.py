@@ -10,12 +10,13 @@ from pathlib import Path
 from llmtuner.data.audit.checks import CHECKS
 from llmtuner.data.audit.counts import counts, lengths
 from llmtuner.data.audit.label_errors import LabelErrors, Pair, label_errors, pair_up
-from llmtuner.data.audit.model import MIN_TEXTS, shortcut_model
+from llmtuner.data.audit.model import MIN_TEXTS, guesses
 from llmtuner.data.audit.positions import positions
 from llmtuner.data.audit.quality import quality_summary
 from llmtuner.data.audit.repeats import Repeats, repeats
 from llmtuner.data.audit.result import Audit, FileAudit
 from llmtuner.data.audit.shortcuts import shortcut_scores
+from llmtuner.data.collector import garbage_collection_paused
 from llmtuner.data.load import Inspection, inspect_questions
 from llmtuner.data.predictions import read_predictions
 from llmtuner.data.problems import terminal_path
@@ -41,6 +42,11 @@ def audit(
         DataError: a file has no readable questions at all (other defects are in the result).
         UserError: a file is given twice, or the predictions are for other questions.
     """
+    with garbage_collection_paused():
+        return _audit(paths, near, predictions)
+
+
+def _audit(paths: Sequence[str | os.PathLike[str]], near: bool, predictions: str | os.PathLike[str] | None) -> Audit:
     _reject_repeated(paths)
     inspections = _inspected(paths)
     questions = [question for inspection in inspections for question in inspection.questions]
@@ -93,8 +99,9 @@ def _file_audit(inspection: Inspection, notes: list[str]) -> FileAudit:
     questions, name = inspection.questions, terminal_path(inspection.path)
     model = None
     try:
-        model = shortcut_model(questions)
+        shortcuts, model = guesses(questions)
     except ImportError:
+        shortcuts = shortcut_scores(questions)
         notes.append("logistic model of shortcuts: skipped, scikit-learn is not installed (pip install scikit-learn)")
     else:
         if model is None:
@@ -111,7 +118,7 @@ def _file_audit(inspection: Inspection, notes: list[str]) -> FileAudit:
         form=quality_summary(questions),
         lengths=lengths(questions),
         positions=tuple(positions(questions)),
-        shortcuts=tuple(shortcut_scores(questions)),
+        shortcuts=tuple(shortcuts),
         model=model,
     )
 

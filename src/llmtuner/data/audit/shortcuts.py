@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from math import sqrt
 
@@ -34,12 +35,12 @@ def shortest(question: Question) -> list[float]:
 
 def like_the_question(question: Question) -> list[float]:
     """The option most similar to the question, by the cosine of their sets of words."""
-    return similarity_to_question(words(question.question), [set(words(option)) for option in question.options])
+    return similarity_to_question(question.question, question.options)
 
 
 def like_the_others(question: Question) -> list[float]:
     """The option most similar to the other options: wrong options are often made from the right one."""
-    return similarity_to_others([set(words(option)) for option in question.options])
+    return similarity_to_others(question.options)
 
 
 def of_the_above_option(question: Question) -> list[float]:
@@ -56,18 +57,33 @@ SHORTCUTS: dict[str, Shortcut] = {
 }
 
 
-def similarity_to_question(question_words: Sequence[str], options: Sequence[Set[str]]) -> list[float]:
+@lru_cache(maxsize=8)
+def similarity_to_question(question: str, options: Sequence[str]) -> list[float]:
     """Similarity of each option's words to the question's, from 0 to 1."""
-    stem = set(question_words)
-    return [_cosine(stem, option) for option in options]
+    stem = set(words(question))
+    return [_cosine(stem, option) for option in word_sets(options)]
 
 
-def similarity_to_others(options: Sequence[Set[str]]) -> list[float]:
+@lru_cache(maxsize=8)
+def similarity_to_others(options: Sequence[str]) -> list[float]:
     """Mean similarity of each option's words to those of the other options, from 0 to 1."""
-    similarity = [[0.0] * len(options) for _ in options]
-    for i, j in combinations(range(len(options)), 2):
-        similarity[i][j] = similarity[j][i] = _cosine(options[i], options[j])
-    return [sum(row) / (len(options) - 1) for row in similarity]
+    sets = word_sets(options)
+    similarity = [[0.0] * len(sets) for _ in sets]
+    for i, j in combinations(range(len(sets)), 2):
+        similarity[i][j] = similarity[j][i] = _cosine(sets[i], sets[j])
+    return [sum(row) / (len(sets) - 1) for row in similarity]
+
+
+@lru_cache(maxsize=8)  # all shortcuts and features of a question are computed one after the other
+def option_words(options: Sequence[str]) -> tuple[list[str], ...]:
+    """The words of each option."""
+    return tuple(map(words, options))
+
+
+@lru_cache(maxsize=8)
+def word_sets(options: Sequence[str]) -> tuple[Set[str], ...]:
+    """The different words of each option."""
+    return tuple(map(set, option_words(options)))
 
 
 def _cosine(first: Set[str], second: Set[str]) -> float:
@@ -112,16 +128,17 @@ def score(name: str, questions: Sequence[Question], scores: Sequence[Sequence[fl
         questions: at least one, all with answers.
         scores: for each question one number for each option.
     """
-    from llmtuner.metrics import map_at_k
+    from llmtuner.metrics import Ranks
 
     rows = [row for row, numbers in enumerate(scores) if min(numbers) < max(numbers)]
     affected = [questions[row] for row in rows]
     answers = [question.answer for question in affected if question.answer is not None]
+    ranks = Ranks.of([scores[row] for row in rows], answers)
 
     def map_at(k: int) -> tuple[float, float]:
         """MAP@k on all questions and on the affected ones; all options of the remaining questions tie."""
         chance, affected_chance = _chance(questions, k), _chance(affected, k) if affected else 0.0
-        affected_score = map_at_k([scores[row] for row in rows], answers, k) if affected else 0.0
+        affected_score = ranks.mean_reciprocal(k) if affected else 0.0
         return chance + (affected_score - affected_chance) * len(affected) / len(questions), affected_score
 
     map_at_3, map_at_3_where = map_at(3)
@@ -150,7 +167,22 @@ def shortcut_scores(questions: Sequence[Question]) -> list[ShortcutScore]:
     answered = [question for question in questions if question.answer is not None]
     if not answered:
         return []
-    return [score(name, answered, [rank(question) for question in answered]) for name, rank in SHORTCUTS.items()]
+    return scores_of(answered, list(map(ranked, answered)))
+
+
+def ranked(question: Question) -> list[list[float]]:
+    """The options' scores by every shortcut, in the order of `SHORTCUTS`."""
+    return [rank(question) for rank in SHORTCUTS.values()]
+
+
+def scores_of(answered: Sequence[Question], scores: Sequence[Sequence[Sequence[float]]]) -> list[ShortcutScore]:
+    """The score of every shortcut.
+
+    Args:
+        answered: at least one question, all with answers.
+        scores: `ranked` of each question.
+    """
+    return [score(name, answered, [each[place] for each in scores]) for place, name in enumerate(SHORTCUTS)]
 
 
 def _above(score: float, chance: float, questions: int) -> bool:

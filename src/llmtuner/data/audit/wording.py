@@ -21,6 +21,7 @@ _OF_THE_ABOVE = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _MARK = re.compile(r"\s*[(\[]?([A-Ja-j])([)\].:])\s*(?!\w\.)(?=\S)")
+_DIGIT = re.compile("[0-9]")
 _PASSAGE = re.compile(
     r"\b(?:the|this)\s+(?:\w+\s+){0,2}(?:excerpt|passage(?!\s+of))\b"
     r"|\bthe\s+(?:provided|given)\s+(?:\w+\s+)?(?:text|information|context|article|paragraph)\b"
@@ -32,6 +33,11 @@ _PASSAGE = re.compile(
 def of_the_above(option: str) -> bool:
     """Whether an option only refers to other options: "None of the above.", "Both A and B"."""
     return _OF_THE_ABOVE.fullmatch(option) is not None
+
+
+def has_digits(option: str) -> bool:
+    """Whether an option has a digit of any script."""
+    return _DIGIT.search(option) is not None if option.isascii() else any(char.isdigit() for char in option)
 
 
 def has_letters(options: Sequence[str]) -> bool:

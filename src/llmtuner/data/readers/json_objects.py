@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from llmtuner.data.problems import Problem, quoted
+from llmtuner.data.problems import TOO_LONG_A_NUMBER, Problem, quoted
 
 KINDS = {dict: "an object", list: "an array", str: "a text", bool: "true or false", type(None): "null"}
 
@@ -35,8 +35,8 @@ def parse(text: str, file: str, first_line: int = 1) -> tuple[Any, Problem | Non
         return None, Problem(file, line, f"not JSON: {error.msg}", fix=_fix(error), kind="JSON", column=error.colno)
     except RecursionError:
         defect = "not readable: brackets are nested too deeply"
-    except ValueError as error:  # an integer with more digits than Python converts
-        defect = f"not readable: {str(error).split(':')[0]}"
+    except ValueError:  # an integer with more digits than Python converts
+        defect = f"not readable: {TOO_LONG_A_NUMBER}"
     return None, Problem(file, first_line, defect, kind="JSON")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llmtuner.data.problems import escaped_id
 from llmtuner.errors import DataError
 
 LISTED = 20
@@ -69,7 +70,10 @@ class FitReport:
 
     def _listed(self) -> list[str]:
         return listed(
-            [f"{length.where}: id {length.id}: {self.cutoff_len + length.over} tokens" for length in self.too_long]
+            [
+                f"{length.where}: id {escaped_id(length.id)}: {self.cutoff_len + length.over} tokens"
+                for length in self.too_long
+            ]
         )
 
 

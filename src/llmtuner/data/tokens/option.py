@@ -117,7 +117,7 @@ class OptionEncoder:
         )
         filled = [self._fill(context, asked, option) for option in options]
         if not all(sequence for sequence, _ in filled):
-            raise DataError(f"{question.where}: id {question.id}: an option gives no tokens")
+            raise DataError(f"{question.where}: id {question.shown_id}: an option gives no tokens")
         spans = filled[0][1]
         return OptionTokens(
             sequences=[sequence for sequence, _ in filled],

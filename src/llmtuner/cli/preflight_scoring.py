@@ -1,0 +1,51 @@
+"""Warnings about a run's questions that only the run knows: which are scored, and on which its model was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmtuner.cli.flags import Flags
+from llmtuner.data.collect import questions_in
+from llmtuner.data.question import Question
+from llmtuner.data.registry import PROJECT_DATA, find_source
+from llmtuner.data.scoring import scoring_oddities
+from llmtuner.data.split import question_key, split_by_key
+from llmtuner.errors import UserError
+from llmtuner.runs.places import training_of
+
+
+def scoring_warnings(flags: Flags) -> tuple[str, ...]:
+    """Lines for the user; the files have been checked before.
+
+    Raises:
+        UserError: --val_size leaves no question on one side.
+    """
+    dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
+    names, limit = flags.names("dataset"), flags["max_samples"]
+    scored = questions_in(flags.names("eval_dataset"), dataset_dir, max_samples=limit)
+    if not flags["do_train"]:
+        return tuple(scoring_oddities(scored, _stored_training(flags)))
+    trained: Sequence[Question] = questions_in(names, dataset_dir, max_samples=limit)
+    # With data of other forms among it, the part that is held out is drawn from all of it.
+    if flags["val_size"] > 1e-6 and trained and all(find_source(name, dataset_dir) for name in names):
+        keys = [question_key(question.question) for question in trained]
+        training, validation = split_by_key(keys, flags["val_size"], flags["seed"])
+        trained, scored = [trained[row] for row in training], [trained[row] for row in validation]
+    return tuple(scoring_oddities(scored, trained))
+
+
+def _stored_training(flags: Flags) -> Sequence[Question]:
+    """The training questions by the manifest of the model or adapter, if their files are here."""
+    manifest = training_of([*reversed(flags.names("adapter_name_or_path")), flags["model_name_or_path"]])
+    settings: Mapping[str, Any] = {} if manifest is None else manifest.settings
+    names = [name.strip() for name in str(settings.get("dataset") or "").split(",") if name.strip()]
+    limit = settings.get("max_samples")
+    try:
+        return questions_in(
+            names,
+            str(settings.get("dataset_dir") or PROJECT_DATA),
+            max_samples=limit if isinstance(limit, int) else None,
+        )
+    except (UserError, OSError):  # moved, changed or on another machine: no leak can be counted, and none is an error
+        return []

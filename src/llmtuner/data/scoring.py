@@ -1,0 +1,100 @@
+"""What makes the scores of a run mean less than they seem: questions that leak, places that are never right.
+
+The readers do not warn about these: a file may have them for good reasons, and only a run says which of its files is
+scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from llmtuner.data.collect import answer_places
+from llmtuner.data.duplicates import collapse_spaces, exact_key
+from llmtuner.data.question import LETTERS, Question
+from llmtuner.data.split import question_key
+
+ENOUGH = 50  # scored questions from which on a run warns; fewer are a trial of the command
+ONE_PLACE = 10  # answers that do not fall on one place by chance: 1 in 512 with two options, less with more
+
+
+def scoring_oddities(scored: Sequence[Question], trained: Sequence[Question] = ()) -> list[str]:
+    """A line for the user about each oddity of a run's questions.
+
+    Args:
+        scored: the questions that are evaluated or predicted; those without an answer do not count.
+        trained: the training questions; empty if unknown.
+    """
+    known = [question for question in scored if question.answer is not None]
+    lines = [*_one_place(trained, "training"), *_one_place(known, "scored")]
+    if len(known) < ENOUGH:
+        return lines
+    return [*lines, *_never_right(known), *_leaked(known, trained), *_without_choice(known)]
+
+
+def _one_place(questions: Sequence[Question], kind: str) -> Iterator[str]:
+    places = answer_places(questions)
+    if len(places) == 1 and sum(places.values()) >= ONE_PLACE:
+        (letter,) = places
+        yield (
+            f"all {places[letter]:,} answers of the {kind} questions are {letter}: always ranking that place first "
+            "scores 1.0 without reading; compare with the baseline of the most frequent place, and shuffle the options"
+        )
+
+
+def _never_right(known: Sequence[Question]) -> Iterator[str]:
+    places = answer_places(known)
+    offered = {letter: sum(letter in question.letters for question in known) for letter in LETTERS}
+    never = [letter for letter, rows in offered.items() if rows >= ENOUGH and letter not in places]
+    if never and len(places) > 1:
+        yield (
+            f"the right answer is never {' or '.join(never)} in {len(known):,} scored questions: a model that learns "
+            "the places gains without reading; compare with the baseline of the most frequent place, and check that "
+            "the answers are read as they are meant"
+        )
+
+
+def _leaked(known: Sequence[Question], trained: Sequence[Question]) -> Iterator[str]:
+    leaked = _repeated(known, trained)
+    if leaked:
+        yield (
+            f"{len(leaked):,} of {len(known):,} scored questions are also in the training data, the first at "
+            f"{leaked[0].where}: their scores measure memory"
+        )
+
+
+def _repeated(known: Sequence[Question], trained: Sequence[Question]) -> list[Question]:
+    """The questions with text, set of options and context of a training question; a missing context matches any."""
+    texts = {question_key(question.question) for question in known}
+    contexts: dict[object, set[str]] = {}
+    for question in trained:
+        # The options take most of the time, so that only those of shared texts are compared.
+        if question_key(question.question) in texts:
+            contexts.setdefault(exact_key(question), set()).add(collapse_spaces(question.context))
+    if not contexts:
+        return []
+
+    def repeats(question: Question) -> bool:
+        seen = contexts.get(exact_key(question), set())
+        context = collapse_spaces(question.context)
+        return bool(seen) and (not context or "" in seen or context in seen)
+
+    return [question for question in known if repeats(question)]
+
+
+def _without_choice(known: Sequence[Question]) -> Iterator[str]:
+    equal = [question for question in known if _only_equal(question)]
+    if equal:
+        yield (
+            f"{len(equal):,} of {len(known):,} scored questions have only equal options, the first at "
+            f"{equal[0].where}: any ranking of them is chance"
+        )
+    blank = [q for q in known if q.answer is not None and not q.options[q.answer].strip() and not _only_equal(q)]
+    if blank:
+        yield (
+            f"the answer of {len(blank):,} of {len(known):,} scored questions is a blank option, the first at "
+            f"{blank[0].where}: no text says that it is right"
+        )
+
+
+def _only_equal(question: Question) -> bool:
+    return len({option.strip() for option in question.options}) == 1

@@ -1,0 +1,54 @@
+"""How often each place is the right answer in the data that a run's model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from transformers import TrainerCallback
+
+from llmtuner.data.collect import answer_places, questions_in
+from llmtuner.data.registry import PROJECT_DATA
+from llmtuner.mcq.questions import QuestionSet
+from llmtuner.mcq.run import McqRun
+from llmtuner.runs.places import trained_places
+
+
+def places_of_run(run: McqRun, train_set: QuestionSet | None) -> Mapping[str, int] | None:
+    """By letter; None if unknown.
+
+    Args:
+        train_set: the questions that this run trained on; None for a prediction alone, which looks into the manifest
+            of the training.
+    """
+    if train_set is not None:
+        return answer_places(train_set.questions)
+    return trained_places([*reversed(run.adapters), run.model])
+
+
+class TrainedPlaces(TrainerCallback):
+    """Brings the flags of a run to upstream's trainer, which gets neither the adapters' folders nor the questions.
+
+    Args:
+        values: the given flags, converted by upstream's parser.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def places(self) -> Mapping[str, int] | None:
+        """By letter; None if unknown. For a training, counted in the files of its data sets."""
+        if not self._values.get("do_train"):
+            return trained_places([*reversed(self._names("adapter_name_or_path")), self._values["model_name_or_path"]])
+        dataset_dir = self._values.get("dataset_dir") or str(PROJECT_DATA)
+        limit = self._values.get("max_samples")
+        return answer_places(questions_in(self._names("dataset"), dataset_dir, max_samples=limit)) or None
+
+    def _names(self, flag: str) -> list[str]:
+        value = self._values.get(flag) or ""
+        return [name.strip() for name in (value.split(",") if isinstance(value, str) else value) if name.strip()]
+
+    @classmethod
+    def of(cls, callbacks: Iterable[object]) -> Mapping[str, int] | None:
+        """The places by the first such callback; None without one."""
+        return next((callback.places() for callback in callbacks if isinstance(callback, cls)), None)

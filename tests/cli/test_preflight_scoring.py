@@ -1,0 +1,63 @@
+"""Which questions a run scores, and which its model was trained on, before a model is loaded."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmtuner.cli.flags import Flags
+from llmtuner.cli.preflight_scoring import scoring_warnings
+from llmtuner.cli.words import Words
+from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
+
+
+def write(path, numbers, answer=None):
+    rows = [
+        {
+            "id": str(n),
+            "prompt": f"{n}?",
+            **{letter: f"{letter}{n}" for letter in "ABCDE"},
+            "answer": answer or "ABCDE"[n % 5],
+        }
+        for n in numbers
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return write(tmp_path / "train.jsonl", range(40, 140)), write(tmp_path / "test.jsonl", range(60))
+
+
+def warnings(**flags):
+    return scoring_warnings(Flags.of(Words({name: [word] for name, word in flags.items()})))
+
+
+def test_a_training_compares_its_own_data_sets(files):
+    train, test = files
+    (line,) = warnings(do_train="true", dataset=train, eval_dataset=test)
+    assert "20 of 60 scored questions are also in the training data" in line
+    assert "10 of 50" in warnings(do_train="true", dataset=train, eval_dataset=test, max_samples="50")[0]
+    assert warnings(do_train="true", dataset=train, val_size="0.5") == (), "split by question"
+
+
+def test_a_prediction_looks_for_the_training_data_in_the_manifest(files, tmp_path):
+    train, test = files
+    settings = {"dataset": train, "max_samples": None}
+    manifest = Manifest(stage="sft", step=1, max_steps=1, epoch=1.0, settings=settings)
+    write_manifest(manifest, tmp_path / RUN_MANIFEST)
+    flags = {"do_predict": "true", "eval_dataset": test, "model_name_or_path": "base"}
+    assert warnings(**flags) == ()
+    (line,) = warnings(**flags, adapter_name_or_path=str(tmp_path))
+    assert "20 of 60" in line
+    (tmp_path / "train.jsonl").unlink()
+    assert warnings(**flags, adapter_name_or_path=str(tmp_path)) == (), "the data is on another machine"
+
+
+def test_a_held_out_part_is_scored_and_the_rest_trained_on(tmp_path):
+    train = write(tmp_path / "a.jsonl", range(60), "A")
+    trained, scored = warnings(do_train="true", dataset=train, val_size="0.5")
+    assert "all 30 answers of the training questions are A" in trained
+    assert "all 30 answers of the scored questions are A" in scored
