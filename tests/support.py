@@ -39,3 +39,33 @@ def wordpiece(vocab_size: int = 600) -> Any:
     tokenizer.decoder = decoders.WordPiece()
     inputs = ["input_ids", "token_type_ids", "attention_mask"]
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=inputs, **NAMES)
+
+
+def byte_level(*, broken: bool = False) -> Any:
+    """A byte-level BPE of SmolLM2's form, trained on the demo questions, in which nothing is unknown.
+
+    Args:
+        broken: split as CodeLlama's tokenizer does, which happened to SmolLM2's when it was saved from a GGUF file:
+            each space becomes the unknown token.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    end, start, stop = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+    tokenizer = Tokenizer(models.BPE(unk_token=end))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train(
+        [str(DEMO)],
+        trainers.BpeTrainer(
+            vocab_size=800, special_tokens=[end, start, stop], initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    if broken:
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in (end, start, stop)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=start, eos_token=stop, pad_token=stop, unk_token=end
+    )

@@ -14,6 +14,7 @@ from typing import Any
 
 from llmtuner.data.collect import require_answers
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.data.tokens.fields import Template
 from llmtuner.data.tokens.templates import template_of
@@ -70,7 +71,7 @@ def train(
     Raises:
         FieldError: an unknown field, or a value that is invalid or contradicts another one.
         UserError: arguments that mean something else here.
-        DataError: a question has no answer, is too long, or gives no tokens.
+        DataError: a question has no answer, is too long, or gives no tokens; the tokenizer cannot read the questions.
         RunError: the loss became NaN or Inf.
     """
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, set_seed
@@ -125,6 +126,9 @@ def _train(
     training: Any,
 ) -> OptionScorer:
     encoder = _encoder(run, tokenizer, model.config, template)
+    for part in (questions, evaluate):
+        for line in check_tokenizer(tokenizer, part, allow=run.data.allow_unknown_tokens):
+            logger.warning(line)
     sets = [
         _reported(QuestionSet(part, encoder).fitted(encoder.cutoff_len, training=first, drop=run.data.drop_long))
         for part, first in ((questions, True), (evaluate, False))
@@ -150,7 +154,11 @@ def _train(
     )
     trainer.train()
     trainer.save_model()
-    return load_scorer(run.output_dir, base_model=run.model if lora is not None else None)
+    return load_scorer(
+        run.output_dir,
+        base_model=run.model if lora is not None else None,
+        allow_unknown_tokens=run.data.allow_unknown_tokens,
+    )
 
 
 def _encoder(run: McqRun, tokenizer: Any, config: Any, template: Template | None) -> PromptEncoder:

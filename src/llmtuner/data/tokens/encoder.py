@@ -40,9 +40,11 @@ class PromptEncoder(Protocol):
     """Turns questions into tokens, by a form of prompts that can be stored and used again.
 
     Attributes:
+        tokenizer: the model's.
         cutoff_len: the most tokens of a question; only the end of its context is cut.
     """
 
+    tokenizer: Any
     cutoff_len: int
 
     @classmethod
