@@ -13,6 +13,7 @@ from llmtuner.data.tokens.fields import Template
 from llmtuner.data.tokens.stored import require_form
 from llmtuner.errors import DataError, FieldError
 from llmtuner.mcq.checkpoint import describe_base
+from llmtuner.mcq.kinds import POSITIONS
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import position_limit
 from llmtuner.mcq.run import McqRun
@@ -28,11 +29,15 @@ def make_encoder(
     """The encoder of questions; it uses the stored form of the prompts if there is one.
 
     Args:
-        config: the model's; it limits an encoder's positions.
+        config: the model's; it limits the positions of encoders, and of causal models with a table of them.
         cutoff_len: the most tokens of a question.
         template: makes the forms that are not stored; encoders need none.
     """
-    limit = min(cutoff_len, position_limit(config, tokenizer)) if settings.kind == "encoder" else cutoff_len
+    limit = cutoff_len
+    if settings.kind == "encoder":
+        limit = min(cutoff_len, position_limit(config, tokenizer))
+    elif config.model_type in POSITIONS:
+        limit = min(cutoff_len, config.max_position_embeddings)
     encoder = ENCODERS[layout_of(settings.layout).text, settings.kind]
     return encoder.from_json(tokenizer, settings.prompt, cutoff_len=limit, template=template)
 

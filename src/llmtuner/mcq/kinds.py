@@ -19,6 +19,28 @@ ENCODERS = frozenset(
     """.split()  # noqa: SIM905
 )
 
+# Causal families with a table of positions that ends: the key of its length, and the length if config.json has no such
+# key. Rotary positions have no end; transformers' tables of GPT-J and CodeGen do.
+POSITIONS = {
+    "biogpt": ("max_position_embeddings", 1024),
+    "codegen": ("n_positions", 2048),
+    "ctrl": ("n_positions", 256),
+    "gpt2": ("n_positions", 1024),
+    "gpt_bigcode": ("n_positions", 1024),
+    "gpt_neo": ("max_position_embeddings", 2048),
+    "gptj": ("n_positions", 2048),
+    "openai-gpt": ("n_positions", 512),
+    "opt": ("max_position_embeddings", 2048),
+}
+
+
+def last_position(config: Mapping[str, Any]) -> int | None:
+    """The most tokens that a causal model has positions for; None if there is no end."""
+    if config.get("model_type") not in POSITIONS:
+        return None
+    key, default = POSITIONS[config["model_type"]]
+    return int(config.get(key) or default)
+
 
 def model_kind(config: Mapping[str, Any]) -> Kind:
     """The kind of model that a config.json describes.
@@ -27,7 +49,10 @@ def model_kind(config: Mapping[str, Any]) -> Kind:
         UserError: an encoder-decoder (T5, BART), for which there is no layout.
     """
     if config.get("is_encoder_decoder"):
-        raise UserError(f"model type {config.get('model_type')!r} has encoder and decoder; use one that has either")
+        raise UserError(
+            f"model type {config.get('model_type')!r} has encoder and decoder, which no stage can use; use a "
+            "causal model (Llama, Qwen, Mistral), or an encoder (BERT, DeBERTa) with --stage mcq"
+        )
     if config.get("model_type") in ENCODERS and not config.get("is_decoder"):
         return "encoder"
     return "causal"

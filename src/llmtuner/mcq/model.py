@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from llmtuner.errors import UserError
 from llmtuner.mcq.attention import packed_mask
 from llmtuner.mcq.heads.base import TokenStates
 from llmtuner.mcq.outputs import Scores
@@ -57,6 +58,24 @@ def position_limit(config: Any, tokenizer: Any) -> int:
     if any(family in config.model_type for family in _FROM_PADDING):
         known -= (config.pad_token_id or 0) + 1
     return min(known, tokenizer.model_max_length)
+
+
+def check_vocabulary(config: Any, largest: int, template: str | None) -> None:
+    """Refuse tokens that a model has no embeddings for.
+
+    Args:
+        largest: the largest token id.
+        template: the name of the template, which added tokens to the tokenizer.
+
+    Raises:
+        UserError: the token is larger than the vocabulary of the model.
+    """
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    if rows is not None and largest >= rows:
+        raise UserError(
+            f"`template` {template} uses token {largest}, and this model has embeddings for {rows} tokens; add "
+            "--resize_vocab true, or name the template that the model was made for"
+        )
 
 
 def freeze_pooler(model: Any) -> None:

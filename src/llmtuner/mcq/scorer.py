@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from llmtuner.mcq.checkpoint import check_base, check_head, completed, fitting, 
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.encoding import stored_encoder
 from llmtuner.mcq.fields import check_field
+from llmtuner.mcq.folders import ADAPTER_CONFIG, check_adapter_folder, check_model_folder
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.packing import settle_layout
@@ -137,16 +137,18 @@ def load_scorer(
         allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
 
     Raises:
-        UserError: the folder has no trained head, or one that does not fit the base model.
+        UserError: the folder has no trained head, or one that does not fit the base model, or files are damaged.
     """
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
     settings = read_settings(folder)
     if settings is None:
         raise UserError(f"{folder}: no {CONFIG_NAME} in it; expected the output folder of a --stage mcq training")
-    adapter = Path(folder) / "adapter_config.json"
+    adapter = Path(folder) / ADAPTER_CONFIG
     if adapter.is_file():
-        base_model = base_model or json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        base_model = base_model or check_adapter_folder(folder)["base_model_name_or_path"]
+    if Path(base_model or folder).is_dir():
+        check_model_folder(base_model or folder, trust_remote_code=trust_remote_code)
     loader = AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
     model = loader.from_pretrained(
         base_model or folder, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True

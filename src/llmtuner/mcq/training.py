@@ -10,6 +10,7 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from llmtuner.data.collect import require_answers
@@ -23,6 +24,7 @@ from llmtuner.mcq.best_metric import check_reported
 from llmtuner.mcq.checkpoint import check_base, load_head
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, make_encoder, renewed, stored_encoder, with_options_counted
+from llmtuner.mcq.folders import check_model_folder
 from llmtuner.mcq.model import HEAD, attach_head, freeze_pooler
 from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.questions import QuestionSet
@@ -81,6 +83,8 @@ def train(
     require_answers(questions, "training needs")
     training = _arguments(output_dir, arguments or {})
     given = {_field(name): value for name, value in fields.items()}
+    if Path(model).is_dir():
+        check_model_folder(model, trust_remote_code=trust_remote_code)
     run = resolve_run(model, given=given, training=True, output_dir=output_dir, evaluating=bool(evaluate))
     run.objective.require_packages()
     run = with_options_counted(run, [*questions, *evaluate])
