@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,3 +70,27 @@ def byte_level(*, broken: bool = False) -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=start, eos_token=stop, pad_token=stop, unk_token=end
     )
+
+
+def write_weights(path: Path, **shapes: tuple[int, ...]) -> Path:
+    """A safetensors file of zeros in fp32, without torch."""
+    import json
+    import struct
+
+    header, offset = {}, 0
+    for name, shape in shapes.items():
+        size = 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    head = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + bytes(offset))
+    return path
+
+
+def write_adapter(folder: Path, base: str = "models/base") -> Path:
+    """A LoRA adapter's folder that passes the checks before loading."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = f'{{"peft_type": "LORA", "base_model_name_or_path": "{base}", "r": 8, "target_modules": ["q_proj"]}}'
+    (folder / "adapter_config.json").write_text(config)
+    write_weights(folder / "adapter_model.safetensors", **{"base_model.model.q_proj.lora_A.weight": (8, 64)})
+    return folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from llmtuner.cli.flags import Flags
 from llmtuner.errors import UserError
 from llmtuner.mcq.folders import ADAPTER_CONFIG, CONFIG, check_adapter_folder, check_model_folder, module_names
 from llmtuner.mcq.kinds import last_position, model_kind
-from llmtuner.suggest import did_you_mean
+from llmtuner.mcq.lora_targets import refusal, refused_targets
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 PACKED = 8  # upstream pads packed rows to a multiple of this
@@ -48,7 +48,7 @@ def check_model(flags: Flags) -> dict[str, Any] | None:
             f"--model_name_or_path {model}: model type {config['model_type']!r} is an encoder, which writes no text; "
             "use --stage mcq, or a causal model"
         )
-    _check_targets(flags, folder)
+    _check_targets(flags, folder, refused_targets(config))
     return config
 
 
@@ -107,6 +107,8 @@ def fitted(flags: Flags, config: Mapping[str, Any] | None) -> tuple[Flags, tuple
 def _within_positions(flags: Flags, positions: int) -> tuple[Flags, list[str]]:
     """A cutoff_len within the model's positions, minus the text that a prediction generates."""
     has = f"the model has positions for {positions} tokens"
+    if flags["do_train"]:
+        positions -= positions % PACKED  # upstream pads the rows of a training to a multiple of this
     room = 0
     notices: list[str] = []
     if flags["do_predict"] or flags["predict_with_generate"]:
@@ -125,8 +127,8 @@ def _within_positions(flags: Flags, positions: int) -> tuple[Flags, list[str]]:
     return flags, notices
 
 
-def _check_targets(flags: Flags, folder: Path) -> None:
-    """Refuse a --lora_target that the model's weights do not have.
+def _check_targets(flags: Flags, folder: Path, refused: Sequence[str]) -> None:
+    """Refuse a --lora_target that the model's weights do not have, or in which LoRA has no effect.
 
     Mixtures of experts are left to the check after loading: transformers gives their modules other names.
     """
@@ -134,12 +136,11 @@ def _check_targets(flags: Flags, folder: Path) -> None:
     if not flags["do_train"] or flags["finetuning_type"] != "lora" or targets == ["all"]:
         return
     every, matrices = module_names(folder)
+    fitting = [name for name in matrices if name not in refused]
     for target in targets:
-        if target.rpartition(".")[2] not in every and not any("expert" in name for name in every):
-            raise UserError(
-                f"--lora_target {target}: the model has no such module; choose from: all, {', '.join(matrices)}."
-                f"{did_you_mean(target, matrices)}"
-            )
+        last = target.rpartition(".")[2]
+        if last in refused or (last not in every and not any("expert" in name for name in every)):
+            raise UserError(f"--lora_target {target}: {refusal(last, refused, fitting)}")
 
 
 def _is_meant_as_path(name: str) -> bool:

@@ -13,9 +13,9 @@ from llmtuner.data.tokens.fields import Template
 from llmtuner.data.tokens.stored import require_form
 from llmtuner.errors import DataError, FieldError
 from llmtuner.mcq.checkpoint import describe_base
-from llmtuner.mcq.kinds import POSITIONS
+from llmtuner.mcq.kinds import has_last_position
 from llmtuner.mcq.layouts import layout_of
-from llmtuner.mcq.model import position_limit
+from llmtuner.mcq.model import position_limit, positions_of
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings
 from llmtuner.spec.heads import HEADS
@@ -36,10 +36,12 @@ def make_encoder(
     limit = cutoff_len
     if settings.kind == "encoder":
         limit = min(cutoff_len, position_limit(config, tokenizer))
-    elif config.model_type in POSITIONS:
-        limit = min(cutoff_len, config.max_position_embeddings)
-    encoder = ENCODERS[layout_of(settings.layout).text, settings.kind]
-    return encoder.from_json(tokenizer, settings.prompt, cutoff_len=limit, template=template)
+    elif has_last_position(config):
+        limit = min(cutoff_len, positions_of(config))
+    kind = ENCODERS[layout_of(settings.layout).text, settings.kind]
+    encoder = kind.from_json(tokenizer, settings.prompt, cutoff_len=limit, template=template)
+    encoder.positions = positions_of(config) if has_last_position(config) else None
+    return encoder
 
 
 def stored_encoder(settings: McqSettings, tokenizer: Any, config: Any, *, cutoff_len: int, where: str) -> PromptEncoder:

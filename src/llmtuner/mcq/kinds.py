@@ -33,6 +33,25 @@ POSITIONS = {
     "opt": ("max_position_embeddings", 2048),
 }
 
+# Encoders with such a table. The others have rotary or relative positions, and can read longer texts.
+_POSITIONED = frozenset(
+    """
+    albert bert big_bird camembert convbert data2vec-text distilbert electra ernie ibert layoutlm longformer
+    megatron-bert mobilebert mpnet mra nystromformer rembert roberta roberta-prelayernorm roc_bert squeezebert
+    xlm-roberta xlm-roberta-xl xmod yoso
+    """.split()  # noqa: SIM905
+)
+
+
+def has_last_position(config: Any) -> bool:
+    """Whether a model fails on more tokens than it has positions for.
+
+    Args:
+        config: transformers' configuration.
+    """
+    biased = getattr(config, "position_biased_input", False)  # DeBERTa, if it adds positions to its input
+    return config.model_type in POSITIONS or config.model_type in _POSITIONED or bool(biased)
+
 
 def last_position(config: Mapping[str, Any]) -> int | None:
     """The most tokens that a causal model has positions for; None if there is no end."""

@@ -6,7 +6,7 @@ their `forward`, where an adapter would have no effect; peft refuses those.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmtuner.errors import UserError
@@ -27,18 +27,16 @@ def fitting_targets(model: Any, targets: Sequence[str]) -> list[str]:
     Raises:
         UserError: the model has no module of a given name, or LoRA has no effect in it.
     """
-    refused = _REFUSED if getattr(model.config, "model_type", "") in _STATE_SPACE else ()
+    refused = refused_targets(model.config.to_dict())
     fitting = _names(model, refused)
     if list(targets) == ALL:
         has_conv1d = any(type(module).__name__ == "Conv1D" for module in model.modules())
         return fitting if refused or has_conv1d else ALL
     every = [name for name, _ in model.named_modules()]
     for target in targets:
-        if target.rpartition(".")[2] in refused:
-            raise UserError(f"`lora_target` {target}: an adapter there has no effect in this model; {_choose(fitting)}")
-        if not any(name == target or name.endswith(f".{target}") for name in every):
-            hint = did_you_mean(target, fitting)
-            raise UserError(f"`lora_target` {target}: the model has no such module; {_choose(fitting)}.{hint}")
+        last = target.rpartition(".")[2]
+        if last in refused or not any(name == target or name.endswith(f".{target}") for name in every):
+            raise UserError(f"`lora_target` {target}: {refusal(last, refused, fitting)}")
     return list(targets)
 
 
@@ -53,5 +51,12 @@ def _names(model: Any, refused: Sequence[str]) -> list[str]:
     return sorted(names - {*refused, "lm_head"})
 
 
-def _choose(names: Sequence[str]) -> str:
-    return f"choose from: all, {', '.join(names)}"
+def refused_targets(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of modules in which LoRA has no effect, by the model's configuration."""
+    return _REFUSED if config.get("model_type") in _STATE_SPACE else ()
+
+
+def refusal(target: str, refused: Sequence[str], fitting: Sequence[str]) -> str:
+    """Why a module cannot get an adapter, and which ones can."""
+    reason = "an adapter there has no effect in this model" if target in refused else "the model has no such module"
+    return f"{reason}; choose from: all, {', '.join(fitting)}.{did_you_mean(target, fitting)}"

@@ -53,11 +53,16 @@ def text_config(model: Any) -> Any:
 
 
 def position_limit(config: Any, tokenizer: Any) -> int:
-    """The number of tokens that an encoder has positions for."""
+    """The number of tokens that an encoder reads: its positions, and what its tokenizer says."""
+    return min(positions_of(config), tokenizer.model_max_length)
+
+
+def positions_of(config: Any) -> int:
+    """The number of tokens that a model has positions for."""
     known = getattr(config, "max_position_embeddings", None) or 512
     if any(family in config.model_type for family in _FROM_PADDING):
         known -= (config.pad_token_id or 0) + 1
-    return min(known, tokenizer.model_max_length)
+    return known
 
 
 def check_vocabulary(config: Any, largest: int, template: str | None) -> None:

@@ -97,6 +97,7 @@ class OptionScorer:
         for line in check_tokenizer(self.tokenizer, questions, allow=self._allow_unknown):
             logger.warning(line)
         encoded = QuestionSet(questions, self._encoder)
+        encoded.require_positions()
         collator = Collator.of(self.settings, self._pad_token_id)
         scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch)
         with finite_gradients(unwrap(self.model)):
