@@ -11,6 +11,7 @@ from support import byte_level, wordpiece
 from transformers import AutoConfig
 
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.templates import PlainTemplate
 from llmtuner.errors import DataError
 from llmtuner.mcq.encoding import make_encoder
 from llmtuner.mcq.kinds import POSITIONS, has_last_position, last_position
@@ -21,7 +22,7 @@ SMALL = {"num_hidden_layers": 1, "max_position_embeddings": 16}
 MORE = {
     "codegen": {"num_attention_heads": 4, "rotary_dim": 8},
     "gptj": {"rotary_dim": 8},
-    "gpt_neo": {"num_layers": 1, "attention_types": [[["global"], 1]], "num_hidden_layers": 1},
+    "gpt_neo": {"attention_types": [[["global"], 1]]},
     "ctrl": {"dff": 48},
     "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
 }
@@ -61,7 +62,6 @@ def test_other_models_have_no_end(name):
         ("distilbert", {"dim": 32, "hidden_dim": 48, "n_heads": 4, "n_layers": 1}, True),
         ("deberta-v2", {"relative_attention": True, "position_biased_input": False}, False),
         ("deberta-v2", {"position_biased_input": True}, True),
-        ("modernbert", {}, False),
     ],
 )
 def test_which_encoders_end(name, more, ends):
@@ -78,8 +78,8 @@ def test_which_encoders_end(name, more, ends):
 
 def test_a_question_is_cut_to_gpt2s_positions():
     """The cutoff was passed on: "index out of range in self" at the first long question."""
-    config = AutoConfig.for_model("gpt2", **{**SIZES, "n_positions": 40})
-    encoder = make_encoder(McqSettings(), byte_level(), config, cutoff_len=2048)
+    config = AutoConfig.for_model("gpt2", **{**SIZES, "max_position_embeddings": 40})
+    encoder = make_encoder(McqSettings(), byte_level(), config, cutoff_len=2048, template=PlainTemplate())
     assert encoder.cutoff_len == encoder.positions == 40
     question = Question("1", "Which is it?", ("air", "water"), context="the water and the air " * 40)
     (tokens,) = encoder.encode([question])
@@ -92,7 +92,7 @@ def test_options_longer_than_the_model_are_refused_with_their_place(kind, name):
     tokenizer = byte_level() if kind == "causal" else wordpiece()
     config = AutoConfig.for_model(name, **{**SIZES, "max_position_embeddings": 16})
     settings = McqSettings(kind=kind, layout="per_option", pooling="mean")
-    encoder = make_encoder(settings, tokenizer, config, cutoff_len=2048)
+    encoder = make_encoder(settings, tokenizer, config, cutoff_len=2048, template=PlainTemplate())
     short = Question("1", "Which is it?", ("air", "water"), file="rows.csv", line=2)
     long = Question("2", "Which is it?", ("air", "water and air " * 9), file="rows.csv", line=3)
     QuestionSet([short], encoder).fitted(16, training=False, drop=False)
