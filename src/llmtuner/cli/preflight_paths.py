@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -65,9 +64,9 @@ def _problem(flag: str, name: str) -> str:
     if "\0" in name:
         return "a NUL character cannot be part of a name; remove it"
     try:
-        encoded = os.fsencode(name)
-    except UnicodeEncodeError:
-        return "this system's file names cannot have these characters; set PYTHONUTF8=1, or use another name"
+        encoded = name.encode()
+    except UnicodeEncodeError:  # Python stands bytes that it cannot decode for by surrogates
+        return "the name is not UTF-8, so that no file of the run could hold it; rename it, or set PYTHONUTF8=1"
     longest = max(map(len, encoded.split(b"/")))
     if longest > _LONGEST_NAME:
         return f"a part of the path has {longest} bytes, and file systems take {_LONGEST_NAME}; use a shorter name"
