@@ -14,7 +14,7 @@ from typing import Any
 
 from llmtuner.errors import DataError
 from llmtuner.mcq.kinds import has_last_position
-from llmtuner.mcq.model import check_vocabulary, positions_of
+from llmtuner.mcq.model import check_vocabulary, positions_of, require_language_model
 from patches.seam import Seam
 
 SEAM = Seam(
@@ -40,10 +40,12 @@ def _with_check(original: Callable[..., Any]) -> Callable[..., Any]:
         tokenizer: Any,
         processor: Any = None,
     ) -> Any:
-        module = original(template, model_args, data_args, training_args, stage, tokenizer, processor)
         from llamafactory.model.loader import load_config
 
-        config, extents = load_config(model_args), [_extent(dataset) for dataset in _data_sets(module)]
+        config = load_config(model_args)
+        require_language_model(config)
+        module = original(template, model_args, data_args, training_args, stage, tokenizer, processor)
+        extents = [_extent(dataset) for dataset in _data_sets(module)]
         if not model_args.resize_vocab:  # otherwise the embeddings grow with the tokenizer
             check_vocabulary(config, max((extent.largest for extent in extents), default=-1), data_args.template)
         longest = max((extent.longest for extent in extents), default=0)

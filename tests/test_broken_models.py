@@ -264,6 +264,12 @@ class TestWhatTheTokenizerTells:
         assert "--template llama3 uses token 1000, and this model has embeddings for 1000 tokens" in message
         assert "--resize_vocab true" in message
 
+    def test_a_model_of_pictures(self, start, model):
+        """transformers lists 150 classes of configurations."""
+        changed(model_type="vit")(model)
+        message = start(model, "--template", "default")
+        assert f"--model_name_or_path {model}: model type 'vit' is no language model" in message
+
     def test_a_tokenizer_of_the_wrong_class(self, start, model):
         """Half of all tokens were unknown, training "worked", and MAP@3 fell to chance."""
         shutil.copytree(_saved(byte_level(broken=True), model.parent / "tokenizer"), model, dirs_exist_ok=True)

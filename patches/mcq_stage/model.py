@@ -59,9 +59,11 @@ def load(run: McqRun, reader: Reader, config: Any, arguments: StageArguments) ->
     from llamafactory.model import load_model
 
     from llmtuner.mcq.checkpoint import fitting
-    from llmtuner.mcq.model import check_vocabulary
+    from llmtuner.mcq.model import check_vocabulary, require_language_model
     from patches.mcq_stage.encoder import load_encoder
 
+    if run.settings.kind == "causal":
+        require_language_model(config)
     if run.new and not arguments.model.resize_vocab:
         check_vocabulary(config, reader.encoder.largest_id, run.template)
     if run.new:

@@ -65,6 +65,23 @@ def positions_of(config: Any) -> int:
     return known
 
 
+def require_language_model(config: Any) -> None:
+    """Refuse a model that transformers cannot load as a language model: CLIP, ViT, Wav2Vec2.
+
+    Raises:
+        UserError: with the type of the model.
+    """
+    from transformers.models.auto import modeling_auto
+
+    kinds = ("CAUSAL_LM", "IMAGE_TEXT_TO_TEXT", "SEQ_TO_SEQ_CAUSAL_LM", "TEXT_TO_WAVEFORM")
+    loads = any(type(config) in getattr(modeling_auto, f"MODEL_FOR_{kind}_MAPPING") for kind in kinds)
+    if not loads and not getattr(config, "auto_map", None):
+        raise UserError(
+            f"`model` {config.name_or_path}: model type {config.model_type!r} is no language model; use one that "
+            "writes text, or an encoder of text (BERT, DeBERTa) with --stage mcq"
+        )
+
+
 def check_vocabulary(config: Any, largest: int, template: str | None) -> None:
     """Refuse tokens that a model has no embeddings for.
 
