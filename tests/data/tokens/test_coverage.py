@@ -78,6 +78,12 @@ def test_one_lost_digit_is_too_much(bert):
         check_tokenizer(bert, [*many, Question("10", "The water is at 25℃ now", ("the air", "the light"))])
 
 
+def test_the_unknown_tokens_own_letters_do_not_count(bert):
+    """Decoded as text, "[UNK]" has the letters of a lost "unk"."""
+    with pytest.raises(DataError, match="1 of 151 texts lose letters"):
+        check_tokenizer(bert, [ENGLISH] * 150 + [Question("10", "The water is unk℃ now", ("the air", "the light"))])
+
+
 def test_a_few_unknown_symbols_are_only_a_warning(bert):
     """A symbol of its own that the vocabulary lacks: the text stays readable, and the user is told."""
     lines = check_tokenizer(bert, [ENGLISH] * 6 + [Question("2", "the water ⇌ the air ?", ("the air", "water"))])
