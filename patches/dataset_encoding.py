@@ -10,9 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from llmtuner.data.collect import require_answers
+from llmtuner.data.question import Question
+from llmtuner.data.tokens.coverage import SAMPLE, check_tokenizer
 from llmtuner.data.tokens.fit import Length, settle_too_long
 from llmtuner.data.tokens.joint import JointEncoder
 from llmtuner.spec.flags import with_flags
@@ -50,6 +53,9 @@ def _with_our_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
             needs_answers = not (is_eval and training_args.predict_with_generate)
             if needs_answers:
                 _require_answers(dataset)
+            unread = check_tokenizer(tokenizer, _first_questions(dataset), allow=data_args.allow_unknown_tokens)
+            if unread and training_args.should_log:
+                logger.warning(with_flags("\n".join(unread)))
             dataset = _encode(dataset, JointEncoder(tokenizer, template, data_args.cutoff_len), data_args)
             more = {"training": not is_eval, "drop": data_args.mcq_drop_long, "num_rows": len(dataset)}
             settled = settle_too_long(_lengths(dataset), data_args.cutoff_len, **more)
@@ -60,6 +66,12 @@ def _with_our_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
         return original(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
 
     return _get_preprocessed_dataset
+
+
+def _first_questions(dataset: Any) -> list[Question]:
+    """The questions that the tokenizer is checked on; rows of other data sets are passed over."""
+    first = islice((row for row in dataset.select_columns(COLUMN) if row[COLUMN] is not None), SAMPLE)
+    return [as_question(row[COLUMN]) for row in first]
 
 
 def _require_answers(dataset: Any) -> None:

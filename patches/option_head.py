@@ -46,6 +46,7 @@ def _with_head(original: Callable[..., Any]) -> Callable[..., Any]:
     def init_adapter(config: Any, model: Any, model_args: Any, finetuning_args: Any, is_trainable: bool) -> Any:
         run = _RUN.get()
         if run is None:
+            finetuning_args = with_targets(model, finetuning_args, is_trainable)
             return original(config, model, model_args, finetuning_args, is_trainable)
         finetuning_args = attach(model, model_args, finetuning_args, run)
         with completed_adapters(model, model_args, run) as completed_args:
@@ -54,6 +55,20 @@ def _with_head(original: Callable[..., Any]) -> Callable[..., Any]:
         return model
 
     return init_adapter
+
+
+def with_targets(model: Any, finetuning_args: Any, is_trainable: bool) -> Any:
+    """The finetuning arguments with modules that a new adapter fits.
+
+    Raises:
+        UserError: the model has no module of a given name.
+    """
+    from llmtuner.mcq.lora_targets import fitting_targets
+
+    if is_trainable and finetuning_args.finetuning_type == "lora":
+        finetuning_args = copy.copy(finetuning_args)
+        finetuning_args.lora_target = fitting_targets(model, finetuning_args.lora_target)
+    return finetuning_args
 
 
 def attach(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> Any:
@@ -71,7 +86,7 @@ def attach(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> An
     from llmtuner.mcq.model import HEAD, attach_head
     from llmtuner.mcq.settings import read_settings
 
-    finetuning_args = copy.copy(finetuning_args)
+    finetuning_args = with_targets(model, copy.copy(finetuning_args), run.training)
     lora = finetuning_args.finetuning_type == "lora"
     if lora and finetuning_args.lora_target == ["all"]:
         # Collect the names before the head is attached, because none of its layers may get an adapter. Nor may the

@@ -31,9 +31,11 @@ STDOUT = "-"
 
 def main(argv: list[str] | None = None) -> int:
     """Audit the files; return the exit status."""
+    from llmtuner.console import escape_unprintable
     from llmtuner.data.audit.checks import CHECKS, parse_checks
     from llmtuner.errors import UserError
 
+    escape_unprintable()
     args = _parser(", ".join(CHECKS)).parse_args(argv)
     try:
         fail_on = parse_checks(args.fail_on) if args.fail_on is not None else []

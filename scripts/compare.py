@@ -20,6 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from llmtuner.console import escape_unprintable
 from llmtuner.data.predictions import Prediction, read_predictions
 from llmtuner.metrics import map_at_k, paired_interval
 from llmtuner.report.summary import check_same_questions, score_table
@@ -27,6 +28,7 @@ from llmtuner.report.summary import check_same_questions, score_table
 
 def main(arguments: list[str]) -> int:
     """Print the table; return 0, or 2 if a folder has no scores or the questions differ."""
+    escape_unprintable()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "predictions",

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+# The script also runs without an installation of the project.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 SPECIAL_TOKENS = ("<unk>", "<s>", "</s>")
@@ -93,6 +95,9 @@ def make_tiny_llama(
 
 def main(argv: list[str] | None = None) -> int:
     """Read the command line and write the model; return 0, or 2 after a message."""
+    from llmtuner.console import escape_unprintable
+
+    escape_unprintable()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("output_dir", type=Path, help="folder for the model")
     parser.add_argument(

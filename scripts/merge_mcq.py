@@ -114,6 +114,9 @@ def _config(adapter: Path, base: str) -> Any:
 
 def main(argv: list[str] | None = None) -> int:
     """Merge one adapter; return 0, or 2 after a message."""
+    from llmtuner.console import escape_unprintable
+
+    escape_unprintable()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("adapter", type=Path, help="the --output_dir of a --stage mcq training with LoRA")
     parser.add_argument("out", type=Path, help="folder to write to; new or empty")

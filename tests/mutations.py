@@ -522,4 +522,52 @@ MUTATIONS = (
         "tests/runs/test_kept_runs.py",
         ("training: a step beyond the end", "self.keeper.training_has_ended:", "False:"),
     ),
+    *edits(
+        "src/llmtuner/data/tokens/coverage.py",
+        "tests/data/tokens/test_coverage.py",
+        ("tokenizer: a lost digit is allowed", "> REFUSED or self.lost_ascii > 0", "> REFUSED"),
+        ("tokenizer: silent losses are allowed", "return max(self.unknown, self.lost) >", "return self.unknown >"),
+        ("tokenizer: nothing is unknown", "frozenset((*own, *tokenizer.all_special_ids))", "frozenset()"),
+        ("tokenizer: only the first question", "sample = questions[:SAMPLE]", "sample = questions[:1]"),
+        ("tokenizer: unknown tokens read as text", "skip_special_tokens=True", "skip_special_tokens=False"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/folders.py",
+        "tests/test_broken_models.py",
+        ("folder: a split file without its tensor", "if stored.get(tensor) != name:", "if False:"),
+        ("folder: an index that leads out", "if Path(name).name != name]", "if False]"),
+        (
+            "folder: an adapter without a kind",
+            "if name not in config or not isinstance(config[name], kind):",
+            "if False:",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/cli/preflight_model.py",
+        "tests/cli/test_preflight.py",
+        ("positions: no room for generated text", "positions - room)", "positions)"),
+        ("positions: rows padded past the end", "positions -= positions % PACKED", "positions -= 0"),
+        ("packing: rounded up", "limit // PACKED * PACKED", "(limit // PACKED + 1) * PACKED"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/model.py",
+        "tests/test_broken_models.py",
+        ("embeddings: one token too many", "largest >= rows", "largest > rows"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/lora_targets.py",
+        "tests/mcq/test_lora_targets.py",
+        ("lora: a part of a word names a module", 'name.endswith(f".{target}")', "name.endswith(target)"),
+        ("lora: Mamba's outputs", "sorted(names - {*refused,", "sorted(names - {"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/questions.py",
+        "tests/mcq/test_positions.py",
+        ("positions: long options go through", "if length > last", "if False"),
+    ),
+    *edits(
+        "src/llmtuner/console.py",
+        "tests/test_console.py",
+        ("console: errors as before", 'errors="backslashreplace"', 'errors="strict"'),
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,3 +40,57 @@ def wordpiece(vocab_size: int = 600) -> Any:
     tokenizer.decoder = decoders.WordPiece()
     inputs = ["input_ids", "token_type_ids", "attention_mask"]
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=inputs, **NAMES)
+
+
+def byte_level(*, broken: bool = False) -> Any:
+    """A byte-level BPE of SmolLM2's form, trained on the demo questions, in which nothing is unknown.
+
+    Args:
+        broken: split as CodeLlama's tokenizer does, which happened to SmolLM2's when it was saved from a GGUF file:
+            each space becomes the unknown token.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    end, start, stop = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+    tokenizer = Tokenizer(models.BPE(unk_token=end))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train(
+        [str(DEMO)],
+        trainers.BpeTrainer(
+            vocab_size=800, special_tokens=[end, start, stop], initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    if broken:
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in (end, start, stop)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=start, eos_token=stop, pad_token=stop, unk_token=end
+    )
+
+
+def write_weights(path: Path, **shapes: tuple[int, ...]) -> Path:
+    """A safetensors file of zeros in fp32, without torch."""
+    import json
+    import struct
+
+    header, offset = {}, 0
+    for name, shape in shapes.items():
+        size = 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    head = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + bytes(offset))
+    return path
+
+
+def write_adapter(folder: Path, base: str = "models/base") -> Path:
+    """A LoRA adapter's folder that passes the checks before loading."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = f'{{"peft_type": "LORA", "base_model_name_or_path": "{base}", "r": 8, "target_modules": ["q_proj"]}}'
+    (folder / "adapter_config.json").write_text(config)
+    write_weights(folder / "adapter_model.safetensors", **{"base_model.model.q_proj.lora_A.weight": (8, 64)})
+    return folder

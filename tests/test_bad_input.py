@@ -242,7 +242,7 @@ def test_pickled_weights_are_refused_and_never_opened(name, tiny_llama, tmp_path
     folder.mkdir()
     for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         (folder / file).write_bytes((tiny_llama / file).read_bytes())
-    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "base"}')
     (folder / name).write_bytes(pickle.dumps(Payload(mark)))
     arguments = command(tiny_llama, "llmscience_sample", tmp_path / "out")
     flag = "--adapter_name_or_path" if name.startswith("adapter") else "--model_name_or_path"

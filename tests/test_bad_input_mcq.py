@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from support import write_adapter
 
 from llmtuner.cli.main import main
 from llmtuner.mcq.objective import Objective
@@ -175,10 +176,7 @@ def test_what_an_encoder_cannot_do(more, message, run, bert):
     ],
 )
 def test_what_is_stored_with_an_adapter_holds(stored, more, message, run, tmp_path):
-    adapter = tmp_path / "adapter"
-    adapter.mkdir()
-    (adapter / "adapter_config.json").write_text("{}")
-    (adapter / "adapter_model.safetensors").write_bytes(b"x")
+    adapter = write_adapter(tmp_path / "adapter")
     write_settings(McqSettings(**{"prompt": {"template": "llama2"}, **stored}), adapter)
     loads = "base" in stored  # read from the model's configuration, in `load`
     assert message in run(*more, "--adapter_name_or_path", str(adapter), do="--do_predict", loads=loads)

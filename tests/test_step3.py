@@ -283,10 +283,13 @@ def test_with_rdrop_a_budget_of_tokens_bounds_both_copies(tiny_llama, tmp_path, 
     assert 600 < max(seen) <= 1200
 
 
-def test_no_flag_puts_an_adapter_into_the_head(tiny_llama, tmp_path):
+def test_no_flag_puts_an_adapter_into_the_head(tiny_llama, tmp_path, capsys):
+    """The head's layers are no modules of the model that a user can name, and "all" leaves them out."""
     out = tmp_path / "out"
-    given = ("--mcq_head", "cduma", "--lora_target", "q_proj,mcq_query")
-    assert main(train_command(tiny_llama, out, *FAST, *given, "--max_samples", "4")) == 0
+    given = ("--mcq_head", "cduma", "--max_samples", "4")
+    assert main(train_command(tiny_llama, out, *FAST, *given, "--lora_target", "q_proj,mcq_query")) == 2
+    assert "--lora_target mcq_query: the model has no such module" in capsys.readouterr().err
+    assert main(train_command(tiny_llama, out, *FAST, *given)) == 0
     adapted = [name for name in load_file(out / "adapter_model.safetensors") if "lora_" in name]
     assert any("q_proj" in name for name in adapted)
     assert not any("mcq_" in name for name in adapted)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from llmtuner.data.collect import collect, require_answers
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key, split_by_key
+from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun, RunData
@@ -85,8 +86,12 @@ def encode(questions: RunQuestions, encoder: PromptEncoder, data: RunData, *, se
         speaks: whether this process reports the questions that did not fit.
 
     Raises:
-        DataError: training questions are too long, or none is left.
+        DataError: the tokenizer cannot read them, training questions are too long, or none is left.
     """
+    for name, part in {"training": questions.train, **questions.evaluate}.items():
+        lines = check_tokenizer(encoder.tokenizer, part, allow=data.allow_unknown_tokens)
+        if lines and speaks:
+            logger.warning("%s: %s", name, with_flags("\n".join(lines)))
     train = None
     if questions.train:
         shuffled = QuestionSet(questions.train, encoder, shuffle_seed=seed if data.shuffle_options else None)

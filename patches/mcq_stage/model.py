@@ -46,7 +46,7 @@ def make_reader(run: McqRun, config: Any, arguments: StageArguments) -> Reader:
     else:
         encoder = stored_encoder(settings, tokenizer, config, cutoff_len=limit, where=run.source or "")
     if encoder.cutoff_len < run.cutoff_len:
-        logger.info("cutoff_len: %d tokens, the most that this encoder reads", encoder.cutoff_len)
+        logger.info("cutoff_len: %d tokens, the most that this model has positions for", encoder.cutoff_len)
     return Reader(tokenizer, encoder)
 
 
@@ -59,8 +59,13 @@ def load(run: McqRun, reader: Reader, config: Any, arguments: StageArguments) ->
     from llamafactory.model import load_model
 
     from llmtuner.mcq.checkpoint import fitting
+    from llmtuner.mcq.model import check_vocabulary, require_language_model
     from patches.mcq_stage.encoder import load_encoder
 
+    if run.settings.kind == "causal":
+        require_language_model(config)
+    if run.new and not arguments.model.resize_vocab:
+        check_vocabulary(config, reader.encoder.largest_id, run.template)
     if run.new:
         _refuse_forgotten_head(run.model, *run.adapters)
     try:

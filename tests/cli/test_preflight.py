@@ -6,7 +6,9 @@ import pytest
 
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import OFFLINE, offline_environment
+from llmtuner.cli.preflight_model import fitted
 from llmtuner.cli.words import Words
+from llmtuner.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,70 @@ def test_the_network_is_left_out_where_nothing_needs_it(more, offline, tmp_path)
 def test_a_model_on_the_hub_needs_the_network():
     assert offline_environment(Flags.of(Words({"model_name_or_path": ["somebody/model"]}))) == {}
     assert offline_environment(Flags()) == {}
+
+
+GPT2 = {"model_type": "gpt2", "n_positions": 256}
+
+
+def fit(config: dict, **given: str) -> tuple[int, int, str]:
+    """The cutoff, the number of new tokens, and what is said."""
+    words = Words({name: [word] for name, word in {"stage": "sft", **given}.items()})
+    flags, notices = fitted(Flags.of(words), config)
+    return flags["cutoff_len"], flags["max_new_tokens"], "; ".join(notices)
+
+
+@pytest.mark.parametrize(
+    ("given", "cutoff", "new", "said"),
+    [
+        ({"do_train": "true"}, 256, 1024, "cutoff_len: 256 instead of 2048: the model has positions for 256 tokens"),
+        ({"do_train": "true", "cutoff_len": "200"}, 200, 1024, ""),
+        (
+            {"do_predict": "true"},
+            224,
+            32,
+            "max_new_tokens: 32: the model has positions for 256 tokens; cutoff_len: 224",
+        ),
+        ({"do_predict": "true", "max_new_tokens": "8"}, 248, 8, "256 tokens, 8 of them for generated text"),
+        ({"do_predict": "true", "max_new_tokens": "8", "cutoff_len": "240"}, 240, 8, ""),
+        ({"do_train": "true", "stage": "mcq"}, 2048, 1024, ""),  # settled with the encoder of the prompts
+    ],
+)
+def test_a_text_fits_into_the_models_positions(given, cutoff, new, said):
+    """GPT-2 has a table of positions: "index out of range in self" at the first longer question."""
+    fitted_cutoff, fitted_new, notices = fit(GPT2, **given)
+    assert (fitted_cutoff, fitted_new) == (cutoff, new)
+    assert said in notices
+    assert bool(said) == bool(notices)
+
+
+def test_padding_does_not_lead_out_of_the_positions():
+    """Upstream pads the rows of a training to a multiple of 8."""
+    assert fit({**GPT2, "n_positions": 250}, do_train="true")[0] == 248
+    assert fit({**GPT2, "n_positions": 250}, do_predict="true", max_new_tokens="2")[0] == 248
+
+
+def test_generated_text_that_leaves_no_room_is_refused():
+    with pytest.raises(UserError, match="max_new_tokens 300: the model has positions for 256 tokens, prompt"):
+        fit(GPT2, do_predict="true", max_new_tokens="300")
+
+
+@pytest.mark.parametrize("flag", ["packing", "neat_packing"])
+def test_packed_rows_have_a_multiple_of_8_tokens(flag):
+    """Upstream ended in a traceback about the shape of its mask."""
+    given = {"do_train": "true", flag: "true"}
+    assert fit({}, **given, cutoff_len="420")[::2] == (
+        416,
+        "cutoff_len: 416 instead of 420: packed rows have a multiple of 8 tokens",
+    )
+    assert fit({}, **given, cutoff_len="416")[::2] == (416, "")
+    assert fit({}, do_train="true", cutoff_len="420")[::2] == (420, "")
+    with pytest.raises(UserError, match="--cutoff_len 7: packed rows have a multiple of 8 tokens; raise it to 8"):
+        fit({}, **given, cutoff_len="7")
+
+
+def test_names_that_no_file_can_have_do_not_stop_the_look_at_the_network():
+    """The check of the names comes later; this one ended in a traceback."""
+    for name in ("a" * 300, "a\0b"):
+        assert offline_environment(Flags.of(Words({"model_name_or_path": [name]}))) == {}
+        given = {"model_name_or_path": ["."], "dataset": [name]}
+        assert offline_environment(Flags.of(Words(given))) in ({}, OFFLINE)

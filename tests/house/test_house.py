@@ -44,9 +44,10 @@ INWARDS = {
     "llmtuner.errors": set(),
     "llmtuner.files": set(),
     "llmtuner.suggest": set(),
+    "llmtuner.console": set(),
     "llmtuner": set(),
 }
-EVERYWHERE = {"llmtuner.spec", "llmtuner.errors", "llmtuner.files", "llmtuner.suggest", "llmtuner"}
+EVERYWHERE = {"llmtuner.spec", "llmtuner.errors", "llmtuner.files", "llmtuner.suggest", "llmtuner.console", "llmtuner"}
 _FENCE = re.compile(r"^ *```.*?^ *```[^\n]*$", flags=re.DOTALL | re.MULTILINE)
 HEAVY = {"torch", "transformers", "datasets", "peft", "trl", "llamafactory", "pandas", "matplotlib", "pyarrow"}
 

@@ -92,6 +92,7 @@ class Silent:
     """An encoder whose tokenizer only knows the option "seen"."""
 
     cutoff_len = 64
+    positions = None
 
     def encode(self, questions):
         return [

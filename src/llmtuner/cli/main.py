@@ -20,6 +20,7 @@ from llmtuner.cli.preflight import flag_message, offline_environment, preflight
 from llmtuner.cli.process import is_first_process, say
 from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
 from llmtuner.cli.words import Words
+from llmtuner.console import escape_unprintable
 from llmtuner.errors import RunError, UserError
 from llmtuner.runs.stop import TERMINATED, Terminated
 
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; by default those of this process.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    escape_unprintable()
     _log_to_stderr()
     try:
         return _run(words)

@@ -6,8 +6,6 @@ carry out.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +14,8 @@ from pathlib import Path
 from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
+from llmtuner.cli.preflight_model import check_adapter, check_model, fitted
+from llmtuner.cli.preflight_paths import check_names, check_output_dir, is_folder
 from llmtuner.cli.preflight_scoring import scoring_warnings
 from llmtuner.cli.process import LAYOUT
 from llmtuner.cli.record import planned_manifest
@@ -31,7 +31,6 @@ from llmtuner.runs.manifest import Manifest
 from llmtuner.spec.flags import FIELDS, FLAGS, with_flags
 from llmtuner.spec.upstream_flags import OTHER_STAGES, STAGES
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
 _NONE: tuple[str, ...] = ()
 STORED = "stored with the model"  # the origin of a flag in a plan
@@ -110,13 +109,13 @@ def offline_environment(flags: Flags) -> dict[str, str]:
     """
     model = flags["model_name_or_path"]
     places = [model, *flags.names("adapter_name_or_path")]
-    if not model or flags["push_to_hub"] or not all(Path(place).is_dir() for place in places):
+    if not model or flags["push_to_hub"] or not all(map(is_folder, places)):
         return {}
     dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
     names = [*flags.names("dataset"), *flags.names("eval_dataset")]
     try:
         return OFFLINE if all(is_local(name, dataset_dir) for name in names) else {}
-    except UserError:
+    except (OSError, ValueError):  # unknown, or a name that no file can have
         return {}
 
 
@@ -128,17 +127,19 @@ def preflight(flags: Flags) -> Plan:
     """
     if not any(flags[name] for name in ("do_train", "do_predict", "do_eval")):
         raise UserError("nothing to do: add --do_train, --do_predict or --do_eval")
-    model, adapters = flags["model_name_or_path"], flags.names("adapter_name_or_path")
+    check_names(flags)  # alone: with such a name every look at the disk would fail
+    adapters = flags.names("adapter_name_or_path")
     problems = _Problems(flags)
     run: McqRun | None = None
     training, earlier = None, EarlierRun()
-    warnings = _NONE
+    warnings, fitting = _NONE, _NONE
     with problems.collected():
         _check_conflicts(flags)
     with problems.collected():
-        _check_model(model)
+        config = check_model(flags)
         for adapter in adapters:
-            _check_adapter(adapter)
+            check_adapter(adapter)
+        flags, fitting = fitted(flags, config)
         if flags["stage"] == "mcq":
             run = resolve_mcq(flags, adapters)
         else:
@@ -146,7 +147,7 @@ def preflight(flags: Flags) -> Plan:
     with problems.collected():
         warnings = (*_check_data(flags), *scoring_warnings(flags))
     with problems.collected():
-        _check_output_dir(flags["output_dir"])
+        check_output_dir(flags["output_dir"])
     problems.raise_all()
     # From here on every file is known to be sound.
     if flags["output_dir"]:
@@ -164,7 +165,7 @@ def preflight(flags: Flags) -> Plan:
             settled = settled.with_("earlier run", overwrite_output_dir="true")
     if run is not None:
         settled = _with_stored(settled, run)
-    notices = (*earlier.notices, *(map(with_flags, run.notices) if run is not None else ()))
+    notices = (*earlier.notices, *fitting, *(map(with_flags, run.notices) if run is not None else ()))
     return Plan(settled, run, training, earlier, notices, warnings)
 
 
@@ -191,60 +192,6 @@ def _check_conflicts(flags: Flags) -> None:
         raise UserError("\n".join(problems))
 
 
-def _check_model(model: str | None) -> None:
-    if model is None:
-        raise UserError("--model_name_or_path is missing: the folder of a model, or its name on the hub")
-    folder = Path(model)
-    if not folder.exists():
-        if _is_meant_as_path(model):
-            raise UserError(f"--model_name_or_path {model}: no such folder")
-        return  # a name on the hub
-    if not folder.is_dir():
-        raise UserError(f"--model_name_or_path {model}: expected a folder with config.json, found a file")
-    if not (folder / "config.json").is_file():
-        hint = ""
-        if (folder / "adapter_config.json").is_file():
-            hint = "; this is an adapter: pass it as --adapter_name_or_path, and its base model here"
-        raise UserError(f"--model_name_or_path {model}: no config.json in it{hint}")
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise UserError(f"--model_name_or_path {model}: no tokenizer in it (one of {', '.join(TOKENIZER_FILES)})")
-    _check_weights(folder, "--model_name_or_path")
-
-
-def _is_meant_as_path(name: str) -> bool:
-    """Whether a name that is not a folder cannot be on the hub: wrong form, existing parent folder, or no network."""
-    offline = os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on")
-    parent_exists = "/" in name and Path(name).parent.is_dir()
-    return offline or parent_exists or name.startswith((".", "/", "~")) or name.count("/") > 1
-
-
-def _check_adapter(adapter: str) -> None:
-    folder = Path(adapter)
-    if not folder.exists():
-        if "/" in adapter and not _is_meant_as_path(adapter):
-            return  # a name on the hub
-        raise UserError(f"--adapter_name_or_path {adapter}: no such folder; expected the --output_dir of a training")
-    if not (folder / "adapter_config.json").is_file():
-        raise UserError(
-            f"--adapter_name_or_path {adapter}: no adapter_config.json in it; expected the --output_dir of a finished "
-            "LoRA training, or one of its checkpoint folders"
-        )
-    _check_weights(folder, "--adapter_name_or_path")
-
-
-def _check_weights(folder: Path, flag: str) -> None:
-    """Only safetensors weights are read, because a pickle can run code when it is loaded."""
-    if any(folder.glob("*.safetensors")):
-        return
-    pickles = sorted(path.name for path in folder.glob("*.bin") if path.name != "training_args.bin")
-    if pickles:
-        raise UserError(
-            f"{flag} {folder}: its only weights are a pickle ({pickles[0]}), which is never loaded; convert it once "
-            f"with: python scripts/to_safetensors.py {folder}"
-        )
-    raise UserError(f"{flag} {folder}: no weights in it (*.safetensors)")
-
-
 def _check_data(flags: Flags) -> tuple[str, ...]:
     """Read and check all multiple-choice files; return warnings about them."""
     dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
@@ -262,20 +209,3 @@ def _check_data(flags: Flags) -> tuple[str, ...]:
                 checked = read_questions(file, purpose=purpose, dataset=name)  # type: ignore[arg-type]
                 warnings |= {(p.file, p.line, p.what): p for p in checked.warnings}
     return (render_problems(list(warnings.values())),) if warnings else ()
-
-
-def _check_output_dir(output_dir: str | None) -> None:
-    """Try to write where the folder is or would be created: permissions, read-only file systems, files in the way.
-
-    The folder itself is not created yet, so that a mistake found later leaves nothing behind.
-    """
-    if output_dir is None:
-        raise UserError("--output_dir is missing: the folder for the results")
-    folder = Path(output_dir).absolute()
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return
-    except OSError as error:
-        raise UserError(f"--output_dir {output_dir}: cannot write to {folder}: {error.strerror or error}") from error

@@ -12,8 +12,9 @@ from llmtuner.data.tokens.fields import Template
 from llmtuner.data.tokens.stored import require_form
 from llmtuner.errors import DataError, FieldError
 from llmtuner.mcq.checkpoint import describe_base
+from llmtuner.mcq.kinds import has_last_position
 from llmtuner.mcq.layouts import layout_of
-from llmtuner.mcq.model import position_limit
+from llmtuner.mcq.model import position_limit, positions_of
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings
 from llmtuner.runs.versions import installed_versions
@@ -26,13 +27,19 @@ def make_encoder(
     """The encoder of questions; it uses the stored form of the prompts if there is one.
 
     Args:
-        config: the model's; it limits an encoder's positions.
+        config: the model's; it limits the positions of encoders, and of causal models with a table of them.
         cutoff_len: the most tokens of a question.
         template: makes the forms that are not stored; encoders need none.
     """
-    limit = min(cutoff_len, position_limit(config, tokenizer)) if settings.kind == "encoder" else cutoff_len
-    encoder = ENCODERS[layout_of(settings.layout).text, settings.kind]
-    return encoder.from_json(tokenizer, settings.prompt, cutoff_len=limit, template=template)
+    limit = cutoff_len
+    if settings.kind == "encoder":
+        limit = min(cutoff_len, position_limit(config, tokenizer))
+    elif has_last_position(config):
+        limit = min(cutoff_len, positions_of(config))
+    kind = ENCODERS[layout_of(settings.layout).text, settings.kind]
+    encoder = kind.from_json(tokenizer, settings.prompt, cutoff_len=limit, template=template)
+    encoder.positions = positions_of(config) if has_last_position(config) else None
+    return encoder
 
 
 def stored_encoder(settings: McqSettings, tokenizer: Any, config: Any, *, cutoff_len: int, where: str) -> PromptEncoder:

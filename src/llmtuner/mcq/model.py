@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from llmtuner.errors import UserError
 from llmtuner.mcq.attention import packed_mask
 from llmtuner.mcq.heads.base import TokenStates
 from llmtuner.mcq.outputs import Scores
@@ -52,11 +53,51 @@ def text_config(model: Any) -> Any:
 
 
 def position_limit(config: Any, tokenizer: Any) -> int:
-    """The number of tokens that an encoder has positions for."""
+    """The number of tokens that an encoder reads: its positions, and what its tokenizer says."""
+    return min(positions_of(config), tokenizer.model_max_length)
+
+
+def positions_of(config: Any) -> int:
+    """The number of tokens that a model has positions for."""
     known = getattr(config, "max_position_embeddings", None) or 512
     if any(family in config.model_type for family in _FROM_PADDING):
         known -= (config.pad_token_id or 0) + 1
-    return min(known, tokenizer.model_max_length)
+    return known
+
+
+def require_language_model(config: Any) -> None:
+    """Refuse a model that transformers cannot load as a language model: CLIP, ViT, Wav2Vec2.
+
+    Raises:
+        UserError: with the type of the model.
+    """
+    from transformers.models.auto import modeling_auto
+
+    kinds = ("CAUSAL_LM", "IMAGE_TEXT_TO_TEXT", "SEQ_TO_SEQ_CAUSAL_LM", "TEXT_TO_WAVEFORM")
+    loads = any(type(config) in getattr(modeling_auto, f"MODEL_FOR_{kind}_MAPPING") for kind in kinds)
+    if not loads and not getattr(config, "auto_map", None):
+        raise UserError(
+            f"`model` {config.name_or_path}: model type {config.model_type!r} is no language model; use one that "
+            "writes text, or an encoder of text (BERT, DeBERTa) with --stage mcq"
+        )
+
+
+def check_vocabulary(config: Any, largest: int, template: str | None) -> None:
+    """Refuse tokens that a model has no embeddings for.
+
+    Args:
+        largest: the largest token id.
+        template: the name of the template, which added tokens to the tokenizer.
+
+    Raises:
+        UserError: the token is larger than the vocabulary of the model.
+    """
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    if rows is not None and largest >= rows:
+        raise UserError(
+            f"`template` {template} uses token {largest}, and this model has embeddings for {rows} tokens; add "
+            "--resize_vocab true, or name the template that the model was made for"
+        )
 
 
 def freeze_pooler(model: Any) -> None:

@@ -112,11 +112,38 @@ class QuestionSet(Dataset):
         """The questions that a run uses, and lines for the user about those that did not fit.
 
         Raises:
-            DataError: training questions are too long, or dropping them leaves none.
+            DataError: training questions are too long, or dropping them leaves none; the model cannot read a question.
         """
         settled = settle_too_long(self.fits(), cutoff_len, training=training, drop=drop)
         used = self if len(settled.rows) == len(self) else self.subset(settled.rows)
+        used.require_positions()
         return used, (*settled.lines, *used.unread_options())
+
+    def require_positions(self) -> None:
+        """Refuse questions of which not even the options fit into the model's table of positions.
+
+        Raises:
+            DataError: with the places of the questions.
+        """
+        last = None if self._encoder is None else self._encoder.positions
+        if last is None:
+            return
+        lengths = [max(map(len, tokens.sequences)) for tokens in self.tokens]
+        lines = [
+            f"{question.where}: id {question.id}: {length} tokens without its question text"
+            for question, length in zip(self.questions, lengths, strict=True)
+            if length > last
+        ]
+        if lines:
+            raise DataError(
+                "\n".join(
+                    [
+                        f"the options of {len(lines)} questions are longer than the model, which has positions for "
+                        f"{last} tokens; shorten them, or use a model that reads more:",
+                        *listed(lines),
+                    ]
+                )
+            )
 
     def unread_options(self) -> list[str]:
         """Options that are not blank but give no token, such as characters that the tokenizer drops."""

@@ -40,6 +40,7 @@ class RunData:
         drop_long: whether training questions that are too long are dropped; otherwise they stop the run.
         shuffle_options: whether the options of joint prompts are permuted in training.
         each: whether every evaluation set is scored on its own.
+        allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
     """
 
     train: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class RunData:
     drop_long: bool = False
     shuffle_options: bool = False
     each: bool = False
+    allow_unknown_tokens: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ import torch
 
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.errors import DataError, UserError
 from llmtuner.mcq.attention import finite_gradients
 from llmtuner.mcq.checkpoint import check_base, check_head, completed, fitting, load_head, require_safetensors
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.encoding import stored_encoder
 from llmtuner.mcq.fields import check_field
+from llmtuner.mcq.folders import ADAPTER_CONFIG, check_adapter_folder, check_model_folder
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.packing import settle_layout
@@ -27,6 +29,7 @@ from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings, write
 from llmtuner.mcq.unwrap import unwrap
 from llmtuner.spec.heads import HEADS
 
+logger = logging.getLogger("llmtuner.mcq")
 # Two ordinary questions for comparing both layouts when a scorer is made.
 _PASSAGE = "Water boils at a lower temperature on a mountain, since the pressure of the air is lower there than at sea."
 SAMPLES = (
@@ -45,14 +48,23 @@ class OptionScorer:
         tokenizer: the model's.
         settings: as stored with the model.
         cutoff_len: the most tokens of a question, as in training unless given; only the end of its context is cut.
+        allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
 
     Attributes:
         settings: with the layout that the model really takes.
         notices: lines for the user, for example why the layout differs from the stored one.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, settings: McqSettings, *, cutoff_len: int | None = None) -> None:
-        self.model, self.tokenizer = model.eval(), tokenizer
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        settings: McqSettings,
+        *,
+        cutoff_len: int | None = None,
+        allow_unknown_tokens: bool = False,
+    ) -> None:
+        self.model, self.tokenizer, self._allow_unknown = model.eval(), tokenizer, allow_unknown_tokens
         limit = (settings.cutoff_len or CUTOFF_LEN) if cutoff_len is None else cutoff_len
         check_field("cutoff_len", limit)
         config, where = unwrap(model).config, str(unwrap(model).name_or_path)
@@ -72,7 +84,8 @@ class OptionScorer:
 
         Raises:
             RunError: a score is not finite.
-            DataError: a question has a number of options that cannot be scored, or an option gives no tokens.
+            DataError: a question has a number of options that cannot be scored, an option gives no tokens, or the
+                tokenizer cannot read the questions.
         """
         if batch_size < 1 or (tokens_per_batch is not None and tokens_per_batch < 1):
             raise UserError(f"batch_size {batch_size}, tokens_per_batch {tokens_per_batch}: expected at least 1")
@@ -81,7 +94,10 @@ class OptionScorer:
             count = len(question.options)
             if fixed not in (None, count):
                 raise DataError(f"question {question.shown_id}: {count} options, and this model scores {fixed}")
+        for line in check_tokenizer(self.tokenizer, questions, allow=self._allow_unknown):
+            logger.warning(line)
         encoded = QuestionSet(questions, self._encoder)
+        encoded.require_positions()
         collator = Collator.of(self.settings, self._pad_token_id)
         scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch)
         with finite_gradients(unwrap(self.model)):
@@ -111,6 +127,7 @@ def load_scorer(
     dtype: str | torch.dtype = "auto",
     cutoff_len: int | None = None,
     trust_remote_code: bool = False,
+    allow_unknown_tokens: bool = False,
 ) -> OptionScorer:
     """Load a trained multiple-choice model.
 
@@ -118,18 +135,21 @@ def load_scorer(
         folder: a training's output folder, with an adapter or a whole model.
         base_model: an adapter's base model, if it has moved since training.
         dtype: of the backbone; scores are always fp32.
+        allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
 
     Raises:
-        UserError: the folder has no trained head, or one that does not fit the base model.
+        UserError: the folder has no trained head, or one that does not fit the base model, or files are damaged.
     """
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
     settings = read_settings(folder)
     if settings is None:
         raise UserError(f"{folder}: no {CONFIG_NAME} in it; expected the output folder of a --stage mcq training")
-    adapter = Path(folder) / "adapter_config.json"
+    adapter = Path(folder) / ADAPTER_CONFIG
     if adapter.is_file():
-        base_model = base_model or json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        base_model = base_model or check_adapter_folder(folder)["base_model_name_or_path"]
+    if Path(base_model or folder).is_dir():
+        check_model_folder(base_model or folder, trust_remote_code=trust_remote_code)
     loader = AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
     model = loader.from_pretrained(
         base_model or folder, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True
@@ -139,7 +159,7 @@ def load_scorer(
     with fitting([str(folder)], base_model or str(folder)):
         model = _with_weights(model, folder, settings, is_adapter=adapter.is_file())
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    return OptionScorer(model, tokenizer, settings, cutoff_len=cutoff_len)
+    return OptionScorer(model, tokenizer, settings, cutoff_len=cutoff_len, allow_unknown_tokens=allow_unknown_tokens)
 
 
 def _with_weights(model: Any, folder: str | Path, settings: McqSettings, *, is_adapter: bool) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 from llmtuner.data.collect import answer_places, require_answers
 from llmtuner.data.digest import questions_digest
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.data.tokens.fields import Template
 from llmtuner.data.tokens.templates import template_of
@@ -24,6 +25,7 @@ from llmtuner.mcq.best_metric import check_reported
 from llmtuner.mcq.checkpoint import check_base, load_head
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, make_encoder, renewed, stored_encoder, with_options_counted
+from llmtuner.mcq.folders import check_model_folder
 from llmtuner.mcq.model import HEAD, attach_head, freeze_pooler
 from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.questions import QuestionSet
@@ -78,7 +80,7 @@ def train(
     Raises:
         FieldError: an unknown field, or a value that is invalid or contradicts another one.
         UserError: arguments that mean something else here.
-        DataError: a question has no answer, is too long, or gives no tokens.
+        DataError: a question has no answer, is too long, or gives no tokens; the tokenizer cannot read the questions.
         RunError: the loss became NaN or Inf.
     """
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, set_seed
@@ -88,6 +90,8 @@ def train(
     require_answers(questions, "training needs")
     training = _arguments(output_dir, arguments or {})
     given = {_field(name): value for name, value in fields.items()}
+    if Path(model).is_dir():
+        check_model_folder(model, trust_remote_code=trust_remote_code)
     run = resolve_run(model, given=given, training=True, output_dir=output_dir, evaluating=bool(evaluate))
     planned = _planned(run, questions, {**(arguments or {}), **given})
     run.objective.require_packages()
@@ -152,6 +156,9 @@ def _train(
     planned: Manifest,
 ) -> OptionScorer:
     encoder = _encoder(run, tokenizer, model.config, template)
+    for part in (questions, evaluate):
+        for line in check_tokenizer(tokenizer, part, allow=run.data.allow_unknown_tokens):
+            logger.warning(line)
     sets = [
         _reported(QuestionSet(part, encoder).fitted(encoder.cutoff_len, training=first, drop=run.data.drop_long))
         for part, first in ((questions, True), (evaluate, False))
@@ -179,7 +186,11 @@ def _train(
     trainer.train()
     trainer.save_model()
     trainer.finish_training()
-    return load_scorer(run.output_dir, base_model=run.model if lora is not None else None)
+    return load_scorer(
+        run.output_dir,
+        base_model=run.model if lora is not None else None,
+        allow_unknown_tokens=run.data.allow_unknown_tokens,
+    )
 
 
 def _encoder(run: McqRun, tokenizer: Any, config: Any, template: Template | None) -> PromptEncoder:

@@ -239,6 +239,14 @@ _OTHER = (
         conflicts=_not_in_mcq(f"shared_prefix packs the options of a question already; {_LEAVE_OUT}"),
     ),
     Flag(
+        name="neat_packing",
+        type=bool,
+        default=False,
+        help="several rows in one, which do not see each other",
+        value="BOOL",
+        conflicts=_not_in_mcq(f"shared_prefix packs the options of a question already; {_LEAVE_OUT}"),
+    ),
+    Flag(
         name="mix_strategy",
         default="concat",
         help="how data sets are mixed",

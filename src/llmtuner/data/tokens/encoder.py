@@ -40,10 +40,14 @@ class PromptEncoder(Protocol):
     """Turns questions into tokens, by a form of prompts that can be stored and used again.
 
     Attributes:
+        tokenizer: the model's.
         cutoff_len: the most tokens of a question; only the end of its context is cut.
+        positions: the most tokens that the model can read at all; None if there is no end.
     """
 
+    tokenizer: Any
     cutoff_len: int
+    positions: int | None
 
     @classmethod
     def from_json(

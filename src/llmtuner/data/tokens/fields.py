@@ -57,8 +57,9 @@ def skeleton_from_json(stored: dict[str, list[Any]]) -> Skeleton:
 
 
 def largest_literal(skeletons: Iterable[Skeleton]) -> int:
-    """The largest token id that is in prompts whatever the question; 0 if there is none."""
-    ids = (part for skeleton in skeletons for part in skeleton.prompt if isinstance(part, int))
+    """The largest token id of the templates, whatever the question; 0 if there is none."""
+    parts = (part for skeleton in skeletons for part in (*skeleton.prompt, *skeleton.response))
+    ids = (part for part in parts if isinstance(part, int))
     return max(ids, default=0)
 
 

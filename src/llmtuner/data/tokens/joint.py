@@ -76,6 +76,7 @@ class JointEncoder:
     cutoff_len: int
     skeletons: dict[tuple[int, bool, int | None], Skeleton] = field(default_factory=dict)
     letters: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
+    positions: int | None = None
 
     def encode(self, questions: Sequence[Question]) -> list[JointTokens]:
         """Encode a batch; one tokenizer call for all its texts."""

@@ -75,6 +75,7 @@ class OptionEncoder:
     cutoff_len: int
     skeletons: dict[bool, Skeleton] = field(default_factory=dict)
     typed: bool = False  # whether the option's tokens have their own token type (encoders)
+    positions: int | None = None
 
     def encode(self, questions: Sequence[Question]) -> list[OptionTokens]:
         """Encode a batch; one tokenizer call for all its texts.

@@ -1,0 +1,62 @@
+"""Which modules of a loaded model LoRA goes into: all that fit, or the given names, which must exist.
+
+Upstream's `--lora_target all` looks for `nn.Linear`. GPT-2's layers are `Conv1D`, and some of Mamba's are used past
+their `forward`, where an adapter would have no effect; peft refuses those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmtuner.errors import UserError
+from llmtuner.suggest import did_you_mean
+
+# What peft 0.18 refuses in state-space models, by the end of the module's name.
+_STATE_SPACE = ("mamba", "mamba2", "falcon_mamba", "falcon_h1")
+_REFUSED = ("out_proj", "conv1d")
+ALL = ["all"]
+
+
+def fitting_targets(model: Any, targets: Sequence[str]) -> list[str]:
+    """The names of the modules that get an adapter.
+
+    Args:
+        targets: the given names; ["all"] stays as it is unless the model needs other names than upstream finds.
+
+    Raises:
+        UserError: the model has no module of a given name, or LoRA has no effect in it.
+    """
+    refused = refused_targets(model.config.to_dict())
+    fitting = _names(model, refused)
+    if list(targets) == ALL:
+        has_conv1d = any(type(module).__name__ == "Conv1D" for module in model.modules())
+        return fitting if refused or has_conv1d else ALL
+    every = [name for name, _ in model.named_modules()]
+    for target in targets:
+        last = target.rpartition(".")[2]
+        if last in refused or not any(name == target or name.endswith(f".{target}") for name in every):
+            raise UserError(f"`lora_target` {target}: {refusal(last, refused, fitting)}")
+    return list(targets)
+
+
+def _names(model: Any, refused: Sequence[str]) -> list[str]:
+    """The last parts of the names of all linear layers, without the language-model head and what is refused."""
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    names = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if ("Linear" in type(module).__name__ or type(module).__name__ == "Conv1D") and module is not output
+    }
+    return sorted(names - {*refused, "lm_head"})
+
+
+def refused_targets(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of modules in which LoRA has no effect, by the model's configuration."""
+    return _REFUSED if config.get("model_type") in _STATE_SPACE else ()
+
+
+def refusal(target: str, refused: Sequence[str], fitting: Sequence[str]) -> str:
+    """Why a module cannot get an adapter, and which ones can."""
+    reason = "an adapter there has no effect in this model" if target in refused else "the model has no such module"
+    return f"{reason}; choose from: all, {', '.join(fitting)}.{did_you_mean(target, fitting)}"
