@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from llmtuner.cli.earlier_run import settle_earlier_run
@@ -26,6 +27,7 @@ from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.run import McqRun
 from llmtuner.runs.checkpoints import EarlierRun
+from llmtuner.runs.intact import require_intact
 from llmtuner.runs.lock import check_lock
 from llmtuner.runs.manifest import Manifest
 from llmtuner.spec.flags import FIELDS, FLAGS, with_flags
@@ -132,20 +134,21 @@ def preflight(flags: Flags) -> Plan:
     problems = _Problems(flags)
     run: McqRun | None = None
     training, earlier = None, EarlierRun()
-    warnings, fitting = _NONE, _NONE
+    warnings, fitting, edited = _NONE, _NONE, _NONE
     with problems.collected():
         _check_conflicts(flags)
     with problems.collected():
         config = check_model(flags)
         for adapter in adapters:
             check_adapter(adapter)
+        edited = _check_intact(flags["model_name_or_path"], adapters)
         flags, fitting = fitted(flags, config)
         if flags["stage"] == "mcq":
             run = resolve_mcq(flags, adapters)
         else:
             check_other_stage(flags)
     with problems.collected():
-        warnings = (*_check_data(flags), *scoring_warnings(flags))
+        warnings = (*edited, *_check_data(flags), *scoring_warnings(flags))
     with problems.collected():
         check_output_dir(flags["output_dir"])
     problems.raise_all()
@@ -167,6 +170,13 @@ def preflight(flags: Flags) -> Plan:
         settled = _with_stored(settled, run)
     notices = (*earlier.notices, *fitting, *(map(with_flags, run.notices) if run is not None else ()))
     return Plan(settled, run, training, earlier, notices, warnings)
+
+
+def _check_intact(model: str, adapters: list[str]) -> tuple[str, ...]:
+    """Refuse weights that are not those that a training saved; return lines about other files that were changed."""
+    folders = [("--model_name_or_path", model), *(("--adapter_name_or_path", adapter) for adapter in adapters)]
+    lines = [require_intact(Path(folder), flag) for flag, folder in folders if Path(folder).is_dir()]
+    return tuple(chain.from_iterable(lines))
 
 
 def _with_stored(flags: Flags, run: McqRun) -> Flags:
