@@ -18,6 +18,13 @@ PROJECT_DATA = PROJECT / "data"
 EXTENSION = PROJECT / "dataset_info_ext.json"
 INFO = "dataset_info.json"
 FORMATTINGS = ("mcq", "alpaca", "sharegpt", "openai")
+_FETCHED = (
+    "hf_hub_url",
+    "ms_hub_url",
+    "om_hub_url",
+    "script_url",
+    "cloud_file_name",
+)  # before a file
 SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
 
 
@@ -57,11 +64,24 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
 
 
 def is_local(name: str, dataset_dir: str) -> bool:
-    """Whether a data set is on this machine. Ours always are; upstream's are if they have a `file_name`."""
+    """Whether a data set is on this machine. Ours always are; upstream's are if they are files of the data folder."""
     upstream = _read_info(dataset_dir)
     if upstream is None or name not in upstream or name in _read_registry(EXTENSION):
         return upstream is not None
-    return isinstance(upstream[name], dict) and "file_name" in upstream[name]
+    return local_entry(name, dataset_dir) is not None
+
+
+def local_entry(name: str, dataset_dir: str) -> tuple[dict[str, Any], Path] | None:
+    """The registry entry of a data set in one of upstream's own formats, and its file or folder.
+
+    Returns:
+        None if upstream would fetch the data set: an entry with an address of a hub is read there, even if it also has
+        a `file_name`.
+    """
+    entry = (_read_info(dataset_dir) or {}).get(name)
+    if not isinstance(entry, dict) or "file_name" not in entry or any(key in entry for key in _FETCHED):
+        return None
+    return entry, Path(dataset_dir, entry["file_name"])
 
 
 def looks_like_path(name: str) -> bool:
