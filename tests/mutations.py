@@ -85,6 +85,19 @@ MUTATIONS = (
         ("rules: every blank last option is no option", "MIXED_PERCENT = 1\n", "MIXED_PERCENT = 0\n"),
     ),
     *edits(
+        "src/llmtuner/data/digest.py",
+        "tests/data/test_digest.py",
+        ("digest: the context does not count", ", each.context)", ", '')"),
+        ("digest: a changed file is not noticed", "status.st_mtime_ns, status.st_size", "0, 0"),
+    ),
+    *edits(
+        "src/llmtuner/data/prediction_files.py",
+        "tests/data/test_prediction_files.py",
+        ("prediction: the old results stay until the end", "(target / RESULTS).unlink(missing_ok=True)", "pass"),
+        ("prediction: results before predictions", "if path.name != RESULTS)", ")"),
+        ("prediction: generated texts of another model stay", "if name not in names:", "if False:"),
+    ),
+    *edits(
         "src/llmtuner/data/collect.py",
         "tests/data/test_collect.py",
         ("num_samples ignored", "if source.num_samples is None:", "if True:"),
