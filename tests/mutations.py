@@ -85,6 +85,20 @@ MUTATIONS = (
         ("rules: every blank last option is no option", "MIXED_PERCENT = 1\n", "MIXED_PERCENT = 0\n"),
     ),
     *edits(
+        "src/llmtuner/spec/flag.py",
+        "tests/cli/test_ranges.py",
+        ("flag: infinite numbers in range", "not abs(number) <= sys.float_info.max", "number != number"),
+    ),
+    *edits(
+        "src/llmtuner/spec/upstream_numbers.py",
+        "tests/cli/test_ranges.py",
+        (
+            "flag: a number of upstream's without a range",
+            '("adam_beta2", float, 0.999, SHARE',
+            '("adam_beta2", float, 0.999, FINITE',
+        ),
+    ),
+    *edits(
         "src/llmtuner/data/digest.py",
         "tests/data/test_digest.py",
         ("digest: the context does not count", ", each.context)", ", '')"),
