@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +13,7 @@ from llmtuner.data.forms import FORMS
 from llmtuner.data.forms.columns import form_of, missing
 from llmtuner.data.forms.form import Defect, Form, RowReader
 from llmtuner.data.forms.rules import NumberedDraft, count_options, file_oddities, option_defects, option_oddities
+from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.problems import Problem, render_problems, terminal_path
 from llmtuner.data.question import Question
 from llmtuner.data.readers import READERS
@@ -115,20 +114,8 @@ class _Reading:
 def _read_cached(file: Path, dataset: str) -> _Reading:
     status = file_status(file)
     # The resolved path is part of the key: a relative path is a different file after a change of directory.
-    with _garbage_collection_paused():
+    with garbage_collection_paused():
         return _read(file, file.resolve(), status.st_mtime_ns, status.st_size, dataset)
-
-
-@contextmanager
-def _garbage_collection_paused() -> Iterator[None]:
-    """Pause the garbage collector, which would scan all rows repeatedly and take a third of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @lru_cache(maxsize=32)
