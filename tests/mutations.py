@@ -99,6 +99,12 @@ MUTATIONS = (
         ),
     ),
     *edits(
+        "src/llmtuner/data/tokenized.py",
+        "tests/patches/test_tokenized_path.py",
+        ("tokenized: nothing ever differs", "if before.get(name) != now.get(name)]", "if False]"),
+        ("tokenized: a user's folder deleted", "if foreign or not (path / ORIGIN).is_file():", "if False:"),
+    ),
+    *edits(
         "src/llmtuner/data/digest.py",
         "tests/data/test_digest.py",
         ("digest: the context does not count", ", each.context)", ", '')"),
