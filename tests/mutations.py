@@ -171,7 +171,13 @@ MUTATIONS = (
         "src/llmtuner/data/tokens/fields.py",
         "tests/data/tokens/test_pair.py",
         ("tokens: a context cut in front", "context = context[: len(context) - cut]", "context = context[cut:]"),
-        ("tokens: data text becomes a control token", "split_special_tokens=True", "split_special_tokens=False"),
+    ),
+    *edits(
+        "src/llmtuner/data/tokens/fields.py",
+        "tests/data/tokens/test_fields.py",
+        ("tokens: data text becomes a control token", "encode_special_tokens = True", "encode_special_tokens = False"),
+        ("tokens: ... with other tokenizers", "split_special_tokens=True", "split_special_tokens=False"),
+        ("tokens: cut as by the call before", "rust.no_truncation()", "pass"),
     ),
     *edits(
         "src/llmtuner/data/tokens/option.py",
