@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.data.prompt import build_pieces, compose_joint, render
-from patches.dataset_files import as_question
+from patches.dataset_files import COLUMN, as_question
 from patches.seam import Seam
 
 SEAM = Seam("llamafactory.data.converter", "register_dataset_converter", ("name", "dataset_converter"))
-COLUMN = "_mcq"  # holds the question itself, for the patches that split and encode
 
 
 def apply() -> None:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from llmtuner.data.collect import require_answers
+from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.coverage import SAMPLE, check_tokenizer
 from llmtuner.data.tokens.fit import Length, settle_too_long
-from llmtuner.data.tokens.joint import JointEncoder
+from llmtuner.data.tokens.joint import JointEncoder, JointTokens
 from llmtuner.spec.flags import with_flags
-from patches.dataset_converter import COLUMN
-from patches.dataset_files import as_question
+from patches.dataset_files import COLUMN, NO_ANSWER, as_question, question_rows
 from patches.seam import Seam
 
 SEAM = Seam(
@@ -29,7 +31,17 @@ SEAM = Seam(
     ("dataset", "data_args", "training_args", "stage", "template", "tokenizer", "processor", "is_eval"),
 )
 TOKENS = "_mcq_tokens"  # JointTokens as a dictionary, read by the patch of the processor
-FIT = "_mcq_fit"  # how each question met the limit; in a separate column, because reading the tokens again is slow
+_IDS = pa.list_(pa.int32())
+_TOKENS = pa.struct(
+    [
+        ("prompt", _IDS),
+        ("response", _IDS),
+        ("letter_prefix", _IDS),
+        ("letter_ids", _IDS),
+        ("cut", pa.int64()),
+        ("over", pa.int64()),
+    ]
+)
 logger = logging.getLogger("llmtuner.data")
 
 
@@ -50,17 +62,19 @@ def _with_our_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
         is_eval: bool = False,
     ) -> Any:
         if dataset is not None and stage == "sft" and COLUMN in (dataset.column_names or []):
-            needs_answers = not (is_eval and training_args.predict_with_generate)
-            if needs_answers:
+            generates = is_eval and training_args.predict_with_generate
+            if not generates:
                 _require_answers(dataset)
             unread = check_tokenizer(tokenizer, _first_questions(dataset), allow=data_args.allow_unknown_tokens)
             if unread and training_args.should_log:
                 logger.warning(with_flags("\n".join(unread)))
-            dataset = _encode(dataset, JointEncoder(tokenizer, template, data_args.cutoff_len), data_args)
+            dataset, lengths = _encode(dataset, JointEncoder(tokenizer, template, data_args.cutoff_len), data_args)
             more = {"training": not is_eval, "drop": data_args.mcq_drop_long, "num_rows": len(dataset)}
-            settled = settle_too_long(_lengths(dataset), data_args.cutoff_len, **more)
+            settled = settle_too_long(lengths, data_args.cutoff_len, **more)
             if len(settled.rows) < len(dataset):
                 dataset = dataset.select(settled.rows)
+            if not generates:
+                dataset = dataset.remove_columns(COLUMN)  # scoring alone reads the question again
             for line in settled.lines if training_args.should_log else ():
                 logger.warning(with_flags(line))
         return original(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
@@ -75,32 +89,35 @@ def _first_questions(dataset: Any) -> list[Question]:
 
 
 def _require_answers(dataset: Any) -> None:
-    questions = [as_question(row) for row in dataset[COLUMN] if row is not None]
-    require_answers(questions, "training and the evaluation loss need")
+    rows = question_rows(dataset)
+    unanswered = rows.filter(pc.equal(pc.struct_field(rows, "answer"), NO_ANSWER)).to_pylist()
+    require_answers([as_question(row) for row in unanswered], "training and the evaluation loss need")
 
 
-def _encode(dataset: Any, encoder: JointEncoder, data_args: Any) -> Any:
-    def encode_batch(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        rows = [row for row in batch[COLUMN] if row is not None]
-        questions = [as_question(row) for row in rows]
-        encoded = encoder.encode(questions)
-        fits = [
-            {"where": question.where, "id": question.id, "cut": tokens.cut, "over": tokens.over}
-            for question, tokens in zip(questions, encoded, strict=True)
-        ]
-        pairs = iter(zip(map(asdict, encoded), fits, strict=True))
-        columns = [(None, None) if row is None else next(pairs) for row in batch[COLUMN]]
-        return {TOKENS: [tokens for tokens, _ in columns], FIT: [fit for _, fit in columns]}
+def _encode(dataset: Any, encoder: JointEncoder, data_args: Any) -> tuple[Any, list[Length]]:
+    """The data set with a column of tokens (null in rows of other data), and how each question met the limit."""
+    from datasets import Dataset
+    from datasets.utils import tqdm
 
-    return dataset.map(
-        encode_batch,
-        batched=True,
-        batch_size=data_args.preprocessing_batch_size,
-        num_proc=data_args.preprocessing_num_workers,
-        load_from_cache_file=False,  # a fingerprint of the template's internal state is unreliable
-        desc="Tokenising questions field by field",
-    )
+    rows = question_rows(dataset)
+    size = data_args.preprocessing_batch_size
+    size = size if size and size > 0 else len(rows)  # upstream's 0 and -1: all at once
+    batches, lengths = [], []
+    with garbage_collection_paused():
+        for begin in tqdm(range(0, len(rows), size), desc="Tokenising questions field by field", unit="batch"):
+            numbered = [(begin + place, row) for place, row in enumerate(rows.slice(begin, size).to_pylist())]
+            questions = {number: as_question(row) for number, row in numbered if row is not None}
+            encoded = dict(zip(questions, encoder.encode([*questions.values()]), strict=True))
+            lengths += [
+                Length(number, question.where, question.id, encoded[number].cut, encoded[number].over)
+                for number, question in questions.items()
+            ]
+            columns = [_as_column(encoded[number]) if number in encoded else None for number, _ in numbered]
+            batches.append(pa.array(columns, type=_TOKENS))
+    table = dataset.with_format("arrow")[:].append_column(TOKENS, pa.chunked_array(batches, type=_TOKENS))
+    # One chunk: `datasets` pickles a table batch by batch, and a slice of a column is pickled as the whole column.
+    return Dataset(table.combine_chunks()), lengths
 
 
-def _lengths(dataset: Any) -> list[Length]:
-    return [Length(row=row, **fit) for row, fit in enumerate(dataset[FIT]) if fit is not None]
+def _as_column(tokens: JointTokens) -> dict[str, Any]:
+    return {name: getattr(tokens, name) for name in _TOKENS.names}

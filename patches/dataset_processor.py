@@ -13,8 +13,8 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from llmtuner.data.problems import escaped
-from patches.dataset_converter import COLUMN
 from patches.dataset_encoding import TOKENS
+from patches.dataset_files import COLUMN
 from patches.seam import Seam, SeamError
 
 SEAM = Seam(
@@ -47,7 +47,7 @@ class ReadyTokens:
         self._encoded: list[int | None] = []  # rows of the batch, None for rows of other data sets
         if TOKENS not in examples:
             return super().preprocess_dataset(examples)  # type: ignore[misc]
-        self._tokens, self._questions = examples[TOKENS], examples[COLUMN]
+        self._tokens, self._questions = examples[TOKENS], examples.get(COLUMN, [])
         prompts = [
             messages if tokens is None else [{"role": "user", "content": _ready(row)}]
             for row, (messages, tokens) in enumerate(zip(examples["_prompt"], examples[TOKENS], strict=True))

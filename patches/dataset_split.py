@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow.compute as pc
+
 from llmtuner.data.split import question_key, split_by_key
-from patches.dataset_converter import COLUMN
+from patches.dataset_files import COLUMN, question_rows
 from patches.seam import Seam
 
 SEAM = Seam("llamafactory.data.loader", "split_dataset", ("dataset", "eval_dataset", "data_args", "seed"))
@@ -28,7 +30,8 @@ def _by_question(original: Callable[..., Any]) -> Callable[..., Any]:
         if not splits_rows or data_args.streaming or COLUMN not in dataset.column_names:
             return original(dataset, eval_dataset, data_args, seed)
         # Each row mixed in from another data set gets a key that no question can have.
-        keys = [f"\0{row}" if mcq is None else question_key(mcq["question"]) for row, mcq in enumerate(dataset[COLUMN])]
+        texts = pc.struct_field(question_rows(dataset), "question").to_pylist()
+        keys = [f"\0{row}" if text is None else question_key(text) for row, text in enumerate(texts)]
         training, validation = split_by_key(keys, data_args.val_size, seed)
         return {"train": dataset.select(training)}, {"validation": dataset.select(validation)}
 

@@ -1,8 +1,8 @@
 """Prediction in stage sft also ranks the options by the letters' probabilities: MAP@3 and top-1, with the baselines.
 
 Upstream: the name `CustomSeq2SeqTrainer` in `llamafactory.train.sft.workflow` (0.8.0 to 0.9.5); the patch extends its
-`predict` and `save_predictions`. Generation gives one sampled text and no ranking; an extra forward pass gives the
-probability of every letter.
+`predict`, `save_metrics` and `save_predictions`. Generation gives one sampled text and no ranking; an extra forward
+pass gives the probability of every letter. The files of a prediction are replaced together.
 Can go when upstream reports option probabilities (requested in its issues 2829, 5000 and 9760, and declined).
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmtuner.data.baselines import baselines_of
+from llmtuner.data.prediction_files import replacing_prediction
 from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.data.tokens.joint import JointTokens
 from llmtuner.mcq.collate import Collator
@@ -20,7 +21,6 @@ from llmtuner.mcq.predict import Scoring, as_predictions, figures_of, score_ques
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.trained_places import TrainedPlaces
 from llmtuner.report.summary import print_scores
-from llmtuner.runs.training import KeptTraining
 from llmtuner.spec.poolings import NONE
 from patches.dataset_files import as_question
 from patches.dataset_processor import SCORED
@@ -41,8 +41,36 @@ def apply() -> None:
     SEAM.replace(_with_scores)
 
 
+class FilesTogether:
+    """Mixin placed before upstream's trainer class: the files of a prediction are replaced together."""
+
+    args: Any
+    _predictions: list[Prediction]
+
+    def save_metrics(self, split: str, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        """Upstream's method; `save_predictions` writes the values of a prediction, together with its other files."""
+        if split != "predict":
+            super().save_metrics(split, metrics, *args, **kwargs)  # type: ignore[misc]
+
+    def save_predictions(self, dataset: Any, predict_results: Any, *args: Any, **kwargs: Any) -> None:
+        """Upstream's method, with the rankings and the values; upstream writes into the folder of new files."""
+        if not self.is_world_process_zero():  # type: ignore[attr-defined]
+            return
+        output_dir = self.args.output_dir
+        with replacing_prediction(output_dir, predict_results.metrics) as folder:
+            self.args.output_dir = str(folder)
+            try:
+                super().save_predictions(dataset, predict_results, *args, **kwargs)  # type: ignore[misc]
+            finally:
+                self.args.output_dir = output_dir
+            if self._predictions:
+                write_predictions(self._predictions, folder)
+        if self._predictions:
+            print_scores(predict_results.metrics, output_dir)
+
+
 def _with_scores(upstream: type) -> type:
-    class CustomSeq2SeqTrainer(KeptTraining, upstream):
+    class CustomSeq2SeqTrainer(FilesTogether, KeptTraining, upstream):
         def __init__(self, *args: Any, data_collator: Any = None, **kwargs: Any) -> None:
             super().__init__(*args, data_collator=_without_questions(data_collator), **kwargs)
             self._predictions: list[Prediction] = []
@@ -84,12 +112,6 @@ def _with_scores(upstream: type) -> type:
                 forward=plain_letter_scores,
             )
             return score_questions(self.model, questions, scoring)
-
-        def save_predictions(self, dataset: Any, predict_results: Any, *args: Any, **kwargs: Any) -> None:
-            super().save_predictions(dataset, predict_results, *args, **kwargs)
-            if self._predictions and self.is_world_process_zero():
-                write_predictions(self._predictions, self.args.output_dir)
-                print_scores(predict_results.metrics, self.args.output_dir)
 
     return CustomSeq2SeqTrainer
 

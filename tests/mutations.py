@@ -85,6 +85,39 @@ MUTATIONS = (
         ("rules: every blank last option is no option", "MIXED_PERCENT = 1\n", "MIXED_PERCENT = 0\n"),
     ),
     *edits(
+        "src/llmtuner/spec/flag.py",
+        "tests/cli/test_ranges.py",
+        ("flag: infinite numbers in range", "not abs(number) <= sys.float_info.max", "number != number"),
+    ),
+    *edits(
+        "src/llmtuner/spec/upstream_numbers.py",
+        "tests/cli/test_ranges.py",
+        (
+            "flag: a number of upstream's without a range",
+            '("adam_beta2", float, 0.999, SHARE',
+            '("adam_beta2", float, 0.999, FINITE',
+        ),
+    ),
+    *edits(
+        "src/llmtuner/data/tokenized.py",
+        "tests/patches/test_tokenized_path.py",
+        ("tokenized: nothing ever differs", "if before.get(name) != now.get(name)]", "if False]"),
+        ("tokenized: a user's folder deleted", "if foreign or not (path / ORIGIN).is_file():", "if False:"),
+    ),
+    *edits(
+        "src/llmtuner/data/digest.py",
+        "tests/data/test_digest.py",
+        ("digest: the context does not count", ", each.context)", ", '')"),
+        ("digest: a changed file is not noticed", "status.st_mtime_ns, status.st_size", "0, 0"),
+    ),
+    *edits(
+        "src/llmtuner/data/prediction_files.py",
+        "tests/data/test_prediction_files.py",
+        ("prediction: the old results stay until the end", "(target / RESULTS).unlink(missing_ok=True)", "pass"),
+        ("prediction: results before predictions", "if path.name != RESULTS)", ")"),
+        ("prediction: generated texts of another model stay", "if name not in names:", "if False:"),
+    ),
+    *edits(
         "src/llmtuner/data/collect.py",
         "tests/data/test_collect.py",
         ("num_samples ignored", "if source.num_samples is None:", "if True:"),
@@ -138,7 +171,13 @@ MUTATIONS = (
         "src/llmtuner/data/tokens/fields.py",
         "tests/data/tokens/test_pair.py",
         ("tokens: a context cut in front", "context = context[: len(context) - cut]", "context = context[cut:]"),
-        ("tokens: data text becomes a control token", "split_special_tokens=True", "split_special_tokens=False"),
+    ),
+    *edits(
+        "src/llmtuner/data/tokens/fields.py",
+        "tests/data/tokens/test_fields.py",
+        ("tokens: data text becomes a control token", "encode_special_tokens = True", "encode_special_tokens = False"),
+        ("tokens: ... with other tokenizers", "split_special_tokens=True", "split_special_tokens=False"),
+        ("tokens: cut as by the call before", "rust.no_truncation()", "pass"),
     ),
     *edits(
         "src/llmtuner/data/tokens/option.py",

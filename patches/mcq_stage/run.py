@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.data.baselines import baselines_of
+from llmtuner.data.prediction_files import replacing_prediction
 from llmtuner.data.predictions import write_predictions
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.checkpoint import check_base, fitting
@@ -178,11 +179,10 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
         results |= baselines_of(questions.questions, places_of_run(trainer.run, trainer.train_dataset))
     settings = trainer.run.settings
     results |= {"mcq_layout": settings.layout, "mcq_head": settings.head}
-    if trainer.is_world_process_zero():  # before the results, which mark the run as finished
-        write_predictions(predictions, trainer.args.output_dir)
     trainer.log_metrics("predict", results)
-    trainer.save_metrics("predict", results)
     if trainer.is_world_process_zero():
+        with replacing_prediction(trainer.args.output_dir, results) as folder:
+            write_predictions(predictions, folder)
         print_scores(results, trainer.args.output_dir)
 
 

@@ -83,6 +83,21 @@ def write_synced(path: str | os.PathLike[str], content: str | bytes) -> Path:
     return Path(path)
 
 
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Force a folder's list of names to disk, after renames; Windows has no such call, and needs none.
+
+    Raises:
+        OSError: the folder cannot be opened.
+    """
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sha256_of_bytes(content: bytes) -> str:
     """SHA-256 as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()

@@ -163,3 +163,14 @@ def test_a_registry_that_python_cannot_hold_is_a_user_error(tmp_path, content, e
         find_source("x", str(tmp_path))
     assert expected in str(refusal.value)
     assert len(str(refusal.value)) < 700
+
+
+@pytest.mark.parametrize("formatting", ["mcq", "alpaca"])
+@pytest.mark.parametrize("number", [-3, 0, "3", 2.5, True, float("nan")])
+def test_a_number_of_samples_that_cannot_be_is_rejected(number, formatting, tmp_path):
+    """-3 used half of the rows in silence, and "3" was a TypeError of numpy."""
+    (tmp_path / "a.csv").write_text("prompt,A,B\n")
+    entry = {"formatting": formatting, "file_name": "a.csv", "num_samples": number}
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}))
+    with pytest.raises(UserError, match=r"'mine': num_samples must be a whole number of at least 1, found "):
+        find_source("mine", str(tmp_path))

@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 
 import patches
-from patches.dataset_converter import COLUMN
+from patches.dataset_files import COLUMN
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from llmtuner.data.collector import garbage_collection_paused
 from llmtuner.data.forms import FORMS
 from llmtuner.data.forms.columns import form_of, missing
 from llmtuner.data.forms.form import Defect, Form, RowReader
 from llmtuner.data.forms.rules import NumberedDraft, count_options, file_oddities, option_defects, option_oddities
+from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.problems import Problem, render_problems, terminal_path
 from llmtuner.data.question import Question
 from llmtuner.data.readers import READERS

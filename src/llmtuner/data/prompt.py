@@ -11,6 +11,7 @@ field in both places. (docs/sources.md)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from llmtuner.data.question import Question
@@ -54,6 +55,7 @@ def build_pieces(question: Question) -> PromptPieces:
     return PromptPieces(question.context, question.question, question.options, question.letters)
 
 
+@lru_cache(maxsize=64)
 def compose_joint(num_options: int, *, with_context: bool) -> tuple[Part, ...]:
     """The joint prompt: context, question and all lettered options in one user turn; the answer is a letter.
 

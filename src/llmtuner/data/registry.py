@@ -129,6 +129,12 @@ def _check_shape(name: str, entry: Any) -> None:
             raise UserError(f"data set {name!r}: file_name must be a file's name or a list of them, found {names!r}")
     elif file_name is not None and not isinstance(file_name, str):
         raise UserError(f"data set {name!r}: file_name must be a file's name, found {file_name!r}")
+    num_samples = entry.get("num_samples")
+    if num_samples is not None and (type(num_samples) is not int or num_samples < 1):
+        raise UserError(
+            f"data set {name!r}: num_samples must be a whole number of at least 1, found {num_samples!r}; leave it out "
+            "to use every row"
+        )
     for key in ("otherwise", "made_from"):
         if not isinstance(entry.get(key, ""), str):
             raise UserError(f"data set {name!r}: {key} must be a data set's name, found {entry[key]!r}")

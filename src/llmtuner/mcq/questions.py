@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from torch.utils.data import Dataset
 
+from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS, Question
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.data.tokens.fit import Length, listed, settle_too_long
@@ -65,9 +66,10 @@ class QuestionSet(Dataset):
                 )
         self._encoder, self._shuffle_seed = encoder, shuffle_seed
         self.tokens: list[Tokens] = []
-        for begin in range(0, len(self.questions), _CHUNK):
-            assert encoder is not None, "questions without tokens need an encoder"
-            self.tokens += encode(encoder, self.questions[begin : begin + _CHUNK])
+        with garbage_collection_paused():
+            for begin in range(0, len(self.questions), _CHUNK):
+                assert encoder is not None, "questions without tokens need an encoder"
+                self.tokens += encode(encoder, self.questions[begin : begin + _CHUNK])
 
     def __len__(self) -> int:
         return len(self.questions)

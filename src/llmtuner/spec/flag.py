@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,9 @@ class Range:
         low, high: bounds; None for no bound.
         above, below: whether the bound itself is excluded.
         special: further values with a special meaning.
+        excluded: numbers between the bounds that are not valid.
+
+    NaN and infinite numbers are in no range, whatever its bounds.
     """
 
     low: float | None = None
@@ -31,11 +34,13 @@ class Range:
     above: bool = False
     below: bool = False
     special: tuple[float, ...] = ()
+    excluded: tuple[float, ...] = ()
 
     def __contains__(self, number: float) -> bool:
         if number in self.special:
             return True
-        if not math.isfinite(number):
+        # Python's whole numbers are unbounded; one that no float can hold is infinite to torch.
+        if number in self.excluded or not abs(number) <= sys.float_info.max:
             return False
         high_enough = self.low is None or (number > self.low if self.above else number >= self.low)
         return high_enough and (self.high is None or (number < self.high if self.below else number <= self.high))
@@ -43,16 +48,19 @@ class Range:
     def __str__(self) -> str:
         parts = []
         if self.low is not None:
-            parts.append(f"{'above' if self.above else 'of at least'} {self.low:g}")
+            parts.append(f"{'above' if self.above else 'of at least'} {self.low:.10g}")
         if self.high is not None:
-            parts.append(f"{'below' if self.below else 'of at most'} {self.high:g}")
-        return " and ".join(parts)
+            parts.append(f"{'below' if self.below else 'of at most'} {self.high:.10g}")
+        text = " and ".join(parts) or "that is finite"
+        text += "".join(f", not {number:g}" for number in self.excluded)
+        return text + "".join(f", or {number:g}" for number in self.special)
 
 
 AT_LEAST_1 = Range(low=1)
 AT_LEAST_0 = Range(low=0)
 ABOVE_0 = Range(low=0, above=True)
 SHARE = Range(low=0, high=1, below=True)
+FINITE = Range()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Conflict, Flag
+from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Conflict, Flag, Range
+from llmtuner.spec.upstream_numbers import BITS, NUMBERS, SEED, STEPS_OR
 
 STAGES = ("sft", "mcq")  # the stages that know what a question is
 OTHER_STAGES = ("pt", "rm", "ppo", "dpo", "kto")
@@ -29,6 +30,13 @@ _MODEL = (
         type=int,
         help="load the base model in 4 or 8 bits (needs bitsandbytes)",
         value="4|8",
+        range=BITS,
+        conflicts=tuple(
+            Conflict(
+                "quantization_method", "bnb", "bitsandbytes takes 4 or 8; or choose --quantization_method hqq", bits
+            )
+            for bits in (1, 2, 3, 5, 6)
+        ),
     ),
     Flag(name="trust_remote_code", type=bool, default=False, help="run Python code that comes with the model"),
 )
@@ -111,20 +119,45 @@ _TRAINING = (
         help="learning-rate schedule: linear, cosine, constant, ...",
         value="NAME",
     ),
-    Flag(name="warmup_steps", type=float, default=0.0, help="warm-up steps; below 1, a share of all steps", value="N"),
+    Flag(
+        name="warmup_steps",
+        type=float,
+        default=0.0,
+        help="warm-up steps; below 1, a share of all steps",
+        value="N",
+        range=AT_LEAST_0,
+    ),
     Flag(name="num_train_epochs", type=float, default=3.0, help="passes over the data", value="X", range=ABOVE_0),
     Flag(
-        name="max_steps", type=int, default=-1, help="stop after N steps; -1: train for --num_train_epochs", value="N"
+        name="max_steps",
+        type=int,
+        default=-1,
+        help="stop after N steps; -1: train for --num_train_epochs",
+        value="N",
+        range=STEPS_OR,
     ),
     Flag(name="fp16", type=bool, default=False, help="mixed precision for older GPUs"),
     Flag(name="bf16", type=bool, default=False, help="mixed precision for Ampere and newer"),
-    Flag(name="seed", type=int, default=42, help="random seed for data order, dropout and new weights", value="N"),
+    Flag(
+        name="seed",
+        type=int,
+        default=42,
+        help="random seed for data order, dropout and new weights",
+        value="N",
+        range=SEED,
+    ),
     Flag(name="use_cpu", type=bool, default=False, help="run on the CPU even if there is a GPU"),
 )
 _LORA = (
     Flag(name="lora_rank", type=int, default=8, help="rank of the LoRA matrices", value="N", range=AT_LEAST_1),
-    Flag(name="lora_alpha", type=int, help="scale of the LoRA matrices; unless given, 2 x --lora_rank", value="N"),
-    Flag(name="lora_dropout", type=float, default=0.0, help="dropout before the LoRA matrices", value="X"),
+    Flag(
+        name="lora_alpha",
+        type=int,
+        help="scale of the LoRA matrices; unless given, 2 x --lora_rank",
+        value="N",
+        range=AT_LEAST_1,
+    ),
+    Flag(name="lora_dropout", type=float, default=0.0, help="dropout before the LoRA matrices", value="X", range=SHARE),
     Flag(
         name="lora_target", default="all", help="modules that LoRA is added to; all: every linear layer", value="NAMES"
     ),
@@ -132,9 +165,18 @@ _LORA = (
 _OUTPUT = (
     Flag(name="output_dir", help="folder for weights, logs, metrics and predictions", value="DIR"),
     Flag(name="overwrite_output_dir", type=bool, default=False, help="start over in a folder that has an earlier run"),
-    Flag(name="logging_steps", type=float, default=500.0, help="log the loss every N steps", value="N"),
-    Flag(name="save_steps", type=float, default=500.0, help="save a checkpoint every N steps", value="N"),
-    Flag(name="save_total_limit", type=int, help="keep only the newest N checkpoints", value="N"),
+    Flag(
+        name="logging_steps", type=float, default=500.0, help="log the loss every N steps", value="N", range=AT_LEAST_0
+    ),
+    Flag(
+        name="save_steps",
+        type=float,
+        default=500.0,
+        help="save a checkpoint every N steps",
+        value="N",
+        range=AT_LEAST_0,
+    ),
+    Flag(name="save_total_limit", type=int, help="keep only the newest N checkpoints", value="N", range=AT_LEAST_0),
     Flag(name="eval_strategy", default="no", help="evaluate during training: no, steps or epoch", value="WHEN"),
     Flag(name="plot_loss", type=bool, default=False, help="plot the loss to training_loss.png"),
 )
@@ -151,7 +193,14 @@ _PREDICTION = (
         default=False,
         help="also generate text; stage sft turns it on by itself",
     ),
-    Flag(name="max_new_tokens", type=int, default=1024, help="most tokens to generate; a letter needs few", value="N"),
+    Flag(
+        name="max_new_tokens",
+        type=int,
+        default=1024,
+        help="most tokens to generate; a letter needs few",
+        value="N",
+        range=Range(low=1, special=(0, -1)),
+    ),
     Flag(
         name="do_sample",
         type=bool,
@@ -179,13 +228,20 @@ _OTHER = (
         field="label_smoothing",
         value="X",
     ),
+    Flag(name="quantization_method", default="bnb", help="what quantises the base model: bnb, hqq, eetq", value="NAME"),
     Flag(name="create_new_adapter", type=bool, default=False, help="train a new adapter on top of the given ones"),
     Flag(name="push_to_hub", type=bool, default=False, help="push the result to the hub"),
     Flag(name="resume_from_checkpoint", help="the checkpoint to resume from", value="DIR", bare="true"),
     Flag(name="load_best_model_at_end", type=bool, default=False, help="end with the best checkpoint"),
     Flag(name="metric_for_best_model", help="metric that the best checkpoint is chosen by", value="NAME"),
     Flag(name="greater_is_better", type=bool, help="whether a larger value of that metric is better", value="BOOL"),
-    Flag(name="early_stopping_steps", type=int, help="stop after N evaluations without a gain", value="N"),
+    Flag(
+        name="early_stopping_steps",
+        type=int,
+        help="stop after N evaluations without a gain",
+        value="N",
+        range=AT_LEAST_1,
+    ),
     Flag(name="eval_on_each_dataset", type=bool, default=False, help="evaluate each data set separately", field="each"),
     Flag(name="model_revision", default="main", help="version of the model on the hub", value="NAME"),
     Flag(name="hf_hub_token", help="token of the hub", value="TOKEN"),
@@ -262,5 +318,5 @@ UPSTREAM_GROUPS: dict[str, tuple[Flag, ...]] = {
     "LoRA": _LORA,
     "Output": _OUTPUT,
     "Prediction": _PREDICTION,
-    HIDDEN: _OTHER,
+    HIDDEN: (*_OTHER, *NUMBERS),
 }

@@ -16,8 +16,8 @@ from llmtuner.data.audit.quality import quality_summary
 from llmtuner.data.audit.repeats import Repeats, repeats
 from llmtuner.data.audit.result import Audit, FileAudit
 from llmtuner.data.audit.shortcuts import shortcut_scores
-from llmtuner.data.collector import garbage_collection_paused
 from llmtuner.data.load import Inspection, inspect_questions
+from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.predictions import read_predictions
 from llmtuner.data.problems import terminal_path
 from llmtuner.data.question import Question

@@ -159,11 +159,45 @@ def cut_to_fit(
     return context, asked, cut, over
 
 
+# Where transformers defines what it does around the Rust tokenizer, unless a class of its own changes that.
+_PLAIN = {
+    "__call__": "transformers.tokenization_utils_base",
+    "_encode_plus": "transformers.tokenization_utils_tokenizers",
+}
+
+
 def encode_fields(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text on its own; special tokens in it are encoded as plain text."""
+    """Token ids of each text on its own; special tokens in it are encoded as plain text.
+
+    Equal texts share one list, which must not be changed.
+    """
     filled = [text for text in dict.fromkeys(texts) if text]
     if not filled:
         return [[] for _ in texts]
-    batch = tokenizer(filled, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    ids = dict(zip(filled, batch, strict=True))
-    return [list(ids[text]) if text else [] for text in texts]
+    ids = dict(zip(filled, _encode_texts(tokenizer, filled), strict=True))
+    return [ids[text] if text else [] for text in texts]
+
+
+def _encode_texts(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    if any(getattr(getattr(type(tokenizer), name, None), "__module__", "") != where for name, where in _PLAIN.items()):
+        batch: list[list[int]] = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return batch
+    # The same ids; offsets, masks and a BatchEncoding of them would take as long again.
+    rust = tokenizer.backend_tokenizer
+    rust.encode_special_tokens = True  # as plain text
+    rust.no_truncation()
+    rust.no_padding()
+    return [encoding.ids for encoding in rust.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def runs_of_ids(parts: Iterable[SkeletonPart]) -> list[list[int] | Field]:
+    """A skeleton's part with successive token ids as one list, so that filling it takes few steps."""
+    runs: list[list[int] | Field] = []
+    for part in parts:
+        if isinstance(part, Field):
+            runs.append(part)
+        elif runs and isinstance(runs[-1], list):
+            runs[-1].append(part)
+        else:
+            runs.append([part])
+    return runs

@@ -17,12 +17,11 @@ from llmtuner.data.tokens.fields import (
     cut_to_fit,
     encode_fields,
     largest_literal,
+    runs_of_ids,
     skeleton_from_json,
     skeleton_to_json,
 )
 from llmtuner.errors import UserError
-
-CONTEXT, QUESTION = Field("context"), Field("question")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,7 @@ class JointEncoder:
     skeletons: dict[tuple[int, bool, int | None], Skeleton] = field(default_factory=dict)
     letters: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
     positions: int | None = None
+    _forms: dict[tuple[int, bool, int | None], _Form] = field(default_factory=dict, repr=False)
 
     def encode(self, questions: Sequence[Question]) -> list[JointTokens]:
         """Encode a batch; one tokenizer call for all its texts."""
@@ -122,27 +122,35 @@ class JointEncoder:
                 return
 
     def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> JointTokens:
-        tokens = {place: next(ids) for place in _fields(question)}
         count = len(question.options)
+        tokens = [next(ids) for _ in range(_number_of_fields(count))]
+        context, asked = tokens[:_FIRST_OPTION]
 
         def length_of_rest(with_context: bool) -> int:
-            skeleton = self._skeleton(count, with_context, question.answer)
-            parts = (part for part in (*skeleton.prompt, *skeleton.response) if part not in (CONTEXT, QUESTION))
-            return sum(len(tokens[part]) if isinstance(part, Field) else 1 for part in parts)
+            form = self._form(count, with_context, question.answer)
+            return form.length + sum(len(tokens[place]) for place in form.places if place >= _FIRST_OPTION)
 
-        tokens[CONTEXT], tokens[QUESTION], cut, over = cut_to_fit(
-            tokens[CONTEXT], tokens[QUESTION], length_of_rest, self.cutoff_len
-        )
-        skeleton = self._skeleton(count, bool(tokens[CONTEXT]), question.answer)
+        tokens[0], tokens[1], cut, over = cut_to_fit(context, asked, length_of_rest, self.cutoff_len)
+        form = self._form(count, bool(tokens[0]), question.answer)
         letter_prefix, letter_ids = self.letter_tokens(count)
         return JointTokens(
-            prompt=_fill(skeleton.prompt, tokens),
-            response=_fill(skeleton.response, tokens),
+            prompt=form.prompt.filled(tokens),
+            response=form.response.filled(tokens),
             letter_prefix=letter_prefix,
             letter_ids=letter_ids,
             cut=cut,
             over=over,
         )
+
+    def _form(self, num_options: int, with_context: bool, answer: int | None) -> _Form:
+        key = (num_options, with_context, answer)
+        form = self._forms.get(key)
+        if form is None:
+            skeleton = self._skeleton(*key)
+            form = self._forms[key] = _Form(
+                _Runs.of(skeleton.prompt, num_options), _Runs.of(skeleton.response, num_options)
+            )
+        return form
 
     def _skeleton(self, num_options: int, with_context: bool, answer: int | None) -> Skeleton:
         key = (num_options, with_context, answer)
@@ -180,19 +188,60 @@ class JointEncoder:
         return self.letters[num_options]
 
 
-def _fields(question: Question) -> list[Field]:
-    count = range(len(question.options))
-    return [
-        CONTEXT,
-        QUESTION,
-        *(Field("option", i) for i in count),
-        *(Field("letter", i) for i in count),
-    ]
+# The fields of a question, in the order in which they are tokenised: context, question, options, letters.
+_FIRST_OPTION = 2
+
+
+def _number_of_fields(num_options: int) -> int:
+    return _FIRST_OPTION + 2 * num_options
 
 
 def _texts(question: Question) -> list[str]:
     pieces = build_pieces(question)
-    return [pieces.text(place) for place in _fields(question)]
+    return [pieces.context, pieces.question, *pieces.options, *pieces.letters]
+
+
+def _place(field: Field, num_options: int) -> int:
+    """The number of a field in that order."""
+    first = {"context": 0, "question": 1, "option": _FIRST_OPTION, "letter": _FIRST_OPTION + num_options}
+    return first[field.name] + field.index
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """Part of a skeleton, prepared for filling: token ids, and the numbers of fields."""
+
+    runs: list[list[int] | int]
+
+    @classmethod
+    def of(cls, parts: Sequence[SkeletonPart], num_options: int) -> _Runs:
+        return cls([_place(run, num_options) if isinstance(run, Field) else run for run in runs_of_ids(parts)])
+
+    @property
+    def places(self) -> list[int]:
+        """The numbers of its fields."""
+        return [run for run in self.runs if isinstance(run, int)]
+
+    @property
+    def length(self) -> int:
+        """Its own tokens, without fields."""
+        return sum(len(run) for run in self.runs if isinstance(run, list))
+
+    def filled(self, tokens: Sequence[list[int]]) -> list[int]:
+        """Its token ids with those of the fields."""
+        ids: list[int] = []
+        for run in self.runs:
+            ids += tokens[run] if isinstance(run, int) else run
+        return ids
+
+
+class _Form:
+    """A skeleton, prepared for filling."""
+
+    def __init__(self, prompt: _Runs, response: _Runs) -> None:
+        self.prompt, self.response = prompt, response
+        self.places = [*prompt.places, *response.places]
+        self.length = prompt.length + response.length
 
 
 def _fill(parts: Sequence[SkeletonPart], tokens: dict[Field, list[int]]) -> list[int]:

@@ -15,6 +15,7 @@ from llmtuner.data.tokens.fields import (
     cut_to_fit,
     encode_fields,
     largest_literal,
+    runs_of_ids,
     skeleton_from_json,
     skeleton_to_json,
 )
@@ -62,6 +63,27 @@ class OptionTokens:
         return next((place for place in range(own) if low[place] != high[place]), own)
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A skeleton, prepared for filling: what comes before the option and after it.
+
+    Args:
+        length: tokens of the skeleton itself.
+    """
+
+    before: list[list[int] | Field]
+    after: list[int]
+    length: int
+
+    @classmethod
+    def of(cls, skeleton: Skeleton) -> _Form:
+        parts = (*skeleton.prompt, *skeleton.response)
+        place = parts.index(OPTION)
+        after = [part for part in parts[place + 1 :] if not isinstance(part, Field)]
+        assert len(parts) == place + 1 + len(after), "the option is the last field of a sequence"
+        return cls(runs_of_ids(parts[:place]), after, sum(not isinstance(part, Field) for part in parts))
+
+
 @dataclass
 class OptionEncoder:
     """Turns questions into one sequence per option, each of at most `cutoff_len` tokens.
@@ -76,6 +98,7 @@ class OptionEncoder:
     skeletons: dict[bool, Skeleton] = field(default_factory=dict)
     typed: bool = False  # whether the option's tokens have their own token type (encoders)
     positions: int | None = None
+    _forms: dict[bool, _Form] = field(default_factory=dict, repr=False)
 
     def encode(self, questions: Sequence[Question]) -> list[OptionTokens]:
         """Encode a batch; one tokenizer call for all its texts.
@@ -114,33 +137,29 @@ class OptionEncoder:
         context, asked, *options = [next(ids) for _ in range(2 + len(question.options))]
         longest = max(map(len, options))
         context, asked, cut, over = cut_to_fit(
-            context, asked, lambda with_context: self._fixed_length(with_context) + longest, self.cutoff_len
+            context, asked, lambda with_context: self._form(with_context).length + longest, self.cutoff_len
         )
-        filled = [self._fill(context, asked, option) for option in options]
-        if not all(sequence for sequence, _ in filled):
+        form = self._form(bool(context))
+        head, spans = _fill(form.before, {CONTEXT: context, QUESTION: asked})
+        sequences = [[*head, *option, *form.after] for option in options]
+        if not all(sequences):
             raise DataError(f"{question.where}: id {question.shown_id}: an option gives no tokens")
-        spans = filled[0][1]
+        begin = len(head)
         return OptionTokens(
-            sequences=[sequence for sequence, _ in filled],
+            sequences=sequences,
             context=spans.get(CONTEXT, (0, 0)),
             question=spans[QUESTION],
-            options=[places[OPTION] for _, places in filled],
+            options=[(begin, begin + len(option)) for option in options],
             cut=cut,
             over=over,
-            second=filled[0][1][OPTION][0] if self.typed else 0,
+            second=begin if self.typed else 0,
         )
 
-    def _fill(self, context: list[int], asked: list[int], option: list[int]) -> tuple[list[int], dict[Field, Span]]:
-        skeleton = self._skeleton(bool(context))
-        tokens = {CONTEXT: context, QUESTION: asked, OPTION: option}
-        ids: list[int] = []
-        spans: dict[Field, Span] = {}
-        for part in (*skeleton.prompt, *skeleton.response):
-            begin = len(ids)
-            ids += tokens[part] if isinstance(part, Field) else [part]
-            if isinstance(part, Field):
-                spans[part] = (begin, len(ids))
-        return ids, spans
+    def _form(self, with_context: bool) -> _Form:
+        form = self._forms.get(with_context)
+        if form is None:
+            form = self._forms[with_context] = _Form.of(self._skeleton(with_context))
+        return form
 
     def _skeleton(self, with_context: bool) -> Skeleton:
         if with_context not in self.skeletons:
@@ -148,6 +167,15 @@ class OptionEncoder:
             self.skeletons[with_context] = build_skeleton(self.tokenizer, self.template, user, answer)
         return self.skeletons[with_context]
 
-    def _fixed_length(self, with_context: bool) -> int:
-        skeleton = self._skeleton(with_context)
-        return sum(not isinstance(part, Field) for part in (*skeleton.prompt, *skeleton.response))
+
+def _fill(runs: Sequence[list[int] | Field], tokens: Mapping[Field, list[int]]) -> tuple[list[int], dict[Field, Span]]:
+    ids: list[int] = []
+    spans: dict[Field, Span] = {}
+    for run in runs:
+        begin = len(ids)
+        if isinstance(run, Field):
+            ids += tokens[run]
+            spans[run] = (begin, len(ids))
+        else:
+            ids += run
+    return ids, spans

@@ -1,4 +1,4 @@
-"""Pauses Python's garbage collector while many rows are made."""
+"""Pausing the garbage collector while many small objects are made that all stay."""
 
 from __future__ import annotations
 

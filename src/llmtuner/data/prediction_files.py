@@ -1,0 +1,84 @@
+"""The files of a prediction replace those of an earlier one together: a folder never holds a mix of two predictions.
+
+predict_results.json goes first and comes last. A folder without it holds an unfinished prediction, whatever other files
+it has, so a run that is killed between two renames leaves nothing that could be taken for a result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from llmtuner.files import sync_folder, write_synced
+
+RESULTS, ALL_RESULTS = "predict_results.json", "all_results.json"
+OF_A_PREDICTION = ("predictions.jsonl", "submission.csv", "generated_predictions.jsonl")
+_STAGING = ".prediction"  # one name for all runs, so that the next one clears what a killed run left
+_PREFIXES = ("predict_", "floor_", "mcq_")  # of a prediction's values in all_results.json
+
+
+@contextmanager
+def replacing_prediction(output_dir: str | os.PathLike[str], results: Mapping[str, Any]) -> Iterator[Path]:
+    """A folder to write a prediction's files into; when the block ends, they become those of the output folder.
+
+    `results` is written as predict_results.json and into all_results.json, next to the values of training and
+    evaluation. Files of an earlier prediction that the new one does not have are deleted.
+
+    Args:
+        output_dir: the folder of the run; created if needed.
+
+    Raises:
+        OSError: a file cannot be written or renamed. Before the first rename the earlier prediction is unchanged, after
+            it predict_results.json is missing.
+    """
+    target = Path(output_dir)
+    staging = target / _STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        yield staging
+        _write_results(results, target, staging)
+        for path in staging.iterdir():
+            _sync(path)
+        _publish(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write_results(results: Mapping[str, Any], target: Path, staging: Path) -> None:
+    others = {name: value for name, value in _stored(target / ALL_RESULTS).items() if not name.startswith(_PREFIXES)}
+    for name, values in ((ALL_RESULTS, others | dict(results)), (RESULTS, results)):
+        write_synced(staging / name, json.dumps(values, indent=4, sort_keys=True))
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    """The values of an earlier run; {} if the file is missing, or was cut when that run was killed."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
+def _publish(staging: Path, target: Path) -> None:
+    (target / RESULTS).unlink(missing_ok=True)
+    sync_folder(target)
+    names = sorted(path.name for path in staging.iterdir() if path.name != RESULTS)
+    for name in names:
+        os.replace(staging / name, target / name)
+    for name in OF_A_PREDICTION:
+        if name not in names:
+            (target / name).unlink(missing_ok=True)
+    sync_folder(target)
+    os.replace(staging / RESULTS, target / RESULTS)
+    sync_folder(target)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,101 @@
+"""What a folder of tokenised data was made of, so that a run does not train on the rows of other data."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llmtuner.errors import UserError
+from llmtuner.files import sha256_of_file, sha256_of_json, write_atomic
+
+ORIGIN = "tokenized_from.json"
+FORMAT = 1
+_OF_DATASETS = "dataset_dict.json"  # what `datasets` writes into every folder that it saves
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "spiece.model",
+)
+
+
+def tokenizer_digest(model: str) -> str:
+    """SHA-256 over the tokenizer files of a model's folder; for a model on the hub, its name."""
+    files = [Path(model, name) for name in _TOKENIZER_FILES if Path(model, name).is_file()]
+    return sha256_of_json({file.name: sha256_of_file(file) for file in files}) if files else model
+
+
+def differences(folder: str | os.PathLike[str], origin: Mapping[str, Any]) -> list[str] | None:
+    """What differs between the origin of tokenised data and that of this run, a line each.
+
+    Args:
+        origin: what this run's data would be made of, by the name of the flag.
+
+    Returns:
+        [] if nothing differs; None if the folder does not say what it was made of.
+
+    Raises:
+        UserError: the folder's record is damaged, or has a later format.
+    """
+    path = Path(folder, ORIGIN)
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged: not JSON; name another folder, or add --overwrite_cache") from error
+    if not isinstance(stored, dict) or stored.get("format") != FORMAT or not isinstance(stored.get("origin"), dict):
+        raise UserError(f"{path}: not of format {FORMAT}; name another folder, or add --overwrite_cache")
+    before, now = stored["origin"], json.loads(json.dumps(origin))
+    return [_difference(name, before.get(name), now.get(name)) for name in now if before.get(name) != now.get(name)]
+
+
+def write_origin(folder: str | os.PathLike[str], origin: Mapping[str, Any]) -> Path:
+    """Write what the tokenised data of a folder was made of; last, so that a folder with a record is complete.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    content = json.dumps({"format": FORMAT, "origin": dict(origin)}, indent=2)
+    return write_atomic(Path(folder, ORIGIN), content + "\n")
+
+
+def remove_tokenized(folder: str | os.PathLike[str]) -> None:
+    """Delete tokenised data that this project saved, and nothing else.
+
+    Raises:
+        UserError: the folder has no record of this project, or holds more than tokenised data.
+    """
+    path = Path(folder)
+    parts = [entry for entry in path.iterdir() if entry.name not in (ORIGIN, _OF_DATASETS)]
+    foreign = [entry.name for entry in parts if not (entry / "dataset_info.json").is_file()]
+    if foreign or not (path / ORIGIN).is_file():
+        raise UserError(
+            f"--tokenized_path {path}: not only tokenised data that this project saved "
+            f"({foreign[0] if foreign else f'no {ORIGIN}'}), so --overwrite_cache deletes nothing; name another folder"
+        )
+    (path / ORIGIN).unlink()
+    for entry in parts:
+        shutil.rmtree(entry)
+    (path / _OF_DATASETS).unlink(missing_ok=True)
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    if name in ("dataset", "eval_dataset") and before and now:
+        return f"--{name}: the data has another content"
+    if name == "tokenizer":
+        return "the tokenizer of --model_name_or_path is another one"
+    return f"--{name}: {_shown(before)}, and now {_shown(now)}"
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None or value == "" else str(value)
