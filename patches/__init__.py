@@ -21,6 +21,7 @@ PATCHES = {
     "template_tokens": "tokens without embeddings refused before the model is loaded, in stage sft",
     "tokenized_path": "tokenised data only for what it was made of",
     "accuracy_metric": "predict_accuracy, 2023's prefix match",
+    "model_weights": "models with missing weights are refused",
     "option_head": "a head for --stage mcq in the models that upstream loads",
     "letter_scores": "MAP@3 from the letters' probabilities, predictions.jsonl, submission.csv",
 }

@@ -15,12 +15,14 @@ from llmtuner.data.baselines import baselines_of
 from llmtuner.data.prediction_files import replacing_prediction
 from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.data.tokens.joint import JointTokens
+from llmtuner.mcq.bad_weights import blaming_bad_weights
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.letter import plain_letter_scores
 from llmtuner.mcq.predict import Scoring, as_predictions, figures_of, score_questions
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.trained_places import TrainedPlaces
 from llmtuner.report.summary import print_scores
+from llmtuner.runs.training import KeptTraining
 from llmtuner.spec.poolings import NONE
 from patches.dataset_files import as_question
 from patches.dataset_processor import SCORED
@@ -80,7 +82,8 @@ def _with_scores(upstream: type) -> type:
 
         def predict(self, test_dataset: Any, *args: Any, **kwargs: Any) -> Any:
             rows = [row for row in _column(test_dataset, SCORED) if row is not None]
-            output = super().predict(test_dataset, *args, **kwargs)
+            with blaming_bad_weights(self.model):
+                output = super().predict(test_dataset, *args, **kwargs)
             if not rows:
                 return output
             prefix = kwargs.get("metric_key_prefix", "test")

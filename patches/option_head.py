@@ -1,15 +1,16 @@
-"""Models that upstream loads get a head over options if the stage needs one.
+"""Models that upstream loads get a head over options if the stage needs one, and adapters that fit.
 
 Upstream: the name `init_adapter` in `llamafactory.model.loader` (0.8.0 to 0.9.5), called once per load, between reading
 the weights and adding adapters. That is after quantisation, so the head is never quantised, and before PEFT, so the
-head is trained in full and saved with the adapter.
+head is trained in full and saved with the adapter. In every stage, adapters are checked against the model's modules,
+because peft loads what fits and leaves the rest out, and a new adapter names its base model by an absolute path.
 Can go when upstream has a stage with a classifier (requested in its issues 1463 and 2914, and declined).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -42,17 +43,24 @@ def head_of(run: McqRun) -> Iterator[None]:
         _RUN.reset(token)
 
 
+def current_run() -> McqRun | None:
+    """The run whose model is being loaded; None in other stages."""
+    return _RUN.get()
+
+
 def _with_head(original: Callable[..., Any]) -> Callable[..., Any]:
     def init_adapter(config: Any, model: Any, model_args: Any, finetuning_args: Any, is_trainable: bool) -> Any:
         run = _RUN.get()
         if run is None:
+            check_adapters(model, model_args.adapter_name_or_path or ())
             finetuning_args = with_targets(model, finetuning_args, is_trainable)
-            return original(config, model, model_args, finetuning_args, is_trainable)
+            model = original(config, model, model_args, finetuning_args, is_trainable)
+            return with_base_named(model, model_args.model_name_or_path)
         finetuning_args = attach(model, model_args, finetuning_args, run)
         with completed_adapters(model, model_args, run) as completed_args:
             model = original(config, model, completed_args, finetuning_args, is_trainable)
         finish(model, is_trainable)
-        return model
+        return with_base_named(model, run.model)
 
     return init_adapter
 
@@ -71,6 +79,30 @@ def with_targets(model: Any, finetuning_args: Any, is_trainable: bool) -> Any:
     return finetuning_args
 
 
+def check_adapters(model: Any, adapters: Sequence[str]) -> None:
+    """Check that each adapter fits the model, before the first one is put on it.
+
+    Raises:
+        UserError: one does not, or it has no weights as safetensors.
+    """
+    from llmtuner.mcq.adapter_fit import check_fit
+    from llmtuner.mcq.checkpoint import require_safetensors
+
+    for adapter in adapters:
+        require_safetensors(adapter)
+        if model is not None:  # unsloth loads it later, by itself
+            check_fit(model, adapter)
+
+
+def with_base_named(model: Any, base: str) -> Any:
+    """The model; its adapters, if any, store the base model's absolute path, so that it is found from any folder."""
+    from llmtuner.runs.base import stored_path
+
+    for config in getattr(model, "peft_config", {}).values():
+        config.base_model_name_or_path = stored_path(base)
+    return model
+
+
 def attach(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> Any:
     """Attach the head, with trained weights if the model's folder has them, and name the modules to train.
 
@@ -82,7 +114,7 @@ def attach(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> An
     """
     from llamafactory.model.model_utils.misc import find_all_linear_modules
 
-    from llmtuner.mcq.checkpoint import check_head, load_head, require_safetensors
+    from llmtuner.mcq.checkpoint import check_head, load_head
     from llmtuner.mcq.model import HEAD, attach_head
     from llmtuner.mcq.settings import read_settings
 
@@ -96,8 +128,7 @@ def attach(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> An
             linear -= {_name_of(model, model.get_output_embeddings())}
         finetuning_args.lora_target = sorted(linear)
     attach_head(model, run.settings)
-    for adapter in run.adapters:
-        require_safetensors(adapter)
+    check_adapters(model, run.adapters)
     if not HEADS[run.settings.head].pools:
         return finetuning_args
     below = read_settings(run.model)

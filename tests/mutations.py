@@ -54,6 +54,82 @@ def edits(file: str, tests: str | tuple[str, ...], *rows: tuple[str, str, str]) 
 
 MUTATIONS = (
     *edits(
+        "src/llmtuner/runs/base.py",
+        "tests/runs/test_base_model.py",
+        ("base: another one accepted", "if not given or given == manifest.base:", "if True:"),
+        ("base: not looked for above the adapter", "*Path(adapter).resolve().parents)", ")"),
+        (
+            "base: a local path asked of the hub",
+            "if is_hub_name(name) and (model_folder",
+            "if is_hub_name(name) or (model_folder",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/runs/base.py",
+        "tests/cli/test_preflight_weights.py",
+        ("base: the adapters below forgotten", "names if is_new else names[:-1]", "names[:-1]"),
+    ),
+    *edits(
+        "src/llmtuner/runs/adapter.py",
+        "tests/runs/test_adapter_files.py",
+        ("adapter: another rank accepted", "tensor.shape[axis] != wanted", "False"),
+        ("adapter: half of the weights accepted", 'return {"A", "B"} <= parts or', 'return {"A"} <= parts or'),
+        ("adapter: rank patterns ignored", 'config.get("rank_pattern") or {}', "{}"),
+        (
+            "adapter: any safetensors file will do",
+            "    if path.is_file():\n",
+            '    if any(path.parent.glob("*.safetensors")):\n',
+        ),
+    ),
+    *edits(
+        "src/llmtuner/cli/preflight_weights.py",
+        "tests/cli/test_preflight_weights.py",
+        ("weights: mcq adapters in stage sft", "if settings is None or HEADS[settings.head].pools:", "if False:"),
+        ("weights: the letter head refused", "if settings is None or HEADS[settings.head].pools:", "if True:"),
+        ("weights: --allow_other_base ignored", 'allow_other=flags["allow_other_base"]', "allow_other=False"),
+    ),
+    *edits(
+        "src/llmtuner/cli/preflight_vocabulary.py",
+        "tests/cli/test_preflight_weights.py",
+        ("tokens: other ones accepted", "if new and new != old:", "if False:"),
+        ("tokens: not stored", "run.with_settings(vocabulary=vocabulary.to_json())", "run"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/whole.py",
+        "tests/mcq/test_whole_weights.py",
+        ("whole: random weights accepted", "    if missing:\n", "    if False:\n"),
+        ("whole: a missing head of letters accepted", "None if scores_tokens or not", "None if not"),
+        ("whole: the pooler needed", "unused = {POOLER, ", "unused = {"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/adapter_fit.py",
+        "tests/mcq/test_whole_weights.py",
+        ("fit: other names accepted", "    unknown = sorted(stored.keys() - wanted)", "    unknown = []"),
+        ("fit: missing layers accepted", "    missing = sorted(wanted - stored.keys())", "    missing = []"),
+        ("fit: missing embeddings accepted", "if target != HEAD and lacking:", "if False:"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/embeddings.py",
+        "tests/mcq/test_whole_weights.py",
+        ("embeddings: random rows scored", "if tokens > max(rows, before):", "if False:"),
+        (
+            "embeddings: random rows of the head",
+            "for shapes in stored):\n        raise",
+            "for shapes in stored) and False:\n        raise",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/bad_weights.py",
+        "tests/mcq/test_whole_weights.py",
+        ("bad weights: the training's own blamed", "not (trained and parameter.requires_grad)", "True"),
+        ("bad weights: frozen ones let off", "not (trained and parameter.requires_grad)", "not trained"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/check.py",
+        "tests/mcq/test_check.py::test_weights_that_are_not_finite_are_no_matter_of_the_layout",
+        ("check: bad weights blamed on the layout", "if any(math.isnan(each.difference) for", "if any(False for"),
+    ),
+    *edits(
         "src/llmtuner/data/forms/kaggle.py",
         "tests/data/test_load.py",
         ("kaggle: the answer off by one", 'return index, ""', 'return index - 1, ""'),
@@ -526,6 +602,20 @@ MUTATIONS = (
             "if False",
         ),
         ("manifest: files outside the folder", "        if outside:\n", "        if False:\n"),
+    ),
+    *edits(
+        "src/llmtuner/runs/manifest.py",
+        ("tests/runs/test_base_model.py", "tests/runs/test_intact.py"),
+        (
+            "manifest: checkpoints have none",
+            "read_manifest(Path(folder) / RUN_MANIFEST) or ",
+            "read_manifest(Path(folder) / RUN_MANIFEST) if True else ",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/folders.py",
+        "tests/mcq/test_folders.py",
+        ("weights: any safetensors file will do", "if (folder / whole).is_file():", "if weight_files(folder):"),
     ),
     *edits(
         "src/llmtuner/runs/changes.py",

@@ -99,7 +99,7 @@ def test_the_base_model_keeps_its_type_and_may_have_moved(tiny_llama, adapter, t
     base, out = tmp_path / "moved", tmp_path / "out"
     shutil.copytree(tiny_llama, base)
     AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.bfloat16).save_pretrained(base)
-    assert merge_mcq.main([str(adapter), str(out), "--base_model", str(base)]) == 0
+    assert merge_mcq.main([str(adapter), str(out), "--base_model", str(base), "--allow_other_base"]) == 0
     types = {HEAD in name: tensor.dtype for name, tensor in load_file(out / "model.safetensors").items()}
     assert types == {True: torch.float32, False: torch.bfloat16}, "the head's scores are fp32 in any case"
     assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
@@ -158,7 +158,7 @@ def refusal(capsys, *words) -> str:
 
 def test_what_cannot_be_merged_is_refused_and_nothing_is_written(tiny_llama, adapter, merged, tmp_path, capsys):
     out = tmp_path / "out"
-    assert "no mcq_config.json" in refusal(capsys, tiny_llama, out)
+    assert "no adapter_config.json" in refusal(capsys, tiny_llama, out)
     assert "no such folder" in refusal(capsys, tmp_path / "nowhere", out)
     assert "nothing to merge" in refusal(capsys, merged, out)
     assert "--base_model" in refusal(capsys, adapter, out, "--base_model", tmp_path / "nowhere")
@@ -173,7 +173,7 @@ def test_another_base_model_is_refused(adapter, tmp_path, capsys):
     another, out = tmp_path / "other", tmp_path / "out"
     load_script("make_tiny_llama").main([str(another), "--num_layers", "3", "--vocab_size", "1000"])
     capsys.readouterr()
-    assert "num_hidden_layers 2" in refusal(capsys, adapter, out, "--base_model", another)
+    assert "num_hidden_layers 2" in refusal(capsys, adapter, out, "--base_model", another, "--allow_other_base")
     assert not out.exists()
 
 

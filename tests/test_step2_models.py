@@ -221,7 +221,7 @@ def test_an_adapter_of_another_base_model_is_refused(adapter, tmp_path, capsys):
     another_base = load_script("make_tiny_llama").make_tiny_llama(
         tmp_path / "other", [DEMO], hidden_size=32, num_layers=2, vocab_size=1000, seed=0
     )
-    assert main(predict_command(another_base, tmp_path / "out", adapter=adapter)) == 2
+    assert main(predict_command(another_base, tmp_path / "out", "--allow_other_base", adapter=adapter)) == 2
     assert "another base model: hidden_size 64, and this one has 32" in capsys.readouterr().err
 
 

@@ -72,6 +72,6 @@ def _refuse_merging(model_args: Any) -> None:
     reason = "DeepSpeed ZeRO-3" if is_deepspeed_zero3_enabled() else reason
     if reason:
         raise UserError(
-            f"an adapter of --stage sft cannot be merged with {reason}; merge it first (llamafactory-cli export) "
+            f"an adapter of --stage sft cannot be merged with {reason}; merge it first (scripts/merge.py) "
             "and pass the merged model as --model_name_or_path"
         )

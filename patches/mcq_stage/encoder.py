@@ -12,7 +12,7 @@ from typing import Any
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
 from patches.mcq_stage.arguments import StageArguments
-from patches.option_head import SEAM, attach, completed_adapters, finish
+from patches.option_head import SEAM, attach, completed_adapters, finish, with_base_named
 
 
 def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
@@ -25,12 +25,15 @@ def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
     from transformers import AutoModel
 
     from llmtuner.mcq.model import freeze_pooler
+    from llmtuner.mcq.whole import load_whole
 
     model_args = arguments.model
     if model_args.quantization_bit is not None:
         raise UserError("--quantization_bit is for causal models; an encoder is small enough without: leave it out")
-    model = AutoModel.from_pretrained(
+    model = load_whole(
+        AutoModel.from_pretrained,
         run.model,
+        scores_tokens=False,
         dtype="auto",
         trust_remote_code=model_args.trust_remote_code,
         cache_dir=model_args.cache_dir,
@@ -49,6 +52,7 @@ def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
         if parameter.requires_grad and not finetuning_args.pure_bf16:
             parameter.data = parameter.data.to(torch.float32)
     finish(model, run.training)
+    with_base_named(model, run.model)
     if not run.training:
         model.requires_grad_(False)
     return model.train(run.training)

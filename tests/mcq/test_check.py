@@ -10,6 +10,7 @@ from breaks import BREAKS, QUESTIONS, broken, changes_nothing
 from models import MODELS, build, question
 from peft import LoraConfig, get_peft_model
 
+from llmtuner.errors import UserError
 from llmtuner.mcq import attention, check, compare
 from llmtuner.mcq import model as model_module
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap
@@ -186,9 +187,17 @@ def test_models_of_which_positions_say_nothing_are_passed_with_a_word_about_it(m
 def test_states_that_are_not_finite_are_no_agreement():
     model = family("llama")
     with torch.no_grad():
-        model.model.norm.weight[0] = float("inf")
-        model.model.norm.weight[1] = float("nan")
+        model.model.norm.weight[:] = 3e38  # finite, and the states overflow
     assert "not finite in fp32" in checked(model).defect
+
+
+def test_weights_that_are_not_finite_are_no_matter_of_the_layout():
+    """The run went on with one row an option, and failed at the first step."""
+    model = family("llama")
+    with torch.no_grad():
+        model.model.norm.weight[1] = float("nan")
+    with pytest.raises(UserError, match=r"model\.norm\.weight"):
+        checked(model)
 
 
 @pytest.mark.parametrize("lora", [False, True])

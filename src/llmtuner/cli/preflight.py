@@ -18,6 +18,8 @@ from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.cli.preflight_model import check_adapter, check_model, fitted
 from llmtuner.cli.preflight_paths import check_names, check_output_dir, is_folder
 from llmtuner.cli.preflight_scoring import scoring_warnings
+from llmtuner.cli.preflight_vocabulary import settle_vocabulary
+from llmtuner.cli.preflight_weights import check_belonging
 from llmtuner.cli.process import LAYOUT
 from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import COMMAND_LINE
@@ -134,7 +136,7 @@ def preflight(flags: Flags) -> Plan:
     problems = _Problems(flags)
     run: McqRun | None = None
     training, earlier = None, EarlierRun()
-    warnings, fitting, edited = _NONE, _NONE, _NONE
+    warnings, fitting, edited, belonging, added = _NONE, _NONE, _NONE, _NONE, _NONE
     with problems.collected():
         _check_conflicts(flags)
     with problems.collected():
@@ -147,6 +149,9 @@ def preflight(flags: Flags) -> Plan:
             run = resolve_mcq(flags, adapters)
         else:
             check_other_stage(flags)
+        adapters = list(run.adapters) if run is not None else adapters
+        belonging = check_belonging(flags, adapters, run)
+        flags, run, added = settle_vocabulary(flags, adapters, run)
     with problems.collected():
         warnings = (*edited, *_check_data(flags), *scoring_warnings(flags))
     with problems.collected():
@@ -168,7 +173,8 @@ def preflight(flags: Flags) -> Plan:
             settled = settled.with_("earlier run", overwrite_output_dir="true")
     if run is not None:
         settled = _with_stored(settled, run)
-    notices = (*earlier.notices, *fitting, *(map(with_flags, run.notices) if run is not None else ()))
+    settled_notices = map(with_flags, run.notices) if run is not None else ()
+    notices = (*earlier.notices, *fitting, *belonging, *added, *settled_notices)
     return Plan(settled, run, training, earlier, notices, warnings)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from llmtuner.cli.flags import Flags
@@ -13,6 +12,7 @@ from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.mcq.run import McqRun
+from llmtuner.runs.base import model_folder
 from llmtuner.runs.manifest import DataDigest, Manifest
 from llmtuner.runs.versions import installed_versions
 from llmtuner.runs.weights import base_fingerprint
@@ -33,13 +33,14 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
     names = flags.names("dataset")
     digest = data_digest(names, dataset_dir)
     model = flags["model_name_or_path"] or ""
+    base = model_folder(model, revision=flags["model_revision"], cache_dir=flags["cache_dir"])
     return Manifest(
         stage=flags["stage"],
         step=0,
         max_steps=0,
         epoch=0.0,
         data=None if digest is None else DataDigest(*digest),
-        base=base_fingerprint(model) if Path(model).is_dir() else "",
+        base="" if base is None else base_fingerprint(base),
         settings=settings_of(flags, run),
         answer_places=answer_places(_questions(names, dataset_dir)),
         prompt={} if flags["template"] is None else {"template": flags["template"]},

@@ -62,8 +62,3 @@ def _check_front(front: Sequence[str], below: Sequence[str], source: str) -> Non
         f"{source} was trained {trained}, and other adapters in front of it change every score; pass {source} alone, "
         "which names the adapters that it needs",
     )
-
-
-def stored_path(adapter: str) -> str:
-    """A folder's absolute path, so that it is found from any working directory; a hub name is returned unchanged."""
-    return str(Path(adapter).resolve()) if Path(adapter).is_dir() else adapter

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from llmtuner.data.tokens.option import OptionTokens
+from llmtuner.mcq.bad_weights import refuse_bad_weights
 from llmtuner.mcq.compare import NAMES, Comparison, RefusedError, Subject, distance, is_about_memory
 from llmtuner.mcq.fp32 import half_precision_of, in_fp32
 from llmtuner.mcq.model import backbone_of
@@ -44,6 +45,7 @@ def check_packing(model: Any, questions: list[OptionTokens], pooling: str, pad_t
         pooling: which tokens an option is scored from.
 
     Raises:
+        UserError: a state is not finite, since weights are not.
         RuntimeError: out of memory, which says nothing about packed rows.
         Exception: what the model raises with one row per option, and what our own code raises with packed rows.
     """
@@ -57,6 +59,8 @@ def check_packing(model: Any, questions: list[OptionTokens], pooling: str, pad_t
         return PackingCheck(f"{reason}; {_cost(subject.questions)}")
     finally:
         model.train(was_training)
+    if any(math.isnan(each.difference) for each in comparisons):
+        refuse_bad_weights(model)
     defect = next((_differs(each) for each in reversed(comparisons) if not each.agrees), "")
     if defect:
         return PackingCheck(f"{defect}; {_cost(subject.questions)}", comparisons=comparisons)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from llmtuner.errors import UserError
 from llmtuner.mcq.model import HEAD
 from llmtuner.mcq.settings import McqSettings
+from llmtuner.runs.adapter import require_adapter_weights
 
 BASE = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 
@@ -70,13 +71,13 @@ def check_head(folder: str | Path, head: torch.nn.Module, *, grown: bool = False
 def require_safetensors(adapter: str | Path) -> None:
     """Refuse an adapter that has its weights only as a pickle, which peft would load: a pickle can run code.
 
+    Names on the hub are left to peft.
+
     Raises:
-        UserError: the folder has no safetensors file.
+        UserError: the folder has no weights as safetensors.
     """
-    if Path(adapter).is_dir() and not any(Path(adapter).glob("*.safetensors")):
-        raise UserError(
-            f"{adapter}: no weights as safetensors; convert them once with: python scripts/to_safetensors.py {adapter}"
-        )
+    if Path(adapter).is_dir():
+        require_adapter_weights(adapter)
 
 
 def load_head(model: Any, folder: str | Path, *, grown: bool = False) -> None:
@@ -157,6 +158,8 @@ def check_base(settings: McqSettings, config: Any, source: str) -> None:
         UserError: with the values that differ.
     """
     given = describe_base(config)
+    if settings.vocabulary and given.get("vocab_size", 0) > settings.base.get("vocab_size", 0):
+        given["vocab_size"] = settings.base.get("vocab_size")  # a whole model, saved with the rows of added tokens
     for name, wanted in settings.base.items():
         if given.get(name) != wanted:
             raise UserError(

@@ -9,6 +9,7 @@ import torch
 from transformers import TrainerCallback
 
 from llmtuner.errors import RunError
+from llmtuner.mcq.bad_weights import refuse_bad_weights
 
 # Under fp16 the loss scale starts too high by design, and steps that overflow are skipped until it has come down.
 FP16_PATIENCE = 20
@@ -36,6 +37,7 @@ class FiniteGuard(TrainerCallback):
 
         Raises:
             RunError: a loss or a gradient is not finite; under fp16, gradients in the twentieth step in a row.
+            UserError: so are weights, as they were loaded.
         """
         losses = self._take_losses()
         model = kwargs.get("model")
@@ -47,6 +49,7 @@ class FiniteGuard(TrainerCallback):
         finite = torch.isfinite(torch.stack(numbers)).tolist()
         for (_, message), is_finite in zip(losses, finite, strict=False):
             if not is_finite:
+                refuse_bad_weights(model, trained=state.global_step > 0)
                 raise RunError(message())
         if all(finite):
             self._in_a_row = 0
@@ -54,6 +57,7 @@ class FiniteGuard(TrainerCallback):
         self._in_a_row += 1
         patience = FP16_PATIENCE if args.fp16 else 1
         if self._in_a_row >= patience:
+            refuse_bad_weights(model, trained=state.global_step > 0)
             raise RunError(
                 f"the gradients became NaN or Inf at step {state.global_step + 1}"
                 + (f", for the {patience}th step in a row" if patience > 1 else "")

@@ -72,7 +72,9 @@ def check_model_folder(folder: str | os.PathLike[str], *, trust_remote_code: boo
     config = read_object(folder / CONFIG)
     _check_type(folder, config, trust_remote_code)
     _check_small_files(folder)
-    check_weight_files(folder, MODEL_WEIGHTS)
+    named = config.get("transformers_weights")
+    is_safe = isinstance(named, str) and named.endswith(".safetensors") and Path(named).name == named
+    check_weight_files(folder, named if is_safe and named else MODEL_WEIGHTS)
     return config
 
 

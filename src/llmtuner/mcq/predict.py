@@ -12,6 +12,7 @@ import torch
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
 from llmtuner.errors import RunError
+from llmtuner.mcq.bad_weights import refuse_bad_weights
 from llmtuner.mcq.batches import by_length
 from llmtuner.mcq.collate import Batch, Collator
 from llmtuner.mcq.outputs import Scores
@@ -59,6 +60,7 @@ def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Sco
 
     Raises:
         RunError: a score is not finite.
+        UserError: so are weights, as they were loaded.
     """
     shapes = questions.shapes(scoring.collator.layout)
     batches = by_length(shapes, batch_size=scoring.batch_size, tokens_per_batch=scoring.tokens_per_batch)
@@ -71,6 +73,9 @@ def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Sco
             rows = batches[place] if place < len(batches) else batches[0]
             scored += _score_batch(model, questions, rows, scoring)
             scoring.progress(len(rows) if place < len(batches) else 0)
+    except RunError:
+        refuse_bad_weights(model, trained=was_training)
+        raise
     finally:
         model.train(was_training)
     scores = dict(scoring.gather(scored))

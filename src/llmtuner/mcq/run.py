@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import FieldError, UserError
-from llmtuner.mcq.adapters import stored_path, with_lower_adapters
+from llmtuner.mcq.adapters import with_lower_adapters
 from llmtuner.mcq.choices import duma_given, objective_of, resolve, settle
 from llmtuner.mcq.duma_options import resolve_duma
 from llmtuner.mcq.fields import check_field
@@ -21,6 +21,7 @@ from llmtuner.mcq.kinds import model_kind
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.objective import NUMBERS, Objective
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
+from llmtuner.runs.base import stored_path
 from llmtuner.spec.entry import choose_from
 from llmtuner.spec.flags import FIELDS
 from llmtuner.spec.heads import HEADS

@@ -13,12 +13,14 @@ from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.errors import DataError, UserError
+from llmtuner.mcq.adapter_fit import check_fit
 from llmtuner.mcq.attention import finite_gradients
-from llmtuner.mcq.checkpoint import check_base, check_head, completed, fitting, load_head, require_safetensors
+from llmtuner.mcq.checkpoint import check_base, check_head, completed, describe_base, fitting, load_head
 from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.embeddings import grow_embeddings
 from llmtuner.mcq.encoding import stored_encoder
 from llmtuner.mcq.fields import check_field
-from llmtuner.mcq.folders import ADAPTER_CONFIG, check_adapter_folder, check_model_folder
+from llmtuner.mcq.folders import check_model_folder
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.packing import settle_layout
@@ -27,6 +29,9 @@ from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import CUTOFF_LEN
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings, write_settings
 from llmtuner.mcq.unwrap import unwrap
+from llmtuner.mcq.whole import load_whole
+from llmtuner.runs.adapter import check_adapter_files, is_adapter
+from llmtuner.runs.base import below_of, check_same_base, stored_base
 from llmtuner.spec.heads import HEADS
 
 logger = logging.getLogger("llmtuner.mcq")
@@ -115,14 +120,16 @@ class OptionScorer:
             )
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        # The adapters before the last one are part of the merged weights.
-        write_settings(self.settings.with_(merged_adapters=()), folder)
+        # The adapters before the last one are part of the merged weights, and so are the rows of added tokens.
+        base = describe_base(self.model.config)
+        write_settings(self.settings.with_(merged_adapters=(), vocabulary={}, base=base), folder)
 
 
 def load_scorer(
     folder: str | Path,
     *,
     base_model: str | None = None,
+    allow_other_base: bool = False,
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "auto",
     cutoff_len: int | None = None,
@@ -134,48 +141,66 @@ def load_scorer(
     Args:
         folder: a training's output folder, with an adapter or a whole model.
         base_model: an adapter's base model, if it has moved since training.
+        allow_other_base: accept another base model than the adapter was trained on.
         dtype: of the backbone; scores are always fp32.
         allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
 
     Raises:
-        UserError: the folder has no trained head, or one that does not fit the base model, or files are damaged.
+        UserError: the folder has no trained head, or one that does not fit the base model; files are damaged, or
+            weights are missing.
     """
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
     settings = read_settings(folder)
     if settings is None:
         raise UserError(f"{folder}: no {CONFIG_NAME} in it; expected the output folder of a --stage mcq training")
-    adapter = Path(folder) / ADAPTER_CONFIG
-    if adapter.is_file():
-        base_model = base_model or check_adapter_folder(folder)["base_model_name_or_path"]
-    if Path(base_model or folder).is_dir():
-        check_model_folder(base_model or folder, trust_remote_code=trust_remote_code)
-    loader = AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
-    model = loader.from_pretrained(
-        base_model or folder, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True
-    )
-    check_base(settings, model.config, str(folder))
-    attach_head(model.to(device), settings)
-    with fitting([str(folder)], base_model or str(folder)):
-        model = _with_weights(model, folder, settings, is_adapter=adapter.is_file())
+    adapters = _adapters(folder, settings)
+    place = str(folder)
+    if adapters:
+        place = base_model or stored_base(folder)
+        for adapter in adapters:
+            check_adapter_files(adapter)
+            check_same_base(adapter, place, allow_other=allow_other_base)
+    has_weights, loader = HEADS[settings.head].pools, AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
+    if Path(place).is_dir():
+        check_model_folder(place, trust_remote_code=trust_remote_code)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    more = {"dtype": dtype, "trust_remote_code": trust_remote_code, "use_safetensors": True}
+    model = load_whole(loader.from_pretrained, place, scores_tokens=not has_weights, **more)
+    check_base(settings, model.config, str(folder))
+    if adapters:
+        tokens = len(tokenizer) if settings.vocabulary else 0
+        grow_embeddings(model, adapters, tokens=tokens, scores_tokens=not has_weights)
+    attach_head(model.to(device), settings)
+    with fitting([str(folder)], place):
+        model = _with_weights(model, folder, settings, adapters)
     return OptionScorer(model, tokenizer, settings, cutoff_len=cutoff_len, allow_unknown_tokens=allow_unknown_tokens)
 
 
-def _with_weights(model: Any, folder: str | Path, settings: McqSettings, *, is_adapter: bool) -> Any:
+def _adapters(folder: str | Path, settings: McqSettings) -> tuple[str, ...]:
+    """All adapters of a folder, those below the last one first; () for a whole model.
+
+    Raises:
+        UserError: one of those below is not there any more.
+    """
+    if not is_adapter(folder):
+        return ()
+    return (*(below_of(name, folder, absolute=True) for name in settings.merged_adapters), str(folder))
+
+
+def _with_weights(model: Any, folder: str | Path, settings: McqSettings, adapters: Sequence[str]) -> Any:
     has_weights = HEADS[settings.head].pools
-    if not is_adapter:
+    if not adapters:
         if has_weights:
             load_head(model, folder)
         return model
-    paths = (*settings.merged_adapters, str(folder))
-    for path in paths:
-        require_safetensors(path)
+    for adapter in adapters:
+        check_fit(model, adapter)
     if not has_weights:
-        return _merged(model, paths)
+        return _merged(model, adapters)
     head = getattr(model, HEAD)
     check_head(folder, head)
-    with completed(paths, head) as folders:
+    with completed(adapters, head) as folders:
         return _merged(model, folders)
 
 

@@ -21,6 +21,7 @@ from llmtuner.mcq.fields import check_field, check_type
 from llmtuner.mcq.kinds import Kind
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.objective import Objective
+from llmtuner.runs.vocabulary import Vocabulary
 from llmtuner.spec.entry import KINDS, choose_from
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.poolings import NONE, POOLINGS
@@ -44,6 +45,7 @@ class McqSettings:
         base: describes the base model, to notice an adapter of another one.
         duma: sizes of a co-attention head; None for other heads.
         merged_adapters: adapters that were merged into the base model before this one was trained.
+        vocabulary: tokens that were added for the training (`llmtuner.runs.vocabulary.Vocabulary`).
         versions: of the packages that wrote the file.
 
     Raises:
@@ -61,6 +63,7 @@ class McqSettings:
     base: dict[str, Any] = field(default_factory=dict)
     duma: DumaOptions | None = None
     merged_adapters: tuple[str, ...] = ()
+    vocabulary: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,6 +92,8 @@ class McqSettings:
         check_form(self.prompt)
         check_type("base", self.base, dict)
         check_type("merged_adapters", self.merged_adapters, tuple, of=str)
+        check_type("vocabulary", self.vocabulary, dict)
+        Vocabulary.from_json(self.vocabulary)
         check_type("versions", self.versions, dict, of=str)
 
     @property

@@ -33,6 +33,8 @@ from llmtuner.mcq.run import McqRun, resolve_run
 from llmtuner.mcq.scorer import OptionScorer, load_scorer
 from llmtuner.mcq.settings import read_settings
 from llmtuner.mcq.trainer import McqTrainer
+from llmtuner.mcq.whole import load_whole
+from llmtuner.runs.base import model_folder, stored_path
 from llmtuner.runs.keeper import RunKeeper
 from llmtuner.runs.manifest import DataDigest, Manifest
 from llmtuner.runs.versions import installed_versions
@@ -98,7 +100,8 @@ def train(
     run = with_options_counted(run, [*questions, *evaluate])
     set_seed(training.seed)
     loader = AutoModel if run.settings.kind == "encoder" else AutoModelForCausalLM
-    loaded = loader.from_pretrained(model, dtype="auto", trust_remote_code=trust_remote_code, use_safetensors=True)
+    more = {"dtype": "auto", "trust_remote_code": trust_remote_code, "use_safetensors": True}
+    loaded = load_whole(loader.from_pretrained, model, scores_tokens=not HEADS[run.settings.head].pools, **more)
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -109,13 +112,14 @@ def _planned(run: McqRun, questions: Sequence[Question], given: Mapping[str, Any
     """The manifest of a training before its first step; its settings are the given values, by flag."""
     settings = {FIELDS[name].name if name in FIELDS else name: value for name, value in given.items()}
     settings |= {FIELDS[name].name: getattr(run.settings, name) for name in ("head", "layout", "pooling", "loss")}
+    base = model_folder(run.model)
     return Manifest(
         stage="mcq",
         step=0,
         max_steps=0,
         epoch=0.0,
         data=DataDigest(questions_digest(questions), len(questions)),
-        base=base_fingerprint(run.model) if Path(run.model).is_dir() else "",
+        base="" if base is None else base_fingerprint(base),
         settings={name: value for name, value in sorted(settings.items()) if not is_secret(name)},
         answer_places=answer_places(questions),
         versions=installed_versions(),
@@ -221,6 +225,7 @@ def _with_head(model: Any, run: McqRun, lora: Any) -> Any:
         lora = copy.copy(lora)
         lora.modules_to_save = [*(lora.modules_to_save or []), *([HEAD] if HEADS[run.settings.head].pools else [])]
         model = get_peft_model(model, lora)
+        model.peft_config["default"].base_model_name_or_path = stored_path(run.model)
     if run.objective.dropout is not None and not set_dropout(model, run.objective.dropout):
         raise FieldError("dropout", run.objective.dropout, "this model has no dropout that could be set; leave it out")
     run.objective.require_dropout(has_dropout(model), lora=lora is not None)

@@ -7,19 +7,10 @@ from pathlib import Path
 from llmtuner.errors import UserError
 from llmtuner.runs.checkpoints import checkpoint_at
 from llmtuner.runs.lock import was_training
-from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, RUN_MANIFEST, Manifest, file_defect, read_manifest
+from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, file_defect, manifest_of
 from llmtuner.runs.weights import weight_files
 
 _EDITABLE = ("adapter_config.json", "config.json", "mcq_config.json", "tokenizer.json", "tokenizer_config.json")
-
-
-def manifest_of(folder: Path) -> Manifest | None:
-    """The manifest of a finished training or of a checkpoint; None for a folder from before manifests.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    return read_manifest(folder / RUN_MANIFEST) or read_manifest(folder / CHECKPOINT_MANIFEST)
 
 
 def require_intact(folder: Path, flag: str) -> tuple[str, ...]:

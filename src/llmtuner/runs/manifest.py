@@ -153,6 +153,15 @@ def defect_of(folder: Path, manifest: Manifest) -> str:
     return next(filter(None, sizes), "") or next(filter(None, contents), "")
 
 
+def manifest_of(folder: str | os.PathLike[str]) -> Manifest | None:
+    """The manifest of a finished training or of a checkpoint; None for a folder from before manifests.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    return read_manifest(Path(folder) / RUN_MANIFEST) or read_manifest(Path(folder) / CHECKPOINT_MANIFEST)
+
+
 def file_defect(folder: Path, name: str, digest: FileDigest) -> str:
     """Why a file is not the one that was saved; "" if it is."""
     defect = _size_defect(folder / name, name, digest)

@@ -135,6 +135,13 @@ OWN = (
         field="allow_unknown_tokens",
         arguments="data",
     ),
+    Flag(
+        name="allow_other_base",
+        type=bool,
+        default=False,
+        help="use an adapter on another base model than it was trained on",
+        arguments="finetuning",
+    ),
     Flag(name="help", type=bool, help="show this page"),
     Flag(name="help_all", type=bool, help="show every flag, including those of upstream (LLaMA-Factory)"),
     Flag(name="version", type=bool, help="show the versions of this project and of the packages it runs on"),

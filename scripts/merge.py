@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Merge the LoRA adapter of a training, of stage sft or mcq, into its base model, in one folder.
+
+The folder works as `--model_name_or_path OUT` for prediction and training. For stage mcq it has the head, too, and
+plain `transformers.AutoModel.from_pretrained(OUT)` loads its backbone.
+
+    python scripts/merge.py sft_checkpoint merged --base_model models/llama-2-7b
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+# The script also runs without an installation of the project.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Merge one adapter; return 0, or 2 after a message."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, help="the --output_dir of a training with LoRA, or a checkpoint in it")
+    parser.add_argument("out", type=Path, help="a new folder")
+    parser.add_argument("--base_model", help="the path of the base model, if it has changed since the training")
+    parser.add_argument(
+        "--allow_other_base", action="store_true", help="merge into another base model than it was trained on"
+    )
+    args = parser.parse_args(argv)
+
+    from llmtuner.mcq.merge import merge
+    from llmtuner.spec.flags import with_flags
+
+    try:
+        merge(args.run, args.out, args.base_model, allow_other_base=args.allow_other_base)
+    except (OSError, ValueError) as error:
+        message = with_flags(str(error)).replace("`base_model`", "--base_model")
+        print(f"error: {message}", file=sys.stderr)
+        return 2
+    print(f"Wrote {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Checks before a model is loaded: whether adapters, base model and stage belong together.
+
+Only names, shapes and a few bytes of each tensor are read; torch is not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmtuner.cli.flags import Flags
+from llmtuner.errors import UserError
+from llmtuner.mcq.run import McqRun
+from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
+from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, is_adapter
+from llmtuner.runs.base import adapters_below, check_same_base, manifest_of
+from llmtuner.spec.heads import HEADS
+
+MODEL_WEIGHTS = "model.safetensors"
+HEAD_PART = "mcq_head."  # in the names of the head's tensors
+_SAFE = (".safetensors", ".safetensors.index.json")
+
+
+def check_belonging(flags: Flags, adapters: Sequence[str], run: McqRun | None) -> tuple[str, ...]:
+    """Check that adapters are whole, of this stage, and were trained on this base model; return lines for the user.
+
+    Args:
+        adapters: all of them, those that are merged first included. Names on the hub are left to peft.
+        run: of stage mcq; None for other stages.
+
+    Raises:
+        UserError: the first problem.
+    """
+    model, notices = flags["model_name_or_path"], []
+    if run is None:
+        _check_whole_model(model, flags)
+        _check_below(adapters)
+    for adapter in adapters:
+        if not is_adapter(adapter):
+            continue
+        if run is None:
+            notices += _check_stage(adapter, flags)
+        check_adapter_files(adapter)
+        check_same_base(
+            adapter,
+            model,
+            allow_other=flags["allow_other_base"],
+            revision=flags["model_revision"],
+            cache_dir=flags["cache_dir"],
+        )
+    return tuple(notices)
+
+
+def _check_below(adapters: Sequence[str]) -> None:
+    """Refuse an adapter of stage sft without those that it was trained on top of; stage mcq adds them by itself."""
+    below = adapters_below(adapters[-1]) if adapters and is_adapter(adapters[-1]) else ()
+    if below and len(adapters) == 1:
+        raise UserError(
+            f"{adapters[-1]} was trained on top of {', '.join(below)}; pass all of them in this order, wherever they "
+            f"are now: --adapter_name_or_path {','.join([*below, *adapters])}"
+        )
+
+
+def _check_stage(adapter: str, flags: Flags) -> list[str]:
+    """Refuse an adapter of stage mcq in another stage, unless its head is the letters' logits.
+
+    The linear layers of the others were trained under a head that this stage drops, so their text means nothing. With
+    the letter head the adapter is a plain one for the language model, trained on the prompts of stage sft.
+    """
+    settings = read_settings(adapter)
+    manifest = manifest_of(adapter)
+    is_mcq = settings is not None or (manifest is not None and manifest.stage == "mcq")
+    if not is_mcq and not any(HEAD_PART in name for name in adapter_tensors(adapter)):
+        return []
+    if settings is None or HEADS[settings.head].pools:
+        raise UserError(
+            f"--adapter_name_or_path {adapter}: adapter of stage mcq, trained under a head over the options, which "
+            f"--stage {flags['stage']} does not have; use --stage mcq"
+        )
+    return [_letters(adapter, settings, flags)]
+
+
+def _letters(adapter: str, settings: McqSettings, flags: Flags) -> str:
+    stored = settings.prompt.get("template")
+    if flags["template"] is not None and stored is not None and flags["template"] != stored:
+        raise UserError(
+            f"--template {flags['template']}: {adapter} was trained with {stored} ({CONFIG_NAME}); pass that"
+        )
+    return f"{adapter} is an adapter of stage mcq with the letter head: a plain adapter, which this stage can use"
+
+
+def _check_whole_model(model: str, flags: Flags) -> None:
+    """Refuse to generate text with a whole model of stage mcq, whose language-model head was left behind."""
+    settings = read_settings(model) if model and not flags["do_train"] else None
+    if settings is not None and HEADS[settings.head].pools:
+        raise UserError(
+            f"--model_name_or_path {model}: model of stage mcq, trained under a head over the options, which --stage "
+            f"{flags['stage']} does not have; use --stage mcq"
+        )

@@ -1,0 +1,33 @@
+"""Tokens added for a training are read from flags as upstream reads them, and stored as they were."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmtuner.errors import FieldError
+from llmtuner.runs.vocabulary import Vocabulary
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, Vocabulary()),
+        ({"resize_vocab": ["false"]}, Vocabulary()),
+        ({"resize_vocab": []}, Vocabulary(resize_vocab=True)),
+        ({"resize_vocab": True, "add_tokens": "kJ/mol, mol/L"}, Vocabulary(True, ("kJ/mol", "mol/L"))),
+        ({"resize_vocab": "true", "add_tokens": None}, Vocabulary(True)),
+        ({"add_tokens": 42.0}, Vocabulary(add_tokens=("42",))),
+        ({"add_special_tokens": ["<a>,<b>"]}, Vocabulary(add_special_tokens=("<a>", "<b>"))),
+        ({"add_special_tokens": ["<a>", "<b>"]}, Vocabulary(add_special_tokens=("<a>", "<b>"))),
+    ],
+)
+def test_flags_are_read_in_each_form_that_stores_them(settings, expected):
+    assert Vocabulary.from_flags(settings) == expected
+    assert Vocabulary.from_json(expected.to_json()) == expected
+    assert bool(expected) == (expected != Vocabulary())
+
+
+@pytest.mark.parametrize("stored", [{"add_tokens": "a"}, {"resize_vocab": 1}, {"tokens": []}, {"add_tokens": [1]}])
+def test_a_damaged_vocabulary_is_refused(stored):
+    with pytest.raises(FieldError, match="vocabulary"):
+        Vocabulary.from_json(stored)
