@@ -19,6 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 def main(argv: list[str] | None = None) -> int:
     """Merge one adapter; return 0, or 2 after a message."""
+    from llmtuner.console import escape_unprintable
+
+    escape_unprintable()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="the --output_dir of a training with LoRA, or a checkpoint in it")
     parser.add_argument("out", type=Path, help="a new folder")

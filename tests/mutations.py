@@ -691,7 +691,7 @@ MUTATIONS = (
     ),
     *edits(
         "src/llmtuner/mcq/questions.py",
-        "tests/mcq/test_positions.py",
+        "tests/mcq/test_last_position.py",
         ("positions: long options go through", "if length > last", "if False"),
     ),
     *edits(

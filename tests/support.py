@@ -87,10 +87,17 @@ def write_weights(path: Path, **shapes: tuple[int, ...]) -> Path:
     return path
 
 
+def forget_manifests(folder: Path) -> None:
+    """Make a folder one from before manifests, so that its weights can be changed for a test."""
+    for name in ("run.json", "checkpoint.json", ".lock"):
+        (folder / name).unlink(missing_ok=True)
+
+
 def write_adapter(folder: Path, base: str = "models/base") -> Path:
     """A LoRA adapter's folder that passes the checks before loading."""
     folder.mkdir(parents=True, exist_ok=True)
     config = f'{{"peft_type": "LORA", "base_model_name_or_path": "{base}", "r": 8, "target_modules": ["q_proj"]}}'
     (folder / "adapter_config.json").write_text(config)
-    write_weights(folder / "adapter_model.safetensors", **{"base_model.model.q_proj.lora_A.weight": (8, 64)})
+    halves = {"base_model.model.q_proj.lora_A.weight": (8, 64), "base_model.model.q_proj.lora_B.weight": (64, 8)}
+    write_weights(folder / "adapter_model.safetensors", **halves)
     return folder

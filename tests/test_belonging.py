@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from step2 import config, lines, predict_command, train_command
-from support import load_script
+from support import forget_manifests, load_script
 
 from llmtuner.cli.main import main
 from llmtuner.data import read_questions
@@ -157,6 +157,7 @@ def test_an_adapter_that_does_not_fit_is_refused_in_stage_sft(written, tiny_llam
     """peft loads what fits: an adapter that lacks a layer was scored."""
     broken = tmp_path / "broken"
     shutil.copytree(written, broken)
+    forget_manifests(broken)
     weights = load_file(written / "adapter_model.safetensors")
     kept = {name: tensor for name, tensor in weights.items() if ".layers.1." not in name}
     save_file(kept, broken / "adapter_model.safetensors", metadata={"format": "pt"})

@@ -246,6 +246,8 @@ class TestWhatTheTokenizerTells:
         import patches
 
         patches.install()
+        import patches.mcq_stage.run  # or it would bind the function below for good
+
         monkeypatch.setattr(load, lambda *_, **__: pytest.fail("a model was loaded"))
 
         def run(model: Path, *more: str) -> str:

@@ -92,5 +92,8 @@ def test_the_audit_is_shown_on_any_console(tmp_path, console):
 def test_every_script_escapes_before_it_prints(path):
     source = path.read_text(encoding="utf-8")
     body = source.partition("\ndef main(")[2]
+    if path.name == "merge_mcq.py":  # runs merge.py, under its earlier name
+        assert "import main" in source
+        return
     first = re.search(r"print\(|parse_args\(", body)
     assert "escape_unprintable()" in body[: first.start()]

@@ -243,7 +243,7 @@ def test_a_finished_training_is_protected_and_more_epochs_resume_it(tiny_llama, 
     assert "finished run" in capsys.readouterr().err
     assert (tmp_path / "out" / "train_results.json").read_text() == before
     assert main(train_command(tiny_llama, tmp_path / "out", "--max_samples", "8", "--num_train_epochs", "2")) == 0
-    assert "step 2 (of 2 planned)" in capsys.readouterr().err
+    assert "step 2 (of 2 planned then)" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "trainer_state.json").read_text())["global_step"] == 4
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from step2 import QUICK, config, predict_command, probabilities, results, train_command
+from support import forget_manifests
 from transformers import AutoConfig
 
 from llmtuner.cli.main import main
@@ -170,6 +171,11 @@ def test_a_checkpoint_without_its_head_is_not_resumed(tuning, tiny_llama, tmp_pa
     without_head = {name: tensor for name, tensor in load_file(path).items() if "mcq_head" not in name}
     save_file(without_head, path, metadata={"format": "pt"})
     assert main([*command, "--resume_from_checkpoint", str(out / "checkpoint-3")]) == 2
+    assert "not a complete checkpoint" in capsys.readouterr().err
+    forget_manifests(path.parent)
+    forget_manifests(out)
+    more = ("--resume_from_checkpoint", str(path.parent), "--max_steps", "6")
+    assert main([*command, *more]) == 2
     assert "but the weights have none" in capsys.readouterr().err
 
 
@@ -197,6 +203,7 @@ def test_a_head_that_is_missing_or_of_another_shape_is_no_fresh_one(tiny_llama, 
     ):
         broken = tmp_path / name
         shutil.copytree(adapter, broken)
+        forget_manifests(broken)
         changed = {key: actual for key, tensor in weights.items() if (actual := change(key, tensor)) is not None}
         save_file(changed, broken / "adapter_model.safetensors", metadata={"format": "pt"})
         assert main(predict_command(tiny_llama, tmp_path / "out", adapter=broken)) == 2

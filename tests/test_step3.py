@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from step2 import QUICK, config, lines, predict_command, probabilities, results, train_command
-from support import DEMO
+from support import DEMO, forget_manifests
 
 from llmtuner.cli.main import main
 from llmtuner.data.load import read_questions
@@ -203,6 +203,10 @@ def test_what_is_minimised_cannot_change_within_a_training_nor_at_a_prediction(t
     assert config(out)["objective"] == {"mcq_loss_warmup_ratio": 0.5, "mcq_rdrop_alpha": 1.0}
     capsys.readouterr()
     again = ("--resume_from_checkpoint", str(out / "checkpoint-2"))
+    assert main(train_command(tiny_llama, tmp_path / "again", *QUICK, *flags, *again)) == 2
+    printed = capsys.readouterr().err
+    assert "--mcq_rdrop_alpha stored 1, given 0" in printed
+    forget_manifests(out / "checkpoint-2")
     assert main(train_command(tiny_llama, tmp_path / "again", *QUICK, *flags, *again)) == 2
     printed = capsys.readouterr().err
     assert (

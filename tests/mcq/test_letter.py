@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.joint import JointTokens
-from llmtuner.errors import RunError
+from llmtuner.errors import UserError
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.letter import plain_letter_scores
 from llmtuner.mcq.predict import Scoring, score_questions
@@ -76,7 +76,7 @@ def test_a_broken_model_is_an_error_not_a_ranking(tiny_llama, rows):
     broken = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
     with torch.no_grad():
         broken.model.norm.weight.fill_(float("nan"))
-    with pytest.raises(RunError, match=r"id \d: the scores are not finite"):
+    with pytest.raises(UserError, match=r"1 of its weights have NaN or Inf.*model\.norm\.weight"):
         score(broken, rows)
 
 

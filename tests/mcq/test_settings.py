@@ -144,7 +144,7 @@ def test_another_preset_or_width_than_the_stored_one_is_refused_with_both_shapes
 
 
 def test_a_model_with_encoder_and_decoder_is_refused():
-    with pytest.raises(UserError, match="'t5' has an encoder and a decoder"):
+    with pytest.raises(UserError, match="'t5' has encoder and decoder"):
         model_kind({"model_type": "t5", "is_encoder_decoder": True})
 
 

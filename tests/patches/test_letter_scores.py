@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from llmtuner.data.baselines import baselines_of
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
-from llmtuner.mcq.predict import floors_of
 from patches.letter_scores import _with_scores
 from patches.mcq_stage.run import _predict
 
@@ -47,7 +47,7 @@ def sft_trainer(folder: Path) -> Any:
 
 def sft_prediction(folder: Path, dataset: object = None) -> None:
     trainer = sft_trainer(folder)
-    metrics = {"predict_map@3": 0.75, "predict_accuracy": 0.5, "predict_dataset": dataset, **floors_of(QUESTIONS)}
+    metrics = {"predict_map@3": 0.75, "predict_accuracy": 0.5, "predict_dataset": dataset, **baselines_of(QUESTIONS)}
     trainer.save_metrics("predict", metrics)
     trainer.save_predictions(dataset, SimpleNamespace(metrics=metrics))
     assert trainer.args.output_dir == str(folder)
@@ -57,7 +57,8 @@ def mcq_prediction(folder: Path) -> None:
     questions = SimpleNamespace(questions=QUESTIONS)
     trainer = SimpleNamespace(
         args=SimpleNamespace(output_dir=str(folder)),
-        run=SimpleNamespace(settings=SimpleNamespace(layout="joint", head="letter")),
+        run=SimpleNamespace(settings=SimpleNamespace(layout="joint", head="letter"), adapters=(), model=""),
+        train_dataset=None,
         predict_options=lambda _, prefix: (PREDICTIONS, {f"{prefix}_runtime": 1.0}),
         log_metrics=lambda *_: None,
         is_world_process_zero=lambda: True,

@@ -69,7 +69,7 @@ def check_adapter(adapter: str) -> None:
     if not folder.exists():
         if "/" in adapter and not _is_offline() and not _is_meant_as_path(adapter):
             return  # a name on the hub
-        raise UserError(f"--adapter_name_or_path {adapter}: no such folder; it is the --output_dir of the training")
+        raise UserError(f"--adapter_name_or_path {adapter}: no such folder; expected the --output_dir of a training")
     if not (folder / ADAPTER_CONFIG).is_file():
         raise UserError(
             f"--adapter_name_or_path {adapter}: no adapter_config.json in it; expected the --output_dir of a finished "
