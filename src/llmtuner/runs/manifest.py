@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import UserError
-from llmtuner.files import sha256_of_file, write_atomic
+from llmtuner.files import sha256_of_file, sync_folder, write_atomic
 
 CHECKPOINT_MANIFEST, RUN_MANIFEST = "checkpoint.json", "run.json"
 FORMAT = 1
@@ -119,7 +119,7 @@ def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> Path:
         OSError: it cannot be written.
     """
     written = write_atomic(path, json.dumps(manifest.to_json(), indent=2, default=str) + "\n")
-    _sync_folder(written.parent)
+    sync_folder(written.parent)
     return written
 
 
@@ -178,14 +178,3 @@ def _size_defect(path: Path, name: str, digest: FileDigest) -> str:
     if size != digest.size:
         return f"{name} has {size:,} bytes, and had {digest.size:,} when it was saved"
     return ""
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force a folder's list of names to disk; Windows has no such call, and needs none."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
