@@ -49,7 +49,7 @@ HEADS = table(
     Head(
         name="duma",
         code="llmtuner.mcq.heads.duma:DumaHead",
-        help="linear, plus co-attention between context and option (STEP3)",
+        help="linear, plus co-attention of the option with context and question (STEP3)",
         extends="linear",
         measures="duma",
     ),

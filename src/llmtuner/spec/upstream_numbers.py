@@ -99,8 +99,8 @@ _GENERATION: tuple[_Row, ...] = (
     ("num_beams", int, 1, AT_LEAST_1, "beams of the generated text"),
     ("eval_num_beams", int, None, AT_LEAST_1, "beams of the text generated in evaluations"),
     ("generation_num_beams", int, None, AT_LEAST_1, "beams of the text generated in evaluations"),
-    ("max_length", int, 1024, AT_LEAST_1, "most tokens of prompt and generated text"),
-    ("generation_max_length", int, None, AT_LEAST_1, "most tokens of the text generated in evaluations"),
+    ("max_length", int, 1024, AT_LEAST_1, "maximum number of tokens of prompt and generated text together"),
+    ("generation_max_length", int, None, AT_LEAST_1, "maximum number of tokens to generate in evaluations"),
     ("repetition_penalty", float, 1.0, ABOVE_0, "penalty of tokens that are repeated; 1: none"),
     ("length_penalty", float, 1.0, FINITE, "power of the length that beams are divided by"),
 )
