@@ -5,8 +5,8 @@
     python scripts/compare.py closed=closed_predict open=open_predict --difference open closed
 
 Each argument is the --output_dir of a prediction, with an optional name before it. All must have the same questions:
-data set, id and right answer. A baseline that differs between them, because they were trained on other data, stands
-once for each. A difference in MAP@3 has its 95 % interval (paired bootstrap over the questions, as
+data set, id and right answer. A baseline that differs between them, because they were trained on different data, is
+printed once for each. A difference in MAP@3 has its 95 % interval (paired bootstrap over the questions, as
 if they were independent).
 """
 

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="a new folder")
     parser.add_argument("--base_model", help="the path of the base model, if it has changed since the training")
     parser.add_argument(
-        "--allow_other_base", action="store_true", help="merge into another base model than it was trained on"
+        "--allow_other_base", action="store_true", help="merge even if the base model differs from that of the training"
     )
     args = parser.parse_args(argv)
 

@@ -162,6 +162,17 @@ def test_flags_that_upstream_does_not_know(arguments, parts, tiny_llama, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("do", "name"), [("do_train", "dataset"), ("do_predict", "eval_dataset"), ("do_eval", "eval_dataset")]
+)
+def test_a_run_without_data_is_refused_in_both_stages(do, name, tiny_llama, tmp_path, capsys):
+    """Stage sft answered in upstream's words: "Please make sure eval_dataset be provided or val_size >1e-6"."""
+    for stage in ("sft", "mcq"):
+        words = ["--stage", stage, "--model_name_or_path", str(tiny_llama), "--template", "llama2", f"--{do}"]
+        message = refused([*words, "--output_dir", str(tmp_path / "out")], capsys)
+        assert f"--{do} needs questions: name them with --{name}" in message
+
+
 @pytest.mark.parametrize("file_name", ["../outside.csv", "/etc/hostname", "link.csv"])
 def test_a_registry_does_not_lead_out_of_its_folder(file_name, tiny_llama, tmp_path, capsys):
     """A downloaded dataset_info.json could name any file on the machine."""

@@ -140,6 +140,8 @@ def preflight(flags: Flags) -> Plan:
     with problems.collected():
         _check_conflicts(flags)
     with problems.collected():
+        _check_sets(flags)
+    with problems.collected():
         config = check_model(flags)
         for adapter in adapters:
             check_adapter(adapter)
@@ -206,6 +208,15 @@ def _check_conflicts(flags: Flags) -> None:
                 problems.append(f"--{name}{shown} does not go with --{conflict.flag} {conflict.value}: {conflict.why}")
     if problems:
         raise UserError("\n".join(problems))
+
+
+def _check_sets(flags: Flags) -> None:
+    """Refuse a run without data."""
+    if flags["do_train"] and not flags.names("dataset"):
+        raise UserError("--do_train needs questions: name them with --dataset")
+    for name in ("do_predict", "do_eval"):
+        if flags[name] and not flags["do_train"] and not flags.names("eval_dataset"):
+            raise UserError(f"--{name} needs questions: name them with --eval_dataset")
 
 
 def _check_data(flags: Flags) -> tuple[str, ...]:

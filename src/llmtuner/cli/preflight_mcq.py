@@ -102,10 +102,6 @@ def _configured_dropout(config: Mapping[str, Any], run: McqRun) -> bool:
 
 def _check_run(flags: Flags) -> None:
     """Refuse what upstream or transformers would refuse with an unhelpful message."""
-    if flags["do_train"] and not flags.names("dataset"):
-        raise UserError("--do_train needs questions: name them with --dataset")
-    if flags["do_predict"] and not flags["do_train"] and not flags.names("eval_dataset"):
-        raise UserError("--do_predict needs questions: name them with --eval_dataset")
     if flags["do_train"] and flags["load_best_model_at_end"] and flags["eval_strategy"] == "no":
         raise UserError(
             "--load_best_model_at_end needs evaluations to choose by: add --eval_strategy steps, and --val_size 0.1 or "

@@ -176,7 +176,13 @@ _OUTPUT = (
         value="N",
         range=AT_LEAST_0,
     ),
-    Flag(name="save_total_limit", type=int, help="keep only the newest N checkpoints", value="N", range=AT_LEAST_0),
+    Flag(
+        name="save_total_limit",
+        type=int,
+        help="keep only the newest N checkpoints, and the best one if it is needed",
+        value="N",
+        range=AT_LEAST_0,
+    ),
     Flag(name="eval_strategy", default="no", help="evaluate during training: no, steps or epoch", value="WHEN"),
     Flag(name="plot_loss", type=bool, default=False, help="plot the loss to training_loss.png"),
 )
