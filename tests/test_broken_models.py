@@ -246,7 +246,7 @@ class TestWhatTheTokenizerTells:
         import patches
 
         patches.install()
-        import patches.mcq_stage.run  # or it would bind the function below for good
+        import patches.mcq_stage.encoder  # or it would bind the function below for good
 
         monkeypatch.setattr(load, lambda *_, **__: pytest.fail("a model was loaded"))
 
