@@ -123,6 +123,20 @@ def test_a_baseline_that_differs_stands_once_for_each_run(tmp_path, capsys):
     ]
 
 
+def test_a_baseline_that_several_runs_share_is_printed_once(tmp_path, capsys):
+    """The demo printed BM25 four times, because one of its five runs is closed book."""
+    closed = {"predict_map@3": 0.5, "predict_accuracy": 0.5}
+    read = {**closed, "floor_passage_map@3": 0.8, "floor_passage_accuracy": 0.7}
+    figures = {"closed": closed, "open": read, "too": read}
+    folders = [scored(tmp_path / name, **values) for name, values in figures.items()]
+    for name in figures:
+        predicted(tmp_path / name, {"7": "A"})
+    assert load_script("compare").main(folders) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines() if "BM25" in line] == [
+        ["BM25", "with", "context", "0.800", "0.700"]
+    ]
+
+
 def test_predictions_of_other_questions_are_not_compared(tmp_path, capsys):
     """Equal baselines do not make equal questions: 40 questions of one length have the baselines of 40 others."""
     figures = {"predict_map@3": 0.5, "predict_accuracy": 0.5}

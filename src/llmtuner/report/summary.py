@@ -34,8 +34,8 @@ def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
 def score_table(models: Mapping[str, Metrics]) -> list[str]:
     """The lines of a table: one for each model, then the baselines. Accuracy is that of the ranking's first option.
 
-    A baseline stands once if it is the same for all models, else once for each: models that were trained on other data
-    have another most frequent place.
+    A baseline is printed once if the models that have it agree, else once for each, with the model's name: models that
+    were trained on different data have another most frequent place, and only runs with contexts have BM25.
 
     Args:
         models: the contents of predict_results.json by the name to print, all for the same questions
@@ -55,7 +55,7 @@ def score_table(models: Mapping[str, Metrics]) -> list[str]:
 def _baseline_rows(key: str, title: str, models: Mapping[str, Metrics]) -> Iterator[Row]:
     map3, accuracy = f"floor_{key}_map@3", f"floor_{key}_accuracy"
     by_model = {name: (metrics[map3], metrics[accuracy]) for name, metrics in models.items() if map3 in metrics}
-    if len(set(by_model.values())) == 1 and len(by_model) == len(models):
+    if len(set(by_model.values())) == 1 and (len(by_model) > 1 or len(models) == 1):
         yield (title, *next(iter(by_model.values())))
         return
     for name, figures in by_model.items():
