@@ -275,6 +275,8 @@ def trial(case: Case, points: list[Point], model: Path, data: Path, folder: Path
     Returns:
         what is wrong; "" if it ends like the uninterrupted run
     """
+    from llmtuner.runs.checkpoints import finished_run
+
     out, log = folder / "trial", folder / "trial.log"
     shutil.rmtree(out, ignore_errors=True)
     if case.command.over:
@@ -286,6 +288,9 @@ def trial(case: Case, points: list[Point], model: Path, data: Path, folder: Path
             break  # it had passed the point
         if status != (143 if point.terminated else -signal.SIGKILL):
             return f"status {status} before it was killed {point}: {last_line(log)}"
+        if finished_run(out)[0] is not None:  # killed after its end, in the model card
+            status = 0
+            break
     if status != 0:
         status = run(argv, out, log)
     if status != 0:
