@@ -49,13 +49,19 @@ class Seam:
         return upstream
 
     def replace(self, build: Callable[[Any], Any]) -> None:
-        """Replace it by `build(original)`, once."""
-        module = import_module(self.module)
-        if hasattr(getattr(module, self.name, None), "__upstream__"):
-            return
+        """Replace it by `build(current)`, once for each `build`: several patches may share a name, one around another.
+
+        A second patch of the same name was passed over in silence, because the first had replaced it already.
+        """
+        module, patch = import_module(self.module), f"{build.__module__}.{build.__qualname__}"
         original = self.original()
-        replacement = build(original)
+        current = getattr(module, self.name)
+        applied = getattr(current, "__patches__", ())
+        if patch in applied:
+            return
+        replacement = build(current)
         replacement.__upstream__ = original
+        replacement.__patches__ = (*applied, patch)
         setattr(module, self.name, replacement)
 
     def restore(self) -> None:

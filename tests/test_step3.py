@@ -135,7 +135,7 @@ def test_step3_starts_where_step2_ended(way, head, tiny_llama, tiny_bert, tmp_pa
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_run_minimises_the_loss_that_it_was_given(loss, tiny_llama, tmp_path):
     """A wrong loss, or a wrong mean of it, also changes from step to step. Here the weights stay fixed, so it shows."""
-    still = ("--mcq_loss", loss, "--learning_rate", "0", "--num_train_epochs", "1")
+    still = ("--mcq_loss", loss, "--learning_rate", "1e-30", "--num_train_epochs", "1")
     shown = ("--do_predict", "--eval_dataset", "llmscience_sample")
     assert main(train_command(tiny_llama, tmp_path, *FAST, *still, *shown)) == 0
     assert config(tmp_path)["loss"] == loss
@@ -169,7 +169,7 @@ def test_a_warm_up_is_cross_entropy_and_then_the_loss(tiny_llama, tmp_path):
 
 
 def test_rdrop_passes_twice_and_counts_each_question_once(tiny_llama, tmp_path):
-    dropout = ("--lora_dropout", "0.5", "--learning_rate", "0")  # nothing is learnt: only the loss differs
+    dropout = ("--lora_dropout", "0.5", "--learning_rate", "1e-30")  # nothing is learnt: only the loss differs
     runs = {"0": (), "small": ("--mcq_rdrop_alpha", "1"), "large": ("--mcq_rdrop_alpha", "1e6")}
     for name, more in runs.items():
         full = ("--finetuning_type", "lora", *dropout)

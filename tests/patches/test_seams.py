@@ -30,6 +30,31 @@ def test_upstream_takes_the_parameters_that_the_patch_was_written_for(seam):
     seam.original()
 
 
+@pytest.mark.parametrize("seam", list(seams()))
+def test_every_patch_is_applied(seam, request):
+    """Two patches of one name: the second was never applied, and --tokenized_path took other data."""
+    name = request.node.callspec.id
+    if "SEAM.replace(" not in Path(import_module(f"patches.{name}").__file__).read_text(encoding="utf-8"):
+        pytest.skip("it registers itself with upstream and replaces nothing")
+    applied = getattr(getattr(import_module(seam.module), seam.name), "__patches__", ())
+    assert any(patch.startswith(f"patches.{name}.") for patch in applied)
+
+
+def test_several_patches_of_one_name_lie_around_each_other(upstream_module):
+    def first(inner):
+        return lambda data: f"first({inner(data)})"
+
+    def second(inner):
+        return lambda data: f"second({inner(data)})"
+
+    upstream_module.load = lambda data: "upstream"
+    seam = Seam("some_upstream", "load", ("data",))
+    for build in (first, second, first, second):
+        seam.replace(build)
+    assert upstream_module.load(None) == "second(first(upstream))"
+    assert seam.original()(None) == "upstream"
+
+
 def test_every_patch_file_is_in_the_table_and_documented():
     files = {path.stem for path in Path(patches.__file__).parent.glob("*.py")} - {"__init__", "seam"}
     assert files == set(patches.PATCHES)

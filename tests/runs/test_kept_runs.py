@@ -140,6 +140,9 @@ def test_more_steps_of_a_finished_run_go_on_and_set_its_end_aside(whole, tiny_ll
     before = (tmp_path / "adapter_model.safetensors").read_bytes()
     assert main(command(stage, tiny_llama, tmp_path, "--max_steps", "3")) == 0
     assert "resumed with --max_steps 3, before 2" in capfd.readouterr().err
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    rates = {line["step"]: line["learning_rate"] for line in state["log_history"] if "learning_rate" in line}
+    assert rates[3] == pytest.approx(1e-3 / 3), "the rate of the new schedule, not that of the end of the old one, 0"
     assert (tmp_path / "replaced-adapter_model.safetensors").read_bytes() == before
     assert finished_run(tmp_path)[0].step == 3
 

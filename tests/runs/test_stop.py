@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -28,6 +29,14 @@ def test_in_a_training_it_is_a_request_and_the_second_one_an_order():
         assert stop.requested
         with pytest.raises(Terminated):
             term()
+
+
+def test_a_signal_that_python_swallows_is_still_a_request():
+    """Raised while an object was finalised, it was ignored, and the training went on to its end with exit 0."""
+    stop = StopRequest()
+    with stop.listening(), contextlib.suppress(Terminated):
+        term()
+    assert stop.requested
 
 
 def test_the_handler_before_is_back_afterwards():

@@ -118,7 +118,10 @@ def _beyond_finished(
             f"--output_dir {output_dir} holds a finished run with other data or settings: {'; '.join(refused)}; "
             f"{AFRESH}"
         )
-    if _progress(finished.step, finished.epoch, flags) >= 0:
+    progress = _progress(finished.step, finished.epoch, flags)
+    predicts = flags["do_predict"] and not (output_dir / "predict_results.json").exists()
+    ends_there = any(each.step == finished.step and not each.defect for each in find_checkpoints(output_dir))
+    if progress > 0 or (progress == 0 and not (predicts and ends_there)):
         raise UserError(_finished(output_dir, finished.step, finished.epoch))
     return _unfinished(output_dir, (), flags, planned, run)
 
@@ -198,7 +201,8 @@ def _finished(output_dir: Path, step: int, epoch: float) -> str:
     return (
         f"--output_dir {output_dir} holds a finished run: step {step}, epoch {epoch:g}. Running it again would train "
         "nothing and overwrite its results. Pass a larger --num_train_epochs (or --max_steps) to continue it, "
-        "--overwrite_output_dir to train it afresh, or another --output_dir"
+        "--overwrite_output_dir to train it afresh, or another --output_dir. For a prediction alone, leave out "
+        "--do_train"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -10,6 +11,20 @@ from typing import Any
 from llmtuner.cli.words import COMMAND_LINE, Words
 from llmtuner.errors import UserError
 from llmtuner.spec.flags import FIELDS, FLAGS
+
+PATHS = frozenset(
+    {
+        "model_name_or_path",
+        "adapter_name_or_path",
+        "dataset",
+        "eval_dataset",
+        "dataset_dir",
+        "tokenized_path",
+        "output_dir",
+        "resume_from_checkpoint",
+        "cache_dir",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,22 @@ class Flags:
         """
         added = {name: _given(name, (word,), origin) for name, word in values.items()}
         return Flags(MappingProxyType({**self.given, **added}))
+
+    def with_home(self) -> Flags:
+        """A copy with "~" replaced in paths. A shell does that, YAML does not, and transformers does it in some."""
+        expanded = {
+            name: ",".join(os.path.expanduser(part) for part in given.words[0].split(","))
+            for name, given in self.given.items()
+            if name in PATHS and given.words and "~" in given.words[0]
+        }
+        return Flags(
+            MappingProxyType(
+                {
+                    name: _given(name, (expanded[name],), given.origin) if name in expanded else given
+                    for name, given in self.given.items()
+                }
+            )
+        )
 
     def without(self, *names: str) -> Flags:
         """A copy without some flags."""

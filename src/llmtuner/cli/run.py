@@ -102,7 +102,7 @@ def _errors_of_packages(flags: Flags) -> Iterator[None]:
             raise UserError(f"--model_name_or_path {name}: {UNREACHABLE}") from error
         _raise_if_disk_is_full(flags["output_dir"], error)
         raise
-    except RuntimeError as error:  # torch reports a full disk in words of its own
+    except Exception as error:  # torch, safetensors and tokenizers report a full disk in types and words of their own
         _raise_if_disk_is_full(flags["output_dir"], error)
         raise
 

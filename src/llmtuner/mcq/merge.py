@@ -16,6 +16,7 @@ from llmtuner.errors import UserError
 from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_same_base, manifest_of, stored_base
+from llmtuner.runs.intact import require_intact
 
 TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
 
@@ -82,6 +83,7 @@ def _settle(adapter: Path, out: Path, base_model: str | None, allow_other_base: 
     below = tuple(below_of(name, adapter, absolute=settings is not None) for name in stored)
     base = base_model or stored_base(adapter)
     for each in (*below, str(adapter)):
+        require_intact(Path(each))
         check_adapter_files(each)
         check_same_base(each, base, allow_other=allow_other_base)
     _refuse_quantised(adapter, base)

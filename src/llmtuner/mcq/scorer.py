@@ -32,6 +32,7 @@ from llmtuner.mcq.unwrap import unwrap
 from llmtuner.mcq.whole import load_whole
 from llmtuner.runs.adapter import check_adapter_files, is_adapter
 from llmtuner.runs.base import below_of, check_same_base, stored_base
+from llmtuner.runs.intact import require_intact
 from llmtuner.spec.heads import HEADS
 
 logger = logging.getLogger("llmtuner.mcq")
@@ -159,10 +160,12 @@ def load_scorer(
     if adapters:
         place = base_model or stored_base(folder)
         for adapter in adapters:
+            require_intact(Path(adapter))
             check_adapter_files(adapter)
             check_same_base(adapter, place, allow_other=allow_other_base)
     has_weights, loader = HEADS[settings.head].pools, AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
     if Path(place).is_dir():
+        require_intact(Path(place))
         check_model_folder(place, trust_remote_code=trust_remote_code)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     more = {"dtype": dtype, "trust_remote_code": trust_remote_code, "use_safetensors": True}

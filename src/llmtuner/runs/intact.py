@@ -13,7 +13,7 @@ from llmtuner.runs.weights import weight_files
 _EDITABLE = ("adapter_config.json", "config.json", "mcq_config.json", "tokenizer.json", "tokenizer_config.json")
 
 
-def require_intact(folder: Path, flag: str) -> tuple[str, ...]:
+def require_intact(folder: Path, flag: str = "") -> tuple[str, ...]:
     """Refuse weights that are damaged, or that an interrupted training left.
 
     Args:
@@ -25,18 +25,18 @@ def require_intact(folder: Path, flag: str) -> tuple[str, ...]:
     Raises:
         UserError: a weight file is not the one that was saved, or the training did not end.
     """
-    manifest = manifest_of(folder)
+    manifest, place = manifest_of(folder), f"{flag} {folder}".strip()
     if manifest is None:
         if weight_files(folder) and (was_training(folder) or _is_partial_checkpoint(folder)):
             raise UserError(
-                f"{flag} {folder}: its training was interrupted before these weights were complete; repeat its "
+                f"{place}: its training was interrupted before these weights were complete; repeat its "
                 "command, or pass a complete checkpoint-N folder"
             )
         return ()
     for name, digest in manifest.files.items():
         defect = file_defect(folder, name, digest) if name.endswith(".safetensors") else ""
         if defect:
-            raise UserError(f"{flag} {folder}: {defect}; copy the folder again, or repeat the training")
+            raise UserError(f"{place}: {defect}; copy the folder again, or repeat the training")
     edited = [name for name in _EDITABLE if name in manifest.files and file_defect(folder, name, manifest.files[name])]
     return tuple(f"{folder / name}: not the file that the training saved" for name in edited)
 

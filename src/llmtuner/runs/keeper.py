@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from llmtuner.errors import RunError
+from llmtuner.errors import RunError, UserError
 from llmtuner.runs.checkpoints import EarlierRun, find_checkpoints, set_all_aside
 from llmtuner.runs.manifest import (
     CHECKPOINT_MANIFEST,
@@ -76,6 +76,7 @@ class RunKeeper(TrainerCallback):
         self._before_step: tuple[RandomState, Any, int] | None = None
         self._stopping = self._discarding = False
         self._final = False  # the training has ended, and run.json is not written yet
+        self._learns = False  # whether any step had a learning rate above 0
         self.first_step = 0
 
     def attach(self, trainer: Any) -> None:
@@ -90,8 +91,13 @@ class RunKeeper(TrainerCallback):
 
     # ---- the training
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, lr_scheduler: Any = None, **kwargs: Any) -> None:
         """Set the earlier run aside, and take over what the resumed checkpoint knows beside the Trainer's state."""
+        if self._resumed is not None and state.max_steps < state.global_step:
+            raise UserError(
+                f"{self._resumed} is at step {state.global_step}, and this training would have {state.max_steps} "
+                "steps: it would train nothing. Pass a larger --num_train_epochs or --max_steps"
+            )
         if args.process_index == 0:  # not before: a run that fails until here leaves the folder as it was
             set_all_aside(self._earlier.replaced)
         self._limit, args.save_total_limit = args.save_total_limit, None
@@ -115,6 +121,8 @@ class RunKeeper(TrainerCallback):
                 f"note: resumed with {args.world_size} processes, before {manifest.world_size}; {order}",
                 file=sys.stderr,
             )
+        if manifest.max_steps != state.max_steps:
+            _renew_rates(lr_scheduler)
         self._restore_loss(manifest)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -128,6 +136,11 @@ class RunKeeper(TrainerCallback):
         """Told to stop: the batch in progress has ended, and the step is given up."""
         if self._stop.requested and self._before_step is not None:
             self._discarding = control.should_training_stop = True
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+        """Notice whether any step has a learning rate above 0."""
+        groups = getattr(optimizer, "param_groups", None)
+        self._learns = self._learns or not groups or any(float(group["lr"]) > 0 for group in groups)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Told to stop: save. Also checks the weights before every save."""
@@ -170,8 +183,14 @@ class RunKeeper(TrainerCallback):
 
         Raises:
             RunError: a weight is not finite.
+            UserError: the learning rate was 0 in every step.
         """
         self._stop.deferred = False
+        if not self._learns and state.global_step > self.first_step:
+            raise UserError(
+                "the learning rate was 0 in every step, so nothing was trained, and nothing is saved: raise "
+                "`learning_rate`, or lower --warmup_steps below the number of steps"
+            )
         control.should_save = True
         self._check_finite(model, control)
         control.should_save = False
@@ -260,6 +279,23 @@ class RunKeeper(TrainerCallback):
         trainer = self._trainer()
         if loss is not None and trainer is not None:
             trainer._tr_loss.copy_(loss)
+
+
+def _renew_rates(lr_scheduler: Any) -> None:
+    """Learning rates of the new schedule: a checkpoint stores those of the old one, which is 0 at its end.
+
+    A training that was continued with more epochs made its first step with that rate.
+    """
+    scheduler = getattr(lr_scheduler, "scheduler", lr_scheduler)  # accelerate wraps it
+    if not hasattr(scheduler, "lr_lambdas"):
+        return
+    rates = [
+        base * schedule(scheduler.last_epoch)
+        for base, schedule in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    scheduler._last_lr = rates
 
 
 def _sync(path: Path) -> None:

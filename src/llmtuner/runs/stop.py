@@ -35,9 +35,10 @@ class StopRequest:
         self.requested = False
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if not self.deferred or self.requested:
+        at_once = not self.deferred or self.requested
+        self.requested = True  # first: Python swallows what is raised in a `__del__`, and the training still sees this
+        if at_once:
             raise Terminated
-        self.requested = True
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -112,7 +112,7 @@ _TRAINING = (
         value="N",
         range=AT_LEAST_1,
     ),
-    Flag(name="learning_rate", type=float, default=5e-5, help="peak learning rate", value="X", range=AT_LEAST_0),
+    Flag(name="learning_rate", type=float, default=5e-5, help="peak learning rate", value="X", range=ABOVE_0),
     Flag(
         name="lr_scheduler_type",
         default="linear",
