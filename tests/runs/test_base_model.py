@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from llmtuner.errors import UserError
-from llmtuner.runs.base import check_same_base, stored_base
+from llmtuner.runs.base import check_lower_adapters, check_same_base, stored_base
 from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
-from llmtuner.runs.weights import base_fingerprint
+from llmtuner.runs.weights import base_fingerprint, tokenizer_digest
 
 
 def model(folder, value=1.0):
@@ -105,3 +106,31 @@ def test_a_name_on_the_hub_stays_one(tmp_path, monkeypatch):
     assert stored_base(adapter(tmp_path / "cached", "owner/model")) == "owner/model"
     cached(monkeypatch, None)
     assert stored_base(adapter(tmp_path / "new", "owner/model", manifest_of=base)) == "owner/model"
+
+
+def test_another_tokenizer_beside_the_same_weights_is_refused(tmp_path):
+    """Every score changed without a word: the fingerprint covers the weights alone."""
+    base = model(tmp_path / "base")
+    (base / "tokenizer.json").write_text("{}")
+    trained = adapter(tmp_path / "trained", base)
+    manifest = Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, base=base_fingerprint(base))
+    write_manifest(replace(manifest, tokenizer=tokenizer_digest(base)), trained / RUN_MANIFEST)
+    check_same_base(trained, str(base))
+    (base / "tokenizer.json").write_text('{"model": {}}')
+    with pytest.raises(UserError, match=r"another tokenizer: tokenizer\.json of"):
+        check_same_base(trained, str(base))
+    check_same_base(trained, str(base), allow_other=True)
+
+
+def test_other_weights_in_an_adapter_below_are_refused(tmp_path):
+    """The folder of the lower adapter was replaced, and training and prediction went on with other weights."""
+    lower, top = adapter(tmp_path / "lower", "base"), adapter(tmp_path / "top", "base")
+    save_file({"lora_A": torch.ones(2, 8)}, lower / "adapter_model.safetensors")
+    manifest = Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, adapters=(base_fingerprint(lower),))
+    write_manifest(manifest, top / RUN_MANIFEST)
+    check_lower_adapters([str(lower), str(top)])
+    check_lower_adapters([str(top)])
+    save_file({"lora_A": torch.zeros(2, 8)}, lower / "adapter_model.safetensors")
+    with pytest.raises(UserError, match="on top of other weights of .*lower"):
+        check_lower_adapters([str(lower), str(top)])
+    check_lower_adapters([str(lower), str(top)], allow_other=True)

@@ -69,3 +69,22 @@ def test_values_of_other_types_differ(first, second):
 @pytest.mark.parametrize(("value", "text"), [(None, "nothing"), (True, "true"), (1e-4, "0.0001"), (["a", 1], "a 1")])
 def test_values_are_shown_as_they_are_given(value, text):
     assert shown(value) == text
+
+
+@pytest.mark.parametrize(
+    ("stored", "planned", "refused"),
+    [
+        ({"adapters": ("aa",)}, {"adapters": ("aa",)}, ""),
+        ({"adapters": ("aa",)}, {"adapters": ("bb",)}, "other weights"),
+        ({"tokenizer": "tokenizer.json:aa"}, {"tokenizer": "tokenizer.json:aa"}, ""),
+        ({"tokenizer": "tokenizer.json:aa"}, {"tokenizer": "tokenizer.json:bb"}, "another tokenizer.json"),
+        ({"tokenizer": "tokenizer.json:aa"}, {"tokenizer": "tokenizer.model:bb"}, ""),
+        ({}, {"tokenizer": "tokenizer.json:bb"}, ""),
+    ],
+)
+def test_adapters_below_and_the_tokenizer_are_compared_by_content(stored, planned, refused):
+    """A folder whose adapter or tokenizer.json was replaced was resumed in silence, with other weights."""
+    one = replace(STORED, settings={"adapter_name_or_path": "a"}, **stored)
+    two = replace(STORED, settings={"adapter_name_or_path": "./a" if stored.get("adapters") else "a"}, **planned)
+    found = changes_of(one, two).refused
+    assert refused in found[0] if refused else not found, found

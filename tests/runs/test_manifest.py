@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmtuner.errors import UserError
 from llmtuner.runs.manifest import (
@@ -73,6 +75,22 @@ def test_a_file_that_is_not_listed_changes_nothing(folder):
     assert defect_of(folder, read_manifest(folder / "checkpoint.json")) == ""
 
 
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_no_changed_bit_of_a_manifest_changes_what_it_says(tmp_path_factory, place, bit):
+    """A flipped bit in a setting went unnoticed, or was a setting that differs."""
+    path = tmp_path_factory.mktemp("bit") / "checkpoint.json"
+    manifest = Manifest(stage="mcq", step=4, max_steps=8, epoch=0.5, settings={"a": 1.5, "b": "text", "c": None})
+    write_manifest(manifest, path)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    try:
+        read = read_manifest(path)
+    except UserError:
+        return
+    assert read == manifest, "only the layout or the name of the digest may have changed"
+
+
 def test_no_manifest_is_no_error(tmp_path):
     assert read_manifest(tmp_path / "run.json") is None
     assert read_manifest(tmp_path / "nowhere" / "run.json") is None
@@ -89,6 +107,7 @@ def test_a_damaged_manifest_is_named(tmp_path, content):
 def test_a_field_of_another_type_is_named(folder, name):
     stored = json.loads((folder / "checkpoint.json").read_text())
     stored[name] = ["x"]
+    del stored["digest"]
     (folder / "checkpoint.json").write_text(json.dumps(stored))
     with pytest.raises(UserError, match="damaged"):
         read_manifest(folder / "checkpoint.json")

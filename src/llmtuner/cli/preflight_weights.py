@@ -12,7 +12,7 @@ from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, is_adapter
-from llmtuner.runs.base import adapters_below, check_same_base, manifest_of
+from llmtuner.runs.base import adapters_below, check_lower_adapters, check_same_base, manifest_of
 from llmtuner.spec.heads import HEADS
 
 MODEL_WEIGHTS = "model.safetensors"
@@ -47,6 +47,7 @@ def check_belonging(flags: Flags, adapters: Sequence[str], run: McqRun | None) -
             revision=flags["model_revision"],
             cache_dir=flags["cache_dir"],
         )
+    check_lower_adapters(adapters, allow_other=flags["allow_other_base"])
     return tuple(notices)
 
 

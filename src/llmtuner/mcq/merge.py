@@ -15,7 +15,7 @@ from typing import Any
 from llmtuner.errors import UserError
 from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, is_adapter
-from llmtuner.runs.base import adapters_below, below_of, check_same_base, manifest_of, stored_base
+from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
 from llmtuner.runs.intact import require_intact
 
 TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
@@ -82,6 +82,7 @@ def _settle(adapter: Path, out: Path, base_model: str | None, allow_other_base: 
     stored = settings.merged_adapters if settings is not None else adapters_below(adapter)
     below = tuple(below_of(name, adapter, absolute=settings is not None) for name in stored)
     base = base_model or stored_base(adapter)
+    check_lower_adapters((*below, str(adapter)), allow_other=allow_other_base)
     for each in (*below, str(adapter)):
         require_intact(Path(each))
         check_adapter_files(each)

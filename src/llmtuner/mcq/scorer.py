@@ -31,7 +31,7 @@ from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings, write
 from llmtuner.mcq.unwrap import unwrap
 from llmtuner.mcq.whole import load_whole
 from llmtuner.runs.adapter import check_adapter_files, is_adapter
-from llmtuner.runs.base import below_of, check_same_base, stored_base
+from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, stored_base
 from llmtuner.runs.intact import require_intact
 from llmtuner.spec.heads import HEADS
 
@@ -159,6 +159,7 @@ def load_scorer(
     place = str(folder)
     if adapters:
         place = base_model or stored_base(folder)
+        check_lower_adapters(adapters, allow_other=allow_other_base)
         for adapter in adapters:
             require_intact(Path(adapter))
             check_adapter_files(adapter)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import UserError
 from llmtuner.runs.adapter import ADAPTER_CONFIG, is_adapter, read_adapter_config
 from llmtuner.runs.manifest import Manifest, manifest_of
-from llmtuner.runs.weights import base_fingerprint
+from llmtuner.runs.weights import base_fingerprint, same_tokenizer, tokenizer_digest
 
 SHOWN = 12  # digits of a fingerprint in a message
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -133,6 +133,11 @@ def check_same_base(
         return
     folder = model_folder(model, revision=revision, cache_dir=cache_dir)
     given = base_fingerprint(folder) if folder is not None else ""
+    if folder is not None and not same_tokenizer(manifest.tokenizer, tokenizer_digest(folder)):
+        raise UserError(
+            f"{adapter} was trained with another tokenizer: {manifest.tokenizer.partition(':')[0]} of {model} is not "
+            "the file that it was; copy that file again, or pass `allow_other_base` to use this one"
+        )
     if not given or given == manifest.base:
         return
     raise UserError(
@@ -140,6 +145,27 @@ def check_same_base(
         f"{manifest.base[:SHOWN]}), and {model} has fingerprint {given[:SHOWN]}; pass the base model that it was "
         "trained on, or `allow_other_base` to use this one"
     )
+
+
+def check_lower_adapters(adapters: Sequence[str], *, allow_other: bool = False) -> None:
+    """Refuse other weights in the adapters that the last one was trained on top of.
+
+    Args:
+        adapters: all of them, in order.
+
+    Raises:
+        UserError: with both fingerprints of the first that differs.
+    """
+    manifest = manifest_of(adapters[-1]) if adapters else None
+    if manifest is None or allow_other:
+        return
+    for stored, adapter in zip(manifest.adapters, adapters[:-1], strict=False):
+        given = base_fingerprint(adapter)
+        if stored and given and stored != given:
+            raise UserError(
+                f"{adapters[-1]} was trained on top of other weights of {adapter} (fingerprint {stored[:SHOWN]}, now "
+                f"{given[:SHOWN]}); restore that adapter, or pass `allow_other_base` to use this one"
+            )
 
 
 def _named_base(adapter: str | os.PathLike[str], manifest: Manifest) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.runs.manifest import Manifest
+from llmtuner.runs.weights import same_tokenizer
 from llmtuner.spec.resume import BY_CONTENT, ORDER_OF_BATCHES, TAKEN_UP, is_reported, is_secret
 
 _SHOWN = 12  # digits of a digest in messages
@@ -25,7 +26,7 @@ def changes_of(stored: Manifest, planned: Manifest) -> Changes:
 
     Data is compared by its digest and the base model by its fingerprint; by their names only where these are unknown.
     """
-    refused = [*_data(stored, planned), *_base(stored, planned)]
+    refused = [*_data(stored, planned), *_base(stored, planned), *_adapters(stored, planned)]
     taken_up = []
     for name in sorted({*stored.settings, *planned.settings} - BY_CONTENT):
         before, now = stored.settings.get(name), planned.settings.get(name)
@@ -79,3 +80,21 @@ def _base(stored: Manifest, planned: Manifest) -> Iterator[str]:
             f"--model_name_or_path (another model) stored {shown(before)} ({stored.base[:_SHOWN]}), given {shown(now)} "
             f"({planned.base[:_SHOWN]})"
         )
+
+
+def _adapters(stored: Manifest, planned: Manifest) -> Iterator[str]:
+    """Adapters below, and the tokenizer, which is no weight of the base model."""
+    before, now = stored.settings.get("adapter_name_or_path"), planned.settings.get("adapter_name_or_path")
+    if not all((*stored.adapters, *planned.adapters)) or bool(before) != bool(now) or not stored.adapters:
+        if not same(before, now):
+            yield f"--adapter_name_or_path stored {shown(before)}, given {shown(now)}"
+    elif tuple(stored.adapters) != tuple(planned.adapters):
+        yield (
+            f"--adapter_name_or_path (other weights) stored {shown(before)} "
+            f"({', '.join(each[:_SHOWN] for each in stored.adapters)}), given {shown(now)} "
+            f"({', '.join(each[:_SHOWN] for each in planned.adapters)})"
+        )
+    if not same_tokenizer(stored.tokenizer, planned.tokenizer):
+        name, _, before = stored.tokenizer.partition(":")
+        given = planned.tokenizer.partition(":")[2]
+        yield f"--model_name_or_path (another {name}) stored {before[:_SHOWN]}, given {given[:_SHOWN]}"

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import UserError
-from llmtuner.files import sha256_of_file, sync_folder, write_atomic
+from llmtuner.files import sha256_of_file, sha256_of_json, sync_folder, write_atomic
 
 CHECKPOINT_MANIFEST, RUN_MANIFEST = "checkpoint.json", "run.json"
 FORMAT = 1
@@ -47,7 +47,9 @@ class Manifest:
         world_size: the number of processes.
         files: digests by the file's path within the folder.
         data: the training data; None if its content cannot be read here (data of the hub).
-        base: fingerprint of the base model (`llmtuner.runs.fingerprint`); "" if unknown.
+        base: fingerprint of the base model (`llmtuner.runs.weights`); "" if unknown.
+        adapters: fingerprints of the adapters that the training started from, in order; "" for one that is not here.
+        tokenizer: digest of the base model's tokenizer files; "" if unknown.
         settings: every flag of the training by name, resolved; no secrets.
         answer_places: how often each place is the right answer in the training data, by letter.
         prompt: the prompt's form.
@@ -64,6 +66,8 @@ class Manifest:
     files: Mapping[str, FileDigest] = field(default_factory=dict)
     data: DataDigest | None = None
     base: str = ""
+    adapters: Sequence[str] = ()
+    tokenizer: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     answer_places: Mapping[str, int] = field(default_factory=dict)
     prompt: Mapping[str, Any] = field(default_factory=dict)
@@ -100,7 +104,13 @@ class Manifest:
             if not isinstance(known[name], kind):
                 raise TypeError(f"{name}: expected {kind.__name__}, found {known[name]!r}")
         known["epoch"] = float(known["epoch"])
+        known["adapters"] = tuple(map(str, stored.get("adapters", ())))
         return cls(**known)
+
+
+def _digest(stored: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest's content, without the digests of files, which are compared with the files."""
+    return sha256_of_json({name: value for name, value in stored.items() if name not in ("files", "digest")})
 
 
 def digest_files(folder: Path, names: Iterable[str]) -> dict[str, FileDigest]:
@@ -118,7 +128,9 @@ def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    written = write_atomic(path, json.dumps(manifest.to_json(), indent=2, default=str) + "\n")
+    content = json.loads(json.dumps(manifest.to_json(), default=str))
+    content["digest"] = _digest(content)
+    written = write_atomic(path, json.dumps(content, indent=2) + "\n")
     sync_folder(written.parent)
     return written
 
@@ -140,6 +152,8 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
         raise UserError(f"{path}: damaged: expected an object, found {type(stored).__name__}")
     if stored.get("format") != FORMAT:
         raise UserError(f"{path}: format {stored.get('format')!r}, written by a later version; expected {FORMAT}")
+    if stored.get("digest", _digest(stored)) != _digest(stored):
+        raise UserError(f"{path}: damaged: its content is not what was written")
     try:
         return Manifest.from_json(stored)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
