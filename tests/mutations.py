@@ -86,7 +86,7 @@ MUTATIONS = (
         "tests/cli/test_preflight_weights.py",
         ("weights: mcq adapters in stage sft", "if settings is None or HEADS[settings.head].pools:", "if False:"),
         ("weights: the letter head refused", "if settings is None or HEADS[settings.head].pools:", "if True:"),
-        ("weights: --allow_other_base ignored", 'allow_other=flags["allow_other_base"]', "allow_other=False"),
+        ("weights: --allow_other_base ignored", 'allow_other=flags["allow_other_base"],\n', "allow_other=False,\n"),
     ),
     *edits(
         "src/llmtuner/cli/preflight_vocabulary.py",

@@ -131,6 +131,6 @@ def test_other_weights_in_an_adapter_below_are_refused(tmp_path):
     check_lower_adapters([str(lower), str(top)])
     check_lower_adapters([str(top)])
     save_file({"lora_A": torch.zeros(2, 8)}, lower / "adapter_model.safetensors")
-    with pytest.raises(UserError, match="on top of other weights of .*lower"):
+    with pytest.raises(UserError, match=r"on top of other weights of .*lower"):
         check_lower_adapters([str(lower), str(top)])
     check_lower_adapters([str(lower), str(top)], allow_other=True)
