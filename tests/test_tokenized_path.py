@@ -1,0 +1,42 @@
+"""--tokenized_path through the command line: kept data is used only for what it was made of."""
+
+from __future__ import annotations
+
+import pytest
+from support import DEMO
+
+from llmtuner.cli.main import main
+
+
+@pytest.fixture
+def train(tiny_llama, tmp_path):
+    def run(out, data, *more):
+        words = ["--stage", "sft", "--model_name_or_path", str(tiny_llama), "--template", "llama2", "--do_train"]
+        words += ["--dataset", str(data), "--tokenized_path", str(tmp_path / "tokens"), "--max_steps", "1", "--use_cpu"]
+        return main([*words, "--output_dir", str(tmp_path / out), "--report_to", "none", *more])
+
+    return run
+
+
+def test_other_data_does_not_train_on_the_old_rows(train, tmp_path, capsys):
+    """The patch that compares was never applied, because another patch replaces the same name of upstream."""
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(DEMO.read_text(encoding="utf-8").splitlines(keepends=True)[:7]))
+    assert train("first", DEMO) == 0
+    assert (tmp_path / "tokens" / "tokenized_from.json").is_file()
+    assert train("again", DEMO) == 0
+    capsys.readouterr()
+    assert train("second", other) == 2
+    message = capsys.readouterr().err
+    assert "tokens" in message
+    assert "--overwrite_cache" in message
+    assert not (tmp_path / "second").exists()
+    assert train("third", other, "--overwrite_cache") == 0
+
+
+def test_a_folder_of_the_user_is_not_deleted(train, tmp_path, capsys):
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens" / "mine.txt").write_text("mine")
+    assert train("out", DEMO, "--overwrite_cache") == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert (tmp_path / "tokens" / "mine.txt").read_text() == "mine"
