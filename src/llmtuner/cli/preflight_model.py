@@ -12,8 +12,8 @@ from llmtuner.errors import UserError
 from llmtuner.mcq.folders import ADAPTER_CONFIG, CONFIG, check_adapter_folder, check_model_folder, module_names
 from llmtuner.mcq.kinds import last_position, model_kind
 from llmtuner.mcq.lora_targets import refusal, refused_targets
+from llmtuner.spec.model_files import VOCABULARY_FILES
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 PACKED = 8  # upstream pads packed rows to a multiple of this
 _ROOM = 8  # generated text gets an eighth of the positions, unless --max_new_tokens says otherwise
 
@@ -40,8 +40,8 @@ def check_model(flags: Flags) -> dict[str, Any] | None:
         if (folder / ADAPTER_CONFIG).is_file():
             hint = "; this is an adapter: pass it as --adapter_name_or_path, and its base model here"
         raise UserError(f"--model_name_or_path {model}: no config.json in it{hint}")
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise UserError(f"--model_name_or_path {model}: no tokenizer in it (one of {', '.join(TOKENIZER_FILES)})")
+    if not any((folder / name).is_file() for name in VOCABULARY_FILES):
+        raise UserError(f"--model_name_or_path {model}: no tokenizer in it (one of {', '.join(VOCABULARY_FILES)})")
     config = check_model_folder(folder, trust_remote_code=flags["trust_remote_code"])
     if _kind(folder, config) == "encoder" and flags["stage"] != "mcq":
         raise UserError(

@@ -11,26 +11,16 @@ from typing import Any
 
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file, sha256_of_json, write_atomic
+from llmtuner.spec.model_files import TOKENIZER_FILES
 
 ORIGIN = "tokenized_from.json"
 FORMAT = 1
 _OF_DATASETS = "dataset_dict.json"  # what `datasets` writes into every folder that it saves
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "spiece.model",
-)
 
 
 def tokenizer_digest(model: str) -> str:
     """SHA-256 over the tokenizer files of a model's folder; for a model on the hub, its name."""
-    files = [Path(model, name) for name in _TOKENIZER_FILES if Path(model, name).is_file()]
+    files = [Path(model, name) for name in TOKENIZER_FILES if Path(model, name).is_file()]
     return sha256_of_json({file.name: sha256_of_file(file) for file in files}) if files else model
 
 

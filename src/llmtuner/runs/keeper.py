@@ -30,25 +30,7 @@ from llmtuner.runs.processes import any_process, barrier, mean_of_processes
 from llmtuner.runs.random_state import RandomState
 from llmtuner.runs.stop import StopRequest, Terminated
 from llmtuner.runs.weights import weight_files
-
-# Beside the weights: what a model or an adapter is loaded with. No later command writes these.
-_MODEL_FILES = (
-    "config.json",
-    "generation_config.json",
-    "model.safetensors.index.json",
-    "adapter_config.json",
-    "mcq_config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "chat_template.jinja",
-)
+from llmtuner.spec.model_files import MODEL_FILES
 
 
 class RunKeeper(TrainerCallback):
@@ -206,7 +188,7 @@ class RunKeeper(TrainerCallback):
             barrier(trainer.args)
         if int(os.environ.get("RANK", "0")) == 0:
             names = [path.name for path in weight_files(self._output_dir)]
-            names += [name for name in _MODEL_FILES if (self._output_dir / name).is_file()]
+            names += [name for name in MODEL_FILES if (self._output_dir / name).is_file()]
             self._write(self._output_dir, RUN_MANIFEST, names, {})
 
     # ---- parts

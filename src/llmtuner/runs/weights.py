@@ -13,9 +13,9 @@ from typing import Any
 
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file
+from llmtuner.spec.model_files import VOCABULARY_FILES
 
 INDEX = "model.safetensors.index.json"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 REPLACED = "replaced-"  # what a new run puts before the names of an earlier run's files
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 _SAMPLE = 4096  # bytes of each tensor that enter the fingerprint
@@ -88,7 +88,7 @@ def base_fingerprint(folder: str | os.PathLike[str]) -> str:
 
 def tokenizer_digest(folder: str | os.PathLike[str]) -> str:
     """Name and SHA-256 of the file that says how a tokenizer splits text; "" if the folder has none."""
-    path = next((Path(folder) / name for name in TOKENIZER_FILES if (Path(folder) / name).is_file()), None)
+    path = next((Path(folder) / name for name in VOCABULARY_FILES if (Path(folder) / name).is_file()), None)
     return "" if path is None else f"{path.name}:{sha256_of_file(path)}"
 
 

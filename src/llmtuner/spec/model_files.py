@@ -1,0 +1,23 @@
+"""Names of the files in a model's folder, as transformers and peft write them."""
+
+from __future__ import annotations
+
+# Each of them says by itself how a tokenizer splits text; the first that a folder has is the one that is used.
+VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+TOKENIZER_FILES = (
+    *VOCABULARY_FILES,
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+# Beside the weights: what a model or an adapter is loaded with. No later command writes these.
+MODEL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors.index.json",
+    "adapter_config.json",
+    "mcq_config.json",
+    *TOKENIZER_FILES,
+    "chat_template.jinja",
+)
