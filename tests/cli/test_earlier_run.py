@@ -229,9 +229,6 @@ def test_a_first_checkpoint_without_its_manifest_is_not_one_from_before_manifest
     with locked(tmp_path, training=True):
         pass
     assert settle(flags(tmp_path)).checkpoint is None
-    with locked(tmp_path):  # a prediction into the same folder
-        pass
-    assert settle(flags(tmp_path)).checkpoint == folder
 
 
 def test_a_checkpoint_without_the_optimizer_cannot_resume(tmp_path):
@@ -331,6 +328,19 @@ def test_more_epochs_of_a_finished_run_set_its_end_aside(tmp_path):
         "predict_results.json",
         "adapter_model.safetensors",
     ]
+
+
+def test_a_prediction_that_was_killed_after_its_training_is_made_by_the_same_command(tmp_path):
+    """The training was finished, so the command was refused, and its prediction was never made."""
+    folder = kept(tmp_path, 30)
+    finished(tmp_path)
+    both = flags(tmp_path, do_predict=True)
+    with pytest.raises(UserError, match="leave out --do_train"):
+        settle(both)
+    (tmp_path / "predict_results.json").unlink()
+    assert settle(both).checkpoint == folder
+    with pytest.raises(UserError, match="finished run"):
+        settle(flags(tmp_path))
 
 
 def test_fewer_steps_than_are_done_are_refused(tmp_path):

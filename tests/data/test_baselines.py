@@ -105,3 +105,11 @@ def test_without_the_package_the_passage_baseline_is_skipped_and_named(monkeypat
     assert "floor_passage_map@3" not in figures
     assert "floor_place_map@3" in figures
     assert "floor_passage: skipped, bm25s is not installed" in caplog.text
+
+
+def test_places_are_counted_in_the_training_where_it_is_known():
+    """Counted in the scored questions, the baseline has seen their answers."""
+    questions = [Question(str(number), "q", ("a", "b"), 0) for number in range(4)]
+    scored, trained = baselines_of(questions), baselines_of(questions, {"A": 1, "B": 9})
+    assert (scored["floor_place_accuracy"], scored["floor_place_from"]) == (1.0, "scored")
+    assert (trained["floor_place_accuracy"], trained["floor_place_from"]) == (0.0, "train")

@@ -8,11 +8,15 @@ import signal
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from support import DEMO
 from transformers import Trainer
 
 from llmtuner.cli.main import main
+from llmtuner.errors import UserError
+from llmtuner.mcq import load_scorer
+from llmtuner.mcq.merge import merge
 from llmtuner.runs.checkpoints import find_checkpoints, finished_run
 from llmtuner.runs.lock import locked
 from llmtuner.runs.manifest import read_manifest
@@ -95,7 +99,7 @@ def test_a_finished_run_says_what_it_is(whole, tiny_llama):
     assert not find_checkpoints(out)[0].defect
 
 
-@pytest.mark.parametrize("number", [5, 6], ids=["within a step", "at its end"])
+@pytest.mark.parametrize("number", [3, 6], ids=["within a step", "at its end"])
 def test_sigterm_saves_a_checkpoint_and_the_same_command_ends_as_if_nothing_had_happened(
     whole, tiny_llama, tmp_path, capfd, at_batch, number
 ):
@@ -109,6 +113,12 @@ def test_sigterm_saves_a_checkpoint_and_the_same_command_ends_as_if_nothing_had_
     assert not (tmp_path / "run.json").exists()
     assert main(same(stage, tiny_llama, tmp_path)) == 0
     assert_equal(uninterrupted, tmp_path)
+
+
+def test_sigterm_stops_after_a_step_of_one_batch(tiny_llama, tmp_path, at_batch):
+    at_batch(2, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(command("mcq", tiny_llama, tmp_path, "--save_steps", "4")) == 143
+    assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [2]
 
 
 def test_a_run_whose_end_was_not_saved_is_completed_without_another_step(whole, tiny_llama, tmp_path, capfd, at_batch):
@@ -132,6 +142,41 @@ def test_a_first_checkpoint_that_was_never_complete_is_set_aside(whole, tiny_lla
     assert main(same(stage, tiny_llama, tmp_path)) == 0
     assert (tmp_path / "replaced-checkpoint-2").is_dir()
     assert_equal(uninterrupted, tmp_path)
+
+
+def test_python_and_merging_refuse_damaged_weights_too(tiny_llama, tmp_path):
+    """A prediction refused them, and merge.py and load_scorer took them."""
+    assert main(command("mcq", tiny_llama, tmp_path / "run", "--max_steps", "1")) == 0
+    weights_of_run = tmp_path / "run" / "adapter_model.safetensors"
+    content = bytearray(weights_of_run.read_bytes())
+    content[-1] ^= 1
+    weights_of_run.write_bytes(content)
+    with pytest.raises(UserError, match="is damaged"):
+        load_scorer(tmp_path / "run")
+    with pytest.raises(UserError, match="is damaged"):
+        merge(tmp_path / "run", tmp_path / "merged")
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(UserError, match="interrupted"):
+        load_scorer(tmp_path / "run")
+
+
+def test_an_adapter_without_its_tokenizer_uses_that_of_the_base_model(tiny_llama, tmp_path):
+    """The command line read such a copy, and load_scorer and merge.py ended in transformers' own words."""
+    assert main(command("mcq", tiny_llama, tmp_path / "run", "--max_steps", "1")) == 0
+    (tmp_path / "copy").mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors", "mcq_config.json"):
+        (tmp_path / "copy" / name).write_bytes((tmp_path / "run" / name).read_bytes())
+    assert load_scorer(tmp_path / "copy").settings == load_scorer(tmp_path / "run").settings
+    merge(tmp_path / "copy", tmp_path / "merged")
+
+
+def test_a_home_folder_in_a_path_is_the_home_folder(tiny_llama, tmp_path, monkeypatch):
+    """YAML does not expand "~", and transformers does so for its own files: the others were in a folder named "~"."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert main(command("mcq", tiny_llama, "~/out", "--max_steps", "1", "--save_steps", "1")) == 0
+    assert finished_run(tmp_path / "home" / "out")[0] is not None
+    assert not (tmp_path / "~").exists()
 
 
 def test_more_steps_of_a_finished_run_go_on_and_set_its_end_aside(whole, tiny_llama, tmp_path, capfd):
@@ -166,6 +211,26 @@ def test_weights_that_are_no_numbers_are_not_saved(stage, tiny_llama, tmp_path, 
     assert main(command(stage, tiny_llama, tmp_path, "--max_steps", "1")) == 1
     assert "the weights became NaN or Inf by step 1" in capfd.readouterr().err
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_training_without_a_learning_rate_is_no_training(stage, tiny_llama, tmp_path, capfd):
+    """With more warm-up steps than steps, an adapter of zeros was saved, with exit 0."""
+    assert main(command(stage, tiny_llama, tmp_path, "--max_steps", "1", "--warmup_steps", "10")) == 2
+    assert "the learning rate was 0 in every step, so nothing was trained" in capfd.readouterr().err
+    assert not (tmp_path / "adapter_model.safetensors").exists()
+    assert main(command(stage, tiny_llama, tmp_path / "zero", "--learning_rate", "0")) == 2
+
+
+def test_fewer_steps_by_larger_batches_are_refused(tiny_llama, tmp_path, capfd):
+    """A finished run with a larger batch ended at once, with exit 0 and the old weights."""
+    epochs = ("--max_steps", "-1", "--num_train_epochs", "0.4", "--save_steps", "4")
+    assert main(command("mcq", tiny_llama, tmp_path, *epochs)) == 0
+    before = (tmp_path / "run.json").read_bytes()
+    more = ("--max_steps", "-1", "--num_train_epochs", "1", "--per_device_train_batch_size", "10")
+    assert main(command("mcq", tiny_llama, tmp_path, *more)) == 2
+    assert "is at step 4, and this training would have 1 steps" in capfd.readouterr().err
+    assert (tmp_path / "run.json").read_bytes() == before, "nothing was set aside"
 
 
 def test_checkpoints_beyond_the_limit_are_deleted_but_never_the_best(tiny_llama, tmp_path):
@@ -203,11 +268,18 @@ def test_temporary_files_of_a_killed_run_are_removed(tiny_llama, tmp_path):
     assert (tmp_path / ".notes").exists()
 
 
-def test_a_full_disk_is_named_and_leaves_no_half_checkpoint(tiny_llama, tmp_path, capfd, monkeypatch):
-    """torch says: unexpected pos 64 vs 0, enforce fail at inline_container.cc."""
-
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        Exception("No space left on device (os error 28)"),  # tokenizers
+    ],
+    ids=["torch", "safetensors", "tokenizers"],
+)
+def test_a_full_disk_is_named_and_leaves_no_half_checkpoint(error, tiny_llama, tmp_path, capfd, monkeypatch):
     def full(*_args, **_kwargs):
-        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+        raise error
 
     monkeypatch.setattr(torch, "save", full)
     monkeypatch.setattr("llmtuner.runs.disk._free", lambda folder: 4096)

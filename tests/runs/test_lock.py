@@ -43,14 +43,28 @@ def test_the_lock_of_a_killed_run_is_taken_over(tmp_path):
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
 
 
-def test_a_prediction_does_not_make_a_folder_a_training(tmp_path):
-    assert not was_training(tmp_path)
-    with locked(tmp_path, training=True):
-        pass
-    assert was_training(tmp_path)
+def test_a_prediction_neither_makes_nor_ends_a_training(tmp_path):
+    """After a prediction into the folder, the weights of an interrupted training were used."""
     with locked(tmp_path):
         pass
     assert not was_training(tmp_path)
+    for training in (True, False):
+        with locked(tmp_path, training=training):
+            pass
+        assert was_training(tmp_path)
+
+
+def test_a_mistake_of_the_user_leaves_the_folder_as_it_was(tmp_path):
+    """A training that was refused late turned the finished weights of an earlier version into interrupted ones."""
+    with pytest.raises(UserError), locked(tmp_path / "new" / "out", training=True):
+        raise UserError("refused")
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path):
+        pass
+    before = (tmp_path / LOCK).read_bytes()
+    with pytest.raises(UserError), locked(tmp_path, training=True):
+        raise UserError("refused")
+    assert (tmp_path / LOCK).read_bytes() == before
 
 
 class TestWithoutLocks:

@@ -31,7 +31,11 @@ def refuse_bad_weights(model: Any, *, trained: bool = False) -> None:
         if not torch.isfinite(parameter.detach()).all()
     ]
     if names:
-        source = "the adapter" if all("lora_" in name for name in names) else unwrap(model).name_or_path or "the model"
+        source = (
+            "the adapter"
+            if all("lora_" in name or "mcq_head" in name for name in names)
+            else unwrap(model).name_or_path or "the model"
+        )
         raise UserError(
             f"{source}: {len(names)} of its weights have NaN or Inf, as they were loaded: "
             f"{listed(names)}; copy or download the model again, or load it in the precision that it was saved in"

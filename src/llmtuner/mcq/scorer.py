@@ -34,6 +34,7 @@ from llmtuner.runs.adapter import check_adapter_files, is_adapter
 from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, stored_base
 from llmtuner.runs.intact import require_intact
 from llmtuner.spec.heads import HEADS
+from llmtuner.spec.model_files import VOCABULARY_FILES
 
 logger = logging.getLogger("llmtuner.mcq")
 # Two ordinary questions for comparing both layouts when a scorer is made.
@@ -161,14 +162,16 @@ def load_scorer(
         place = base_model or stored_base(folder)
         check_lower_adapters(adapters, allow_other=allow_other_base)
         for adapter in adapters:
-            require_intact(Path(adapter))
+            for line in require_intact(Path(adapter)):
+                logger.warning(line)
             check_adapter_files(adapter)
             check_same_base(adapter, place, allow_other=allow_other_base)
     has_weights, loader = HEADS[settings.head].pools, AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
     if Path(place).is_dir():
         require_intact(Path(place))
         check_model_folder(place, trust_remote_code=trust_remote_code)
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    source = folder if any((Path(folder) / name).is_file() for name in VOCABULARY_FILES) else place
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
     more = {"dtype": dtype, "trust_remote_code": trust_remote_code, "use_safetensors": True}
     model = load_whole(loader.from_pretrained, place, scores_tokens=not has_weights, **more)
     check_base(settings, model.config, str(folder))

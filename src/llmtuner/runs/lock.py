@@ -52,14 +52,16 @@ def locked(output_dir: Path, *, training: bool = False) -> Iterator[None]:
     """
     path = output_dir / LOCK
     made = [folder for folder in (output_dir, *output_dir.parents) if not folder.exists()]
-    made += [path] if not path.exists() else []
+    before = path.read_bytes() if path.exists() else None
     output_dir.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("ab+") as file, _held(file, path, training):
             yield
     except UserError:
-        if path in made:
+        if before is None:
             path.unlink()
+        else:
+            path.write_bytes(before)
         for folder in made:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
@@ -69,8 +71,10 @@ def locked(output_dir: Path, *, training: bool = False) -> Iterator[None]:
 @contextmanager
 def _held(file: BinaryIO, path: Path, training: bool) -> Iterator[None]:
     has_locks = _take(file, path)
+    # A prediction into the folder of an interrupted training does not end it.
+    trains = training or was_training(path.parent)
     file.truncate(0)
-    file.write(json.dumps(_holder(training)).encode() + b"\n")
+    file.write(json.dumps(_holder(trains)).encode() + b"\n")
     file.flush()
     if has_locks:
         yield
@@ -80,7 +84,7 @@ def _held(file: BinaryIO, path: Path, training: bool) -> Iterator[None]:
 
 
 def was_training(output_dir: Path) -> bool:
-    """Whether the last run that wrote to a folder was a training with manifests."""
+    """Whether a training with manifests wrote to a folder; run.json tells whether it ended."""
     try:
         holder = json.loads((output_dir / LOCK).read_text(encoding="utf-8"))
     except (OSError, ValueError):
