@@ -39,9 +39,9 @@ def copy_with(model, folder, change):
 
 def refused(words, capsys, *, status=2):
     assert main([*map(str, words)]) == status
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    return said
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +119,8 @@ def test_a_base_that_lacks_weights_is_neither_trained_nor_scored(stage, command,
     model = copy_with(tiny_llama, tmp_path / "model", lambda name, tensor: None if name == LACKING else tensor)
     more = ("--mcq_head", "letter") if stage == "mcq" else ()
     words = command(model, tmp_path / "out", *more, *SHORT[:2], "--template", "llama2")
-    said = refused(sft(words) if stage == "sft" else words, capsys)
-    assert f"its files lack 1 weights, which would be random: {LACKING}" in said
+    message = refused(sft(words) if stage == "sft" else words, capsys)
+    assert f"its files lack 1 weights, which would be random: {LACKING}" in message
 
 
 def test_an_encoder_that_lacks_weights_is_refused(tiny_bert, tmp_path, capsys):
@@ -140,9 +140,9 @@ def test_weights_with_nan_are_named(stage, command, tiny_llama, tmp_path, capsys
     model = copy_with(tiny_llama, tmp_path / "model", with_nan)
     more = ("--mcq_head", "letter") if (stage, command) == ("mcq", predict_command) else ()
     words = command(model, tmp_path / "out", *more, *SHORT[:4], "--template", "llama2", "--max_new_tokens", "2")
-    said = refused(sft(words) if stage == "sft" else words, capsys)
-    assert f"NaN or Inf, as they were loaded: {LACKING}" in said
-    assert "learning_rate" not in said
+    message = refused(sft(words) if stage == "sft" else words, capsys)
+    assert f"NaN or Inf, as they were loaded: {LACKING}" in message
+    assert "learning_rate" not in message
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +159,8 @@ def test_an_adapter_that_does_not_fit_is_refused_in_stage_sft(written, tiny_llam
     shutil.copytree(written, broken)
     forget_manifests(broken)
     weights = load_file(written / "adapter_model.safetensors")
-    kept = {name: tensor for name, tensor in weights.items() if ".layers.1." not in name}
-    save_file(kept, broken / "adapter_model.safetensors", metadata={"format": "pt"})
+    first_layer = {name: tensor for name, tensor in weights.items() if ".layers.1." not in name}
+    save_file(first_layer, broken / "adapter_model.safetensors", metadata={"format": "pt"})
     words = sft(predict_command(tiny_llama, tmp_path / "out", "--template", "llama2", adapter=broken))
     assert "lacks the LoRA weights of model.layers.1." in refused(words, capsys)
 
@@ -223,5 +223,5 @@ def test_a_base_that_is_gone_is_named_and_no_hub_is_asked(written, tmp_path, cap
     stored = json.loads((moved / "adapter_config.json").read_text())
     (moved / "adapter_config.json").write_text(json.dumps({**stored, "base_model_name_or_path": "models/gone"}))
     assert merge.main([str(moved), str(tmp_path / "merged")]) == 2
-    said = capsys.readouterr().err
-    assert "its base model was the local folder models/gone, which is not there; pass --base_model" in said
+    message = capsys.readouterr().err
+    assert "its base model was the local folder models/gone, which is not there; pass --base_model" in message

@@ -62,24 +62,24 @@ def refusal(adapter, model, *words, run=None):
 
 @pytest.mark.parametrize("stage", ["sft", "mcq"])
 def test_an_adapter_of_another_base_is_refused_in_both_stages(stage, adapter, model, tmp_path):
-    """A base of equal shape with other weights was scored without a word."""
+    """A base of equal shape with other_model weights was scored without a word."""
     run = McqRun(model="m", settings=McqSettings()) if stage == "mcq" else None
-    other = written(tmp_path / "other", 2.0)
+    other_model = written(tmp_path / "other", 2.0)
     manifest(adapter, stage, base=base_fingerprint(model))
     assert check_belonging(flags(model, "--stage", stage), [str(adapter)], run) == ()
-    said = refusal(adapter, other, "--stage", stage, run=run)
-    assert "another base model" in said
-    assert "--allow_other_base" in said
-    check_belonging(flags(other, "--stage", stage, "--allow_other_base"), [str(adapter)], run)
+    message = refusal(adapter, other_model, "--stage", stage, run=run)
+    assert "another base model" in message
+    assert "--allow_other_base" in message
+    check_belonging(flags(other_model, "--stage", stage, "--allow_other_base"), [str(adapter)], run)
 
 
 def test_an_adapter_below_is_compared_as_well(adapter, model, tmp_path):
-    other = written(tmp_path / "other", 2.0)
+    other_model = written(tmp_path / "other", 2.0)
     above = tmp_path / "above"
     above.mkdir()
     for file in adapter.iterdir():
         (above / file.name).write_bytes(file.read_bytes())
-    manifest(adapter, "sft", base=base_fingerprint(other))
+    manifest(adapter, "sft", base=base_fingerprint(other_model))
     with pytest.raises(UserError, match="another base model"):
         check_belonging(flags(model), [str(adapter), str(above)], None)
 
@@ -95,7 +95,7 @@ def test_an_adapter_below_is_compared_as_well(adapter, model, tmp_path):
     ],
 )
 def test_an_adapter_of_stage_sft_needs_those_below_it(settings, below, adapter, model):
-    """Alone on the base model it wrote other letters than in its training."""
+    """Alone on the base model it wrote other_model letters than in its training."""
     manifest(adapter, "sft", settings=settings)
     if below:
         assert f"was trained on top of {below}; pass all of them" in refusal(adapter, model)
@@ -144,7 +144,7 @@ def settled(adapter, *words, run=None):
 
 
 def test_tokens_of_the_training_are_added_without_their_flags(adapter):
-    """Prediction failed without --resize_vocab, and with other tokens it scored other rows."""
+    """Prediction failed without --resize_vocab, and with other_model tokens it scored other_model rows."""
     stored = {"resize_vocab": True, "add_tokens": ["kJ/mol", "mol/L"], "add_special_tokens": ["<x>"]}
     write_settings(McqSettings(vocabulary=stored), adapter)
     found, _, notices = settled(adapter)

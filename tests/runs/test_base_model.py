@@ -40,7 +40,7 @@ def test_another_base_of_equal_shapes_is_refused(tmp_path, name):
     check_same_base(trained, str(base))
     with pytest.raises(UserError) as caught:
         check_same_base(trained, str(other))
-    said = str(caught.value)
+    message = str(caught.value)
     for part in (
         str(base),
         str(other),
@@ -48,7 +48,7 @@ def test_another_base_of_equal_shapes_is_refused(tmp_path, name):
         base_fingerprint(other)[:12],
         "`allow_other_base`",
     ):
-        assert part in said
+        assert part in message
     check_same_base(trained, str(other), allow_other=True)
 
 

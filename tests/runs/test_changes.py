@@ -86,5 +86,5 @@ def test_adapters_below_and_the_tokenizer_are_compared_by_content(stored, planne
     """A folder whose adapter or tokenizer.json was replaced was resumed in silence, with other weights."""
     one = replace(STORED, settings={"adapter_name_or_path": "a"}, **stored)
     two = replace(STORED, settings={"adapter_name_or_path": "./a" if stored.get("adapters") else "a"}, **planned)
-    found = changes_of(one, two).refused
-    assert refused in found[0] if refused else not found, found
+    lines = changes_of(one, two).refused
+    assert refused in lines[0] if refused else not lines, lines

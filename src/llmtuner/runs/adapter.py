@@ -140,8 +140,8 @@ def _wrong_rank(module: str, tensors: Mapping[str, StoredTensor], config: Mappin
         if tensor is None or wanted is None:
             continue
         if len(tensor.shape) <= axis or tensor.shape[axis] != wanted:
-            found = tensor.shape[axis] if len(tensor.shape) > axis else "none"
-            return f"{module} has rank {found}, and {ADAPTER_CONFIG} says {wanted}"
+            rank = tensor.shape[axis] if len(tensor.shape) > axis else "none"
+            return f"{module} has rank {rank}, and {ADAPTER_CONFIG} says {wanted}"
     return ""
 
 

@@ -179,8 +179,8 @@ def find_checkpoints(output_dir: Path) -> list[Checkpoint]:
     folders = [path for path in output_dir.iterdir() if path.is_dir() and CHECKPOINT.fullmatch(path.name)]
     manifests = [output_dir / RUN_MANIFEST, *(folder / CHECKPOINT_MANIFEST for folder in folders)]
     old = not any(path.exists() for path in manifests) and not is_unfinished(output_dir)
-    found = [Checkpoint(folder, int(folder.name.partition("-")[2]), old) for folder in folders]
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
+    checkpoints = [Checkpoint(folder, int(folder.name.partition("-")[2]), old) for folder in folders]
+    return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
 
 
 def finished_run(output_dir: Path) -> tuple[Manifest | None, str]:

@@ -111,8 +111,8 @@ class RunKeeper(TrainerCallback):
         """Remember what the batches of an accumulated step will change, in case the step is never completed."""
         if args.gradient_accumulation_steps > 1 and args.world_size == 1:
             loss = getattr(self._trainer(), "_tr_loss", None)
-            kept = None if loss is None else loss.detach().clone()
-            self._before_step = (RandomState.now(), kept, state.num_input_tokens_seen)
+            loss_before = None if loss is None else loss.detach().clone()
+            self._before_step = (RandomState.now(), loss_before, state.num_input_tokens_seen)
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Told to stop: the batch in progress has ended, and the step is given up."""
