@@ -300,3 +300,10 @@ def test_the_map_of_the_code_names_every_room_and_no_file_that_is_gone():
     named = set(re.findall(r"\b((?:mcq|cli|spec|data|report|patches)(?:/\w+)*/\w+\.py)\b", text))
     roots = (ROOT / "src" / "llmtuner", ROOT)
     assert [name for name in named if not any((root / name).is_file() for root in roots)] == []
+
+
+def test_no_two_test_files_have_the_same_name():
+    """pytest imports them by name alone: the second one is an error, but only when both are collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    repeated = {name for name in names if names.count(name) > 1}
+    assert not repeated
