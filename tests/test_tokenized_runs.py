@@ -20,18 +20,18 @@ def train(tiny_llama, tmp_path):
 
 def test_other_data_does_not_train_on_the_old_rows(train, tmp_path, capsys):
     """The patch that compares was never applied, because another patch replaces the same name of upstream."""
-    other = tmp_path / "other.jsonl"
-    other.write_text("".join(DEMO.read_text(encoding="utf-8").splitlines(keepends=True)[:7]))
+    other_data = tmp_path / "other.jsonl"
+    other_data.write_text("".join(DEMO.read_text(encoding="utf-8").splitlines(keepends=True)[:7]))
     assert train("first", DEMO) == 0
     assert (tmp_path / "tokens" / "tokenized_from.json").is_file()
     assert train("again", DEMO) == 0
     capsys.readouterr()
-    assert train("second", other) == 2
+    assert train("second", other_data) == 2
     message = capsys.readouterr().err
     assert "tokens" in message
     assert "--overwrite_cache" in message
     assert not (tmp_path / "second").exists()
-    assert train("third", other, "--overwrite_cache") == 0
+    assert train("third", other_data, "--overwrite_cache") == 0
 
 
 def test_a_folder_of_the_user_is_not_deleted(train, tmp_path, capsys):

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from llmtuner.errors import UserError
 from llmtuner.runs.base import check_lower_adapters, check_same_base, stored_base
 from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
-from llmtuner.runs.weights import base_fingerprint, tokenizer_digest
+from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
 
 
 def model(folder, value=1.0):
@@ -114,7 +114,7 @@ def test_another_tokenizer_beside_the_same_weights_is_refused(tmp_path):
     (base / "tokenizer.json").write_text("{}")
     trained = adapter(tmp_path / "trained", base)
     manifest = Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, base=base_fingerprint(base))
-    write_manifest(replace(manifest, tokenizer=tokenizer_digest(base)), trained / RUN_MANIFEST)
+    write_manifest(replace(manifest, tokenizer=vocabulary_digest(base)), trained / RUN_MANIFEST)
     check_same_base(trained, str(base))
     (base / "tokenizer.json").write_text('{"model": {}}')
     with pytest.raises(UserError, match=r"another tokenizer: tokenizer\.json of"):

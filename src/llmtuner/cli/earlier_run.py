@@ -17,6 +17,7 @@ from llmtuner.runs.checkpoints import (
     find_checkpoints,
     finished_run,
     is_unfinished,
+    newest_sound,
 )
 from llmtuner.runs.manifest import Manifest
 
@@ -73,9 +74,8 @@ def _resume_named(
         checkpoint = Checkpoint(folder, int(checkpoint.manifest.step) if checkpoint.manifest else 0, True)
     same_folder = output_dir is not None and folder.resolve().parent == output_dir.resolve()
     is_finished = output_dir is not None and finished_run(output_dir)[0] is not None
-    if _progress(checkpoint.step, checkpoint.epoch, flags) > 0 or (
-        _progress(checkpoint.step, checkpoint.epoch, flags) == 0 and (is_finished or not same_folder)
-    ):
+    progress = _progress(checkpoint.step, checkpoint.epoch, flags)
+    if progress > 0 or (progress == 0 and (is_finished or not same_folder)):
         raise UserError(
             f"--resume_from_checkpoint {folder}: {_at(checkpoint)}; the training would end there or before, and train "
             "nothing. Pass a larger --num_train_epochs or --max_steps"
@@ -88,7 +88,7 @@ def _resume_named(
 def _overwrite(output_dir: Path, flags: Flags, planned: Manifest, run: McqRun | None) -> EarlierRun:
     """Start over; but the same overwriting command, repeated after it was interrupted, resumes its own run."""
     checkpoints = find_checkpoints(output_dir)
-    last = next((each for each in reversed(checkpoints) if not each.defect), None)
+    last = newest_sound(checkpoints)
     manifest = None if last is None else last.manifest
     if last is not None and manifest is not None and manifest.settings.get("overwrite_output_dir") is True:
         changes = changes_of(manifest, planned)
@@ -131,7 +131,7 @@ def _unfinished(
 ) -> EarlierRun:
     """Resume from the newest checkpoint that verifies, or begin if none was ever complete."""
     checkpoints = find_checkpoints(output_dir)
-    last = next((each for each in reversed(checkpoints) if not each.defect), None)
+    last = newest_sound(checkpoints)
     skipped = [each for each in checkpoints if last is None or each.step > last.step]
     lines = (*lines, *(f"skipped {each.folder}: {each.defect}" for each in skipped))
     if last is None:

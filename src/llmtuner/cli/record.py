@@ -15,7 +15,7 @@ from llmtuner.mcq.run import McqRun
 from llmtuner.runs.base import model_folder
 from llmtuner.runs.manifest import DataDigest, Manifest
 from llmtuner.runs.versions import installed_versions
-from llmtuner.runs.weights import base_fingerprint, tokenizer_digest
+from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
 from llmtuner.spec.flags import FIELDS, FLAGS
 from llmtuner.spec.resume import is_secret
 
@@ -42,7 +42,7 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         data=None if digest is None else DataDigest(*digest),
         base="" if base is None else base_fingerprint(base),
         adapters=[base_fingerprint(name) for name in (run.adapters if run else flags.names("adapter_name_or_path"))],
-        tokenizer="" if base is None else tokenizer_digest(base),
+        tokenizer="" if base is None else vocabulary_digest(base),
         settings=settings_of(flags, run),
         answer_places=answer_places(_questions(names, dataset_dir)),
         prompt={} if flags["template"] is None else {"template": flags["template"]},

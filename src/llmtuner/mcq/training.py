@@ -38,7 +38,7 @@ from llmtuner.runs.base import model_folder, stored_path
 from llmtuner.runs.keeper import RunKeeper
 from llmtuner.runs.manifest import DataDigest, Manifest
 from llmtuner.runs.versions import installed_versions
-from llmtuner.runs.weights import base_fingerprint, tokenizer_digest
+from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
 from llmtuner.spec.flags import FIELDS
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.metrics import higher_is_better
@@ -120,7 +120,7 @@ def _planned(run: McqRun, questions: Sequence[Question], given: Mapping[str, Any
         epoch=0.0,
         data=DataDigest(questions_digest(questions), len(questions)),
         base="" if base is None else base_fingerprint(base),
-        tokenizer="" if base is None else tokenizer_digest(base),
+        tokenizer="" if base is None else vocabulary_digest(base),
         settings={name: value for name, value in sorted(settings.items()) if not is_secret(name)},
         answer_places=answer_places(questions),
         versions=installed_versions(),

@@ -14,7 +14,7 @@ from typing import Any
 from llmtuner.errors import UserError
 from llmtuner.runs.adapter import ADAPTER_CONFIG, is_adapter, read_adapter_config
 from llmtuner.runs.manifest import Manifest, manifest_of
-from llmtuner.runs.weights import base_fingerprint, same_tokenizer, tokenizer_digest
+from llmtuner.runs.weights import base_fingerprint, same_tokenizer, vocabulary_digest
 
 SHOWN = 12  # digits of a fingerprint in a message
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -133,7 +133,7 @@ def check_same_base(
         return
     folder = model_folder(model, revision=revision, cache_dir=cache_dir)
     given = base_fingerprint(folder) if folder is not None else ""
-    if folder is not None and not same_tokenizer(manifest.tokenizer, tokenizer_digest(folder)):
+    if folder is not None and not same_tokenizer(manifest.tokenizer, vocabulary_digest(folder)):
         raise UserError(
             f"{adapter} was trained with another tokenizer: {manifest.tokenizer.partition(':')[0]} of {model} is not "
             "the file that it was; copy that file again, or pass `allow_other_base` to use this one"

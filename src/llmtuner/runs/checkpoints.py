@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -181,6 +181,11 @@ def find_checkpoints(output_dir: Path) -> list[Checkpoint]:
     old = not any(path.exists() for path in manifests) and not is_unfinished(output_dir)
     checkpoints = [Checkpoint(folder, int(folder.name.partition("-")[2]), old) for folder in folders]
     return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
+
+
+def newest_sound(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
+    """The last one without a defect; None if there is none. Older ones are not read."""
+    return next((checkpoint for checkpoint in reversed(checkpoints) if not checkpoint.defect), None)
 
 
 def finished_run(output_dir: Path) -> tuple[Manifest | None, str]:

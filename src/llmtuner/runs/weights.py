@@ -86,7 +86,7 @@ def base_fingerprint(folder: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def tokenizer_digest(folder: str | os.PathLike[str]) -> str:
+def vocabulary_digest(folder: str | os.PathLike[str]) -> str:
     """Name and SHA-256 of the file that says how a tokenizer splits text; "" if the folder has none."""
     path = next((Path(folder) / name for name in VOCABULARY_FILES if (Path(folder) / name).is_file()), None)
     return "" if path is None else f"{path.name}:{sha256_of_file(path)}"
