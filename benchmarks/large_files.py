@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How long does a training of one step take with 200,000 questions?
+"""How long do a training of one step, and an audit, take with 200,000 questions?
 
-    python benchmarks/large_files.py [--rows 200000] [--stages sft mcq] [--project CHECKOUT] [--out FILE]
+    python benchmarks/large_files.py [--rows 200000] [--stages sft mcq audit] [--project CHECKOUT] [--out FILE]
 
 Questions of random words in a JSONL file, a random Llama of two layers, one step through the command line: nearly all
-of the time goes to importing, reading, checking and tokenising. Wall time depends on what else the machine does, so
+of the time goes to importing, reading, checking and tokenising. The audit leaves out near duplicates and the page. Wall time depends on what else the machine does, so
 compare the CPU time of the process and its children. `--project` measures another checkout.
 """
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from provenance import commit, hardware, trial_file, write_result
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("sft", "mcq")
+STAGES = ("sft", "mcq", "audit")
 VOCABULARY = 8000
 
 
@@ -44,15 +44,23 @@ def write_questions(path: Path, rows: int) -> None:
             file.write(json.dumps(record) + "\n")
 
 
-def train(project: Path, stage: str, questions: Path, model: Path, folder: Path) -> dict[str, float]:
-    """Seconds and megabytes of one training.
+def command_of(project: Path, stage: str, questions: Path, model: Path, folder: Path) -> list[str]:
+    """The words of one command: a training's, or the audit's."""
+    if stage == "audit":
+        return [str(project / "scripts" / "audit_mcq.py"), str(questions), "--no_near", "--no_html"]
+    words = ["--stage", stage, "--model_name_or_path", str(model), "--do_train", "--dataset", str(questions)]
+    words += ["--template", "llama2", "--finetuning_type", "lora", "--output_dir", str(folder / stage), "--use_cpu"]
+    words += ["--max_steps", "1", "--per_device_train_batch_size", "2"]
+    return [str(project / "src" / "train_bash.py"), *words]
+
+
+def measure(words: list[str], log_file: Path) -> dict[str, float]:
+    """Seconds and megabytes of one command.
 
     Raises:
         subprocess.CalledProcessError: it failed; its output was printed.
     """
-    words = ["--stage", stage, "--model_name_or_path", str(model), "--do_train", "--dataset", str(questions)]
-    words += ["--template", "llama2", "--finetuning_type", "lora", "--output_dir", str(folder / stage), "--use_cpu"]
-    words += ["--max_steps", "1", "--per_device_train_batch_size", "2"]
+    folder = log_file.parent
     environment = os.environ | {
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_CACHE": str(folder / "cache"),
@@ -60,9 +68,10 @@ def train(project: Path, stage: str, questions: Path, model: Path, folder: Path)
     }
     environment |= {"CUDA_VISIBLE_DEVICES": ""}
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    with (folder / f"{stage}.log").open("w+", encoding="utf-8") as log:
-        command = [sys.executable, str(project / "src" / "train_bash.py"), *words]
-        done = subprocess.run(command, check=False, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    with log_file.open("w+", encoding="utf-8") as log:
+        done = subprocess.run(
+            [sys.executable, *words], check=False, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
         if done.returncode:
             log.seek(0)
             print(log.read()[-3000:], file=sys.stderr)
@@ -89,7 +98,11 @@ def main() -> None:
         write_questions(questions, given.rows)
         maker = [sys.executable, str(ROOT / "scripts" / "make_tiny_llama.py"), str(model)]
         subprocess.run(maker, check=True, capture_output=True)
-        measured = {stage: train(given.project.resolve(), stage, questions, model, folder) for stage in given.stages}
+        project = given.project.resolve()
+        measured = {
+            stage: measure(command_of(project, stage, questions, model, folder), folder / f"{stage}.log")
+            for stage in given.stages
+        }
         megabytes = round(questions.stat().st_size / 1e6, 1)
     result = {
         "rows": given.rows,

@@ -12,7 +12,12 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets.formatting.formatting import LazyBatch
+
 from llmtuner.data.problems import escaped
+from llmtuner.data.tokens.rows import training_rows
 from patches.dataset_encoding import TOKENS
 from patches.dataset_files import COLUMN
 from patches.seam import Seam, SeamError
@@ -22,6 +27,7 @@ SEAM = Seam(
     "_get_dataset_processor",
     ("data_args", "stage", "template", "tokenizer", "processor", "do_generate"),
 )
+MEDIA = ("images", "videos", "audios")  # columns of upstream's rows; of a question they are null
 SCORED = "mcq"  # what letter scoring needs of a row; a column of prediction data sets
 
 
@@ -41,12 +47,18 @@ class ReadyTokens:
 
     keeps_questions = False  # set for generation, where the rows are scored afterwards
     train_on_prompt = False
+    one_row_each = False  # set for plain training, where each question is a row of its own
 
-    def preprocess_dataset(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """Upstream's method, with each question's message marked so that its tokens can be found."""
+    def preprocess_dataset(self, examples: Any) -> dict[str, list[Any]] | pa.Table:
+        """Upstream's method, with each question's message marked so that its tokens can be found.
+
+        A batch of questions only, each a row of its own, does not go through Python lists: 200,000 rows took 32 s.
+        """
         self._encoded: list[int | None] = []  # rows of the batch, None for rows of other data sets
         if TOKENS not in examples:
             return super().preprocess_dataset(examples)  # type: ignore[misc]
+        if self.one_row_each and isinstance(examples, LazyBatch) and not examples.pa_table[TOKENS].null_count:
+            return self._as_table(examples.pa_table)
         self._tokens, self._questions = examples[TOKENS], examples.get(COLUMN, [])
         prompts = [
             messages if tokens is None else [{"role": "user", "content": _ready(row)}]
@@ -57,6 +69,14 @@ class ReadyTokens:
             # Each row of the output came from one call of _encode_data_example, in this order.
             outputs[SCORED] = [None if row is None else self._scored(row) for row in self._encoded]
         return outputs
+
+    def _as_table(self, batch: pa.Table) -> pa.Table:
+        from llamafactory.extras.constants import IGNORE_INDEX
+
+        tokens = batch[TOKENS].combine_chunks()
+        prompts, responses = pc.struct_field(tokens, "prompt"), pc.struct_field(tokens, "response")
+        rows = training_rows(prompts, responses, ignored=IGNORE_INDEX, train_on_prompt=self.train_on_prompt)
+        return pa.table(rows | {name: batch[f"_{name}"] for name in MEDIA})
 
     def print_data_example(self, example: dict[str, list[int]]) -> None:
         """Upstream's example, indented and with control characters escaped: data must not look like our messages."""
@@ -99,12 +119,15 @@ def _with_ready_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
         made = original(data_args, stage, template, tokenizer, processor, do_generate)
         if stage != "sft":
             return made
+        from llamafactory.data.processor import SupervisedDatasetProcessor
+
         upstream = type(made)
         if not hasattr(upstream, "_encode_data_example"):
             raise SeamError(f"{upstream.__name__} has no _encode_data_example in this llamafactory")
         extended = type(f"Ready{upstream.__name__}", (ReadyTokens, upstream), {})
         ready = extended(template=template, tokenizer=tokenizer, processor=processor, data_args=data_args)
         ready.keeps_questions, ready.train_on_prompt = do_generate, data_args.train_on_prompt
+        ready.one_row_each = upstream is SupervisedDatasetProcessor
         return ready
 
     return _get_dataset_processor

@@ -6,6 +6,7 @@ import pytest
 from support import DEMO
 
 from llmtuner.cli.main import main
+from patches import dataset_processor
 
 
 @pytest.fixture
@@ -40,3 +41,26 @@ def test_a_folder_of_the_user_is_not_deleted(train, tmp_path, capsys):
     assert train("out", DEMO, "--overwrite_cache") == 2
     assert "Traceback" not in capsys.readouterr().err
     assert (tmp_path / "tokens" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("more", [(), ("--train_on_prompt",)])
+def test_the_fast_path_of_plain_training_gives_upstreams_rows(train, tmp_path, monkeypatch, more):
+    """Batches of questions skip upstream's Python lists: a label at another place would train on the question."""
+    from datasets import load_from_disk
+
+    from llmtuner.data.tokens import rows
+
+    batches = []
+    counted = rows.training_rows
+    monkeypatch.setattr(dataset_processor, "training_rows", lambda *a, **k: batches.append(1) or counted(*a, **k))
+    assert train("fast", DEMO, *more) == 0
+    assert batches
+    fast = load_from_disk(str(tmp_path / "tokens"))["train"]
+    batches.clear()
+    monkeypatch.setattr(dataset_processor, "LazyBatch", int)
+    assert train("slow", DEMO, "--overwrite_cache", *more) == 0
+    assert not batches
+    slow = load_from_disk(str(tmp_path / "tokens"))["train"]
+    assert fast.features == slow.features
+    assert fast.to_list() == slow.to_list()
+    assert any(label >= 0 for label in fast[0]["labels"])

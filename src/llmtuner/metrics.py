@@ -59,17 +59,18 @@ class Ranks:
         Raises:
             ValueError: as in `rank_of_answer`, or the numbers of scores and answers differ.
         """
-        asked = list(zip(scores, answers, strict=True))
-        rows_by_options: dict[int, list[int]] = {}
-        for row, (scores_N, _) in enumerate(asked):
-            rows_by_options.setdefault(len(scores_N), []).append(row)
-        above_Q, tied_Q = np.zeros(len(asked), dtype=int), np.zeros(len(asked), dtype=int)
-        for options, rows in rows_by_options.items():
-            scores_RN = np.array([asked[row][0] for row in rows], dtype=np.float64)
-            answers_R = np.array([asked[row][1] for row in rows])
+        all_scores, answers_Q = list(scores), np.array(list(answers), dtype=int)
+        if len(all_scores) != len(answers_Q):
+            raise ValueError(f"{len(all_scores)} questions with scores, but {len(answers_Q)} answers")
+        options_Q = np.array([len(scores_N) for scores_N in all_scores], dtype=int)
+        above_Q, tied_Q = np.zeros(len(all_scores), dtype=int), np.zeros(len(all_scores), dtype=int)
+        for options in set(options_Q.tolist()):
+            rows = np.flatnonzero(options_Q == options)
+            same = all_scores if len(rows) == len(all_scores) else [all_scores[row] for row in rows]
+            scores_RN, answers_R = np.array(same, dtype=np.float64), answers_Q[rows]
             if not np.isfinite(scores_RN).all() or ((answers_R < 0) | (answers_R >= options)).any():
-                for each in asked:
-                    rank_of_answer(*each)  # raises for the first question that is at fault
+                for scores_N, answer in zip(all_scores, answers_Q.tolist(), strict=True):
+                    rank_of_answer(scores_N, answer)  # raises for the first question that is at fault
             right_R1 = scores_RN[np.arange(len(rows)), answers_R][:, None]
             above_Q[rows], tied_Q[rows] = (scores_RN > right_R1).sum(1), (scores_RN == right_R1).sum(1)
         return cls(above_Q, tied_Q)

@@ -7,14 +7,19 @@ cautious words.
 
 from __future__ import annotations
 
-from llmtuner.data.audit.shortcuts import option_words, similarity_to_others, similarity_to_question, word_sets
+from llmtuner.data.audit.shortcuts import (
+    option_words,
+    similarity_to_others,
+    similarity_to_question,
+    stem_words,
+    word_sets,
+)
 from llmtuner.data.audit.wording import has_digits, of_the_above
-from llmtuner.data.question import MAX_OPTIONS, Question
-from llmtuner.data.words import words
+from llmtuner.data.question import Question
 
 _ABSOLUTE = {"all", "always", "completely", "entirely", "every", "exclusively", "must", "never", "no", "none", "only"}
 _CAUTIOUS = {"can", "could", "generally", "likely", "may", "might", "mostly", "often", "primarily", "some", "usually"}
-NAMES = (
+NAMES = (  # besides them, the model has a feature for each place that an option can stand at
     "length rank",
     "relative length",
     "longest",
@@ -28,9 +33,7 @@ NAMES = (
     "ends with a point",
     "absolute words",
     "cautious words",
-    *(f"stands at place {position + 1}" for position in range(MAX_OPTIONS)),
 )
-_PLACES = [tuple(float(position == index) for index in range(MAX_OPTIONS)) for position in range(MAX_OPTIONS)]
 
 
 def features(question: Question) -> list[list[float]]:
@@ -41,7 +44,7 @@ def features(question: Question) -> list[list[float]]:
     """
     lengths = [len(option) for option in question.options]
     mean, most, least = sum(lengths) / len(lengths) or 1.0, max(lengths), min(lengths)
-    stem = set(words(question.question))
+    stem = stem_words(question.question)
     words_of, sets = option_words(question.options), word_sets(question.options)
     question_similarity = similarity_to_question(question.question, question.options)
     option_similarity = similarity_to_others(question.options)
@@ -63,7 +66,6 @@ def features(question: Question) -> list[list[float]]:
                 float(option.rstrip().endswith(".")),
                 float(not _ABSOLUTE.isdisjoint(sets[position])),
                 float(not _CAUTIOUS.isdisjoint(sets[position])),
-                *_PLACES[position],
             ]
         )
     return rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llmtuner.data.audit.features import NAMES, features
 from llmtuner.data.audit.shortcuts import ShortcutScore, ranked, score, scores_of
-from llmtuner.data.question import Question
+from llmtuner.data.question import MAX_OPTIONS, Question
 from llmtuner.data.split import question_key
 
 FOLDS = 5
@@ -61,9 +61,11 @@ def guesses(questions: Sequence[Question]) -> tuple[list[ShortcutScore], Shortcu
 
 def _cross_validated(answered: Sequence[Question], rows: Sequence[list[list[float]]]) -> ShortcutModel | None:
     """The model of questions, all with answers, and their features."""
-    groups = [question_key(question.question) for question in answered]
-    if len(set(groups)) < MIN_TEXTS:
+    keys = [question_key(question.question) for question in answered]
+    numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+    if len(numbers) < MIN_TEXTS:
         return None
+    groups = [numbers[key] for key in keys]  # scikit-learn sorts numbers ten times faster than texts
     import numpy as np
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
@@ -73,20 +75,28 @@ def _cross_validated(answered: Sequence[Question], rows: Sequence[list[list[floa
     sizes = np.array([len(question.options) for question in answered])
     starts = np.cumsum(sizes) - sizes
     question_O = np.repeat(np.arange(len(answered)), sizes)
-    inputs_OF = np.array([option for options in rows for option in options])
+    place_O = np.arange(len(question_O)) - starts[question_O]
+    places_OP = place_O[:, None] == np.arange(MAX_OPTIONS)
+    inputs_OF = np.hstack([[option for options in rows for option in options], places_OP])
     inputs_OF -= (np.add.reduceat(inputs_OF, starts) / sizes[:, None])[question_O]
     right_O = np.zeros(len(inputs_OF), dtype=bool)
     right_O[starts + np.array([question.answer for question in answered])] = True
     logits_O = np.zeros(len(question_O))
-    weights_F = np.zeros(len(NAMES))
-    for fitted_Q, held_out_Q in GroupKFold(FOLDS).split(sizes, groups=groups):
-        fitted_O, held_out_O = np.isin(question_O, fitted_Q), np.isin(question_O, held_out_Q)
+    weights_F = np.zeros(inputs_OF.shape[1])
+    for _, held_out_Q in GroupKFold(FOLDS).split(sizes, groups=groups):
+        is_held_out_Q = np.zeros(len(answered), dtype=bool)
+        is_held_out_Q[held_out_Q] = True
+        held_out_O = is_held_out_Q[question_O]
+        fitted_O = ~held_out_O
         scale = StandardScaler().fit(inputs_OF[fitted_O])
-        model = LogisticRegression(max_iter=1000).fit(scale.transform(inputs_OF[fitted_O]), right_O[fitted_O])
+        model = LogisticRegression(max_iter=1000, solver="newton-cholesky").fit(
+            scale.transform(inputs_OF[fitted_O]), right_O[fitted_O]
+        )
         logits_O[held_out_O] = model.decision_function(scale.transform(inputs_OF[held_out_O]))
         weights_F += model.coef_[0] / FOLDS
     logits = logits_O.tolist()
     scores = [logits[start : start + size] for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
     order = np.argsort(-np.abs(weights_F), kind="stable")
-    weights = {NAMES[place]: round(float(weights_F[place]), 4) for place in order if weights_F[place]}
+    names = [*NAMES, *(f"stands at place {place + 1}" for place in range(MAX_OPTIONS))]
+    weights = {names[column]: round(float(weights_F[column]), 4) for column in order if weights_F[column]}
     return ShortcutModel(score(NAME, answered, scores), weights)

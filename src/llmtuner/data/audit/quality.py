@@ -39,6 +39,11 @@ def _prompt_words(prompt: str) -> int:
     return len(words(body(prompt)))
 
 
+@lru_cache(maxsize=8)
+def _collapsed(options: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(collapse_spaces, options))
+
+
 def _no_text(question: Question) -> bool:
     return not _prompt_words(question.question)
 
@@ -52,7 +57,7 @@ def _blank_option(question: Question) -> bool:
 
 
 def _equal_options(question: Question) -> bool:
-    filled = [text for option in question.options if (text := collapse_spaces(option))]
+    filled = [text for text in _collapsed(question.options) if text]
     return len(set(filled)) < len(filled)
 
 
@@ -71,7 +76,7 @@ def _passage_is_missing(question: Question) -> bool:
 def _repeats_prompt(question: Question) -> bool:
     prompt = collapse_spaces(body(question.question)).casefold()
     # One text of all options, a line each: no prompt has a line break any more.
-    options = "\n".join(map(collapse_spaces, question.options)).casefold()
+    options = "\n".join(_collapsed(question.options)).casefold()
     return _prompt_words(question.question) >= SHORT_PROMPT and prompt in options
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, compress
 from math import sqrt
 
 from llmtuner.data.audit.wording import of_the_above
@@ -60,7 +60,7 @@ SHORTCUTS: dict[str, Shortcut] = {
 @lru_cache(maxsize=8)
 def similarity_to_question(question: str, options: Sequence[str]) -> list[float]:
     """Similarity of each option's words to the question's, from 0 to 1."""
-    stem = set(words(question))
+    stem = stem_words(question)
     return [_cosine(stem, option) for option in word_sets(options)]
 
 
@@ -72,6 +72,12 @@ def similarity_to_others(options: Sequence[str]) -> list[float]:
     for i, j in combinations(range(len(sets)), 2):
         similarity[i][j] = similarity[j][i] = _cosine(sets[i], sets[j])
     return [sum(row) / (len(sets) - 1) for row in similarity]
+
+
+@lru_cache(maxsize=8)
+def stem_words(question: str) -> Set[str]:
+    """The different words of the question's text."""
+    return set(words(question))
 
 
 @lru_cache(maxsize=8)  # all shortcuts and features of a question are computed one after the other
@@ -130,16 +136,17 @@ def score(name: str, questions: Sequence[Question], scores: Sequence[Sequence[fl
     """
     from llmtuner.metrics import Ranks
 
-    rows = [row for row, numbers in enumerate(scores) if min(numbers) < max(numbers)]
-    affected = [questions[row] for row in rows]
-    answers = [question.answer for question in affected if question.answer is not None]
-    ranks = Ranks.of([scores[row] for row in rows], answers)
+    all_ranks = Ranks.of(scores, [question.answer for question in questions if question.answer is not None])
+    applies_Q = [tied < len(numbers) for tied, numbers in zip(all_ranks.tied_Q.tolist(), scores, strict=True)]
+    applies = sum(applies_Q)
+    ranks = Ranks(all_ranks.above_Q[applies_Q], all_ranks.tied_Q[applies_Q])
+    options = Counter(len(numbers) for numbers in scores)
+    options_where = Counter(len(numbers) for numbers in compress(scores, applies_Q))
 
     def map_at(k: int) -> tuple[float, float]:
         """MAP@k on all questions and on the affected ones; all options of the remaining questions tie."""
-        chance, affected_chance = _chance(questions, k), _chance(affected, k) if affected else 0.0
-        affected_score = ranks.mean_reciprocal(k) if affected else 0.0
-        return chance + (affected_score - affected_chance) * len(affected) / len(questions), affected_score
+        score_where = ranks.mean_reciprocal(k) if applies else 0.0
+        return _chance(options, k) + (score_where - _chance(options_where, k)) * applies / len(questions), score_where
 
     map_at_3, map_at_3_where = map_at(3)
     return ShortcutScore(
@@ -147,19 +154,19 @@ def score(name: str, questions: Sequence[Question], scores: Sequence[Sequence[fl
         questions=len(questions),
         map_at_3=round(map_at_3, 6),
         accuracy=round(map_at(1)[0], 6),
-        chance=round(_chance(questions, 3), 6),
-        applies=len(affected),
-        map_at_3_where=round(map_at_3_where, 6) if affected else None,
-        chance_where=round(_chance(affected, 3), 6) if affected else None,
+        chance=round(_chance(options, 3), 6),
+        applies=applies,
+        map_at_3_where=round(map_at_3_where, 6) if applies else None,
+        chance_where=round(_chance(options_where, 3), 6) if applies else None,
     )
 
 
-def _chance(questions: Sequence[Question], k: int) -> float:
-    """MAP@k of a random order. It equals MAP@k with all scores tied and depends only on the numbers of options."""
+def _chance(options: Counter[int], k: int) -> float:
+    """MAP@k of a random order, which equals that of equal scores, from the questions of each number of options."""
     from llmtuner.metrics import map_at_k
 
-    numbers = Counter(len(question.options) for question in questions)
-    return sum(map_at_k([[0.0] * count], [0], k) * number for count, number in numbers.items()) / len(questions)
+    total = sum(map_at_k([[0.0] * count], [0], k) * number for count, number in options.items())
+    return total / options.total() if options else 0.0
 
 
 def shortcut_scores(questions: Sequence[Question]) -> list[ShortcutScore]:

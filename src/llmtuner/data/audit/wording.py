@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from llmtuner.data.question import LETTERS
 
@@ -30,6 +31,7 @@ _PASSAGE = re.compile(
 )
 
 
+@lru_cache(maxsize=64)  # a shortcut and a feature of the same options, one after the other
 def of_the_above(option: str) -> bool:
     """Whether an option only refers to other options: "None of the above.", "Both A and B"."""
     return _OF_THE_ABOVE.fullmatch(option) is not None
