@@ -4,8 +4,9 @@
     python benchmarks/large_files.py [--rows 200000] [--stages sft mcq audit] [--project CHECKOUT] [--out FILE]
 
 Questions of random words in a JSONL file, a random Llama of two layers, one step through the command line: nearly all
-of the time goes to importing, reading, checking and tokenising. The audit leaves out near duplicates and the page. Wall time depends on what else the machine does, so
-compare the CPU time of the process and its children. `--project` measures another checkout.
+of the time goes to importing, reading, checking and tokenising. The audit leaves out near duplicates and the page. Wall
+time depends on what else the machine does, so compare the CPU time of the process and its children. `--project`
+measures another checkout.
 """
 
 from __future__ import annotations
