@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from llmtuner.data.forms.form import Defect, Draft
 from llmtuner.data.normal_form import normal_form
-from llmtuner.data.option_letters import compared_forms
+from llmtuner.data.option_letters import compared_forms, surely_different
 from llmtuner.data.problems import Problem, line_list, quoted
 from llmtuner.data.question import LETTERS, MAX_OPTIONS, MIN_OPTIONS
 
@@ -59,6 +59,8 @@ def option_oddities(options: Sequence[str]) -> list[Defect]:
     Options are equal if they differ only in white space, invisible characters, width, Unicode form, or letters of their
     own. The audit's reason "equal options" names the same rows.
     """
+    if surely_different(options):
+        return []
     forms = compared_forms(options)
     if all(forms) and len(set(forms)) == len(forms):
         return []
