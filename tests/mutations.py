@@ -207,7 +207,31 @@ MUTATIONS = (
         "src/llmtuner/data/split.py",
         "tests/data/test_split.py",
         ("split: one row a group", "groups.setdefault(key, [])", 'groups.setdefault(f"{key}{row}", [])'),
-        ("split: case makes another question", ".casefold().split()", ".split()"),
+        ("split: case makes another question", "folded_form(prompt)", "prompt"),
+    ),
+    *edits(
+        "src/llmtuner/data/normal_form.py",
+        "tests/data/test_normal_form.py",
+        ("normal form: 10² is 102", 'if tag in ("<super>", "<sub>"):\n        return True', "pass"),
+        ("normal form: 5½ is 51⁄2", '_BESIDE_FRACTION.sub(" ", text)', "text"),
+        ("normal form: invisible characters count", 'match[1] or ""', "match[0]"),
+    ),
+    *edits(
+        "src/llmtuner/data/option_letters.py",
+        "tests/data/test_option_letters.py",
+        ("letters: references lose their letters", "any(_REFERS.match(mark.text)", "any(False"),
+        ("letters: E. coli is a letter", "certain >= 2 and certain * 2 > len(marks)", "certain >= 1"),
+        ("letters: double spaces are plain", 'or "  " in joined ', ""),
+        ("letters: lettered options are plain", '")" in joined or ', ""),
+    ),
+    *edits(
+        "src/llmtuner/data/duplicates.py",
+        "tests/data/test_duplicates.py",
+        (
+            "duplicates: letters make another question",
+            "map(fold, compared_forms(question.options))",
+            "map(question_key, question.options)",
+        ),
     ),
     *edits(
         "src/llmtuner/data/audit/positions.py",
@@ -491,7 +515,8 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/report/summary.py",
         "tests/test_scripts.py",
-        ("compare: other answers are the same", "if answer != expected[key]", "if key not in expected"),
+        ("compare: other answers are the same", "if answer != answers[key]", "if key not in answers"),
+        ("compare: repeated ids are joined", "if key in answers:", "if False:"),
     ),
     *edits(
         "src/llmtuner/mcq/trained_places.py",

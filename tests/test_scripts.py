@@ -155,6 +155,9 @@ def test_predictions_of_other_questions_are_not_compared(tmp_path, capsys):
     predicted(tmp_path / "other", {**ids, "3": "B"})
     assert compare(folders) == 2
     assert "other was scored with other answers than one, for id '3'" in capsys.readouterr().err
+    predicted(tmp_path / "other", {**ids, "3": None})
+    assert compare(folders) == 2
+    assert "other was scored with other answers than one, for id '3'" in capsys.readouterr().err
     predicted(tmp_path / "other", ids, dataset="exam")
     assert compare(folders) == 2
     assert "other was scored on other questions than one, and has no id '0'" in capsys.readouterr().err
