@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmtuner.data.forms.form import Defect, Draft
+from llmtuner.data.forms.row import Defect, Draft
 from llmtuner.data.problems import Problem, line_list, quoted
 from llmtuner.data.question import LETTERS, MAX_OPTIONS, MIN_OPTIONS
 
