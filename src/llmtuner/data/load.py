@@ -231,6 +231,8 @@ def _questions(
 def _unanswered(reading: _Reading) -> list[Problem]:
     """The missing answers as problems: one for the whole column, or one per row."""
     file, column, questions = reading.file, reading.form.answer, reading.questions
+    if any(problem.kind == "base" for problem in reading.errors):  # said already: none of them could be read
+        return []
     expected = "training needs an answer for every question"
     if column and column.partition(".")[0] not in reading.columns:
         defects = missing(reading.form, reading.columns, [column])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -80,6 +80,28 @@ def parse_query(query: str, name: str, answer_base: str = "auto") -> ReadAs:
     return ReadAs(column_names(given, escaped(name)) if given else None, checked_base(base, escaped(name)))
 
 
+def merged_query(read_as: ReadAs, query: str, name: str) -> ReadAs:
+    """How a file is to be read, with what stands behind its name; its values replace those of the registry.
+
+    Args:
+        query: may be "".
+        name: with the query, for messages.
+
+    Raises:
+        UserError: as in `parse_query`.
+    """
+    if not query:
+        return read_as
+    given = parse_query(query, name, read_as.answer_base)
+    return ReadAs(given.columns or read_as.columns, given.answer_base)
+
+
+def is_a_form(columns: Sequence[str]) -> bool:
+    """Whether a file with these columns is in one known form."""
+    candidates = [form for form in FORMS.values() if set(form.needs) <= set(columns)]
+    return bool(candidates) and len(recognise(columns, candidates, candidates)) == 1
+
+
 def column_names(given: Mapping[str, Any], subject: str) -> ColumnNames:
     """Checked names of columns, from a path or from the registry's "columns".
 
@@ -125,7 +147,7 @@ def form_for(table: Table, read_as: ReadAs) -> tuple[Form | None, list[Defect]]:
     """
     if read_as.columns is None:
         form, defects = form_of(table, FORMS, COMMON, read_as.answer_base)
-        return form, defects if form is not None else _with_suggestion(defects, table)
+        return form, _with_suggestion(defects, table) if defects else []
     candidates = recognise(table.columns, FORMS.values(), [FORMS[name] for name in COMMON])
     known = candidates[0] if len(candidates) == 1 and set(candidates[0].needs) <= set(table.columns) else None
     form, defects = mapped_form(read_as.columns, table.columns, known)
@@ -133,12 +155,12 @@ def form_for(table: Table, read_as: ReadAs) -> tuple[Form | None, list[Defect]]:
 
 
 def _with_suggestion(defects: list[Defect], table: Table) -> list[Defect]:
-    """The defects of an unknown form, with names of columns by which the file can be read."""
+    """The defects of a file's columns; the first with names by which the file can be read, if there are such names."""
     names = _suggested(table)
     if names is None:
         return defects
-    fix = f"to read it, add to the path: ?{names.as_query()}"
-    return [Defect(defect.kind, defect.what, defect.expected, fix) for defect in defects]
+    first, *others = defects
+    return [Defect(first.kind, first.what, fix=f"to read it, add to its path, in quotes: ?{names.as_query()}"), *others]
 
 
 def _suggested(table: Table) -> ColumnNames | None:

@@ -120,6 +120,13 @@ OWN = (
         default=False,
     ),
     Flag(
+        name="mcq_answer_base",
+        help="how answers are written in files that do not say so: numbers from 0 or 1, letters, or options' texts",
+        default="auto",
+        choices=("auto", "0", "1", "letter", "text"),
+        value="BASE",
+    ),
+    Flag(
         name="mcq_drop_long",
         type=bool,
         default=False,

@@ -75,10 +75,11 @@ def _letter_fix(draft: Draft, read: Read) -> str:
         name, letter = unicodedata.name(written).title(), _LOOK_ALIKES[written]
         return f"it is the {name} (U+{ord(written):04X}), which looks like {letter}; write the Latin letter: {letter}"
     plain = unicodedata.normalize("NFKC", written).strip()  # full-width and circled letters
-    several = [part for part in _SEVERAL.split(plain.strip("()[]").replace("(", "").replace(")", "")) if part]
+    plain_letters = re.sub(r"[()\[\].]", "", plain)
+    several = [part for part in _SEVERAL.split(plain_letters) if part]
     if len(several) > 1 and all(len(part) == 1 and part.upper() in letters for part in several):
         return "one answer only: a question with several right options cannot be ranked; remove it"
-    if 1 < len(plain) <= len(letters) and set(plain) <= set(letters) and len(set(plain)) == len(plain):
+    if 1 < len(plain_letters) == len(set(plain_letters)) and set(plain_letters) <= set(letters):
         return "one answer only: a question with several right options cannot be ranked; remove it"
     match = _OF_AN_EXAM.match(plain)
     if match and match[1].upper() in letters:

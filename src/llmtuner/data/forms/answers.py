@@ -187,9 +187,8 @@ class Answers:
             settled.errors += [Problem(self.file, *each, fix=fix, kind="ambiguous answer") for each in ambiguous]
             return
         line, defect = ambiguous[0]
-        defect += (
-            f"; it is read as {'the text' if style == 'text' else 'a letter' if style == 'letter' else 'a number'}"
-        )
+        read = {"text": "a text", "letter": "a letter"}.get(style, "a number")
+        defect += f"; it is read as {read}"
         if len(ambiguous) > 1:
             defect += f"; such answers are in {line_list([line for line, _ in ambiguous], self.unit)}"
         settled.warnings.append(Problem(self.file, line, defect, fix=fix, kind="ambiguous answer"))

@@ -131,8 +131,9 @@ def _no_form(table: Table, candidates: Sequence[Form], likely: Sequence[Form]) -
 _ALLOWED = {
     "text": {"text", "null"},
     "text or whole number": {"text", "whole number", "null"},
-    "letter": {"text", "null"},
+    "letter": {"text", "null", "double", "float"},  # pandas writes NaN for missing letters
 }
+_NAMES = {"letter": "text", "choices": "a list of texts"}
 _NO_CHOICES = {"text", "whole number", "float", "double", "bool"}
 
 
@@ -141,7 +142,11 @@ def _wrong_types(form: Form, table: Table, base: Base) -> list[Defect]:
     if base == "auto" and "0" not in form.styles and form.answer in expected:
         expected[form.answer] = "letter"
     return [
-        Defect("types", f"column {column} must be {expected[column]}, found {name}", fix=_type_fix(expected[column]))
+        Defect(
+            "types",
+            f"column {column} must be {_NAMES.get(expected[column], expected[column])}, found {name}",
+            fix=_type_fix(expected[column]),
+        )
         for column, (kind, name) in table.types.items()
         if kind not in _ALLOWED.get(expected.get(column, ""), {kind})
         or (expected.get(column) == "choices" and kind in _NO_CHOICES)

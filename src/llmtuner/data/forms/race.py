@@ -8,10 +8,10 @@ from llmtuner.data.forms.options import Choices
 
 FORM = Form(
     name="race",
-    shape="article, question, options (a list of texts), answer (a letter)",
+    shape="example_id, article, question, options (a list of texts), answer (a letter)",
     question="question",
     options=Choices("options"),
-    needs=("article", "question", "options"),
+    needs=("example_id", "article", "question", "options"),
     styles=LETTER,
     documented=True,
 )
