@@ -217,7 +217,7 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/data/audit/model.py",
         "tests/data/audit/test_shortcuts.py",
-        ("audit: the model fitted to all", "np.isin(question_O, fitted_Q)", "np.isin(question_O, question_O)"),
+        ("audit: the model fitted to all", "fitted_O = ~held_out_O", "fitted_O = held_out_O | True"),
     ),
     *edits(
         "src/llmtuner/data/audit/repeats.py",
