@@ -71,14 +71,17 @@ def column_defects(form: Form, table: Table, base: Base) -> list[Defect]:
 def recognise(columns: Sequence[str], forms: Iterable[Form], likely: Sequence[Form]) -> list[Form]:
     """The candidate forms of a file with these columns: one for a valid file, none for an unknown form.
 
-    A form whose columns are all needed by another one is the plainer of the two, and gives way to it.
+    A form whose columns are all needed by another one is the plainer of the two, and gives way to it. Of forms that read
+    question and options from the same columns, the one that needs most columns wins.
 
     Args:
         likely: the forms with which a file that has none completely is compared.
     """
     complete = [form for form in forms if set(form.needs) <= set(columns)]
     if complete:
-        return [form for form in complete if not any(set(form.needs) < set(other.needs) for other in complete)]
+        closest = [form for form in complete if not any(set(form.needs) < set(other.needs) for other in complete)]
+        places = {(form.question, tuple(form.options.columns)) for form in closest}
+        return closest if len(places) > 1 else [max(closest, key=lambda form: len(form.needs))]
     ranked = sorted(((_score(form, columns), form) for form in likely), key=lambda pair: pair[0], reverse=True)
     (best, form), (second, _) = ranked[0], ranked[1]
     return [form] if sum(best) >= 2 and best > second else []
