@@ -155,3 +155,8 @@ def test_a_plain_file_may_write_answers_in_any_one_style(tmp_path, answer):
 @pytest.mark.parametrize("answer", [True, [1], {"a": 1}, 1.5])
 def test_an_answer_that_is_no_number_is_no_traceback(tmp_path, answer):
     assert "must be a whole number counted from 0" in refusal(numbers(tmp_path / "exam.jsonl", [0, answer]), "predict")
+
+
+def test_a_text_that_two_options_have_is_no_answer(tmp_path):
+    path = table(tmp_path / "exam.csv", ["tin", "oak"], [["tin", "oak", "tin", "sun"], ["tin", "oak", "ray", "sun"]])
+    assert "answer 'tin' is not one of A-D" in refusal(path)
