@@ -82,7 +82,7 @@ def _run(words: list[str]) -> int:
         from llmtuner.cli.run import check_names
 
         check_names(given, config)
-    flags = move_tokens(Flags.of(given).with_home())
+    flags = move_tokens(Flags.of(given).with_home().with_answer_base())
     for name, value in offline_environment(flags).items():
         os.environ.setdefault(name, value)
     plan = preflight(flags)

@@ -27,7 +27,8 @@ def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
     if "predict_map@3" in metrics:
         print("\n".join(["", *score_table({"this model": metrics})]))
         if "predict_accuracy_is" in metrics:
-            print(f"predict_accuracy {metrics['predict_accuracy']:.3f} is {metrics['predict_accuracy_is']}")
+            meaning = f"share of texts that begin with the answer ({metrics['predict_accuracy_is']})"
+            print(f"predict_accuracy {metrics['predict_accuracy']:.3f}: {meaning}")
     print(f"Predictions: {os.path.join(output_dir, 'predictions.jsonl')} and submission.csv beside it\n")
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmtuner.data.forms.form import Defect, Draft
+from llmtuner.data.forms.row import Defect, Draft
 from llmtuner.data.normal_form import normal_form
 from llmtuner.data.option_letters import compared_forms, surely_different
 from llmtuner.data.problems import Problem, line_list, quoted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmtuner.data.forms import KNOWN_COLUMNS
 from llmtuner.data.problems import quoted, terminal_path
 from llmtuner.data.sniff import read_bytes
 from llmtuner.data.table import Table
@@ -24,7 +23,7 @@ def read(path: Path) -> Table:
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
         schema = file.schema_arrow
-        used = [name for name in schema.names if name in KNOWN_COLUMNS]
+        used = list(schema.names)
         repeated = next((name for name in used if used.count(name) > 1), None)
         if repeated is not None:
             raise DataError(
