@@ -71,8 +71,8 @@ def column_defects(form: Form, table: Table, base: Base) -> list[Defect]:
 def recognise(columns: Sequence[str], forms: Iterable[Form], likely: Sequence[Form]) -> list[Form]:
     """The candidate forms of a file with these columns: one for a valid file, none for an unknown form.
 
-    A form whose columns are all needed by another one is the plainer of the two, and gives way to it. Of forms that read
-    question and options from the same columns, the one that needs most columns wins.
+    A form whose columns are all needed by another one is the plainer of the two, and gives way to it. Of forms that
+    read question and options from the same columns, the one that needs most columns wins.
 
     Args:
         likely: the forms with which a file that has none completely is compared.
