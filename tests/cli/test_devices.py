@@ -12,7 +12,7 @@ from llmtuner.cli.words import Words
 
 
 def flags(*names, **values) -> Flags:
-    return Flags.of(Words({**{name: () for name in names}, **{name: (value,) for name, value in values.items()}}))
+    return Flags.of(Words({**dict.fromkeys(names, ()), **{name: (value,) for name, value in values.items()}}))
 
 
 @pytest.fixture

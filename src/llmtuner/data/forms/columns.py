@@ -136,7 +136,6 @@ _ALLOWED = {
     "text or whole number": {"text", "whole number", "null"},
     "letter": {"text", "null", "double", "float"},  # pandas writes NaN for missing letters
 }
-_NAMES = {"letter": "text", "choices": "a list of texts"}
 _NO_CHOICES = {"text", "whole number", "float", "double", "bool"}
 
 
@@ -144,16 +143,13 @@ def _wrong_types(form: Form, table: Table, base: Base) -> list[Defect]:
     expected = dict(form.columns)
     if base == "auto" and "0" not in form.styles and form.answer in expected:
         expected[form.answer] = "letter"
-    return [
-        Defect(
-            "types",
-            f"column {column} must be {_NAMES.get(expected[column], expected[column])}, found {name}",
-            fix=_type_fix(expected[column]),
-        )
-        for column, (kind, name) in table.types.items()
-        if kind not in _ALLOWED.get(expected.get(column, ""), {kind})
-        or (expected.get(column) == "choices" and kind in _NO_CHOICES)
-    ]
+    defects = []
+    for column, (kind, name) in table.types.items():
+        wanted = expected.get(column, "")
+        if kind not in _ALLOWED.get(wanted, {kind}) or (wanted == "choices" and kind in _NO_CHOICES):
+            shown = {"letter": "text", "choices": "a list of texts"}.get(wanted, wanted)
+            defects.append(Defect("types", f"column {column} must be {shown}, found {name}", fix=_type_fix(wanted)))
+    return defects
 
 
 def _type_fix(kind: str) -> str:
