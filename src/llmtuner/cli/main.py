@@ -61,6 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError("the working directory was deleted; change to a folder that exists") from None
     given = _read(words)
     if "help" in given:
         _show(help_text())

@@ -27,6 +27,7 @@ from llmtuner.data.load import read_questions
 from llmtuner.data.problems import Problem, escaped, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
+from llmtuner.mcq.folders import unused_layers
 from llmtuner.mcq.run import McqRun
 from llmtuner.runs.checkpoints import EarlierRun
 from llmtuner.runs.intact import require_intact
@@ -146,6 +147,8 @@ def preflight(flags: Flags) -> Plan:
         for adapter in adapters:
             check_adapter(adapter)
         edited = _check_intact(flags["model_name_or_path"], adapters)
+        if config is not None:
+            edited += tuple(filter(None, (unused_layers(flags["model_name_or_path"], config),)))
         flags, fitting = fitted(flags, config)
         if flags["stage"] == "mcq":
             run = resolve_mcq(flags, adapters)

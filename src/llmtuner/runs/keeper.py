@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import weakref
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from llmtuner.errors import RunError, UserError
-from llmtuner.runs.checkpoints import EarlierRun, find_checkpoints, set_all_aside
+from llmtuner.runs.checkpoints import EarlierRun, find_checkpoints, remove_checkpoint, set_all_aside
 from llmtuner.runs.manifest import (
     CHECKPOINT_MANIFEST,
     RUN_MANIFEST,
@@ -186,7 +185,7 @@ class RunKeeper(TrainerCallback):
         trainer = self._trainer()
         if trainer is not None:
             barrier(trainer.args)
-        if int(os.environ.get("RANK", "0")) == 0:
+        if trainer is None or trainer.args.process_index == 0:
             names = [path.name for path in weight_files(self._output_dir)]
             names += [name for name in MODEL_FILES if (self._output_dir / name).is_file()]
             self._write(self._output_dir, RUN_MANIFEST, names, {})
@@ -221,8 +220,7 @@ class RunKeeper(TrainerCallback):
         if manifest is None or defect_of(newest, manifest):
             return
         for folder in surplus:
-            (folder / CHECKPOINT_MANIFEST).unlink(missing_ok=True)  # first: what remains after a kill is no checkpoint
-            shutil.rmtree(folder)
+            remove_checkpoint(folder)
 
     def _check_finite(self, model: Any, control: Any) -> None:
         if not control.should_save or model is None:
