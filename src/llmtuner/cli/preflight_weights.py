@@ -11,7 +11,7 @@ from llmtuner.cli.flags import Flags
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
-from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, is_adapter
+from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, check_lower_adapters, check_same_base, manifest_of
 from llmtuner.spec.heads import HEADS
 
@@ -40,6 +40,7 @@ def check_belonging(flags: Flags, adapters: Sequence[str], run: McqRun | None) -
         if run is None:
             notices += _check_stage(adapter, flags)
         check_adapter_files(adapter)
+        check_random_start(adapter, flags["seed"])
         check_same_base(
             adapter,
             model,

@@ -15,6 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from llmtuner.errors import RunError, UserError
+from llmtuner.runs.adapter import is_adapter
 from llmtuner.runs.checkpoints import EarlierRun, find_checkpoints, remove_checkpoint, set_all_aside
 from llmtuner.runs.manifest import (
     CHECKPOINT_MANIFEST,
@@ -86,6 +87,7 @@ class RunKeeper(TrainerCallback):
         self._stop.deferred = True
         if self._resumed is None:
             return
+        self._keep_start()
         self.first_step = state.global_step
         self._saved = (state.global_step, self._resumed)
         if state.best_global_step:  # the folder may have moved
@@ -191,6 +193,21 @@ class RunKeeper(TrainerCallback):
             self._write(self._output_dir, RUN_MANIFEST, names, {})
 
     # ---- parts
+
+    def _keep_start(self) -> None:
+        """Keep the initial adapter that --pissa_convert compares the trained one with.
+
+        Upstream's callback would save that of the checkpoint in its place, and convert only what was trained since.
+
+        Raises:
+            UserError: the initial adapter is gone.
+        """
+        for callback in getattr(getattr(self._trainer(), "callback_handler", None), "callbacks", ()):
+            if type(callback).__name__ == "PissaConvertCallback":
+                start = self._output_dir / "pissa_init"
+                if not is_adapter(start):
+                    raise UserError(f"--pissa_convert: {start}, which the end needs, is not there; restore it")
+                callback.on_train_begin = lambda *args, **kwargs: None
 
     def _write(self, folder: Path, name: str, files: Iterable[str], loss: dict[str, float]) -> None:
         files = list(files)
