@@ -454,3 +454,18 @@ def test_the_users_readme_is_set_aside(tmp_path):
     """A README that is no model card stopped the final save, and any other was replaced."""
     (tmp_path / "README.md").write_bytes(b"my notes \xff")
     assert settle(flags(tmp_path)).replaced == (tmp_path / "README.md",)
+
+
+def test_other_tokens_in_the_same_file_are_other_settings(tmp_path):
+    """The file of --new_special_tokens_config was compared by its name: other tokens got the trained rows."""
+    file, out = tmp_path / "tokens.yaml", tmp_path / "out"
+    file.write_text("<hint>: a hint")
+    given = flags(out, new_special_tokens_config=file)
+    kept(out, 10, given=given)
+    assert settle(given).checkpoint == out / "checkpoint-10"
+    moved = file.rename(tmp_path / "moved.yaml")
+    given = flags(out, new_special_tokens_config=moved)
+    assert settle(given).checkpoint == out / "checkpoint-10"
+    moved.write_text("<other>: a hint")
+    with pytest.raises(UserError, match=r"--new_special_tokens_config stored .*<hint>.*, given .*<other>"):
+        settle(given)

@@ -185,3 +185,18 @@ def test_a_training_stores_its_tokens(adapter, tmp_path):
     encoder = McqRun(model="m", settings=McqSettings(kind="encoder", layout="per_option", pooling="mean"))
     with pytest.raises(UserError, match="for causal models"):
         settle_vocabulary(flags("m", "--add_tokens", "a"), [], encoder)
+
+
+def test_a_prediction_adds_the_tokens_of_a_file_that_a_training_read(adapter):
+    """Stage sft stored the file's name, and a prediction did not look into it."""
+    settings = {"resize_vocab": True, "new_special_tokens_config": {"<hint>": "a hint"}}
+    write_manifest(Manifest(stage="sft", step=1, max_steps=1, epoch=1.0, settings=settings), adapter / "run.json")
+    assert settled(adapter)[0].given["add_special_tokens"].words == ("<hint>",)
+
+
+def test_an_adapter_does_not_count_twice(adapter, model):
+    """Its change was added to the model two times, in silence."""
+    again = adapter.parent / "x" / ".." / adapter.name
+    (adapter.parent / "x").mkdir()
+    with pytest.raises(UserError, match="named twice"):
+        check_belonging(flags(model), [str(adapter), str(again)], None)

@@ -6,6 +6,7 @@ Only names, shapes and a few bytes of each tensor are read; torch is not importe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from llmtuner.cli.flags import Flags
 from llmtuner.errors import UserError
@@ -31,6 +32,9 @@ def check_belonging(flags: Flags, adapters: Sequence[str], run: McqRun | None) -
         UserError: the first problem.
     """
     model, notices = flags["model_name_or_path"], []
+    repeated = [name for number, name in enumerate(adapters) if _same_folder(name, adapters[:number])]
+    if repeated:
+        raise UserError(f"--adapter_name_or_path {repeated[0]}: named twice, so it would count twice; name it once")
     if run is None:
         _check_whole_model(model, flags)
         _check_below(adapters)
@@ -50,6 +54,10 @@ def check_belonging(flags: Flags, adapters: Sequence[str], run: McqRun | None) -
         )
     check_lower_adapters(adapters, allow_other=flags["allow_other_base"])
     return tuple(notices)
+
+
+def _same_folder(name: str, others: Sequence[str]) -> bool:
+    return Path(name).resolve() in [Path(other).resolve() for other in others]
 
 
 def _check_below(adapters: Sequence[str]) -> None:

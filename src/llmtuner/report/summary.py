@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from llmtuner.data.predictions import Prediction
-from llmtuner.data.problems import quoted
+from llmtuner.data.problems import quoted, terminal_path
 from llmtuner.data.question import LETTERS
 
 LISTED = 5  # ids in a message
@@ -28,7 +28,7 @@ def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
         print("\n".join(["", *score_table({"this model": metrics})]))
         if "predict_accuracy_is" in metrics:
             print(f"predict_accuracy {metrics['predict_accuracy']:.3f} is {metrics['predict_accuracy_is']}")
-    print(f"Predictions: {os.path.join(output_dir, 'predictions.jsonl')} and submission.csv beside it\n")
+    print(f"Predictions: {terminal_path(os.path.join(output_dir, 'predictions.jsonl'))} and submission.csv beside it\n")
 
 
 def score_table(models: Mapping[str, Metrics]) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from llmtuner.data.problems import terminal_path
 from llmtuner.errors import UserError
 from llmtuner.runs.lock import was_training
 from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, RUN_MANIFEST, Manifest, defect_of, read_manifest
@@ -274,4 +275,4 @@ def set_aside(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
 def set_all_aside(paths: Iterable[Path]) -> None:
     """Set files and folders aside, and say where they are now."""
     for old, new in set_aside(paths):
-        print(f"note: {old.name} of the earlier run is {new} now", file=sys.stderr)
+        print(f"note: {terminal_path(old.name)} of the earlier run is {terminal_path(new)} now", file=sys.stderr)
