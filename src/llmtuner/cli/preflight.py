@@ -19,7 +19,7 @@ from llmtuner.cli.preflight_model import check_adapter, check_model, fitted
 from llmtuner.cli.preflight_paths import check_names, check_output_dir, is_folder
 from llmtuner.cli.preflight_scoring import scoring_warnings
 from llmtuner.cli.preflight_vocabulary import settle_vocabulary
-from llmtuner.cli.preflight_weights import check_belonging
+from llmtuner.cli.preflight_weights import check_belonging, prompt_warnings
 from llmtuner.cli.process import LAYOUT
 from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import COMMAND_LINE
@@ -156,6 +156,7 @@ def preflight(flags: Flags) -> Plan:
             check_other_stage(flags)
         adapters = list(run.adapters) if run is not None else adapters
         belonging = check_belonging(flags, adapters, run)
+        edited += prompt_warnings(flags, adapters)
         flags, run, added = settle_vocabulary(flags, adapters, run)
     with problems.collected():
         warnings = (*edited, *_check_data(flags), *scoring_warnings(flags))

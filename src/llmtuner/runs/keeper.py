@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 
 from llmtuner.errors import RunError, UserError
 from llmtuner.runs.adapter import is_adapter
-from llmtuner.runs.checkpoints import EarlierRun, find_checkpoints, remove_checkpoint, set_all_aside
+from llmtuner.runs.checkpoints import EarlierRun, checkpoint_at, find_checkpoints, remove_checkpoint, set_all_aside
 from llmtuner.runs.manifest import (
     CHECKPOINT_MANIFEST,
     RUN_MANIFEST,
@@ -178,6 +178,22 @@ class RunKeeper(TrainerCallback):
         self._check_finite(model, control)
         control.should_save = False
         self._final = True
+
+    def require_best(self) -> None:
+        """Check the checkpoint that --load_best_model_at_end is about to load.
+
+        Raises:
+            RunError: it is gone or damaged.
+        """
+        args = self._trainer().args
+        best = Path(self._state.best_model_checkpoint or "")
+        defect = checkpoint_at(best).defect if args.process_index == 0 else ""
+        if defect:
+            raise RunError(
+                f"--load_best_model_at_end: the best checkpoint, {best}, was lost during the run: {defect}. Nothing is "
+                "saved beyond the checkpoints; copy it back, or pass --load_best_model_at_end false, and repeat the "
+                "command to end with the last one"
+            )
 
     def finish(self) -> None:
         """Write run.json after the final save; later calls change nothing."""
