@@ -174,3 +174,12 @@ def test_a_number_of_samples_that_cannot_be_is_rejected(number, formatting, tmp_
     (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}))
     with pytest.raises(UserError, match=r"'mine': num_samples must be a whole number of at least 1, found "):
         find_source("mine", str(tmp_path))
+
+
+@pytest.mark.parametrize("file_name", [None, 7, ["a.json"]])
+def test_a_file_name_of_another_type_is_no_traceback(tmp_path, file_name):
+    """The check whether the network is needed came first, and ended in a TypeError."""
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": {"file_name": file_name}}))
+    assert not is_local("mine", str(tmp_path))
+    with pytest.raises(UserError, match="file_name must be a file's name"):
+        find_source("mine", str(tmp_path))
