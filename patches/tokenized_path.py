@@ -8,11 +8,20 @@ Can go when upstream compares.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from llmtuner.data.digest import data_digest
-from llmtuner.data.tokenized import differences, remove_tokenized, tokenizer_digest, write_origin
+from llmtuner.data.tokenized import (
+    damage,
+    differences,
+    mark_unfinished,
+    remove_tokenized,
+    remove_unfinished,
+    tokenizer_digest,
+    write_origin,
+)
 from llmtuner.errors import UserError
 from patches.seam import Seam
 
@@ -69,9 +78,20 @@ def _with_origin(original: Callable[..., Any]) -> Callable[..., Any]:
         origin = origin_of(model_args, data_args, training_args)
         with training_args.main_process_first(desc="check tokenised data", local=True):
             exists = has_tokenized_data(folder)
+            if exists and remove_unfinished(folder):
+                logger.warning("--tokenized_path %s: a run was killed while it wrote it; it is made anew", folder)
+                exists = False
             if exists:
                 exists = _usable(folder, origin, overwrite=data_args.overwrite_cache)
-        dataset = original(*given)
+            elif os.path.exists(folder) and not os.path.isdir(folder):
+                raise UserError(f"--tokenized_path {folder}: a file; name a folder")
+            if not exists and training_args.should_save:
+                mark_unfinished(folder)
+        try:
+            dataset = original(*given)
+        finally:
+            if not has_tokenized_data(folder):
+                remove_unfinished(folder)  # nothing was written
         if not exists and training_args.should_save:
             write_origin(folder, origin)
         return dataset
@@ -103,7 +123,7 @@ def _usable(folder: str, origin: dict[str, Any], *, overwrite: bool) -> bool:
     """Whether a folder's data is that of the run; with `overwrite`, data that is not is deleted.
 
     Raises:
-        UserError: it differs, or cannot be deleted.
+        UserError: it differs, is damaged, or cannot be deleted.
     """
     if overwrite:
         remove_tokenized(folder)
@@ -120,5 +140,11 @@ def _usable(folder: str, origin: dict[str, Any], *, overwrite: bool) -> bool:
             f"--tokenized_path {folder} was made of something else:\n"
             + "\n".join(f"  {line}" for line in lines)
             + "\nName another folder, or add --overwrite_cache to make it anew"
+        )
+    damaged = damage(folder) if lines is not None else ""
+    if damaged:
+        raise UserError(
+            f"--tokenized_path {folder}: {damaged} is damaged: it is not what was written; name another folder, or add "
+            "--overwrite_cache to make it anew"
         )
     return True

@@ -10,6 +10,7 @@ plain `transformers.AutoModel.from_pretrained(OUT)` loads its backbone.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -44,5 +45,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def run() -> int:
+    """`main`, where SIGTERM is an exception, so that the unfinished model is deleted."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

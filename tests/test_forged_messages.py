@@ -7,6 +7,8 @@ import json
 import pytest
 
 from llmtuner.cli.main import main
+from llmtuner.report.summary import print_scores
+from llmtuner.runs.checkpoints import set_all_aside
 
 ESCAPE = "\x1b[2J"
 FORGED = f"1{ESCAPE}\nerror: forged"
@@ -45,3 +47,14 @@ def test_an_error_that_names_such_an_id_is_one_line(tiny_llama, tmp_path, capsys
         line for line in lines if "id 1\\x1b[2J\\nerror: forged: " in line
     ]
     assert sum(line.startswith("error:") for line in lines) == 1
+
+
+def test_a_folder_whose_name_has_control_characters_forges_no_line(tmp_path, capfd):
+    (tmp_path / FORGED).mkdir()
+    (tmp_path / FORGED / "run.json").write_text("{}")
+    set_all_aside([tmp_path / FORGED / "run.json"])
+    print_scores({}, str(tmp_path / FORGED))
+    printed = "".join(capfd.readouterr())
+    assert ESCAPE not in printed
+    assert not [line for line in printed.splitlines() if line.startswith("error: forged")]
+    assert printed.count("forged") == 2

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from support import load_script
+from support import ROOT, load_script
 from transformers import AutoModel, AutoModelForCausalLM
 
 from llmtuner.cli.main import main
@@ -192,3 +194,25 @@ def test_an_empty_folder_is_filled_and_no_other_is_left_beside_it(adapter, tmp_p
     assert merge_mcq.main([str(adapter), str(out)]) == 0
     assert (out / "mcq_config.json").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.subprocess
+def test_sigterm_leaves_no_half_of_a_model(tmp_path):
+    """The process ended at once, and the folder of the unfinished model stayed."""
+    code = f"""
+import os, pathlib, runpy, signal, sys
+from llmtuner.mcq import merge
+
+def killed(run, out, *more, **flags):
+    out.mkdir()
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        out.rmdir()
+
+merge.merge = killed
+sys.argv = ["merge.py", "run", {str(tmp_path / "out")!r}]
+runpy.run_path({str(ROOT / "scripts" / "merge.py")!r}, run_name="__main__")
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src").returncode == 143
+    assert list(tmp_path.iterdir()) == []

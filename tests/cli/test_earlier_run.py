@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -421,3 +422,50 @@ def test_a_best_checkpoint_that_is_gone_is_said_before_the_first_step(tmp_path):
     assert settle(flags(tmp_path)).checkpoint is not None
     kept(tmp_path, 10)
     assert settle(best).checkpoint is not None
+
+
+@pytest.mark.parametrize("manifests", [True, False])
+def test_a_copied_checkpoint_is_not_taken_for_a_later_step(manifests, tmp_path):
+    """A copy of checkpoint-10 under the name checkpoint-20 "resumed from step 20", and repeated ten steps."""
+    make = kept if manifests else checkpoint
+    first = make(tmp_path, 10)
+    shutil.copytree(first, tmp_path / "checkpoint-20")
+    earlier = settle(flags(tmp_path))
+    assert earlier.checkpoint == first
+    assert f"skipped {tmp_path / 'checkpoint-20'}: it was saved as checkpoint-10" in earlier.notices
+    shutil.copytree(first, tmp_path / "latest")
+    named = settle(flags(tmp_path, resume_from_checkpoint=tmp_path / "latest"))
+    assert "step 10 " in named.notices[0]
+
+
+@pytest.mark.parametrize("source", ["model_name_or_path", "adapter_name_or_path"])
+@pytest.mark.parametrize("name", ["", "checkpoint-10"])
+def test_a_training_does_not_replace_what_it_starts_from(source, name, tmp_path):
+    """The base model's files were renamed to replaced-*, and the new adapter named itself as its base."""
+    checkpoint(tmp_path, 10)
+    given = flags(tmp_path, overwrite_output_dir="true", **{source: tmp_path / name})
+    with pytest.raises(UserError, match=r"starts from .*, whose files it would replace; pass another --output_dir"):
+        settle(given)
+    (tmp_path / "other").mkdir()
+    assert settle(flags(tmp_path / "other", **{source: tmp_path / name})).replaced == ()
+
+
+def test_the_users_readme_is_set_aside(tmp_path):
+    """A README that is no model card stopped the final save, and any other was replaced."""
+    (tmp_path / "README.md").write_bytes(b"my notes \xff")
+    assert settle(flags(tmp_path)).replaced == (tmp_path / "README.md",)
+
+
+def test_other_tokens_in_the_same_file_are_other_settings(tmp_path):
+    """The file of --new_special_tokens_config was compared by its name: other tokens got the trained rows."""
+    file, out = tmp_path / "tokens.yaml", tmp_path / "out"
+    file.write_text("<hint>: a hint")
+    given = flags(out, new_special_tokens_config=file)
+    kept(out, 10, given=given)
+    assert settle(given).checkpoint == out / "checkpoint-10"
+    moved = file.rename(tmp_path / "moved.yaml")
+    given = flags(out, new_special_tokens_config=moved)
+    assert settle(given).checkpoint == out / "checkpoint-10"
+    moved.write_text("<other>: a hint")
+    with pytest.raises(UserError, match=r"--new_special_tokens_config stored .*<hint>.*, given .*<other>"):
+        settle(given)

@@ -91,10 +91,14 @@ def test_a_mistake_is_found_before_workers_start(started, monkeypatch):
 
 @pytest.mark.subprocess
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
-def test_a_request_to_stop_reaches_the_workers(tmp_path, number):
-    """`kill` and `kill -INT` ended only the launcher; torchrun and its workers kept running and held the devices."""
+@pytest.mark.parametrize("handler", ["signal.SIG_DFL", "lambda *_: sys.exit(1)"], ids=["dies", "exits as torchrun"])
+def test_a_request_to_stop_reaches_the_workers(tmp_path, number, handler):
+    """`kill` and `kill -INT` ended only the launcher; torchrun and its workers kept running and held the devices.
+
+    Later the status was torchrun's 1, as of a failed run, although a checkpoint was saved.
+    """
     ready = tmp_path / "ready"
-    worker = f"import pathlib, signal, time; signal.signal({number:d}, signal.SIG_DFL); "
+    worker = f"import pathlib, signal, sys, time; signal.signal({number:d}, {handler}); "
     worker += f"pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
     code = "import os, sys; from llmtuner.cli.launch import _run; "
     code += f"sys.exit(_run([sys.executable, '-c', {worker!r}], os.environ))"

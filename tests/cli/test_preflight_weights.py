@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import flag_message
 from llmtuner.cli.preflight_vocabulary import settle_vocabulary
-from llmtuner.cli.preflight_weights import check_belonging
+from llmtuner.cli.preflight_weights import check_belonging, prompt_warnings
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
@@ -185,3 +185,31 @@ def test_a_training_stores_its_tokens(adapter, tmp_path):
     encoder = McqRun(model="m", settings=McqSettings(kind="encoder", layout="per_option", pooling="mean"))
     with pytest.raises(UserError, match="for causal models"):
         settle_vocabulary(flags("m", "--add_tokens", "a"), [], encoder)
+
+
+def test_a_prediction_adds_the_tokens_of_a_file_that_a_training_read(adapter):
+    """Stage sft stored the file's name, and a prediction did not look into it."""
+    settings = {"resize_vocab": True, "new_special_tokens_config": {"<hint>": "a hint"}}
+    write_manifest(Manifest(stage="sft", step=1, max_steps=1, epoch=1.0, settings=settings), adapter / "run.json")
+    assert settled(adapter)[0].given["add_special_tokens"].words == ("<hint>",)
+
+
+def test_an_adapter_does_not_count_twice(adapter, model):
+    """Its change was added to the model two times, in silence."""
+    again = adapter.parent / "x" / ".." / adapter.name
+    (adapter.parent / "x").mkdir()
+    with pytest.raises(UserError, match="named twice"):
+        check_belonging(flags(model), [str(adapter), str(again)], None)
+
+
+def test_another_prompt_than_that_of_the_training_is_said(adapter, model):
+    """A prediction without --default_system had other scores than the one of the training, in silence."""
+    settings = {"template": "llama2", "default_system": "You are X"}
+    write_manifest(Manifest(stage="sft", step=1, max_steps=1, epoch=1.0, settings=settings), adapter / "run.json")
+    given = ("--stage", "sft", "--template", "llama2", "--default_system", "You are X")
+    assert prompt_warnings(flags(model, *given), [str(adapter)]) == ()
+    (line,) = prompt_warnings(flags(model, *given[:4]), [str(adapter)])
+    assert "--default_system You are X, and this run has nothing: its prompts are not" in line
+    (line,) = prompt_warnings(flags(model, *given, "--template", "qwen"), [str(adapter)])
+    assert "--template llama2, and this run has qwen" in line
+    assert prompt_warnings(flags(model, *given, "--template", "qwen", "--do_train"), [str(adapter)]) == ()

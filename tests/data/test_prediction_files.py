@@ -124,3 +124,17 @@ def test_a_cut_file_of_all_results_does_not_cost_a_prediction(damaged, tmp_path)
     (tmp_path / "all_results.json").write_text(damaged)
     predict(tmp_path, "new")
     assert json.loads((tmp_path / "all_results.json").read_text())["predict_map@3"] == "new"
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_what_is_in_the_place_of_the_new_files_is_removed(link, tmp_path):
+    """It ended in a traceback, after all questions were scored."""
+    (tmp_path / "far").mkdir()
+    place = tmp_path / ".prediction"
+    if link:
+        place.symlink_to(tmp_path / "far")
+    else:
+        place.write_text("x")
+    predict(tmp_path, "new")
+    assert json.loads((tmp_path / "predict_results.json").read_text())["predict_map@3"] == "new"
+    assert not place.exists()

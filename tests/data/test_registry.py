@@ -232,3 +232,12 @@ def test_a_key_without_effect_is_refused(tmp_path, more, message):
     (tmp_path / "dataset_info.json").write_text(json.dumps(info))
     with pytest.raises(UserError, match=re.escape(message)):
         find_source("mine", str(tmp_path))
+
+
+@pytest.mark.parametrize("file_name", [None, 7, ["a.json"]])
+def test_a_file_name_of_another_type_is_no_traceback(tmp_path, file_name):
+    """The check whether the network is needed came first, and ended in a TypeError."""
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": {"file_name": file_name}}))
+    assert not is_local("mine", str(tmp_path))
+    with pytest.raises(UserError, match="file_name must be a file's name"):
+        find_source("mine", str(tmp_path))

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from llmtuner.errors import UserError
-from llmtuner.mcq.folders import check_model_folder
+from llmtuner.mcq.folders import check_model_folder, unused_layers
 
 
 @pytest.fixture
@@ -41,3 +41,20 @@ def test_a_configuration_may_name_another_safetensors_file_in_its_folder(model, 
         return
     with pytest.raises(UserError, match="no weights in it"):
         check_model_folder(model)
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ({"num_hidden_layers": 1}, "config.json says 1 layers, and the weights have 2: the others are not used"),
+        ({"num_hidden_layers": 2}, ""),
+        ({"num_hidden_layers": 1, "num_nextn_predict_layers": 1}, ""),
+        ({"num_hidden_layers": 1, "vision_config": {}}, ""),
+        ({}, ""),
+    ],
+)
+def test_layers_that_a_configuration_leaves_out_are_said(config, line, tmp_path):
+    """Half of a model was loaded and scored in silence."""
+    save_file({f"model.layers.{i}.mlp.weight": torch.zeros(1) for i in range(2)}, tmp_path / "model.safetensors")
+    assert unused_layers(tmp_path, config).endswith(line)
+    assert bool(unused_layers(tmp_path, config)) == bool(line)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,3 +146,58 @@ def test_every_flag_that_is_compared_exists_in_upstream():
         (training, tokenized_path._OF_TRAINING),
     ):
         assert set(names) <= set(arguments.__dataclass_fields__)
+
+
+def test_a_damaged_row_is_noticed(folder):
+    """A flipped bit was trained on in silence, and a cut file ended in a traceback."""
+    (folder / "cache" / "train" / "dataset_info.json").write_text("{ }")
+    with pytest.raises(UserError, match=r"train/dataset_info.json is damaged.*--overwrite_cache"):
+        Run(folder).load()
+    again = Run(folder, overwrite_cache=True)
+    again.load()
+    assert again.made
+    Run(folder).load()
+
+
+def killed_while_writing(folder, pid):
+    (folder / "cache" / ORIGIN).unlink()
+    (folder / "cache" / "train" / "dataset_info.json").unlink()
+    marker = folder / ".cache.unfinished"
+    marker.write_text(json.dumps({"pid": pid, "host": socket.gethostname()}))
+    return marker
+
+
+def test_half_of_a_cache_is_made_anew(folder):
+    """After a kill every start ended in a traceback, and --overwrite_cache was refused."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    marker = killed_while_writing(folder, ended.pid)
+    again = Run(folder)
+    again.load()
+    assert again.made
+    assert not marker.exists()
+    Run(folder).load()
+
+
+def test_half_of_a_cache_that_another_run_writes_is_left_alone(folder):
+    marker = killed_while_writing(folder, os.getppid())
+    with pytest.raises(UserError, match=rf"process {os.getppid()} on .* writes to it"):
+        Run(folder).load()
+    assert (folder / "cache" / "train").is_dir()
+    assert marker.exists()
+
+
+def test_nothing_is_left_beside_a_cache_that_was_not_written(folder, monkeypatch):
+    def fail(*_):
+        raise UserError("no data")
+
+    monkeypatch.setattr(Run, "_upstream", fail)
+    with pytest.raises(UserError, match="no data"):
+        Run(folder, tokenized_path=str(folder / "new")).load()
+    assert not list(folder.glob("*new*"))
+    assert not list(folder.glob(".*"))
+
+
+def test_a_file_is_no_cache(folder):
+    with pytest.raises(UserError, match="a file; name a folder"):
+        Run(folder, tokenized_path=str(folder / "questions.jsonl")).load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -286,3 +287,18 @@ def test_a_full_disk_is_named_and_leaves_no_half_checkpoint(error, tiny_llama, t
     assert main(command("sft", tiny_llama, tmp_path, "--save_steps", "1")) == 1
     assert f"no space left on the disk of {tmp_path}" in capfd.readouterr().err
     assert find_checkpoints(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_best_checkpoint_that_is_lost_during_the_run_is_an_error(tiny_llama, tmp_path, capfd, at_batch):
+    """The last weights were saved as the best ones, with status 0."""
+    best = tmp_path / "checkpoint-2"
+    at_batch(5, lambda _: shutil.move(best, tmp_path / "lost"))
+    more = ("--save_steps", "2", "--eval_strategy", "steps", "--eval_steps", "2", "--val_size", "2", "--seed", "1")
+    more += ("--load_best_model_at_end", "true", "--metric_for_best_model", "loss", "--learning_rate", "1e-12")
+    # Without a change that rounding shows, no later evaluation is better than the first.
+    assert main(command("sft", tiny_llama, tmp_path, *more)) == 1
+    assert f"the best checkpoint, {best}, was lost during the run: no such folder" in capfd.readouterr().err
+    assert not (tmp_path / "adapter_model.safetensors").exists()
+    shutil.move(tmp_path / "lost", best)
+    assert main(command("sft", tiny_llama, tmp_path, *more)) == 0

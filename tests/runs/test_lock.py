@@ -100,3 +100,9 @@ class TestWithoutLocks:
                 pass
             with pytest.raises(UserError, match="another run"):
                 check_lock(tmp_path)
+
+
+def test_a_deeply_nested_lock_is_a_damaged_one(tmp_path):
+    """Python's parser ends in a RecursionError, which is no ValueError."""
+    (tmp_path / LOCK).write_text("[" * 100_000)
+    assert not was_training(tmp_path)

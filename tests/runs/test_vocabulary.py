@@ -18,6 +18,7 @@ from llmtuner.runs.vocabulary import Vocabulary
         ({"resize_vocab": "true", "add_tokens": None}, Vocabulary(True)),
         ({"add_tokens": 42.0}, Vocabulary(add_tokens=("42",))),
         ({"add_special_tokens": ["<a>,<b>"]}, Vocabulary(add_special_tokens=("<a>", "<b>"))),
+        ({"new_special_tokens_config": {"<a,b>": "two"}}, Vocabulary(add_special_tokens=("<a,b>",))),
         ({"add_special_tokens": ["<a>", "<b>"]}, Vocabulary(add_special_tokens=("<a>", "<b>"))),
     ],
 )

@@ -32,8 +32,33 @@ def settle_earlier_run(flags: Flags, planned: Manifest, run: McqRun | None = Non
         run: of stage mcq, whose settings a checkpoint must have.
 
     Raises:
-        UserError: the earlier run is finished, its settings are not those of this one, or no checkpoint is complete.
+        UserError: the earlier run is finished, its settings are not those of this one, no checkpoint is complete, or
+            the training would replace the model or adapter that it starts from.
     """
+    earlier = _settled(flags, planned, run)
+    adapters = flags.names("adapter_name_or_path") if run is None else run.adapters
+    for source in (flags["model_name_or_path"], *adapters):
+        _check_source(source, Path(flags["output_dir"] or ""), earlier)
+    return earlier
+
+
+def _check_source(source: str | None, output_dir: Path, earlier: EarlierRun) -> None:
+    """Refuse to train into the folder of a model or adapter that the training starts from.
+
+    Its files would be set aside. What was trained would then name itself as its base, and the same command could not
+    resume.
+    """
+    if source is None or not output_dir.is_dir() or not Path(source).is_dir():
+        return
+    folder, replaced = Path(source).resolve(), [path.resolve() for path in earlier.replaced]
+    if folder == output_dir.resolve() or any(path in (folder, *folder.parents) for path in replaced):
+        raise UserError(
+            f"--output_dir {output_dir}: the training starts from {source}, whose files it would replace; pass another "
+            "--output_dir"
+        )
+
+
+def _settled(flags: Flags, planned: Manifest, run: McqRun | None) -> EarlierRun:
     named = _named_checkpoint(flags)
     output_dir = Path(flags["output_dir"] or "")
     is_there = flags["output_dir"] is not None and output_dir.is_dir()
@@ -71,7 +96,7 @@ def _resume_named(
     if checkpoint.defect:
         raise UserError(f"--resume_from_checkpoint {folder}: not a complete checkpoint: {checkpoint.defect}")
     if checkpoint.step == 0:
-        checkpoint = Checkpoint(folder, int(checkpoint.manifest.step) if checkpoint.manifest else 0, True)
+        checkpoint = Checkpoint(folder, checkpoint.saved_step, True)
     same_folder = output_dir is not None and folder.resolve().parent == output_dir.resolve()
     is_finished = output_dir is not None and finished_run(output_dir)[0] is not None
     progress = _progress(checkpoint.step, checkpoint.epoch, flags)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.process import LAUNCHED
@@ -48,16 +49,26 @@ def launch_if_several_devices(flags: Flags, words: Sequence[str]) -> int | None:
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run a command to its end and forward stop signals, so that no worker outlives this process.
 
+    After a signal the status is that of the signal: torchrun's own is 1, as for a failed run.
+
     The command gets a session of its own: at Ctrl-C a terminal would signal it as well, and it would be told twice.
     """
     stops = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     with subprocess.Popen(command, env=environment, start_new_session=True) as process:
-        before = [signal.signal(stop, lambda number, _: process.send_signal(number)) for stop in stops]
+        received: list[int] = []
+
+        def forward(number: int, _: FrameType | None) -> None:
+            received.append(number)
+            process.send_signal(number)
+
+        before = [signal.signal(stop, forward) for stop in stops]
         try:
             status = process.wait()
         finally:
             for stop, handler in zip(stops, before, strict=True):
                 signal.signal(stop, handler)
+    if received and status:
+        return 128 + received[0]
     return 128 - status if status < 0 else status  # as shells report a process that a signal ended
 
 

@@ -23,6 +23,7 @@ from llmtuner.cli.process import is_first_process, say
 from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
 from llmtuner.cli.words import Words
 from llmtuner.console import escape_unprintable
+from llmtuner.data.problems import escaped
 from llmtuner.errors import RunError, UserError
 from llmtuner.runs.stop import TERMINATED, Terminated
 
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except Terminated as error:
         saved = f": {error.saved} is saved, and the same command resumes from it" if error.saved else ""
-        print(f"terminated{saved}", file=sys.stderr)
+        print(escaped(f"terminated{saved}"), file=sys.stderr)
         return TERMINATED
     except RunError as error:
         print(f"error: the run failed: {flag_message(error)}", file=sys.stderr)
@@ -63,6 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError("the working directory was deleted; change to a folder that exists") from None
     given = _read(words)
     if "help" in given:
         _show(help_text())

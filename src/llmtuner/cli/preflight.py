@@ -20,7 +20,7 @@ from llmtuner.cli.preflight_model import check_adapter, check_model, fitted
 from llmtuner.cli.preflight_paths import check_names, check_output_dir, is_folder
 from llmtuner.cli.preflight_scoring import scoring_warnings
 from llmtuner.cli.preflight_vocabulary import settle_vocabulary
-from llmtuner.cli.preflight_weights import check_belonging
+from llmtuner.cli.preflight_weights import check_belonging, prompt_warnings
 from llmtuner.cli.process import LAYOUT
 from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import COMMAND_LINE
@@ -28,6 +28,7 @@ from llmtuner.data.collect import check_ids, read_source
 from llmtuner.data.problems import Problem, escaped, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
+from llmtuner.mcq.folders import unused_layers
 from llmtuner.mcq.run import McqRun
 from llmtuner.runs.checkpoints import EarlierRun
 from llmtuner.runs.intact import require_intact
@@ -147,6 +148,8 @@ def preflight(flags: Flags) -> Plan:
         for adapter in adapters:
             check_adapter(adapter)
         edited = _check_intact(flags["model_name_or_path"], adapters)
+        if config is not None:
+            edited += tuple(filter(None, (unused_layers(flags["model_name_or_path"], config),)))
         flags, fitting = fitted(flags, config)
         if flags["stage"] == "mcq":
             run = resolve_mcq(flags, adapters)
@@ -154,6 +157,7 @@ def preflight(flags: Flags) -> Plan:
             check_other_stage(flags)
         adapters = list(run.adapters) if run is not None else adapters
         belonging = check_belonging(flags, adapters, run)
+        edited += prompt_warnings(flags, adapters)
         flags, run, added = settle_vocabulary(flags, adapters, run)
     with problems.collected():
         warnings = (*edited, *_check_data(flags), *scoring_warnings(flags))

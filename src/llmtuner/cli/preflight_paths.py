@@ -7,10 +7,13 @@ from pathlib import Path
 
 from llmtuner.cli.flags import Flags
 from llmtuner.errors import UserError
+from llmtuner.runs.checkpoints import RESULTS
+from llmtuner.runs.lock import LOCK
 
 _PATHS = ("model_name_or_path", "output_dir", "dataset_dir", "cache_dir", "resume_from_checkpoint")
 _LISTS = ("adapter_name_or_path", "dataset", "eval_dataset")
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes; the limits of Linux, macOS and Windows with long paths
+_WRITTEN = (LOCK, *RESULTS)  # the files of a run that are looked at before its end would fail on them
 _INSIDE = 128  # bytes that a run's own files add to --output_dir, such as checkpoint-100000/adapter_model.safetensors
 
 
@@ -48,6 +51,11 @@ def check_output_dir(output_dir: str | None) -> None:
     folder = Path(output_dir).absolute()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output_dir {output_dir}: cannot write to it: it is a file; name a folder")
+    taken = [name for name in _WRITTEN if (folder / name).is_dir()]
+    if taken:
+        raise UserError(
+            f"--output_dir {output_dir}: {taken[0]} is a folder, and a run writes a file of this name there"
+        )
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:

@@ -11,9 +11,8 @@ from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME, read_settings
 from llmtuner.runs.adapter import is_adapter
 from llmtuner.runs.manifest import RUN_MANIFEST, manifest_of
-from llmtuner.runs.vocabulary import Vocabulary
+from llmtuner.runs.vocabulary import CONFIG_FLAG, Vocabulary, tokens_of_file
 
-CONFIG_FLAG = "new_special_tokens_config"  # a YAML file whose keys are special tokens
 ORIGIN = "stored with the adapter"
 
 
@@ -59,21 +58,10 @@ def _with_vocabulary(run: McqRun | None, vocabulary: Vocabulary) -> McqRun | Non
 def _given(flags: Flags) -> Vocabulary:
     words = {name: list(each.words) for name, each in flags.given.items()}
     if CONFIG_FLAG in words:
-        words["add_special_tokens"] = _configured(words[CONFIG_FLAG][0]) if words[CONFIG_FLAG] else []
+        words["add_special_tokens"] = list(tokens_of_file(words[CONFIG_FLAG][0])) if words[CONFIG_FLAG] else []
         vocabulary = Vocabulary.from_flags({**words, "add_special_tokens": None})
         return Vocabulary(vocabulary.resize_vocab, vocabulary.add_tokens, tuple(words["add_special_tokens"]))
     return Vocabulary.from_flags(words)
-
-
-def _configured(file: str) -> list[str]:
-    """The tokens in a file of --new_special_tokens_config; [] for a file that upstream will refuse."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return []
-    return [str(token) for token in content] if isinstance(content, dict) else []
 
 
 def _stored(adapters: Sequence[str]) -> tuple[Vocabulary, str]:

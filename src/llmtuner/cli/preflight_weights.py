@@ -6,17 +6,21 @@ Only names, shapes and a few bytes of each tensor are read; torch is not importe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.record import settings_of
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
-from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, is_adapter
+from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, check_lower_adapters, check_same_base, manifest_of
+from llmtuner.runs.changes import shown
 from llmtuner.spec.heads import HEADS
 
 MODEL_WEIGHTS = "model.safetensors"
 HEAD_PART = "mcq_head."  # in the names of the head's tensors
+PROMPT_FLAGS = ("template", "default_system")
 _SAFE = (".safetensors", ".safetensors.index.json")
 
 
@@ -31,6 +35,9 @@ def check_belonging(flags: Flags, adapters: Sequence[str], run: McqRun | None) -
         UserError: the first problem.
     """
     model, notices = flags["model_name_or_path"], []
+    repeated = [name for number, name in enumerate(adapters) if _same_folder(name, adapters[:number])]
+    if repeated:
+        raise UserError(f"--adapter_name_or_path {repeated[0]}: named twice, so it would count twice; name it once")
     if run is None:
         _check_whole_model(model, flags)
         _check_below(adapters)
@@ -40,6 +47,7 @@ def check_belonging(flags: Flags, adapters: Sequence[str], run: McqRun | None) -
         if run is None:
             notices += _check_stage(adapter, flags)
         check_adapter_files(adapter)
+        check_random_start(adapter, flags["seed"])
         check_same_base(
             adapter,
             model,
@@ -49,6 +57,30 @@ def check_belonging(flags: Flags, adapters: Sequence[str], run: McqRun | None) -
         )
     check_lower_adapters(adapters, allow_other=flags["allow_other_base"])
     return tuple(notices)
+
+
+def prompt_warnings(flags: Flags, adapters: Sequence[str]) -> tuple[str, ...]:
+    """Lines about a prompt that is not the one of the training; stage mcq takes that from the model's folder.
+
+    The scores would be those of texts that the model was not trained on.
+    """
+    trained = [name for name in (*reversed(adapters), flags["model_name_or_path"]) if manifest_of(name) is not None]
+    if flags["stage"] != "sft" or flags["do_train"] or not trained:
+        return ()
+    manifest = manifest_of(trained[0])
+    if manifest is None or manifest.stage != "sft":
+        return ()
+    stored, given = manifest.settings, settings_of(flags, None)
+    return tuple(
+        f"{trained[0]} was trained with --{name} {shown(stored.get(name))}, and this run has {shown(given.get(name))}: "
+        "its prompts are not those of the training"
+        for name in PROMPT_FLAGS
+        if stored.get(name) != given.get(name)
+    )
+
+
+def _same_folder(name: str, others: Sequence[str]) -> bool:
+    return Path(name).resolve() in [Path(other).resolve() for other in others]
 
 
 def _check_below(adapters: Sequence[str]) -> None:

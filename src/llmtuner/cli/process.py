@@ -13,8 +13,11 @@ LAUNCHED = "LLMTUNER_LAUNCHED"  # set for workers: notices were printed before t
 
 
 def is_first_process() -> bool:
-    """Whether this is torchrun's first process, or the only process."""
-    return int(os.environ.get("RANK", "0")) == 0
+    """Whether this is torchrun's first process, or the only process.
+
+    Job systems set RANK for a whole machine, too; only torchrun also sets LOCAL_RANK.
+    """
+    return "LOCAL_RANK" not in os.environ or int(os.environ.get("RANK", "0")) == 0
 
 
 def say(lines: Iterable[str], kind: str = "note") -> None:

@@ -14,6 +14,7 @@ from llmtuner.mcq.run import McqRun
 from llmtuner.runs.base import model_folder
 from llmtuner.runs.manifest import DataDigest, Manifest
 from llmtuner.runs.versions import installed_versions
+from llmtuner.runs.vocabulary import CONFIG_FLAG, tokens_of_file
 from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
 from llmtuner.spec.flags import FIELDS, FLAGS
 from llmtuner.spec.resume import is_secret
@@ -53,6 +54,8 @@ def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
     """Every declared flag with its value, and the other given flags; no secrets."""
     settings = {name: flags[name] for name in FLAGS if name not in _ONLY_HERE}
     settings |= {name: _plain(flags.given[name].value) for name in flags if name not in FLAGS}
+    if CONFIG_FLAG in settings:  # the file may change
+        settings[CONFIG_FLAG] = tokens_of_file(str(settings[CONFIG_FLAG]))
     if settings.get("lora_alpha") is None:
         settings["lora_alpha"] = 2 * settings["lora_rank"]  # upstream's default
     if run is not None:

@@ -112,7 +112,7 @@ def _errors_of_packages(flags: Flags) -> Iterator[None]:
 
 def _raise_if_disk_is_full(output_dir: str, error: Exception) -> None:
     if is_full(output_dir, error):
-        message = disk_full(output_dir)
+        message = disk_full(output_dir, error)
         if is_first_process():
             remove_partial(Path(output_dir))
         raise RunError(message) from error

@@ -38,6 +38,8 @@ def replacing_prediction(output_dir: str | os.PathLike[str], results: Mapping[st
     """
     target = Path(output_dir)
     staging = target / _STAGING
+    if staging.is_symlink() or staging.is_file():
+        staging.unlink()
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:

@@ -99,7 +99,9 @@ def local_entry(name: str, dataset_dir: str) -> tuple[dict[str, Any], Path] | No
         a `file_name`.
     """
     entry = (_read_info(dataset_dir) or {}).get(split_query(name)[0])
-    if not isinstance(entry, dict) or "file_name" not in entry or any(key in entry for key in _FETCHED):
+    if not isinstance(entry, dict) or any(key in entry for key in _FETCHED):
+        return None
+    if not isinstance(entry.get("file_name"), str):  # `find_source` refuses another type
         return None
     return entry, Path(dataset_dir, entry["file_name"])
 
@@ -148,7 +150,7 @@ def _check_shape(name: str, entry: Any) -> None:
         names = [file_name] if isinstance(file_name, str) else file_name
         if not isinstance(names, list) or not all(isinstance(file, str) for file in names):
             raise UserError(f"data set {name!r}: file_name must be a file's name or a list of them, found {names!r}")
-    elif file_name is not None and not isinstance(file_name, str):
+    elif "file_name" in entry and not isinstance(file_name, str):
         raise UserError(f"data set {name!r}: file_name must be a file's name, found {file_name!r}")
     num_samples = entry.get("num_samples")
     if num_samples is not None and (type(num_samples) is not int or num_samples < 1):

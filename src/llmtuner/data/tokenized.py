@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,14 +50,58 @@ def differences(folder: str | os.PathLike[str], origin: Mapping[str, Any]) -> li
     return [_difference(name, before.get(name), now.get(name)) for name in now if before.get(name) != now.get(name)]
 
 
+def damage(folder: str | os.PathLike[str]) -> str:
+    """Which file of tokenised data is not as it was written; "" for none, or if an earlier version wrote the data.
+
+    `datasets` has no checksums: a damaged row would be trained on.
+    """
+    stored = json.loads(Path(folder, ORIGIN).read_text(encoding="utf-8")).get("files") or {}
+    now = _digests(Path(folder)) if stored else {}
+    return next((name for name, digest in stored.items() if now.get(name) != digest), "")
+
+
 def write_origin(folder: str | os.PathLike[str], origin: Mapping[str, Any]) -> Path:
     """Write what the tokenised data of a folder was made of; last, so that a folder with a record is complete.
 
     Raises:
         OSError: it cannot be written.
     """
-    content = json.dumps({"format": FORMAT, "origin": dict(origin)}, indent=2)
-    return write_atomic(Path(folder, ORIGIN), content + "\n")
+    content = json.dumps({"format": FORMAT, "origin": dict(origin), "files": _digests(Path(folder))}, indent=2)
+    written = write_atomic(Path(folder, ORIGIN), content + "\n")
+    _marker(folder).unlink(missing_ok=True)
+    return written
+
+
+def mark_unfinished(folder: str | os.PathLike[str]) -> None:
+    """Note beside a folder that this process writes tokenised data to it; `write_origin` removes the note.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    marker = _marker(folder)
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(marker, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+
+
+def remove_unfinished(folder: str | os.PathLike[str]) -> bool:
+    """Delete the half of tokenised data that a killed run left; return whether there was any.
+
+    Raises:
+        UserError: the run may still write it.
+    """
+    marker = _marker(folder)
+    if not marker.is_file() or Path(folder, ORIGIN).is_file():
+        return False
+    writer = _writer(marker)
+    if writer:
+        raise UserError(
+            f"--tokenized_path {folder}: {writer} writes to it; wait for it, or name another folder. If it has ended, "
+            f"delete {marker}"
+        )
+    if Path(folder).is_dir():
+        shutil.rmtree(folder)
+    marker.unlink()
+    return True
 
 
 def remove_tokenized(folder: str | os.PathLike[str]) -> None:
@@ -77,6 +122,36 @@ def remove_tokenized(folder: str | os.PathLike[str]) -> None:
     for entry in parts:
         shutil.rmtree(entry)
     (path / _OF_DATASETS).unlink(missing_ok=True)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of tokenised data, by its path within the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ORIGIN)
+    return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
+
+
+def _marker(folder: str | os.PathLike[str]) -> Path:
+    path = Path(os.path.abspath(folder))
+    return path.with_name(f".{path.name}.unfinished")
+
+
+def _writer(marker: Path) -> str:
+    """The process that a note names, if it may be alive; "" if it has ended, or is this one."""
+    try:
+        holder = json.loads(marker.read_text(encoding="utf-8"))
+        pid, host = int(holder["pid"]), str(holder["host"])
+    except (OSError, ValueError, KeyError, TypeError):  # damaged: a note is written whole, so no run writes now
+        return ""
+    if pid == os.getpid() and host == socket.gethostname():
+        return ""
+    if host == socket.gethostname():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return ""
+        except OSError:  # it is another user's
+            pass
+    return f"process {pid} on {host}"
 
 
 def _difference(name: str, before: Any, now: Any) -> str:

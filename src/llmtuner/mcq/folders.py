@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,8 @@ from llmtuner.runs.weights import INDEX, stored_tensors, weight_files
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 MODEL_WEIGHTS, ADAPTER_WEIGHTS = "model.safetensors", "adapter_model.safetensors"
+_LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 # Files that transformers reads beside the weights. A damaged one ends in a traceback, or is passed over in silence.
 _SMALL_FILES = (
     "generation_config.json",
@@ -94,6 +97,27 @@ def module_names(folder: str | os.PathLike[str]) -> tuple[frozenset[str], tuple[
             if modules and last == "weight" and len(tensor.shape) == 2 and not embeds:
                 matrices.add(modules[-1])
     return frozenset(every), tuple(sorted(matrices))
+
+
+def unused_layers(folder: str | os.PathLike[str], config: Mapping[str, Any]) -> str:
+    """A line about layers that the weights have and the configuration leaves out; "" for none.
+
+    transformers passes over such weights in silence: half of a model is loaded, and scores. Models with several parts
+    (vision, text) number the layers of each, and are left alone.
+
+    Raises:
+        UserError: a weight file is damaged.
+    """
+    counts = [config[name] for name in _LAYER_COUNTS if isinstance(config.get(name), int)]
+    if not counts or "text_config" in config or "vision_config" in config:
+        return ""
+    extra = config.get("num_nextn_predict_layers")  # further layers that predict the token after the next one
+    known = counts[0] + (extra if isinstance(extra, int) else 0)
+    names = (tensor.name for path in weight_files(folder) for tensor in stored_tensors(path))
+    stored = max((int(match[1]) + 1 for match in map(_LAYER.search, names) if match), default=0)
+    if stored <= known:
+        return ""
+    return f"{Path(folder) / CONFIG} says {counts[0]} layers, and the weights have {stored}: the others are not used"
 
 
 def check_adapter_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from llmtuner.errors import UserError
 from llmtuner.mcq.settings import McqSettings, read_settings
-from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, is_adapter
+from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
 from llmtuner.runs.intact import require_intact
 
@@ -86,6 +86,7 @@ def _settle(adapter: Path, out: Path, base_model: str | None, allow_other_base: 
     for each in (*below, str(adapter)):
         require_intact(Path(each))
         check_adapter_files(each)
+        check_random_start(each)
         check_same_base(each, base, allow_other=allow_other_base)
     _refuse_quantised(adapter, base)
     return Merge(adapter, base, below, settings, allow_other_base)

@@ -30,7 +30,7 @@ from llmtuner.mcq.run import CUTOFF_LEN
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings, write_settings
 from llmtuner.mcq.unwrap import unwrap
 from llmtuner.mcq.whole import load_whole
-from llmtuner.runs.adapter import check_adapter_files, is_adapter
+from llmtuner.runs.adapter import check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, stored_base
 from llmtuner.runs.intact import require_intact
 from llmtuner.spec.heads import HEADS
@@ -165,6 +165,7 @@ def load_scorer(
             for line in require_intact(Path(adapter)):
                 logger.warning(line)
             check_adapter_files(adapter)
+            check_random_start(adapter)
             check_same_base(adapter, place, allow_other=allow_other_base)
     has_weights, loader = HEADS[settings.head].pools, AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
     if Path(place).is_dir():

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from llmtuner.data.predictions import Prediction
-from llmtuner.data.problems import quoted
+from llmtuner.data.problems import quoted, terminal_path
 
 LISTED = 5  # ids in a message
 Metrics = Mapping[str, float | str]
@@ -29,7 +29,7 @@ def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
         if "predict_accuracy_is" in metrics:
             meaning = f"share of texts that begin with the answer ({metrics['predict_accuracy_is']})"
             print(f"predict_accuracy {metrics['predict_accuracy']:.3f}: {meaning}")
-    print(f"Predictions: {os.path.join(output_dir, 'predictions.jsonl')} and submission.csv beside it\n")
+    print(f"Predictions: {terminal_path(os.path.join(output_dir, 'predictions.jsonl'))} and submission.csv beside it\n")
 
 
 def score_table(models: Mapping[str, Metrics]) -> list[str]:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import UserError
+from llmtuner.runs.manifest import manifest_of
 from llmtuner.runs.weights import StoredTensor, stored_tensors
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_PICKLE = "adapter_model.bin"
 PREFIX = "base_model.model."  # what peft puts before every name
+CONVERTED = "pissa_converted"  # where upstream saves an adapter with --pissa_convert
 LISTED = 4  # names in a message
 _LORA = re.compile(r"(?P<module>.+)\.lora_(?P<part>A|B|embedding_A|embedding_B|magnitude_vector)(\.\w+)?")
 _WRAPPER = re.compile(r"\.(modules_to_save|original_module)\.")
@@ -126,6 +128,35 @@ def check_adapter_files(folder: str | os.PathLike[str]) -> None:
         raise UserError(
             f"{path}: {listed(wrong)}: the weights do not belong to the {ADAPTER_CONFIG} beside them; {_COPY}"
         )
+
+
+def check_random_start(folder: str | os.PathLike[str], seed: int | None = None) -> None:
+    """Refuse an adapter whose base model was changed at random, in a way that nothing stores.
+
+    PiSSA moves a part of the base model's weights into the adapter, and peft repeats this when it loads the adapter.
+    With `--pissa_iter` above 0 the decomposition begins with random numbers: drawn from another seed, another part is
+    taken away, and the scores are others.
+
+    Args:
+        seed: from which the random numbers are drawn; None if they are not those of a training.
+
+    Raises:
+        UserError: the adapter has such a start, and the seed is not that of its training.
+    """
+    start = read_adapter_config(folder).get("init_lora_weights")
+    if not isinstance(start, str) or not start.startswith("pissa_niter"):
+        return
+    manifest = manifest_of(folder)
+    stored = None if manifest is None else manifest.settings.get("seed")
+    if seed is not None and stored in (None, seed):
+        return
+    converted = Path(folder) / CONVERTED
+    instead = f"use {converted}" if is_adapter(converted) else "train it again with --pissa_convert true"
+    needs = "" if seed is None or stored is None else f" (pass --seed {stored})"
+    raise UserError(
+        f"{folder}: PiSSA changed its base model at random, which only a run with the seed of its training "
+        f"repeats{needs}; {instead}, or --pissa_iter -1, which is exact"
+    )
 
 
 def _whole(parts: set[str]) -> bool:

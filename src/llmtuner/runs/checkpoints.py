@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from llmtuner.data.problems import terminal_path
 from llmtuner.errors import UserError
 from llmtuner.runs.lock import was_training
 from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, RUN_MANIFEST, Manifest, defect_of, read_manifest
@@ -25,8 +26,9 @@ _STATES = {
     "random state": ("rng_state*.pth",),
 }
 _SHARDED_WEIGHTS = ("global_step*", "pytorch_model_fsdp*")
-# What a finished run leaves beside its weights; a new run sets these aside.
-_RESULTS = (
+# What a finished run leaves beside its weights; a new run sets these aside. The README may be the user's own, which
+# a training would replace, or fail at because it is no model card.
+RESULTS = (
     "adapter_config.json",
     "config.json",
     "mcq_config.json",
@@ -39,6 +41,7 @@ _RESULTS = (
     "generated_predictions.jsonl",
     "submission.csv",
     TRAINER_STATE,
+    "README.md",
 )
 
 
@@ -102,7 +105,7 @@ class Checkpoint:
             absent = [name for name in _STATES if name not in self.states]
             if absent:
                 return f"it was saved without {', '.join(absent)} (--save_only_model)"
-        return self._state_defect or self._weights_defect
+        return self._state_defect or self._weights_defect or self._name_defect
 
     @cached_property
     def states(self) -> tuple[str, ...]:
@@ -115,6 +118,11 @@ class Checkpoint:
     def missing_states(self) -> tuple[str, ...]:
         """The parts that it does not hold."""
         return tuple(state for state in _STATES if state not in self.states)
+
+    @property
+    def saved_step(self) -> int:
+        """The step at which it was saved, whatever its name says; only for one without a defect."""
+        return int(self._state["global_step"])  # type: ignore[call-overload]
 
     @property
     def max_steps(self) -> int:
@@ -158,6 +166,11 @@ class Checkpoint:
             return f"{TRAINER_STATE} is missing (killed while saving?)"
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             return f"{TRAINER_STATE} is damaged: {error}"
+
+    @property
+    def _name_defect(self) -> str:
+        """A renamed or copied folder would be taken for a later state of the training than it is."""
+        return f"it was saved as checkpoint-{self.saved_step}" if self.step not in (0, self.saved_step) else ""
 
     @cached_property
     def _weights_defect(self) -> str:
@@ -219,7 +232,7 @@ def is_unfinished(output_dir: Path) -> bool:
 
 def final_files(output_dir: Path) -> list[Path]:
     """The files of an earlier run that a new one would replace; run.json first, since it vouches for the others."""
-    names = [RUN_MANIFEST, *_RESULTS, *(path.name for path in weight_files(output_dir))]
+    names = [RUN_MANIFEST, *RESULTS, *(path.name for path in weight_files(output_dir))]
     try:
         manifest = read_manifest(output_dir / RUN_MANIFEST)
         names += [] if manifest is None else list(manifest.files)
@@ -232,7 +245,16 @@ def remove_partial(output_dir: Path) -> None:
     """Delete checkpoints that were never saved to their end, so that they take no space."""
     for checkpoint in find_checkpoints(output_dir):
         if checkpoint.partial:
-            shutil.rmtree(checkpoint.folder)
+            remove_checkpoint(checkpoint.folder)
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Delete a checkpoint; of one that the user moved elsewhere and linked, the link alone."""
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    (folder / CHECKPOINT_MANIFEST).unlink(missing_ok=True)  # first: what remains after a kill is no checkpoint
+    shutil.rmtree(folder)
 
 
 def set_aside(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
@@ -253,4 +275,4 @@ def set_aside(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
 def set_all_aside(paths: Iterable[Path]) -> None:
     """Set files and folders aside, and say where they are now."""
     for old, new in set_aside(paths):
-        print(f"note: {old.name} of the earlier run is {new} now", file=sys.stderr)
+        print(f"note: {terminal_path(old.name)} of the earlier run is {terminal_path(new)} now", file=sys.stderr)

@@ -3,33 +3,73 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
 _LITTLE = 1 << 20  # bytes: less free space than any checkpoint takes
+_PLENTY = 50 << 30  # bytes: more than a checkpoint with the states of a 7B model's optimizer lacks at a full disk
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WORDS = ("no space left", "unexpected pos", "inline_container", "disk quota")
 
 
 def is_full(folder: str, error: BaseException) -> bool:
     """Whether an error of another package comes from a full disk."""
     reasons = [error, error.__cause__, error.__context__]
-    if any(isinstance(reason, OSError) and reason.errno in (errno.ENOSPC, errno.EDQUOT) for reason in reasons):
+    if any(isinstance(reason, OSError) and reason.errno in _FULL for reason in reasons):
         return True
     text = str(error).lower()
-    return "no space left" in text or (any(word in text for word in _WORDS) and _free(folder) < _LITTLE)
-
-
-def disk_full(folder: str) -> str:
-    """The message about a full disk."""
     return (
-        f"no space left on the disk of {folder} ({_free(folder) / 1e6:,.1f} MB free); free some, keep fewer "
-        "checkpoints with --save_total_limit, or pass another --output_dir. The same command then resumes from the "
-        "last complete checkpoint"
+        "no space left" in text
+        or is_too_large(error)
+        or (any(word in text for word in _WORDS) and _free(folder) < _LITTLE)
     )
 
 
+def is_too_large(error: BaseException) -> bool:
+    """Whether a file was larger than it may be: the limit of a file system (FAT32: 4 GB), or of `ulimit -f`."""
+    return getattr(error, "errno", None) == errno.EFBIG or "file too large" in str(error).lower()
+
+
+def disk_full(folder: str, error: BaseException | None = None) -> str:
+    """The message about a full disk.
+
+    Args:
+        folder: of the run's results.
+        error: what was raised.
+    """
+    resumes = "The same command then resumes from the last complete checkpoint"
+    if error is not None and is_too_large(error):
+        return (
+            f"a file is larger than the disk of {folder}, or the shell (`ulimit -f`), allows; pass an --output_dir on "
+            f"another disk, or raise the limit. {resumes}"
+        )
+    free = _free(folder)
+    if free > _PLENTY:
+        return (
+            f"no space left, but not on the disk of {folder} ({free / 1e6:,.1f} MB free): look at the disks of the "
+            f"printed output, the temporary folder and the caches (TMPDIR, HF_HOME), and at quotas. {resumes}"
+        )
+    return (
+        f"no space left on the disk of {folder} ({free / 1e6:,.1f} MB free{_no_more_files(folder)}); free some, keep "
+        f"fewer checkpoints with --save_total_limit, or pass another --output_dir. {resumes}"
+    )
+
+
+def _no_more_files(folder: str) -> str:
+    """Says so if a file system has space, but cannot hold another file."""
+    if not hasattr(os, "statvfs"):
+        return ""
+    status = os.statvfs(_existing(folder))
+    return ", but no more files fit" if status.f_files and not status.f_favail else ""
+
+
 def _free(folder: str) -> int:
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: str) -> Path:
     path = Path(folder).absolute()
     while not path.exists() and path != path.parent:
         path = path.parent
-    return shutil.disk_usage(path).free
+    return path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import weakref
 from collections.abc import Iterable
@@ -16,7 +15,8 @@ import torch
 from transformers import TrainerCallback
 
 from llmtuner.errors import RunError, UserError
-from llmtuner.runs.checkpoints import EarlierRun, find_checkpoints, set_all_aside
+from llmtuner.runs.adapter import is_adapter
+from llmtuner.runs.checkpoints import EarlierRun, checkpoint_at, find_checkpoints, remove_checkpoint, set_all_aside
 from llmtuner.runs.manifest import (
     CHECKPOINT_MANIFEST,
     RUN_MANIFEST,
@@ -87,6 +87,7 @@ class RunKeeper(TrainerCallback):
         self._stop.deferred = True
         if self._resumed is None:
             return
+        self._keep_start()
         self.first_step = state.global_step
         self._saved = (state.global_step, self._resumed)
         if state.best_global_step:  # the folder may have moved
@@ -178,6 +179,22 @@ class RunKeeper(TrainerCallback):
         control.should_save = False
         self._final = True
 
+    def require_best(self) -> None:
+        """Check the checkpoint that --load_best_model_at_end is about to load.
+
+        Raises:
+            RunError: it is gone or damaged.
+        """
+        args = self._trainer().args
+        best = Path(self._state.best_model_checkpoint or "")
+        defect = checkpoint_at(best).defect if args.process_index == 0 else ""
+        if defect:
+            raise RunError(
+                f"--load_best_model_at_end: the best checkpoint, {best}, was lost during the run: {defect}. Nothing is "
+                "saved beyond the checkpoints; copy it back, or pass --load_best_model_at_end false, and repeat the "
+                "command to end with the last one"
+            )
+
     def finish(self) -> None:
         """Write run.json after the final save; later calls change nothing."""
         if not self._final:
@@ -186,12 +203,27 @@ class RunKeeper(TrainerCallback):
         trainer = self._trainer()
         if trainer is not None:
             barrier(trainer.args)
-        if int(os.environ.get("RANK", "0")) == 0:
+        if trainer is None or trainer.args.process_index == 0:
             names = [path.name for path in weight_files(self._output_dir)]
             names += [name for name in MODEL_FILES if (self._output_dir / name).is_file()]
             self._write(self._output_dir, RUN_MANIFEST, names, {})
 
     # ---- parts
+
+    def _keep_start(self) -> None:
+        """Keep the initial adapter that --pissa_convert compares the trained one with.
+
+        Upstream's callback would save that of the checkpoint in its place, and convert only what was trained since.
+
+        Raises:
+            UserError: the initial adapter is gone.
+        """
+        for callback in getattr(getattr(self._trainer(), "callback_handler", None), "callbacks", ()):
+            if type(callback).__name__ == "PissaConvertCallback":
+                start = self._output_dir / "pissa_init"
+                if not is_adapter(start):
+                    raise UserError(f"--pissa_convert: {start}, which the end needs, is not there; restore it")
+                callback.on_train_begin = lambda *args, **kwargs: None
 
     def _write(self, folder: Path, name: str, files: Iterable[str], loss: dict[str, float]) -> None:
         files = list(files)
@@ -221,8 +253,7 @@ class RunKeeper(TrainerCallback):
         if manifest is None or defect_of(newest, manifest):
             return
         for folder in surplus:
-            (folder / CHECKPOINT_MANIFEST).unlink(missing_ok=True)  # first: what remains after a kill is no checkpoint
-            shutil.rmtree(folder)
+            remove_checkpoint(folder)
 
     def _check_finite(self, model: Any, control: Any) -> None:
         if not control.should_save or model is None:

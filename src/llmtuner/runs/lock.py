@@ -87,7 +87,7 @@ def was_training(output_dir: Path) -> bool:
     """Whether a training with manifests wrote to a folder; run.json tells whether it ended."""
     try:
         holder = json.loads((output_dir / LOCK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(holder, dict) and holder.get("training") is True
 
@@ -139,6 +139,6 @@ def _in_use(path: Path) -> str:
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
         name = f"process {holder['pid']} on {holder['host']}, started {holder['start']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it is being written at this moment
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # it is being written at this moment
         name = "another process"
     return f"--output_dir {path.parent}: another run writes to it ({name}); wait for it, or pass another --output_dir"

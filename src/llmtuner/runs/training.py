@@ -41,6 +41,16 @@ class KeptTraining:
             result.metrics["train_resumed_from_step"] = first
         return result
 
+    def _load_best_model(self, *args: Any, **kwargs: Any) -> None:
+        """The best checkpoint must be as it was saved: the Trainer goes on with the last weights if it is gone.
+
+        Raises:
+            RunError: it is gone or damaged.
+        """
+        if self.keeper is not None:
+            self.keeper.require_best()
+        super()._load_best_model(*args, **kwargs)  # type: ignore[misc]
+
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluate; after the training, its files are complete by now."""
         self.finish_training()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import FieldError
 from llmtuner.spec.flag import TRUE
 
+CONFIG_FLAG = "new_special_tokens_config"  # a YAML file whose keys are special tokens
 NAMES = ("resize_vocab", "add_tokens", "add_special_tokens")  # flags of upstream
 
 
@@ -53,13 +55,30 @@ class Vocabulary:
         """What the flags of a run say.
 
         Args:
-            settings: flags by name, with the words after each, or with its value.
+            settings: flags by name, with the words after each, or with its value; a manifest has the content of
+                --new_special_tokens_config.
         """
+        config = settings.get(CONFIG_FLAG)
+        special = settings.get("add_special_tokens")
         return cls(
             resize_vocab="resize_vocab" in settings and _truth(settings["resize_vocab"]),
             add_tokens=_tokens(settings.get("add_tokens")),
-            add_special_tokens=_tokens(settings.get("add_special_tokens")),
+            add_special_tokens=tuple(map(str, config)) if isinstance(config, Mapping) else _tokens(special),
         )
+
+
+def tokens_of_file(path: str) -> dict[str, str]:
+    """The tokens in a file of --new_special_tokens_config, each with its description; {} if upstream will refuse it.
+
+    Upstream makes the tokens' first embeddings from the descriptions.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return {}
+    return {str(token): str(text) for token, text in content.items()} if isinstance(content, dict) else {}
 
 
 def _truth(value: Any) -> bool:

@@ -1,0 +1,41 @@
+"""Messages about a disk that takes no more."""
+
+from __future__ import annotations
+
+import errno
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from llmtuner.runs import disk
+from llmtuner.runs.disk import disk_full, is_full
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.EFBIG, "File too large"), "a file is larger than the disk of"),
+        (RuntimeError("Error while serializing: I/O error: File too large (os error 27)"), "(`ulimit -f`)"),
+        (FULL, "no space left on the disk of"),
+    ],
+)
+def test_what_another_package_says_is_translated(error, message, tmp_path, monkeypatch):
+    """A file over the limit ended in a traceback."""
+    monkeypatch.setattr(disk, "_free", lambda _: 10)
+    assert is_full(str(tmp_path), error)
+    assert message in disk_full(str(tmp_path), error)
+
+
+def test_an_empty_disk_is_not_blamed(tmp_path, monkeypatch):
+    """Output that was redirected to a full disk: "no space left on the disk of OUT (75,604.0 MB free)"."""
+    monkeypatch.setattr(disk, "_free", lambda _: 75 << 30)
+    assert "but not on the disk of" in disk_full(str(tmp_path / "new"), FULL)
+
+
+def test_a_disk_without_room_for_more_files_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "_free", lambda _: 41 << 20)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_files=14, f_favail=0))
+    assert "MB free, but no more files fit)" in disk_full(str(tmp_path), FULL)

@@ -1,0 +1,73 @@
+"""PiSSA: an adapter that takes a part of its base model's weights with it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support import DEMO
+from transformers import Trainer
+
+from llmtuner.cli.main import main
+from llmtuner.errors import RunError, UserError
+from llmtuner.runs.adapter import check_random_start
+from llmtuner.runs.manifest import Manifest, write_manifest
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"init_lora_weights": "pissa_niter_4"}))
+    manifest = Manifest(stage="sft", step=1, max_steps=1, epoch=1.0, settings={"seed": 42})
+    write_manifest(manifest, tmp_path / "run.json")
+    return tmp_path
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+def test_a_random_start_needs_the_seed_of_the_training(adapter, seed):
+    """merge.py, load_scorer and predictions with another --seed gave other scores, in silence."""
+    with pytest.raises(UserError, match="train it again with --pissa_convert true, or --pissa_iter -1"):
+        check_random_start(adapter, seed)
+    check_random_start(adapter, 42)
+    (adapter / "pissa_converted").mkdir()
+    (adapter / "pissa_converted" / "adapter_config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"use .*pissa_converted"):
+        check_random_start(adapter, seed)
+
+
+@pytest.mark.parametrize("start", [True, "pissa", None])
+def test_an_exact_start_needs_no_seed(adapter, start):
+    (adapter / "adapter_config.json").write_text(json.dumps({"init_lora_weights": start}))
+    check_random_start(adapter)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["sft", "mcq"])
+def test_a_resumed_training_converts_all_that_was_trained(stage, tiny_llama, tmp_path, monkeypatch):
+    """The initial adapter was replaced by that of the checkpoint: only the later steps were converted."""
+
+    def train(out):
+        words = ["--stage", stage, "--model_name_or_path", str(tiny_llama), "--template", "llama2", "--do_train"]
+        words += ["--dataset", str(DEMO), "--max_samples", "8", "--max_steps", "4", "--save_steps", "2", "--use_cpu"]
+        words += ["--learning_rate", "1e-2", "--pissa_init", "true", "--pissa_iter", "4", "--pissa_convert", "true"]
+        return main([*words, "--output_dir", str(out), "--report_to", "none"])
+
+    assert train(tmp_path / "whole") == 0
+    original, steps = Trainer.training_step, []
+
+    def stopped(*args, **kwargs):
+        steps.append(1)
+        if len(steps) == 4:
+            raise RunError("stopped")
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "training_step", stopped)
+    assert train(tmp_path / "resumed") == 1
+    assert train(tmp_path / "resumed") == 0
+    for folder in ("", "pissa_converted"):
+        whole, resumed = (
+            load_file(tmp_path / out / folder / "adapter_model.safetensors") for out in ("whole", "resumed")
+        )
+        assert whole.keys() == resumed.keys()
+        assert all(torch.equal(whole[name], resumed[name]) for name in whole)
