@@ -184,7 +184,7 @@ MUTATIONS = (
         "src/llmtuner/data/digest.py",
         "tests/data/test_digest.py",
         ("digest: the context does not count", ", each.context)", ", '')"),
-        ("digest: a changed file is not noticed", "status.st_mtime_ns, status.st_size", "0, 0"),
+        ("digest: a changed file is not noticed", "path_state(file), dataset)", "(), dataset)"),
     ),
     *edits(
         "src/llmtuner/data/prediction_files.py",

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.data.load import read_questions
+from llmtuner.data.paths import FileState, path_state
 from llmtuner.data.question import Question
 from llmtuner.data.registry import find_source, local_entry
-from llmtuner.data.sniff import file_status
 from llmtuner.errors import DataError
 from llmtuner.files import sha256_of_file, sha256_of_json
 
@@ -77,12 +77,11 @@ def questions_digest(questions: Iterable[Question]) -> str:
 
 
 def _digest_of_file(file: Path, dataset: str) -> tuple[str, int]:
-    status = file_status(file)
-    return _digest_cached(file, file.resolve(), status.st_mtime_ns, status.st_size, dataset)
+    return _digest_cached(file, file.resolve(), path_state(file), dataset)
 
 
 @lru_cache(maxsize=32)
-def _digest_cached(file: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str) -> tuple[str, int]:
+def _digest_cached(file: Path, _resolved: Path, _state: tuple[FileState, ...], dataset: str) -> tuple[str, int]:
     """A file's digest and its number of questions. With the arguments of the checks before a run, it is read once."""
     questions = read_questions(file, purpose="predict", dataset=dataset).questions
     return questions_digest(questions), len(questions)

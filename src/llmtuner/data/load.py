@@ -13,11 +13,11 @@ from llmtuner.data.forms import FORMS
 from llmtuner.data.forms.columns import form_of, missing
 from llmtuner.data.forms.form import Defect, Form, RowReader
 from llmtuner.data.forms.rules import NumberedDraft, count_options, file_oddities, option_defects, option_oddities
+from llmtuner.data.paths import FileState, path_state
 from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.problems import Problem, render_problems, terminal_path
 from llmtuner.data.question import Question
-from llmtuner.data.readers import READERS
-from llmtuner.data.sniff import file_status
+from llmtuner.data.readers import read_table
 from llmtuner.errors import DataError
 
 
@@ -112,19 +112,16 @@ class _Reading:
 
 
 def _read_cached(file: Path, dataset: str) -> _Reading:
-    status = file_status(file)
+    state = path_state(file)
     # The resolved path is part of the key: a relative path is a different file after a change of directory.
     with garbage_collection_paused():
-        return _read(file, file.resolve(), status.st_mtime_ns, status.st_size, dataset)
+        return _read(file, file.resolve(), state, dataset)
 
 
 @lru_cache(maxsize=32)
-def _read(path: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str) -> _Reading:
+def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: str) -> _Reading:
     file = terminal_path(path)
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{file}: unknown file type {path.suffix!r}; use one of {', '.join(READERS)}")
-    table = reader(path)
+    table = read_table(tuple(Path(name) for name, _, _ in state), path)
     if not table.records and not table.problems:
         contents = "has a header but" if table.header else "has" if table.columns else "is blank and has"
         raise DataError(f"{file}: {contents} no questions; download it again")
@@ -146,7 +143,7 @@ def _read(path: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str)
         if not draft.question.strip():
             blank_prompts.append(Problem(file, line, "the question has no text", kind="prompt"))
     questions, option_errors, warnings = _questions(drafts, file, dataset, lettered="choices" not in form.columns)
-    warnings += file_oddities(drafts, file, table.unit)
+    warnings += [*table.warnings, *file_oddities(drafts, file, table.unit)]
     return _Reading(
         file=file,
         form=form,

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from llmtuner.data.paths import is_data_file, is_pattern, matching_paths
 from llmtuner.data.problems import TOO_LONG_A_NUMBER, escaped, quoted
 from llmtuner.errors import UserError
 
@@ -26,7 +27,6 @@ _FETCHED = (
     "script_url",
     "cloud_file_name",
 )  # before a file
-SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
                 raise UserError(f"data set {name!r}: {escaped(str(path))}: not found")
         return None
     if looks_like_path(name):
-        return DataSource(name, (Path(name).absolute(),))
+        return DataSource(name, matching_paths(name))
     if upstream is None:  # an online registry: only upstream can look up its names
         return None
     raise UserError(_unknown_name(name, dataset_dir, entries))
@@ -87,7 +87,7 @@ def local_entry(name: str, dataset_dir: str) -> tuple[dict[str, Any], Path] | No
 
 def looks_like_path(name: str) -> bool:
     """Whether a `--dataset` value is a path rather than a registered name."""
-    return name.lower().endswith(SUFFIXES) or os.sep in name or Path(name).is_file()
+    return is_data_file(name) or is_pattern(name) or os.sep in name or Path(name).exists()
 
 
 def contained(folder: Path, file_name: str, subject: str) -> Path:
