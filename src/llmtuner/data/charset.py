@@ -1,8 +1,9 @@
 """Which encoding a text has that is not UTF-8, and how to convert it.
 
-charset-normalizer ranks the candidates. On short files of 1, 3 and 20 questions, 200 of each, it is right about all
-files of three questions and more, and about 95 % of single questions (tests/data/test_charset.py); so it is asked, and
-its answer is shown with a piece of the text.
+charset-normalizer ranks the candidates. Measured on 200 random files of each encoding (tests/data/test_charset.py): of
+files with three questions, 85 % (EUC-JP) to 100 % are recognised, and the rest names the right one among two; with
+twenty questions all are. Of files with a single question, 94 to 100 % name the right one, and it is often one of two.
+So a piece of the text is shown with each name.
 """
 
 from __future__ import annotations

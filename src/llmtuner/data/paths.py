@@ -41,9 +41,8 @@ def matching_paths(name: str) -> tuple[Path, ...]:
         return (path.absolute(),)
     paths = sorted(glob.glob(name, recursive=True))
     if not paths:
-        folder = Path(re.split(r"[*?\[]", name, maxsplit=1)[0] or ".")
-        folder = folder if name[: len(str(folder)) + 1].endswith(os.sep) else folder.parent
-        names = [entry for entry in _entries(folder) if is_data_file(entry)]
+        folder = Path(os.path.dirname(re.split(r"[*?\[]", name, maxsplit=1)[0]) or ".")
+        names = [entry for entry in _entries(folder) if is_data_file(entry)] if folder.is_dir() else []
         close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.4) or names[:3]
         hint = f"; did you mean {' or '.join(terminal_path(each) for each in close)}?" if close else ""
         raise DataError(f"{terminal_path(name)}: no file matches (looked in {terminal_path(folder.absolute())}){hint}")
@@ -148,9 +147,9 @@ def _split_files(folder: Path, files: list[str], given: Path) -> tuple[Path, ...
     total = max((int(shard[2]) for shard in shards), default=0)
     missing = sorted(set(range(total)) - {int(shard[1]) for shard in shards})
     if missing:
-        shards = f"{len(missing)} of {total} files {_pattern(folder, names)}"
+        files_missing = f"{len(missing)} of {total} files {_pattern(folder, names)} are missing"
         raise DataError(
-            f"{terminal_path(folder)}: is not complete: {shards} are missing; the first is number {missing[0]:05d}; download them"
+            f"{terminal_path(folder)}: is not complete: {files_missing}, the first is {missing[0]:05d}; download them"
         )
     return tuple(folder / name for name in names)
 

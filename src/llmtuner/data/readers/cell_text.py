@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 _CLOSE = Decimal("1e-8")  # a relative difference that only comes from binary fractions and Excel's ten digits
 _WIDTH = 11  # characters of a number in the format General
+_DIGITS = 1000  # more than the longest number has in any format
 _LONGEST = 15  # digits of a whole number that Excel stores
 _CONTROL = re.compile(r"_x00([01][0-9A-Fa-f])_")  # how XML spells control characters of a text
 _TOKEN = re.compile(
@@ -66,6 +68,13 @@ def shown(value: Any, number_format: str) -> Shown:
 
 
 def _number(value: int | float, number_format: str) -> Shown:
+    if not math.isfinite(value):
+        return Shown(str(value))
+    with localcontext(prec=_DIGITS):
+        return _formatted(value, number_format)
+
+
+def _formatted(value: int | float, number_format: str) -> Shown:
     exact = Decimal(repr(value))
     parts = _sections(number_format)
     section, sign = parts[0], "-" if exact < 0 else ""
@@ -75,8 +84,11 @@ def _number(value: int | float, number_format: str) -> Shown:
         section = parts[2]
     tokens = [match for match in _TOKEN.finditer(section) if match[0]]
     slots = [match for match in tokens if match["slot"] is not None and re.search("[0#?]", match["slot"])]
-    if not slots or any(match["general"] for match in tokens) or not exact.is_finite():
+    if any(match["general"] for match in tokens):
         return _general(value)
+    if not slots:  # a text in place of the number, or none at all
+        literal = "".join(match["quoted"] or match["escaped"] or match["literal"] or "" for match in tokens).strip()
+        return Shown(literal, rounded=True) if literal.strip("@") else _general(value)
     text, read_back = _filled(abs(exact), tokens)
     rounded = abs(read_back - abs(exact)) > _CLOSE * abs(exact)
     return Shown((sign if re.search("[1-9]", text) else "") + text, rounded)
@@ -164,8 +176,8 @@ def _fraction(value: Decimal, pattern: str) -> tuple[str, Decimal]:
 def _general(value: int | float) -> Shown:
     """The format General: at most eleven characters. Whole numbers are never shortened, because they may be ids."""
     exact = Decimal(repr(value))
-    if not exact.is_finite() or exact == 0:
-        return Shown("0" if exact == 0 else str(value))
+    if exact == 0:
+        return Shown("0")
     power = exact.adjusted()
     if exact == exact.to_integral_value() and power < _LONGEST:
         return Shown(f"{exact:.0f}")

@@ -32,14 +32,16 @@ def check_top(rows: Sequence[GridRow], file: str, unit: str = "line") -> None:
     )
 
 
-def named_columns(header: list[str], line: int, file: str, problems: list[Problem]) -> dict[int, str]:
+def named_columns(
+    header: list[str], line: int, file: str, problems: list[Problem], unit: str = "line"
+) -> dict[int, str]:
     """The column names by index. An empty name is a problem, except for the first, where pandas writes its index."""
     for name in dict.fromkeys(header):
         if name and header.count(name) > 1:
             raise DataError(f"{file}:{line}: column {quoted(name)} occurs twice; rename or remove one of them")
     for index, name in enumerate(header):
         if not name and index:
-            fix = "name it, or remove the extra comma"
+            fix = f"name it, or remove the extra {'comma' if unit == 'line' else 'column'}"
             problems.append(Problem(file, line, f"column {index + 1} has no name", fix=fix, kind="header"))
     return {index: name for index, name in enumerate(header) if name}
 

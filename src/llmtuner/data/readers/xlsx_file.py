@@ -133,6 +133,7 @@ def _sheets(content: bytes, *, data_only: bool) -> Iterator[tuple[str, list[_Row
             if any(cell.value is not None for cell in cells):
                 rows.append((number, [_stored_cell(cell) for cell in cells]))
             if number > MOST_ROWS:
+                rows.append((number, []))
                 break
         yield sheet.title, rows
 
@@ -150,7 +151,7 @@ def _has_formulas(content: bytes) -> bool:
 
 def _formulas(content: bytes, title: str) -> set[tuple[int, int]]:
     """The row and column, from 1 and from 0, of each cell of a sheet that holds a formula."""
-    rows = next(rows for name, rows in _sheets(content, data_only=False) if name == title)
+    rows = next((rows for name, rows in _sheets(content, data_only=False) if name == title), [])
     return {(number, index) for number, cells in rows for index, cell in enumerate(cells) if cell.kind == "f"}
 
 
@@ -173,10 +174,12 @@ def _texts(rows: list[_Row]) -> tuple[list[GridRow], list[tuple[int, int, _Cell,
 
 
 def _table(rows: list[GridRow], file: str) -> Table:
+    used = [index for index in range(len(rows[0][1])) if any(cells[index] for _, cells in rows)]
+    rows = [(row, [cells[index] for index in used]) for row, cells in rows]
     check_top(rows, file, "row")
     (header_row, header), rows = rows[0], rows[1:]
     problems: list[Problem] = []
-    columns = named_columns(header, header_row, file, problems)
+    columns = named_columns(header, header_row, file, problems, "row")
     records: list[NumberedRecord] = [
         (row, {name: cells[index] for index, name in columns.items()}) for row, cells in rows
     ]
