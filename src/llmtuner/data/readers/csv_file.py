@@ -54,7 +54,8 @@ def parse(text: str, file: str, separator: str = ",") -> Table:
             records.append((line, {name: cells[index] for index, name in columns.items()}))
         else:
             problems.append(Problem(file, line, "every field is blank", fix="delete the line", kind="blank row"))
-    if rows and not records and all(len(cells) == len(header) + 1 for _, cells in rows):
+    spaced = any(cell.startswith(' "') for _, cells in rows[:1] for cell in cells)  # it has its own fix
+    if rows and not records and not spaced and all(len(cells) == len(header) + 1 for _, cells in rows):
         problems = [problem for problem in problems if problem.kind != "fields"]
         problems.append(_one_too_many(file, rows, len(header)))
     return Table(tuple(columns.values()), records, problems, header=header_line, text_only=True)
