@@ -87,7 +87,7 @@ def test_the_advice_to_rename_a_file_with_tabs_reads(tmp_path):
 def test_no_rename_is_advised_that_fails(tmp_path):
     message = refusal(write(tmp_path / "exam.csv", 'id\tprompt\tA\tB\n1\t"open\ta\tb\n'))
     assert "the separator seems to be TAB" in message
-    assert "rename" not in message
+    assert "rename it" not in message
 
 
 def test_a_space_before_a_quote_is_named(tmp_path):
