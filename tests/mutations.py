@@ -178,7 +178,7 @@ MUTATIONS = (
         ("paths: a missing shard not noticed", "- {int(shard[1]) for shard in shards})", "- set(range(total)))"),
         ("paths: out of the folder", 'set(name) & {"/", "\\\\", "\\0"}', "False"),
         ("paths: a changed file not noticed", "status.st_mtime_ns, status.st_size) for", "0, 0) for"),
-        ("paths: a pattern before the path", "if _exists(path) or not is_pattern(name):", "if not is_pattern(name):"),
+        ("paths: a pattern before the path", "if exists(path) or not is_pattern(name):", "if not is_pattern(name):"),
     ),
     *edits(
         "src/llmtuner/data/readers/parts.py",

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from llmtuner.data import charset
 from llmtuner.data.charset import ENCODINGS, likely_encodings
 from llmtuner.data.load import read_questions
 from llmtuner.errors import DataError
@@ -117,3 +118,22 @@ def test_two_close_encodings_are_both_named(tmp_path):
             assert message.count("in which it reads '") == message.count("iconv -f") == 2
             shown += 1
     assert shown
+
+
+def test_an_encoding_must_decode_the_whole_file(monkeypatch):
+    """Only the beginning is looked at; the advised command would stop at a later byte."""
+    monkeypatch.setattr(charset, "_SAMPLE", 300)
+    content = exam("gb18030", 20, random.Random(1))
+    assert likely_encodings(content) == ["gb18030"]
+    assert "gb18030" not in likely_encodings(content + b"\xff\n")
+
+
+def test_a_damaged_byte_in_utf_8_is_no_other_encoding(tmp_path):
+    """A conversion of the file from Latin-1 would turn every other umlaut into two signs."""
+    path = tmp_path / "exam.csv"
+    path.write_bytes("prompt,A,B,answer\nGröße?,ä,ö,A\nWärme?,ä,ö,A\n".encode().replace("Wä".encode(), b"W\xe4"))
+    with pytest.raises(DataError) as error:
+        read_questions(path, purpose="train")
+    assert "exam.csv:3: is not UTF-8" in str(error.value)
+    assert "most of it is UTF-8: correct the text in line 3" in str(error.value)
+    assert "iconv" not in str(error.value)

@@ -37,7 +37,7 @@ def matching_paths(name: str) -> tuple[Path, ...]:
         DataError: a pattern without a match, with the names that are most like it.
     """
     path = Path(name)
-    if _exists(path) or not is_pattern(name):
+    if exists(path) or not is_pattern(name):
         return (path.absolute(),)
     paths = sorted(glob.glob(name, recursive=True))
     if not paths:
@@ -214,7 +214,8 @@ def _entries(folder: Path) -> list[str]:
         raise DataError(f"{terminal_path(folder)}: cannot be read: {error.strerror or error}") from error
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; names that cannot exist do not."""
     try:
         return path.exists()
     except (OSError, ValueError):  # the reader says what is wrong with the name

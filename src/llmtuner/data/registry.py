@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from llmtuner.data.paths import is_data_file, is_pattern, matching_paths
+from llmtuner.data.paths import exists, is_data_file, is_pattern, matching_paths
 from llmtuner.data.problems import TOO_LONG_A_NUMBER, escaped, quoted
 from llmtuner.errors import UserError
 
@@ -87,7 +87,7 @@ def local_entry(name: str, dataset_dir: str) -> tuple[dict[str, Any], Path] | No
 
 def looks_like_path(name: str) -> bool:
     """Whether a `--dataset` value is a path rather than a registered name."""
-    return is_data_file(name) or is_pattern(name) or os.sep in name or Path(name).exists()
+    return is_data_file(name) or is_pattern(name) or os.sep in name or exists(Path(name))
 
 
 def contained(folder: Path, file_name: str, subject: str) -> Path:

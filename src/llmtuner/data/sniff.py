@@ -11,7 +11,7 @@ from pathlib import Path
 
 from llmtuner.data.charset import conversion
 from llmtuner.data.expand import COMPRESSIONS, expanded
-from llmtuner.data.problems import terminal_path
+from llmtuner.data.problems import line_list, terminal_path
 from llmtuner.errors import DataError
 
 _LFS = b"version https://git-lfs.github.com"
@@ -134,7 +134,7 @@ def read_text(path: Path, compression: str | None = None) -> str:
         if error.reason == "unexpected end of data":
             fix = "it ends in the middle of a character: download it again"
         else:
-            fix = unpack + conversion(content, name)
+            fix = _damaged_places(content) or unpack + conversion(content, name)
         raise DataError(
             f"{terminal_path(path)}:{line}: is not UTF-8 at byte {start} (0x{content[start]:02x}), expected UTF-8; "
             f"{fix}"
@@ -207,6 +207,17 @@ def _text_suffixes(content: bytes) -> tuple[str, ...]:
         return (".jsonl", ".json") if start.startswith(b"{") else (".json",)
     line = start.split(b"\n")[0]
     return (".tsv",) if b"\t" in line else (".csv",) if b"," in line else ()
+
+
+def _damaged_places(content: bytes) -> str:
+    """The fix for a file that is UTF-8 except in a few places; to convert it from another encoding would damage it."""
+    text = content.decode("utf-8-sig", "replace")
+    lines = [number for number, line in enumerate(text.split("\n"), start=1) if "\ufffd" in line]
+    damaged = text.count("\ufffd")
+    sound = sum(not char.isascii() for char in text) - damaged
+    return (
+        f"most of it is UTF-8: correct the text in {line_list(lines)}, or download it again" if sound > damaged else ""
+    )
 
 
 def _unpacking(path: Path, compression: str) -> str:
