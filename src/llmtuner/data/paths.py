@@ -92,7 +92,8 @@ def _folder_files(folder: Path, given: Path, depth: int) -> tuple[Path, ...]:
     if files and below:
         ways = [terminal_path(each) for each in (*below, *(folder / name for name in files))][:_LISTED]
         raise DataError(
-            f"{terminal_path(given)}: has data files and folders of data files; choose from {', '.join(ways)}"
+            f"{terminal_path(given)}: is a folder with data files and folders of data files, expected one split; "
+            f"choose from {', '.join(ways)}"
         )
     if below:
         return _only(folder, below, given, "folders of data files", depth)
@@ -110,7 +111,9 @@ def _only(folder: Path, folders: list[Path], given: Path, kind: str, depth: int)
         path_status(folders[0])
         return _folder_files(folders[0], given, depth - 1)
     listed = ", ".join(terminal_path(each) for each in folders[:_LISTED]) or "none"
-    raise DataError(f"{terminal_path(given)}: has {len(folders)} {kind}, expected one; choose from {listed}")
+    raise DataError(
+        f"{terminal_path(given)}: is a folder with {len(folders)} {kind}, expected one; choose from {listed}"
+    )
 
 
 def _saved_files(folder: Path) -> tuple[Path, ...]:
@@ -141,7 +144,9 @@ def _split_files(folder: Path, files: list[str], given: Path) -> tuple[Path, ...
             for names in groups.values()
         ]
         listed = ", ".join(ways[:_LISTED])
-        raise DataError(f"{terminal_path(given)}: has several splits or files, expected one; choose from {listed}")
+        raise DataError(
+            f"{terminal_path(given)}: is a folder with several splits or files, expected one; choose from {listed}"
+        )
     [names] = groups.values()
     shards = [match for name in names if (match := _SHARD.search(_stem(name)))]
     total = max((int(shard[2]) for shard in shards), default=0)
