@@ -5,7 +5,7 @@
 
 A training for each book, pooling, number of epochs and seed. Books are `closed` (no context), `hint`, and `open` (hint
 and lecture). Each training reads the first 4,000 training questions and scores the first 1,000 validation questions.
-Differences are to the closed book, with a 95 % interval over seeds and questions: for all questions, for those with a
+Differences are from the closed book, with a 95 % interval over seeds and questions: for all questions, for those with a
 hint (a text about the question), and for those with a lecture only (a text about the subject). Flags after -- go to
 every training. Results in --work are reused. After --minutes no training starts, and the report covers the finished
 ones.

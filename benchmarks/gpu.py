@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("--mode", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--seconds", type=float, help="seconds of each cell; default: 2, or 0 with --tiny")
     parser.add_argument("--max-tokens", type=int, help="tokens of a batch; default: 32768, or 500 with --tiny")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="after so many no cell starts")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="start no cell after so many minutes")
     parser.add_argument("--out", type=Path, help="the results as JSON; default: out/benchmarks/gpu.json")
     args = parser.parse_args()
     args.out = args.out or trial_file("gpu-tiny" if args.tiny else "gpu")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from llmtuner.data.read_as import split_query
 from llmtuner.data.registry import DataSource, find_source
 from patches.seam import Seam
 
@@ -28,7 +29,7 @@ def _with_our_names(original: Callable[..., list[Any]]) -> Callable[..., list[An
         attributes = []
         for name in dataset_names or []:
             source = find_source(name, dataset_dir)
-            attributes += original([name], dataset_dir) if source is None else [_attribute(source)]
+            attributes += original([split_query(name)[0]], dataset_dir) if source is None else [_attribute(source)]
         return attributes
 
     return get_dataset_list

@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
         type=int,
         metavar="N",
         default=2000,
-        help="most tokens in the vocabulary; a short text gives fewer; default: 2000",
+        help="maximum size of the vocabulary; a short text gives a smaller one; default: 2000",
     )
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="random seed of the weights; default: 0")
     args = parser.parse_args(argv)

@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         metavar="N",
         default=defaults.hq_size,
-        help=f"most questions in llmscience_hq; default: {defaults.hq_size}",
+        help=f"maximum number of questions in llmscience_hq; default: {defaults.hq_size}",
     )
     help_valid = f"questions in llmscience_valid, at most a fifth of llmscience; default: {defaults.valid_size}"
     parser.add_argument("--valid_size", type=int, metavar="N", default=defaults.valid_size, help=help_valid)

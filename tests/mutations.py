@@ -130,20 +130,56 @@ MUTATIONS = (
         ("check: bad weights blamed on the layout", "if any(math.isnan(each.difference) for", "if any(False for"),
     ),
     *edits(
-        "src/llmtuner/data/forms/kaggle.py",
-        "tests/data/test_load.py",
-        ("kaggle: the answer off by one", 'return index, ""', 'return index - 1, ""'),
-        ("kaggle: the context dropped", 'context = next(iter(passages.values()), "")', 'context = ""'),
+        "src/llmtuner/data/forms/answers.py",
+        "tests/data/forms/test_answers.py",
+        ("answers: every number counted from 1", '"0": _from(0)', '"0": _from(1)'),
+        (
+            "answers: a file without a zero read in silence",
+            'if style == "0" and self.base',
+            'if style == "1" and self.base',
+        ),
+        ("answers: an ambiguous letter not named", "place == draft.answer:", "place != draft.answer:"),
+        ("answers: a text that two options have", "if len(places) == 1 else", "if places else"),
+        ("answers: a style that fits some rows only", "    return all(read(draft", "    return any(read(draft"),
     ),
     *edits(
-        "src/llmtuner/data/forms/arc.py",
-        "tests/data/test_load.py",
-        ("arc: gold counted from 1", 'row.index("gold", len(options)))', '(row.index("gold", len(options)) or 1) - 1)'),
+        "src/llmtuner/data/forms/form.py",
+        "tests/data/forms/test_public_forms.py",
+        (
+            "forms: the context dropped",
+            'context = "\\n".join(passages.values()) if self.joined else next',
+            'context = "" or next',
+        ),
+        ("forms: an article is no context", '    "article",\n', ""),
+        ("forms: an explanation is an unused text", '"solution", "explanation"', '"explanation"'),
     ),
     *edits(
-        "src/llmtuner/data/forms/scienceqa.py",
-        "tests/data/test_load.py",
-        ("scienceqa: the hint dropped", '("hint", "lecture") if', '("lecture",) if'),
+        "src/llmtuner/data/forms/options.py",
+        "tests/data/forms/test_public_forms.py",
+        ("options: the right one always first", "key=lambda place: drawn[place]", "key=lambda place: place"),
+        ("options: letters in front kept", "if self.marked:", "if not self.marked:"),
+        ("options: N/A is an option", "while self.padding and", "while not self.padding and"),
+    ),
+    *edits(
+        "src/llmtuner/data/read_as.py",
+        "tests/data/test_read_as.py",
+        ("read_as: a path that exists as written is split", "or os.path.exists(name)", ""),
+        ("read_as: options are one name", 'if key == "options" else unquote', 'if key == "" else unquote'),
+    ),
+    *edits(
+        "src/llmtuner/data/collect.py",
+        "tests/data/test_read_as.py",
+        ("collect: each file counted from 0", "if file.numbered and rows:", "if False and rows:"),
+    ),
+    *edits(
+        "src/llmtuner/data/predictions.py",
+        "tests/data/test_predictions.py",
+        ("predictions: ids of two data sets mixed", "if all(len(datasets) == 1", "if any(len(datasets) == 1"),
+    ),
+    *edits(
+        "src/llmtuner/data/tokens/rows.py",
+        "tests/data/tokens/test_rows.py",
+        ("rows: the prompt trained on", "if not train_on_prompt:", "if train_on_prompt:"),
     ),
     *edits(
         "src/llmtuner/data/readers/csv_file.py",
@@ -247,7 +283,7 @@ MUTATIONS = (
         "src/llmtuner/data/digest.py",
         "tests/data/test_digest.py",
         ("digest: the context does not count", ", each.context)", ", '')"),
-        ("digest: a changed file is not noticed", "path_state(file), dataset)", "(), dataset)"),
+        ("digest: a changed file is not noticed", "path_state(file), dataset, read_as)", "(), dataset, read_as)"),
     ),
     *edits(
         "src/llmtuner/data/prediction_files.py",
@@ -264,13 +300,37 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/data/registry.py",
         "tests/data/test_collect.py",
-        ("registry: num_samples not read", 'entries[name][0].get("num_samples"))', "None)"),
+        ("registry: num_samples not read", 'entries[name][0].get("num_samples"), ', "None, "),
     ),
     *edits(
         "src/llmtuner/data/split.py",
         "tests/data/test_split.py",
         ("split: one row a group", "groups.setdefault(key, [])", 'groups.setdefault(f"{key}{row}", [])'),
-        ("split: case makes another question", ".casefold().split()", ".split()"),
+        ("split: case makes another question", "folded_form(prompt)", "prompt"),
+    ),
+    *edits(
+        "src/llmtuner/data/normal_form.py",
+        "tests/data/test_normal_form.py",
+        ("normal form: 10² is 102", 'if tag in ("<super>", "<sub>"):\n        return True', "pass"),
+        ("normal form: 5½ is 51⁄2", '_BESIDE_FRACTION.sub(" ", text)', "text"),
+        ("normal form: invisible characters count", 'match[1] or ""', "match[0]"),
+    ),
+    *edits(
+        "src/llmtuner/data/option_letters.py",
+        "tests/data/test_option_letters.py",
+        ("letters: references lose their letters", "any(_REFERS.match(mark.text)", "any(False"),
+        ("letters: E. coli is a letter", "certain >= 2 and certain * 2 > len(marks)", "certain >= 1"),
+        ("letters: double spaces are plain", 'or "  " in joined ', ""),
+        ("letters: lettered options are plain", '")" in joined or ', ""),
+    ),
+    *edits(
+        "src/llmtuner/data/duplicates.py",
+        "tests/data/test_duplicates.py",
+        (
+            "duplicates: letters make another question",
+            "map(fold, compared_forms(question.options))",
+            "map(question_key, question.options)",
+        ),
     ),
     *edits(
         "src/llmtuner/data/audit/positions.py",
@@ -280,7 +340,7 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/data/audit/model.py",
         "tests/data/audit/test_shortcuts.py",
-        ("audit: the model fitted to all", "np.isin(question_O, fitted_Q)", "np.isin(question_O, question_O)"),
+        ("audit: the model fitted to all", "fitted_O = ~held_out_O", "fitted_O = held_out_O | True"),
     ),
     *edits(
         "src/llmtuner/data/audit/repeats.py",
@@ -554,7 +614,8 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/report/summary.py",
         "tests/test_scripts.py",
-        ("compare: other answers are the same", "if answer != expected[key]", "if key not in expected"),
+        ("compare: other answers are the same", "if answer != answers[key]", "if key not in answers"),
+        ("compare: repeated ids are joined", "if key in answers:", "if False:"),
     ),
     *edits(
         "src/llmtuner/mcq/trained_places.py",

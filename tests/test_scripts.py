@@ -155,6 +155,9 @@ def test_predictions_of_other_questions_are_not_compared(tmp_path, capsys):
     predicted(tmp_path / "other", {**ids, "3": "B"})
     assert compare(folders) == 2
     assert "other was scored with other answers than one, for id '3'" in capsys.readouterr().err
+    predicted(tmp_path / "other", {**ids, "3": None})
+    assert compare(folders) == 2
+    assert "other was scored with other answers than one, for id '3'" in capsys.readouterr().err
     predicted(tmp_path / "other", ids, dataset="exam")
     assert compare(folders) == 2
     assert "other was scored on other questions than one, and has no id '0'" in capsys.readouterr().err
@@ -165,6 +168,33 @@ def test_predictions_of_other_questions_are_not_compared(tmp_path, capsys):
     assert compare([unscored]) == 2
     assert "has no scores" in capsys.readouterr().err
     assert compare([str(tmp_path / "nowhere")]) == 2
+
+
+def test_rows_are_joined_by_id_as_text_and_refused_where_they_cannot_be(tmp_path, capsys):
+    """Runs with a repeated id, or with another right answer for a row, were compared in silence."""
+    compare, answers = load_script("compare").main, {"1": "A", "01": "B", "10": "B", "2": "A"}
+    folders = [scored(tmp_path / name, **{"predict_map@3": 0.5, "predict_accuracy": 0.5}) for name in ("a", "b")]
+    predicted(tmp_path / "a", answers)
+    for other, message in [
+        (
+            {name: answers[name] for name in ("2", "01", "1")},
+            "b was scored on other questions than a, and has no id '10'",
+        ),
+        ({**answers, "01": "A"}, "b was scored with other answers than a, for id '01'; predict again"),
+        (dict.fromkeys(answers, "A"), "b was scored with other answers than a, for id '01', '10'; predict again"),
+    ]:
+        predicted(tmp_path / "b", dict(reversed(other.items())))
+        assert compare([*folders, "--difference", "a", "b"]) == 2
+        outputs = capsys.readouterr()
+        assert message in outputs.err
+        assert outputs.out == ""
+    predicted(tmp_path / "b", dict(reversed(answers.items())))
+    assert compare([*folders, "--difference", "a", "b"]) == 0
+    assert "MAP@3 of a - b: +0.000" in capsys.readouterr().out
+    predictions = tmp_path / "b" / "predictions.jsonl"
+    predictions.write_text(predictions.read_text() + '{"id": "10", "scores": {"A": 1.0, "B": 2.0}, "answer": "B"}\n')
+    assert compare(folders) == 2
+    assert "b repeats id '10'; give each question an id of its own" in capsys.readouterr().err
 
 
 def test_a_difference_is_paired_by_question_and_has_its_interval(tmp_path, capsys):

@@ -55,7 +55,7 @@ WRONG_CONTENT = [
 
 WRONG_COLUMNS = [
     ("typo.csv", "promt,A,B,anwser\nW?,a,b,A\n", ["typo.csv:1: ", "'prompt' (did you mean 'promt'?)", "'anwser'?"]),
-    ("other.csv", "question,A,B,answer\nW?,a,b,A\n", ["missing column 'prompt' (did you mean 'question'?)"]),
+    ("other.csv", "query,A,B,answer\nW?,a,b,A\n", ["missing column 'prompt' (did you mean 'query'?)"]),
     ("words.csv", "prompt,Option A,option_b,answer\nW?,a,b,A\n", ["'A' (did you mean 'Option A'?)", "'option_b'"]),
     ("lower.csv", "prompt,a,b,answer\nW?,a,b,A\n", ["unknown column 'a'; did you mean 'A'?", "did you mean 'B'?"]),
     ("last.csv", "prompt,A,B, C,answer\nW?,a,b,c,A\n", ["unknown column ' C'; did you mean 'C'?"]),
@@ -64,13 +64,13 @@ WRONG_COLUMNS = [
     ("eleven.csv", "prompt,A,B,C,D,E,F,G,H,I,J,K,answer\n" + "x," * 12 + "A\n", ["option column K", "at most 10"]),
     ("comma.csv", "prompt,A,B,answer,\nW?,a,b,A,\n", ["column 5 has no name", "extra comma"]),
     ("late.csv", "\n\n" + "id,A,B,answer\n1,a,b,A\n", ["late.csv:3: missing column 'prompt'"]),
-    ("list.csv", "question,choices,answer\nW?,\"['a', 'b']\",0\n", ["form scienceqa", "CSV holds text only", "JSONL"]),
+    ("list.csv", "question,choices,answer\nW?,\"['a', 'b']\",0\n", ["form choices", "CSV holds text only", "JSONL"]),
     ("keys.jsonl", lines({"question": "W?", "Choices": ["a", "b"], "answer": 0}), ["did you mean 'choices'?"]),
-    ("two.jsonl", lines(GOOD, CHOICES), ["forms kaggle and arc in one file", "a file for each"]),
+    ("two.jsonl", lines(GOOD, CHOICES), ["forms kaggle and lm_eval in one file", "a file for each"]),
     (
         "nothing.csv",
         "a;b,c\n1,2\n",
-        ["not a known multiple-choice form", "kaggle: prompt", "arc: query", "scienceqa: q"],
+        ["not a known multiple-choice form", "kaggle: prompt", "lm_eval: query", "choices: q"],
     ),
     ("no_gold.jsonl", lines({"query": "W?", "choices": ["a", "b"], "Gold": 0}), ["did you mean 'gold'?"]),
 ]
@@ -83,12 +83,16 @@ WRONG_ROWS = [
     ("id.jsonl", lines({**GOOD, "id": 1.5}, {**GOOD, "id": True}), ["id.jsonl:1: id must be text", "id.jsonl:2: "]),
     ("number.csv", HEADER + "1,W?,a,b,c,d,e,2\n", ["answer '2' is not one of A-E", "option's letter"]),
     ("digit.jsonl", lines({**GOOD, "answer": 1}), ["answer must be text, found int 1"]),
-    ("quoted.jsonl", lines({**CHOICES, "gold": "1"}), ["whole number counted from 0, found '1'", "without quotes"]),
-    ("real.jsonl", lines({**CHOICES, "gold": 1.0}), ["whole number counted from 0, found 1.0"]),
+    ("word.jsonl", lines({**CHOICES, "gold": "one"}), ["whole number counted from 0, found 'one'"]),
+    ("real.jsonl", lines({**CHOICES, "gold": 0.5}), ["whole number counted from 0, found 0.5"]),
     ("truth.jsonl", lines({**CHOICES, "gold": True}), ["whole number counted from 0, found True"]),
-    ("minus.jsonl", lines({**CHOICES, "gold": -1}), ["gold -1 is outside the 2 options", "expected 0 to 1"]),
+    ("minus.jsonl", lines({**CHOICES, "gold": -2}), ["gold -2 is outside the 2 options", "expected 0 to 1"]),
     ("from_one.jsonl", lines({**CHOICES, "gold": 2}), ["gold 2 is outside", "count from 0, not from 1"]),
-    ("hub.jsonl", lines({**CHOICES, "choices": {"text": ["a"]}}), ["choices must be a list of texts, found {'text'"]),
+    (
+        "hub.jsonl",
+        lines({**CHOICES, "choices": {"text": ["a"]}}),
+        ["choices must be a list of texts, of objects", "found {'text': ['a']}"],
+    ),
     (
         "item.jsonl",
         lines({**CHOICES, "choices": ["a", 3]}),

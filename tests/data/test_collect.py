@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from llmtuner.data.collect import collect
+from llmtuner.data.collect import check_ids, collect
+from llmtuner.data.load import read_questions
+from llmtuner.errors import DataError
 
 ROWS = 8
 
@@ -48,3 +50,12 @@ def test_max_samples_takes_the_first_of_each_set(folder):
     actual = collect(["whole", "three"], str(folder), max_samples=5)
     assert [int(question.id) for question in actual["whole"]] == [0, 1, 2, 3, 4]
     assert len(actual["three"]) == 3
+
+
+def test_files_of_a_data_set_that_share_an_id_are_not_predicted_together(tmp_path):
+    for name, number in (("a.csv", 1), ("b.csv", 1), ("c.csv", 2)):
+        (tmp_path / name).write_text(f"id,prompt,A,B\n{number},Q?,a,b\n")
+    a, b, c = (read_questions(tmp_path / name, purpose="predict") for name in ("a.csv", "b.csv", "c.csv"))
+    check_ids("exam", [a, c])
+    with pytest.raises(DataError, match=r"a\.csv and .*b\.csv have ids in common: 1; name the files one by one"):
+        check_ids("exam", [a, c, b])

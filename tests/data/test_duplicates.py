@@ -25,9 +25,39 @@ DIFFERENT = [
 ]
 
 
-def test_what_is_raised_is_taken_for_what_is_not():
-    """NFKC, as documented; a change of the normal form would change every id."""
-    assert exact_key(replace(FIRST, question="10²")) == exact_key(replace(FIRST, question="102"))
+def test_a_power_makes_another_question_and_another_option():
+    """NFKC made 102 of 10² and of 10₂: different questions were duplicates, and their answers contradictions."""
+    numbers = ("10²", "10₂", "102")
+    assert len({exact_key(replace(FIRST, question=number)) for number in numbers}) == 3
+    assert len({exact_key(replace(FIRST, options=(number, "7"))) for number in numbers}) == 3
+    rows = [replace(FIRST, question=f"What is the root of {n}?", answer=place) for place, n in enumerate(numbers)]
+    assert same_questions(rows) == []
+    rows = [replace(FIRST, options=numbers, answer=place) for place in (0, 2)]
+    assert contradictions(rows) == {0: 1, 1: 0}
+    assert near_groups([replace(FIRST, question=number, options=(number, "7")) for number in numbers]) == [0, 1, 2]
+
+
+LETTERED = replace(FIRST, options=("A) helium", "B) Carbon dioxide", "C) nitrogen"), answer=1)
+
+
+def test_letters_of_the_options_own_make_no_other_question():
+    """A copy whose options begin with "A)" stayed in the file, and its wrong answer contradicted nothing."""
+    assert same_questions([FIRST, LETTERED]) == [[0, 1]]
+    assert contradictions([FIRST, LETTERED]) == {}
+    assert contradictions([FIRST, replace(LETTERED, answer=0)]) == {0: 1, 1: 0}
+    assert shingles_of(FIRST) == shingles_of(LETTERED)
+
+
+def test_invisible_characters_and_width_make_no_other_question():
+    disguised = replace(
+        FIRST,
+        question=PROMPT.replace("gases", "ga\u00adses"),
+        options=("carbon\u00a0dioxide", "\u200bnitrogen", "ｈｅｌｉｕｍ"),
+        context="By\u200b day.",
+    )
+    assert same_questions([replace(FIRST, context="By day."), disguised]) == [[0, 1]]
+    assert contradictions([FIRST, disguised]) == {}
+    assert contradictions([replace(FIRST, context="By day."), replace(disguised, answer=2)]) == {0: 1, 1: 0}
 
 
 # ---- near duplicates

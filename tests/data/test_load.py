@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -218,11 +219,21 @@ def test_every_reader_gives_the_same_questions(tmp_path, suffix):
     assert (question.id, question.options, question.answer, question.context) == ("1", ("007", "None"), 1, "c")
 
 
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = re.findall(r"^\| `(\w+)`.*\| `(\{.*\})` \|$", (ROOT / "data" / "README.md").read_text(), re.MULTILINE)
+
+
 def test_every_form_is_documented():
-    text = (Path(__file__).resolve().parents[2] / "data" / "README.md").read_text()
-    for form in FORMS.values():
-        for column in form.columns:
-            assert f"`{column}`" in text or len(column) == 1, f"{form.name}: {column}"
+    assert sorted(form for form, _ in EXAMPLES) == sorted(FORMS)
+
+
+@pytest.mark.parametrize(("form", "row"), EXAMPLES)
+def test_the_row_in_the_documentation_is_read(tmp_path, form, row):
+    path = tmp_path / "exam.jsonl"
+    path.write_text(row + "\n")
+    reading = read_questions(path, purpose="predict")
+    [question] = reading.questions
+    assert (reading.form, question.options[question.answer]) == (form, "y")
 
 
 @pytest.mark.real_data
@@ -248,7 +259,7 @@ def test_kaggles_500_with_their_columns_out_of_order(real_data):
 @pytest.mark.parametrize(
     ("name", "rows", "form", "counts"),
     [
-        ("arc/arc_easy.jsonl", 2376, "arc", {4}),
+        ("arc/arc_easy.jsonl", 2376, "lm_eval", {4}),
         ("scienceqa/train.parquet", 6508, "scienceqa", {2, 3, 4}),
         ("scienceqa/validation.parquet", 2144, "scienceqa", {2, 3, 4}),
     ],

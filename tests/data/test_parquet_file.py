@@ -34,7 +34,7 @@ def test_every_way_to_store_text_is_text(tmp_path, text):
 @pytest.mark.parametrize("kind", [pa.list_(pa.string()), pa.large_list(pa.string()), pa.list_(pa.string(), 2)], ids=str)
 def test_every_way_to_store_a_list_is_a_list(tmp_path, kind):
     columns = {**SCIENCEQA, "choices": pa.array([["a", "b"]], kind), "answer": pa.array([1], pa.uint8())}
-    [question] = read_questions(write(tmp_path / "exam.parquet", columns), purpose="train").questions
+    [question] = read_questions(write(tmp_path / "exam.parquet", columns), purpose="predict").questions
     assert (question.options, question.answer, question.context) == (("a", "b"), 1, "h")
 
 
@@ -44,9 +44,7 @@ def test_every_way_to_store_a_list_is_a_list(tmp_path, kind):
         ({**KAGGLE, "prompt": [1]}, "column prompt must be text, found int64"),
         ({**KAGGLE, "answer": [1]}, "column answer must be text, found int64"),
         ({**KAGGLE, "id": [1.0]}, "column id must be text or whole number, found double"),
-        ({**SCIENCEQA, "answer": [1.0]}, "column answer must be whole number, found double"),
-        ({**SCIENCEQA, "choices": [[1, 2]]}, "column choices must be texts, found list<"),
-        ({**SCIENCEQA, "choices": ["a, b"]}, "column choices must be texts, found string"),
+        ({**SCIENCEQA, "choices": ["a, b"]}, "column choices must be a list of texts, found string"),
     ],
 )
 def test_a_column_of_another_type_is_one_problem_not_one_a_row(tmp_path, columns, message):

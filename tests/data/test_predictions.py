@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtuner.data.predictions import Prediction, read_predictions, write_predictions
+from llmtuner.data.predictions import Prediction, read_predictions, submission_ids, write_predictions
 from llmtuner.errors import DataError
 
 
@@ -104,3 +104,18 @@ def test_a_line_that_is_no_prediction_is_named(tmp_path, line, message):
     path.write_text('{"id": "0", "scores": {"A": 1, "B": 2}}\n\n' + line + "\n")
     with pytest.raises(DataError, match=rf"predictions\.jsonl:3: .*{message}"):
         read_predictions(path)
+
+
+def test_ids_of_two_data_sets_stay_apart(tmp_path):
+    """Both have a question 0; a submission with two rows 0 mixes them."""
+    same = [Prediction("0", (1.0, 2.0), dataset="a.csv"), Prediction("0", (2.0, 1.0), dataset="b.csv")]
+    write_predictions(same, tmp_path)
+    with (tmp_path / "submission.csv").open(newline="") as file:
+        assert [row[0] for row in csv.reader(file)] == ["id", "a.csv/0", "b.csv/0"]
+    assert [(p.dataset, p.id) for p in read_predictions(tmp_path / "predictions.jsonl")] == [
+        ("a.csv", "0"),
+        ("b.csv", "0"),
+    ]
+    different = [same[0], Prediction("1", (2.0, 1.0), dataset="b.csv"), Prediction("2", (2.0, 1.0), dataset="b.csv")]
+    assert submission_ids(different) == ["0", "1", "2"]
+    assert submission_ids([*different, same[1]]) == ["a.csv/0", "b.csv/1", "b.csv/2", "b.csv/0"]

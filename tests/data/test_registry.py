@@ -98,9 +98,10 @@ def test_our_names_work_under_another_dataset_dir(tmp_path):
 
 def test_a_registry_of_the_users_own(tmp_path):
     (tmp_path / "exam.csv").write_text("prompt,A,B\n")
+    (tmp_path / "chat.csv").write_text("instruction,input,output\n")
     info = {
         "mine": {"formatting": "mcq", "file_name": "exam.csv"},
-        "chat": {"file_name": "exam.csv"},
+        "chat": {"file_name": "chat.csv"},
         "hub": {"hf_hub_url": "somebody/something"},
         "llmscience_sample": {"file_name": "exam.csv"},
     }
@@ -173,4 +174,61 @@ def test_a_number_of_samples_that_cannot_be_is_rejected(number, formatting, tmp_
     entry = {"formatting": formatting, "file_name": "a.csv", "num_samples": number}
     (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}))
     with pytest.raises(UserError, match=r"'mine': num_samples must be a whole number of at least 1, found "):
+        find_source("mine", str(tmp_path))
+
+
+FORM_FILES = {
+    "exam.csv": "prompt,A,B,answer\nQ?,a,b,B\n",
+    "exam.jsonl": '{"question": "Q?", "choices": ["a", "b"], "answer": 0}\n',
+    "exam.json": '[{"question": "Q?", "choices": ["a", "b"], "answer": 0}]',
+}
+
+
+@pytest.mark.parametrize("name", FORM_FILES)
+def test_an_entry_without_a_formatting_is_recognised_where_upstream_would_fail(tmp_path, name):
+    """Upstream takes it for a chat file and ends in KeyError: 'instruction'."""
+    (tmp_path / name).write_text(FORM_FILES[name])
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": {"file_name": name}}))
+    assert find_source("mine", str(tmp_path)).files[0].name == name
+
+
+@pytest.mark.parametrize(
+    ("more", "content"),
+    [
+        ({"formatting": "alpaca"}, "prompt,A,B,answer\n"),
+        ({"columns": {"prompt": "prompt", "response": "answer"}}, "prompt,A,B,answer\n"),
+        ({}, "instruction,prompt,A,B,answer\n"),
+        ({}, "a,b\n"),
+        ({}, ""),
+    ],
+)
+def test_an_entry_that_upstream_can_read_is_left_to_it(tmp_path, more, content):
+    (tmp_path / "chat.csv").write_text(content)
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": {"file_name": "chat.csv", **more}}))
+    assert find_source("mine", str(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"split": "test"}, "key 'split' has no effect"),
+        ({"file_sha1": "0"}, "key 'file_sha1' has no effect"),
+        ({"shuffle": True}, "key 'shuffle' has no effect"),
+        ({"filename": "exam.csv"}, "did you mean 'file_name'?"),
+        ({"hf_hub_url": "cais/mmlu"}, "hf_hub_url: multiple-choice data sets are files"),
+        ({"columns": ["prompt"]}, "columns must be an object"),
+        ({"columns": {"prompts": "q"}}, "unknown key 'prompts' in columns; did you mean prompt?"),
+        ({"columns": {"prompt": 7}}, "prompt must be a column's name, found 7"),
+        ({"columns": {"options": []}}, "options must be a column's name, or a list of them"),
+        ({"columns": {"options": ["a", "a"]}}, "names a column twice"),
+        ({"answer_base": "one"}, "answer_base 'one'; use one of"),
+        ({"answer_base": True}, "answer_base True; use one of"),
+    ],
+)
+def test_a_key_without_effect_is_refused(tmp_path, more, message):
+    """They were ignored: a split that did not exist, a checksum that was never compared, columns of other names."""
+    (tmp_path / "exam.csv").write_text("prompt,A,B\n")
+    info = {"mine": {"formatting": "mcq", "file_name": "exam.csv", **more}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    with pytest.raises(UserError, match=re.escape(message)):
         find_source("mine", str(tmp_path))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmtuner.data import load
+from llmtuner.data.audit.quality import quality
 from llmtuner.data.forms.rules import MIXED_PERCENT
 from llmtuner.data.load import inspect_questions, read_questions
 from llmtuner.errors import DataError
@@ -52,6 +53,29 @@ def test_a_row_with_a_single_text_keeps_two_options(tmp_path):
 def test_equal_but_for_blanks_around_is_equal(tmp_path):
     [warning] = read_questions(write(tmp_path, "W?,a, a ,c,A\n"), purpose="train").warnings
     assert warning.what == "options A and B are equal: 'a'"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("A) 4.50,B) 4.55,C) 4.50", "options A and C are equal behind their own letters: '4.50'"),
+        ("iron,ir\u200bon,tin", "options A and B are equal apart from white space, invisible characters or"),
+        ("ｉｒｏｎ,tin,iron", "options A and C are equal apart from white space, invisible characters or"),
+        ("a b,a  b,c", "options A and B are equal apart from white space, invisible characters or"),
+        ("iron,\u200b,tin", "option B is blank"),
+    ],
+)
+def test_equal_options_are_named_as_the_audit_names_them(tmp_path, options, message):
+    """The reader compared only texts without blanks around them, and so saw fewer equal options than the audit."""
+    reading = read_questions(write(tmp_path, f"Which of these is it?,{options},A\n"), purpose="train")
+    [warning] = reading.warnings
+    assert warning.what.startswith(message)
+    assert quality(reading.questions[0]).reasons[0] == warning.kind
+
+
+def test_options_that_differ_give_no_warning(tmp_path):
+    rows = ["W?,10²,10₂,102,A\n", "W?,E. coli,B. coli,coli,A\n", "W?,AA,Aa,aa,A\n", "W?,(A) only,(B) only,both,A\n"]
+    assert read_questions(write(tmp_path, *rows), purpose="train").warnings == ()
 
 
 def test_many_loose_answers_are_one_warning(tmp_path):

@@ -33,7 +33,12 @@ def test_the_seed_decides():
 
 
 def test_case_blanks_and_unicode_form_do_not_make_another_question():
-    assert question_key("What  is\nCO₂?") == question_key("what is co2?")
+    assert question_key("What  is\nCO₂?") == question_key("ｗｈａｔ is co₂\u200b?")
+
+
+def test_a_power_makes_another_question():
+    """NFKC made one question of 10², 10₂ and 102."""
+    assert len({question_key(f"What is half of {number}?") for number in ("10²", "10₂", "102")}) == 3
 
 
 @pytest.mark.parametrize(("keys", "share"), [(["a", "a"], 0.5), (["a", "b"], 0.001), (["a", "b"], 2)])

@@ -9,9 +9,11 @@ from types import MappingProxyType
 from typing import Any
 
 from llmtuner.cli.words import COMMAND_LINE, Words
+from llmtuner.data.read_as import split_query
 from llmtuner.errors import UserError
 from llmtuner.spec.flags import FIELDS, FLAGS
 
+ANSWER_BASE = "mcq_answer_base"
 PATHS = frozenset(
     {
         "model_name_or_path",
@@ -110,6 +112,26 @@ class Flags:
             )
         )
 
+    def with_answer_base(self) -> Flags:
+        """A copy in which --mcq_answer_base stands behind the names of data sets, where they do not say it themselves.
+
+        So it goes with them wherever they go: into the engine, upstream's loader, and what a run records.
+        """
+        if ANSWER_BASE not in self.given:
+            return self
+        base = self[ANSWER_BASE]
+        changed = {
+            name: ",".join(part if base == "auto" else _with_base(part, base) for part in self.names(name))
+            for name in ("dataset", "eval_dataset")
+            if name in self.given
+        }
+        given = {
+            name: _given(name, (changed[name],), given.origin) if name in changed else given
+            for name, given in self.given.items()
+            if name != ANSWER_BASE
+        }
+        return Flags(MappingProxyType(given))
+
     def without(self, *names: str) -> Flags:
         """A copy without some flags."""
         return Flags(MappingProxyType({name: given for name, given in self.given.items() if name not in names}))
@@ -117,6 +139,13 @@ class Flags:
     def to_argv(self) -> list[str]:
         """The words for a parser."""
         return Words({name: given.words for name, given in self.given.items()}).to_argv()
+
+
+def _with_base(name: str, base: str) -> str:
+    query = split_query(name)[1]
+    if "answer_base=" in query:
+        return name
+    return f"{name}{'&' if query else '?'}answer_base={base}"
 
 
 def _given(name: str, words: tuple[str, ...], origin: str) -> Given:

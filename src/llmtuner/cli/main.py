@@ -7,9 +7,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from llmtuner.cli.config_file import is_config, read_config
+from llmtuner.cli.devices import on_this_machine
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.help import help_text
@@ -82,7 +84,7 @@ def _run(words: list[str]) -> int:
         from llmtuner.cli.run import check_names
 
         check_names(given, config)
-    flags = move_tokens(Flags.of(given).with_home())
+    flags = move_tokens(Flags.of(given).with_home().with_answer_base())
     for name, value in offline_environment(flags).items():
         os.environ.setdefault(name, value)
     plan = preflight(flags)
@@ -90,6 +92,9 @@ def _run(words: list[str]) -> int:
     say(plan.warnings, "warning")
 
     # From here on torch and upstream are imported, which takes seconds instead of milliseconds.
+    flags, lines = on_this_machine(plan.flags)
+    say(lines)
+    plan = replace(plan, flags=flags)
     status = launch_if_several_devices(plan.flags, words)
     if status is not None:
         return status

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
@@ -23,7 +24,7 @@ from llmtuner.cli.preflight_weights import check_belonging
 from llmtuner.cli.process import LAYOUT
 from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import COMMAND_LINE
-from llmtuner.data.load import read_questions
+from llmtuner.data.collect import check_ids, read_source
 from llmtuner.data.problems import Problem, escaped, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
@@ -224,7 +225,7 @@ def _check_data(flags: Flags) -> tuple[str, ...]:
     dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
     warnings: dict[tuple[str, int, str], Problem] = {}
     for flag in ("dataset", "eval_dataset"):
-        purpose = "train" if flag == "dataset" and flags["do_train"] else "predict"
+        purpose: Literal["train", "predict"] = "train" if flag == "dataset" and flags["do_train"] else "predict"
         for name in flags.names(flag):
             source = find_source(name, dataset_dir)
             if source is not None and flags["stage"] in OTHER_STAGES:
@@ -232,7 +233,9 @@ def _check_data(flags: Flags) -> tuple[str, ...]:
                     f"data set {name!r} has multiple-choice questions, which --stage {flags['stage']} cannot use; "
                     f"pass --stage {' or '.join(STAGES)}"
                 )
-            for file in source.files if source else ():
-                checked = read_questions(file, purpose=purpose, dataset=name)  # type: ignore[arg-type]
+            files = read_source(source, purpose=purpose) if source else []
+            if flag == "eval_dataset" and flags["do_predict"]:
+                check_ids(name, files)
+            for checked in files:
                 warnings |= {(p.file, p.line, p.what): p for p in checked.warnings}
     return (render_problems(list(warnings.values())),) if warnings else ()

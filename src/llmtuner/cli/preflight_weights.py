@@ -74,8 +74,8 @@ def _check_stage(adapter: str, flags: Flags) -> list[str]:
         return []
     if settings is None or HEADS[settings.head].pools:
         raise UserError(
-            f"--adapter_name_or_path {adapter}: adapter of stage mcq, trained under a head over the options, which "
-            f"--stage {flags['stage']} does not have; use --stage mcq"
+            f"--adapter_name_or_path {adapter}: adapter of stage mcq, trained with a head that scores the options; "
+            f"--stage {flags['stage']} has no such head; use --stage mcq"
         )
     return [_letters(adapter, settings, flags)]
 
@@ -94,6 +94,6 @@ def _check_whole_model(model: str, flags: Flags) -> None:
     settings = read_settings(model) if model and not flags["do_train"] else None
     if settings is not None and HEADS[settings.head].pools:
         raise UserError(
-            f"--model_name_or_path {model}: model of stage mcq, trained under a head over the options, which --stage "
-            f"{flags['stage']} does not have; use --stage mcq"
+            f"--model_name_or_path {model}: model of stage mcq, trained with a head that scores the options; --stage "
+            f"{flags['stage']} has no such head; use --stage mcq"
         )

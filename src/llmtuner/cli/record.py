@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmtuner.cli.flags import Flags
-from llmtuner.data.collect import answer_places
+from llmtuner.data.collect import answer_places, read_source
 from llmtuner.data.digest import data_digest
-from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.mcq.run import McqRun
@@ -65,8 +64,8 @@ def _questions(names: list[str], dataset_dir: str) -> Iterator[Question]:
     """The questions of multiple-choice data sets; they have been read by the checks before."""
     for name in names:
         source = find_source(name, dataset_dir)
-        for file in source.files if source is not None else ():
-            yield from read_questions(file, purpose="predict", dataset=name).questions
+        for file in read_source(source, purpose="predict") if source is not None else ():
+            yield from file.questions
 
 
 def _plain(words: tuple[str, ...]) -> Any:

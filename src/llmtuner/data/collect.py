@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
 
-from llmtuner.data.load import read_questions
+from llmtuner.data.load import QuestionFile, read_questions
+from llmtuner.data.problems import terminal_path
 from llmtuner.data.question import Question
 from llmtuner.data.registry import DataSource, find_source
 from llmtuner.errors import DataError, UserError
@@ -30,17 +33,53 @@ def collect(names: Sequence[str], dataset_dir: str, *, max_samples: int | None =
     return questions_by_name
 
 
+def read_source(source: DataSource, *, purpose: Literal["train", "predict"]) -> list[QuestionFile]:
+    """The files of a data set. In files without ids, rows are counted on from one file to the next.
+
+    Raises:
+        DataError: defects of a file.
+    """
+    files: list[QuestionFile] = []
+    rows = 0
+    for path, read_as in source.parts:
+        file = read_questions(path, purpose=purpose, dataset=source.name, read_as=read_as)
+        if file.numbered and rows:
+            numbered = tuple(replace(each, id=str(int(each.id) + rows)) for each in file.questions)
+            file = replace(file, questions=numbered)
+        files.append(file)
+        rows += len(file.questions)
+    return files
+
+
+def check_ids(name: str, files: Sequence[QuestionFile]) -> None:
+    """Refuse a data set of several files that share an id: its predictions could not be told apart.
+
+    Raises:
+        DataError: with the first such ids.
+    """
+    file_by_id: dict[str, QuestionFile] = {}
+    shared: dict[str, tuple[QuestionFile, QuestionFile]] = {}
+    for file in files:
+        for question in file.questions:
+            first = file_by_id.setdefault(question.id, file)
+            if first is not file:
+                shared.setdefault(question.shown_id, (first, file))
+    if shared:
+        first, second = next(iter(shared.values()))
+        raise DataError(
+            f"data set {name!r}: {terminal_path(first.path)} and {terminal_path(second.path)} have ids in common: "
+            f"{', '.join(list(shared)[:5])}{', ...' if len(shared) > 5 else ''}; name the files one by one in "
+            "--eval_dataset, and the predictions say which file each is from"
+        )
+
+
 def questions_of(source: DataSource) -> list[Question]:
     """A source's questions: all of them, or a random sample of `num_samples` if the registry sets it.
 
     Raises:
         DataError: defects of a file.
     """
-    questions = [
-        question
-        for file in source.files
-        for question in read_questions(file, purpose="predict", dataset=source.name).questions
-    ]
+    questions = [question for file in read_source(source, purpose="predict") for question in file.questions]
     if source.num_samples is None:
         return questions
     return [questions[row] for row in _sample(len(questions), source.num_samples)]
@@ -57,11 +96,7 @@ def questions_in(names: Sequence[str], dataset_dir: str, *, max_samples: int | N
     """
     sources = [source for name in names if (source := find_source(name, dataset_dir)) is not None]
     of_each = [
-        [
-            question
-            for file in source.files
-            for question in read_questions(file, purpose="predict", dataset=source.name).questions
-        ]
+        [question for file in read_source(source, purpose="predict") for question in file.questions]
         for source in sources
     ]
     return [question for questions in of_each for question in questions[:max_samples]]

@@ -16,6 +16,7 @@ from typing import Any
 from llmtuner.data.load import read_questions
 from llmtuner.data.paths import FileState, path_state
 from llmtuner.data.question import Question
+from llmtuner.data.read_as import ReadAs
 from llmtuner.data.registry import find_source, local_entry
 from llmtuner.errors import DataError
 from llmtuner.files import sha256_of_file, sha256_of_json
@@ -54,7 +55,7 @@ def data_digest(names: Sequence[str], dataset_dir: str) -> tuple[str, int | None
     for name in names:
         source = find_source(name, dataset_dir)
         if source is not None:
-            files = [_digest_of_file(file, source.name) for file in source.files]
+            files = [_digest_of_file(file, source.name, read_as) for file, read_as in source.parts]
             parts.append({"num_samples": source.num_samples, "questions": [digest for digest, _ in files]})
             rows += sum(count for _, count in files) if source.num_samples is None else source.num_samples
             continue
@@ -76,14 +77,16 @@ def questions_digest(questions: Iterable[Question]) -> str:
     return digest.hexdigest()
 
 
-def _digest_of_file(file: Path, dataset: str) -> tuple[str, int]:
-    return _digest_cached(file, file.resolve(), path_state(file), dataset)
+def _digest_of_file(file: Path, dataset: str, read_as: ReadAs) -> tuple[str, int]:
+    return _digest_cached(file, file.resolve(), path_state(file), dataset, read_as)
 
 
 @lru_cache(maxsize=32)
-def _digest_cached(file: Path, _resolved: Path, _state: tuple[FileState, ...], dataset: str) -> tuple[str, int]:
+def _digest_cached(
+    file: Path, _resolved: Path, _state: tuple[FileState, ...], dataset: str, read_as: ReadAs
+) -> tuple[str, int]:
     """A file's digest and its number of questions. With the arguments of the checks before a run, it is read once."""
-    questions = read_questions(file, purpose="predict", dataset=dataset).questions
+    questions = read_questions(file, purpose="predict", dataset=dataset, read_as=read_as).questions
     return questions_digest(questions), len(questions)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from llmtuner.data.normal_form import fold, normal_form
+from llmtuner.data.option_letters import compared_forms
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 from llmtuner.data.words import words_and_signs
@@ -21,11 +23,11 @@ _BANDS = (25, 5)
 
 
 def exact_key(question: Question) -> tuple[str, tuple[str, ...]]:
-    """The identity of a question: its text and set of options, ignoring Unicode form, case and white space.
+    """The identity of a question: its text and set of options in normal form.
 
-    Unicode is normalised to NFKC, which removes superscripts and subscripts: 10² equals 102, and H₂O equals H2O.
+    Case does not count, nor do letters of the options' own ("A) mitosis").
     """
-    return question_key(question.question), tuple(sorted(set(map(question_key, question.options))))
+    return question_key(question.question), tuple(sorted(set(map(fold, compared_forms(question.options)))))
 
 
 def stable_id(question: Question) -> str:
@@ -40,16 +42,11 @@ def answer_text(question: Question) -> str | None:
 
 def answer_key(question: Question) -> str | None:
     """The right option's text in normal form. Its case counts if options differ only in case (AA, Aa, aa)."""
-    text = answer_text(question)
-    if text is None:
+    if question.answer is None:
         return None
-    options = set(map(collapse_spaces, question.options))
-    return question_key(text) if len(set(map(question_key, options))) == len(options) else collapse_spaces(text)
-
-
-def collapse_spaces(text: str) -> str:
-    """A text with single spaces. Case is kept: AA, Aa and aa are three genotypes, and three options."""
-    return " ".join(text.split())
+    forms = compared_forms(question.options)
+    options, form = set(forms), forms[question.answer]
+    return fold(form) if len(set(map(fold, options))) == len(options) else form
 
 
 def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
@@ -73,7 +70,7 @@ def same_questions(questions: Sequence[Question], keys: Sequence[Hashable] | Non
 def _by_context(rows: list[int], questions: Sequence[Question]) -> list[list[int]]:
     """Split rows of one question by their contexts, unless one row has no context, which matches any."""
     # Case counts here: a plant of the genotype EE and one of ee look different.
-    contexts = [collapse_spaces(questions[row].context) for row in rows]
+    contexts = [normal_form(questions[row].context) for row in rows]
     if "" in contexts:
         return [rows]
     return [[rows[position] for position in positions] for positions in groups_of(contexts) if len(positions) > 1]
@@ -102,7 +99,7 @@ def contradictions(questions: Sequence[Question]) -> dict[int, int]:
 def _contradictions(questions: Sequence[Question], groups: Iterable[list[int]]) -> dict[int, int]:
     contradicting: dict[int, int] = {}
     for rows in groups:
-        claims = [(row, collapse_spaces(questions[row].context), answer_key(questions[row])) for row in rows]
+        claims = [(row, normal_form(questions[row].context), answer_key(questions[row])) for row in rows]
         # Only the first row of each pair of context and answer is compared, however often the pair is repeated.
         first_rows = {(context, answer): row for row, context, answer in reversed(claims) if answer is not None}
         if len({answer for _, answer in first_rows}) < 2:
@@ -178,8 +175,8 @@ def _join_near(parents: list[int], questions: Sequence[Question], threshold: flo
 def shingles_of(question: Question) -> set[str]:
     """Pairs of neighbouring words and signs of the text and of each option; a single word is a shingle of its own."""
     shingles: set[str] = set()
-    for text in (question.question, *question.options):
-        words = words_and_signs(question_key(text))
+    for form in (normal_form(question.question), *compared_forms(question.options)):
+        words = words_and_signs(fold(form))
         shingles.update(map(" ".join, pairwise(words)) if len(words) > 1 else words)
     return shingles
 

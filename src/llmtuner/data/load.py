@@ -9,26 +9,35 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from llmtuner.data.forms import FORMS
-from llmtuner.data.forms.columns import form_of, missing
-from llmtuner.data.forms.form import Defect, Form, RowReader
+from llmtuner.data.forms.answers import READ, Answers, is_missing
+from llmtuner.data.forms.columns import missing
+from llmtuner.data.forms.form import Form
+from llmtuner.data.forms.row import Defect, RowReader
 from llmtuner.data.forms.rules import NumberedDraft, count_options, file_oddities, option_defects, option_oddities
 from llmtuner.data.paths import FileState, path_state
 from llmtuner.data.pauses import garbage_collection_paused
-from llmtuner.data.problems import Problem, render_problems, terminal_path
-from llmtuner.data.question import Question
+from llmtuner.data.problems import Problem, quoted, render_problems, terminal_path
+from llmtuner.data.question import LETTERS, Question
+from llmtuner.data.read_as import AS_IT_IS, ReadAs, form_for
 from llmtuner.data.readers import read_table
+from llmtuner.data.table import Table
+from llmtuner.data.unused import unused_columns
 from llmtuner.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionFile:
-    """The questions of one file and the warnings from reading it."""
+    """The questions of one file and the warnings from reading it.
+
+    Args:
+        numbered: whether the ids are row numbers, because the file has none of its own.
+    """
 
     path: Path
     questions: tuple[Question, ...]
     form: str
     warnings: tuple[Problem, ...]
+    numbered: bool = False
 
     @property
     def labelled(self) -> bool:
@@ -37,26 +46,32 @@ class QuestionFile:
 
 
 def read_questions(
-    path: str | os.PathLike[str], *, purpose: Literal["train", "predict"], dataset: str = ""
+    path: str | os.PathLike[str],
+    *,
+    purpose: Literal["train", "predict"],
+    dataset: str = "",
+    read_as: ReadAs = AS_IT_IS,
 ) -> QuestionFile:
     """Read and check a file. An unchanged file is read only once, whatever the purpose of later calls.
 
     Args:
         purpose: "train" requires an answer and a prompt in every row, "predict" does not.
         dataset: stored in each question's `dataset`.
+        read_as: the columns and the style of the answers, where the user says how to read the file.
 
     Raises:
         DataError: all defects of the file, in one message.
     """
     file = Path(path)
-    reading = _read_cached(file, dataset)
+    reading = _read_cached(file, dataset, read_as)
     problems = list(reading.errors)
     if purpose == "train":
-        problems += [*_unanswered(reading), *reading.blank_prompts]
+        problems += [*_unanswered(reading), *reading.only_in_training]
     if problems:
         raise DataError(render_problems(_by_line(problems)))
-    warnings = reading.warnings if purpose == "train" else (*reading.warnings, *reading.blank_prompts)
-    return QuestionFile(file, reading.questions, reading.form.name, tuple(_by_line(warnings)))
+    warnings = reading.warnings if purpose == "train" else (*reading.warnings, *reading.only_in_training)
+    numbered = reading.form.id not in reading.columns
+    return QuestionFile(file, reading.questions, reading.form.name, tuple(_by_line(warnings)), numbered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +97,16 @@ class Inspection:
         return sum(problem.unread for problem in self.errors)
 
 
-def inspect_questions(path: str | os.PathLike[str], *, dataset: str = "") -> Inspection:
+def inspect_questions(path: str | os.PathLike[str], *, dataset: str = "", read_as: ReadAs = AS_IT_IS) -> Inspection:
     """Read a file without stopping at defective rows. A file without any answers is a test file, not an error.
 
     Raises:
         DataError: the file has no readable questions at all: it is missing, empty, or of unknown type or form.
     """
     file = Path(path)
-    reading = _read_cached(file, dataset)
+    reading = _read_cached(file, dataset, read_as)
     has_answers = any(question.answer is not None for question in reading.questions)
-    errors = [*reading.errors, *reading.blank_prompts, *(_unanswered(reading) if has_answers else ())]
+    errors = [*reading.errors, *reading.only_in_training, *(_unanswered(reading) if has_answers else ())]
     warnings = tuple(_by_line(reading.warnings))
     return Inspection(file, reading.questions, reading.form.name, tuple(_by_line(errors)), warnings, reading.unit)
 
@@ -107,19 +122,19 @@ class _Reading:
     questions: tuple[Question, ...]
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
-    blank_prompts: tuple[Problem, ...]  # an error in training, a warning in prediction
+    only_in_training: tuple[Problem, ...]  # an error in training, a warning in prediction
     unit: str
 
 
-def _read_cached(file: Path, dataset: str) -> _Reading:
+def _read_cached(file: Path, dataset: str, read_as: ReadAs) -> _Reading:
     state = path_state(file)
     # The resolved path is part of the key: a relative path is a different file after a change of directory.
     with garbage_collection_paused():
-        return _read(file, file.resolve(), state, dataset)
+        return _read(file, file.resolve(), state, dataset, read_as)
 
 
 @lru_cache(maxsize=32)
-def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: str) -> _Reading:
+def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: str, read_as: ReadAs) -> _Reading:
     file = terminal_path(path)
     table = read_table(tuple(Path(name) for name, _, _ in state), path)
     if not table.records and not table.problems:
@@ -127,23 +142,22 @@ def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: st
         raise DataError(f"{file}: {contents} no questions; download it again")
     if not table.columns and table.problems:
         raise DataError(render_problems(table.problems))
-    form, defects = form_of(table, FORMS.values())
+    form, defects = form_for(table, read_as)
     if form is None or defects:
         problems = [*_problems(file, table.header, defects), *table.problems]
         raise DataError(render_problems(_by_line(problems)))
-    errors = list(table.problems)
-    drafts, blank_prompts = [], []
-    for number, (line, record) in enumerate(table.records):
-        row = RowReader(record, table.columns)
-        draft = form.read(row)
-        if row.defects:
-            errors += _problems(file, line, row.defects)
-            continue
-        drafts.append(NumberedDraft(number, line, draft))
-        if not draft.question.strip():
-            blank_prompts.append(Problem(file, line, "the question has no text", kind="prompt"))
-    questions, option_errors, warnings = _questions(drafts, file, dataset, lettered="choices" not in form.columns)
-    warnings += [*table.warnings, *file_oddities(drafts, file, table.unit)]
+    drafts, row_errors = read_drafts(table, form, file)
+    answers = Answers(file, table.unit, form.answer, form.styles, form.documented, read_as.answer_base)
+    settled = answers.settle([(numbered.line, numbered.draft) for numbered in drafts])
+    row_errors += [*settled.errors, *_disagreements(drafts, form, file)]
+    errors = [*table.problems, *row_errors]
+    defective_lines = {problem.line for problem in row_errors}
+    drafts = [numbered for numbered in drafts if numbered.line not in defective_lines]
+    blank = [n.line for n in drafts if not n.draft.question.strip()]
+    only_in_training = [Problem(file, line, "the question has no text", kind="prompt") for line in blank]
+    questions, option_errors, warnings = _questions(drafts, file, dataset, lettered=form.has_option_columns)
+    warnings += [*table.warnings, *settled.warnings, *file_oddities(drafts, file, table.unit)]
+    warnings += unused_columns(table, form, file)
     return _Reading(
         file=file,
         form=form,
@@ -152,9 +166,39 @@ def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: st
         questions=tuple(questions),
         errors=(*errors, *option_errors),
         warnings=tuple(warnings),
-        blank_prompts=tuple(blank_prompts),
+        only_in_training=(*settled.base, *only_in_training),
         unit=table.unit,
     )
+
+
+def read_drafts(table: Table, form: Form, file: str) -> tuple[list[NumberedDraft], list[Problem]]:
+    """The rows of a table, their answers not settled, and their defects. A row without options is no draft."""
+    drafts: list[NumberedDraft] = []
+    errors: list[Problem] = []
+    for number, (line, record) in enumerate(table.records):
+        row = RowReader(record, table.columns)
+        draft = form.read(row)
+        errors += _problems(file, line, row.defects)
+        if draft.options or not row.defects:
+            drafts.append(NumberedDraft(number, line, draft))
+    return drafts, errors
+
+
+def _disagreements(drafts: Sequence[NumberedDraft], form: Form, file: str) -> list[Problem]:
+    """Rows whose answer differs from the one in the form's other answer column."""
+    if form.second_answer is None:
+        return []
+    column, style = form.second_answer
+    problems = []
+    for numbered in drafts:
+        draft = numbered.draft
+        if draft.answer is None or is_missing(draft.second):
+            continue
+        place = READ[style](draft.second, draft)
+        if place is not None and place != draft.answer:
+            defect = f"{form.answer} means option {LETTERS[draft.answer]}, {column} {quoted(draft.second)} another one"
+            problems.append(Problem(file, numbered.line, defect, fix="correct one of them", kind="two answers"))
+    return problems
 
 
 def _questions(
@@ -185,8 +229,10 @@ def _questions(
 def _unanswered(reading: _Reading) -> list[Problem]:
     """The missing answers as problems: one for the whole column, or one per row."""
     file, column, questions = reading.file, reading.form.answer, reading.questions
+    if any(problem.kind == "base" for problem in reading.errors):  # said already: none of them could be read
+        return []
     expected = "training needs an answer for every question"
-    if column not in reading.columns:
+    if column and column.partition(".")[0] not in reading.columns:
         defects = missing(reading.form, reading.columns, [column])
         return [Problem(file, reading.header, defect.what, expected, defect.fix) for defect in defects]
     unanswered = [
@@ -195,7 +241,7 @@ def _unanswered(reading: _Reading) -> list[Problem]:
         if question.answer is None
     ]
     if len(unanswered) > 1 and len(unanswered) == len(questions):
-        defect = f"column {column!r} is blank in all {len(questions):,} rows"
+        defect = f"column {column!r} is blank in all {len(questions):,} rows" if column else "no row has an answer"
         return [Problem(file, questions[0].line, defect, expected)]
     return unanswered
 

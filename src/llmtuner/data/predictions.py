@@ -75,11 +75,22 @@ def write_predictions(predictions: Sequence[Prediction], output_dir: str | os.Pa
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["id", "prediction"])
-    writer.writerows([p.id, " ".join(p.ranking[:BEST])] for p in predictions)
+    ids = submission_ids(predictions)
+    writer.writerows([name, " ".join(p.ranking[:BEST])] for name, p in zip(ids, predictions, strict=True))
     return [
         write_atomic(folder / "predictions.jsonl", "".join(lines)),
         write_atomic(folder / "submission.csv", table.getvalue()),
     ]
+
+
+def submission_ids(predictions: Sequence[Prediction]) -> list[str]:
+    """The ids in a submission: DATASET/ID where two data sets have an id in common, so that no rows are mixed up."""
+    datasets_by_id: dict[str, set[str]] = {}
+    for prediction in predictions:
+        datasets_by_id.setdefault(prediction.id, set()).add(prediction.dataset)
+    if all(len(datasets) == 1 for datasets in datasets_by_id.values()):
+        return [prediction.id for prediction in predictions]
+    return [f"{prediction.dataset}/{prediction.id}" for prediction in predictions]
 
 
 def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:

@@ -6,13 +6,15 @@ import difflib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from llmtuner.data.first_columns import first_columns
 from llmtuner.data.paths import exists, is_data_file, is_pattern, matching_paths
 from llmtuner.data.problems import TOO_LONG_A_NUMBER, escaped, quoted
+from llmtuner.data.read_as import AS_IT_IS, ReadAs, checked_base, column_names, is_a_form, merged_query, split_query
 from llmtuner.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -27,38 +29,55 @@ _FETCHED = (
     "script_url",
     "cloud_file_name",
 )  # before a file
+UPSTREAM_PROMPT = "instruction"  # the column that upstream's default formatting needs
 
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """A multiple-choice data set: its name and its files in order."""
+    """A multiple-choice data set: its name and its files in order.
+
+    Args:
+        read_as: how each file is to be read; () if all say so themselves.
+    """
 
     name: str
     files: tuple[Path, ...]
     num_samples: int | None = None
+    read_as: tuple[ReadAs, ...] = ()
+
+    @property
+    def parts(self) -> list[tuple[Path, ReadAs]]:
+        """Each file, and how it is to be read."""
+        return list(zip(self.files, self.read_as or (AS_IT_IS,) * len(self.files), strict=True))
 
 
 def find_source(name: str, dataset_dir: str) -> DataSource | None:
     """The files of a name or path, or None if the name is a data set in one of upstream's own formats.
 
+    Args:
+        name: may end with "?" and how it is to be read, as in "exam.csv?answer=key&answer_base=1".
+
     Raises:
         UserError: an unknown name, a file that is missing or outside its data folder, or a broken registry.
     """
+    given, (name, query) = name, split_query(name)
     extension, upstream = _read_registry(EXTENSION), _read_info(dataset_dir)
     entries = {name: (entry, Path(dataset_dir)) for name, entry in (upstream or {}).items()}
     entries |= {name: (entry, PROJECT_DATA) for name, entry in extension.items()}
     if name in entries:
         entry, folder = entries[name]
         _check_shape(name, entry)
-        if entry.get("formatting") == "mcq":
-            return _from_entry(name, entries)
+        if entry.get("formatting") == "mcq" or _is_multiple_choice(entry, folder):
+            source = _from_entry(name, entries)
+            return replace(source, read_as=tuple(merged_query(read_as, query, given) for _, read_as in source.parts))
         if "file_name" in entry:
             path = contained(folder, entry["file_name"], f"data set {name!r}")
             if not path.exists():
                 raise UserError(f"data set {name!r}: {escaped(str(path))}: not found")
         return None
     if looks_like_path(name):
-        return DataSource(name, matching_paths(name))
+        files = matching_paths(name)
+        return DataSource(name, files, read_as=(merged_query(AS_IT_IS, query, given),) * len(files))
     if upstream is None:  # an online registry: only upstream can look up its names
         return None
     raise UserError(_unknown_name(name, dataset_dir, entries))
@@ -66,6 +85,7 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
 
 def is_local(name: str, dataset_dir: str) -> bool:
     """Whether a data set is on this machine. Ours always are; upstream's are if they are files of the data folder."""
+    name = split_query(name)[0]
     upstream = _read_info(dataset_dir)
     if upstream is None or name not in upstream or name in _read_registry(EXTENSION):
         return upstream is not None
@@ -79,7 +99,7 @@ def local_entry(name: str, dataset_dir: str) -> tuple[dict[str, Any], Path] | No
         None if upstream would fetch the data set: an entry with an address of a hub is read there, even if it also has
         a `file_name`.
     """
-    entry = (_read_info(dataset_dir) or {}).get(name)
+    entry = (_read_info(dataset_dir) or {}).get(split_query(name)[0])
     if not isinstance(entry, dict) or "file_name" not in entry or any(key in entry for key in _FETCHED):
         return None
     return entry, Path(dataset_dir, entry["file_name"])
@@ -123,6 +143,8 @@ def _check_shape(name: str, entry: Any) -> None:
         hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(FORMATTINGS)}"
         raise UserError(f"data set {name!r}: unknown formatting {formatting!r}; {hint}")
     file_name = entry.get("file_name")
+    if formatting == "mcq":
+        _check_keys(name, entry)
     if formatting == "mcq" and "sources" not in entry:
         names = [file_name] if isinstance(file_name, str) else file_name
         if not isinstance(names, list) or not all(isinstance(file, str) for file in names):
@@ -145,23 +167,67 @@ def _check_shape(name: str, entry: Any) -> None:
         raise UserError(f"data set {name!r}: sources must be a list of names, found {sources!r}")
 
 
+_KEYS = (
+    *("formatting", "file_name", "columns", "answer_base", "num_samples", "sources", "otherwise", "made_from"),
+    *("made_by", "kaggle", "fetch"),
+)
+
+
+def _check_keys(name: str, entry: dict[str, Any]) -> None:
+    """Reject keys of a multiple-choice entry that would have no effect."""
+    for key in entry:
+        if key in _KEYS:
+            continue
+        if key in _FETCHED:
+            raise UserError(
+                f"data set {name!r}: {key}: multiple-choice data sets are files on this machine; download it, and name "
+                "its file with file_name"
+            )
+        close = difflib.get_close_matches(key, _KEYS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"use {', '.join(_KEYS[:5])}"
+        raise UserError(f"data set {name!r}: key {quoted(key)} has no effect on multiple-choice data; {hint}")
+    if not isinstance(entry.get("columns", {}), dict):
+        raise UserError(f"data set {name!r}: columns must be an object of names, found {quoted(entry['columns'])}")
+    _read_as(name, entry)
+
+
+def _read_as(name: str, entry: dict[str, Any]) -> ReadAs:
+    """How the files of an entry are to be read."""
+    subject, columns = f"data set {name!r}", entry.get("columns")
+    base = checked_base(entry.get("answer_base", "auto"), subject)
+    return ReadAs(column_names(columns, subject) if columns else None, base)
+
+
+def _is_multiple_choice(entry: dict[str, Any], folder: Path) -> bool:
+    """Whether an entry that names no formatting has a file of questions, on which upstream's default would fail."""
+    file_name = entry.get("file_name")
+    if "formatting" in entry or "columns" in entry or any(key in entry for key in _FETCHED):
+        return False
+    path = folder / file_name if isinstance(file_name, str) else None
+    columns = first_columns(path) if path is not None and path.is_file() else ()
+    return UPSTREAM_PROMPT not in columns and is_a_form(columns)
+
+
 def _from_entry(name: str, entries: dict[str, tuple[Any, Path]]) -> DataSource:
-    files, missing = _files_of(name, name, entries)
+    parts, missing = _files_of(name, name, entries)
+    files = [file for file, _ in parts]
     if missing:
         present_count = sum(file.is_file() for file in files)
         count = f" ({present_count} of its {len(files)} files exist)" if len(files) > 1 else ""
         raise UserError(f"data set {name!r} is not complete{count}:\n" + "\n".join(f"  {line}" for line in missing))
-    return DataSource(name, tuple(files), entries[name][0].get("num_samples"))
+    return DataSource(name, tuple(files), entries[name][0].get("num_samples"), tuple(read_as for _, read_as in parts))
 
 
-def _files_of(name: str, requested: str, entries: dict[str, tuple[Any, Path]]) -> tuple[list[Path], list[str]]:
+def _files_of(
+    name: str, requested: str, entries: dict[str, tuple[Any, Path]]
+) -> tuple[list[tuple[Path, ReadAs]], list[str]]:
     """The files of an entry: its own, those of its sources, or those of its substitute if its own are missing.
 
     Args:
         requested: the name of the data set that the files are for.
 
     Returns:
-        (files, a line for each missing file)
+        (each file with the way to read it, a line for each missing file)
     """
     if name not in entries:
         raise UserError(f"data set {requested!r}: its source {name!r} is not a registered data set")
@@ -170,7 +236,7 @@ def _files_of(name: str, requested: str, entries: dict[str, tuple[Any, Path]]) -
     if entry.get("formatting") == "mcq" and "sources" in entry and name == requested:
         parts = [_files_of(source, requested, entries) for source in entry["sources"]]
         return [file for files, _ in parts for file in files], [line for _, missing in parts for line in missing]
-    if entry.get("formatting") != "mcq" or "file_name" not in entry:
+    if "file_name" not in entry or not (entry.get("formatting") == "mcq" or _is_multiple_choice(entry, folder)):
         raise UserError(f"data set {requested!r}: its source {name!r} has no multiple-choice files")
     names = [entry["file_name"]] if isinstance(entry["file_name"], str) else entry["file_name"]
     files = [_jsonl_or_parquet(contained(folder, file, f"data set {name!r}")) for file in names]
@@ -179,7 +245,8 @@ def _files_of(name: str, requested: str, entries: dict[str, tuple[Any, Path]]) -
         return _files_of(entry["otherwise"], entry["otherwise"], _without(name, entries))
     if missing and "made_from" in entry:  # its sources may be missing, too
         missing += _files_of(entry["made_from"], entry["made_from"], _without(name, entries))[1]
-    return files, missing
+    read_as = _read_as(name, entry)
+    return [(file, read_as) for file in files], missing
 
 
 def _without(name: str, entries: dict[str, tuple[Any, Path]]) -> dict[str, tuple[Any, Path]]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from llmtuner.data.collect import answer_places
-from llmtuner.data.duplicates import collapse_spaces, exact_key
+from llmtuner.data.duplicates import exact_key
+from llmtuner.data.normal_form import normal_form
+from llmtuner.data.option_letters import compared_forms
 from llmtuner.data.question import LETTERS, Question
 from llmtuner.data.split import question_key
 
@@ -69,13 +71,13 @@ def _repeated(known: Sequence[Question], trained: Sequence[Question]) -> list[Qu
     for question in trained:
         # The options take most of the time, so that only those of shared texts are compared.
         if question_key(question.question) in texts:
-            contexts.setdefault(exact_key(question), set()).add(collapse_spaces(question.context))
+            contexts.setdefault(exact_key(question), set()).add(normal_form(question.context))
     if not contexts:
         return []
 
     def repeats(question: Question) -> bool:
         seen = contexts.get(exact_key(question), set())
-        context = collapse_spaces(question.context)
+        context = normal_form(question.context)
         return bool(seen) and (not context or "" in seen or context in seen)
 
     return [question for question in known if repeats(question)]
@@ -88,7 +90,7 @@ def _without_choice(known: Sequence[Question]) -> Iterator[str]:
             f"{len(equal):,} of {len(known):,} scored questions have only equal options, the first at "
             f"{equal[0].where}: any ranking of them is chance"
         )
-    blank = [q for q in known if q.answer is not None and not q.options[q.answer].strip() and not _only_equal(q)]
+    blank = [q for q in known if q.answer is not None and not normal_form(q.options[q.answer]) and not _only_equal(q)]
     if blank:
         yield (
             f"the answer of {len(blank):,} of {len(known):,} scored questions is a blank option, the first at "
@@ -97,4 +99,4 @@ def _without_choice(known: Sequence[Question]) -> Iterator[str]:
 
 
 def _only_equal(question: Question) -> bool:
-    return len({option.strip() for option in question.options}) == 1
+    return len(set(compared_forms(question.options))) == 1

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-import unicodedata
 from collections.abc import Sequence
 
+from llmtuner.data.normal_form import folded_form
 from llmtuner.errors import UserError
 
 
 def question_key(prompt: str) -> str:
-    """The prompt in a normal form that ignores Unicode form, case and white space."""
-    return " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
+    """The prompt's normal form without differences in case: equal for the same question."""
+    return folded_form(prompt)
 
 
 def split_by_key(keys: Sequence[str], val_size: float, seed: int) -> tuple[list[int], list[int]]:

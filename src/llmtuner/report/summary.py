@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.problems import quoted
-from llmtuner.data.question import LETTERS
 
 LISTED = 5  # ids in a message
 Metrics = Mapping[str, float | str]
+Key = tuple[str, str]  # data set, id
 Row = tuple[str, float | str, float | str | None]  # name, MAP@3, accuracy
 
 # The baselines by their keys in result files, in the order of the table.
@@ -27,7 +27,8 @@ def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
     if "predict_map@3" in metrics:
         print("\n".join(["", *score_table({"this model": metrics})]))
         if "predict_accuracy_is" in metrics:
-            print(f"predict_accuracy {metrics['predict_accuracy']:.3f} is {metrics['predict_accuracy_is']}")
+            meaning = f"share of texts that begin with the answer ({metrics['predict_accuracy_is']})"
+            print(f"predict_accuracy {metrics['predict_accuracy']:.3f}: {meaning}")
     print(f"Predictions: {os.path.join(output_dir, 'predictions.jsonl')} and submission.csv beside it\n")
 
 
@@ -69,20 +70,20 @@ def check_same_questions(runs: Mapping[str, Sequence[Prediction]]) -> None:
         runs: the predictions of each run by its name.
 
     Raises:
-        ValueError: the ids that one run alone has, or for which the answers differ.
+        ValueError: the first ids that a run repeats, that one run alone has, or for which the answers differ.
     """
-    (first, expected), *others = ((name, _answers(predictions)) for name, predictions in runs.items())
+    (first, expected), *others = ((name, _answers(name, predictions)) for name, predictions in runs.items())
     for name, answers in others:
         for owner, other, missing in (
-            (first, name, expected.keys() - answers.keys()),
-            (name, first, answers.keys() - expected.keys()),
+            (first, name, [key for key in expected if key not in answers]),
+            (name, first, [key for key in answers if key not in expected]),
         ):
             if missing:
                 raise ValueError(
                     f"{other} was scored on other questions than {owner}, and has no id {_listed(missing)}; compare "
                     "predictions of the same data sets"
                 )
-        differing = {key for key, answer in answers.items() if answer != expected[key]}
+        differing = [key for key, answer in expected.items() if answer != answers[key]]
         if differing:
             raise ValueError(
                 f"{name} was scored with other answers than {first}, for id {_listed(differing)}; predict again with "
@@ -90,17 +91,28 @@ def check_same_questions(runs: Mapping[str, Sequence[Prediction]]) -> None:
             )
 
 
-def _answers(predictions: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
-    """The right answers by data set and id; "" for an unknown one. An id may be repeated."""
-    answers: dict[tuple[str, str], list[str]] = {}
+def _answers(run: str, predictions: Sequence[Prediction]) -> dict[Key, int | None]:
+    """The right answers by data set and id.
+
+    Raises:
+        ValueError: an id is repeated, so its rows cannot be joined with those of another run.
+    """
+    answers: dict[Key, int | None] = {}
+    repeated: dict[Key, None] = {}
     for prediction in predictions:
-        letter = "" if prediction.answer is None else LETTERS[prediction.answer]
-        answers.setdefault((prediction.dataset, prediction.id), []).append(letter)
-    return {key: sorted(letters) for key, letters in answers.items()}
+        key = (prediction.dataset, prediction.id)
+        if key in answers:
+            repeated[key] = None
+        answers[key] = prediction.answer
+    if repeated:
+        raise ValueError(
+            f"{run} repeats id {_listed(list(repeated))}; give each question an id of its own, and predict again"
+        )
+    return answers
 
 
-def _listed(keys: set[tuple[str, str]]) -> str:
+def _listed(keys: Sequence[Key]) -> str:
     """The first ids for a message, each with its data set, and how many more there are."""
-    shown = [quoted(name) + (f" of {quoted(dataset)}" if dataset else "") for dataset, name in sorted(keys)[:LISTED]]
+    shown = [quoted(name) + (f" of {quoted(dataset)}" if dataset else "") for dataset, name in keys[:LISTED]]
     more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
     return ", ".join(shown) + more

@@ -38,7 +38,7 @@ OWN = (
     _mcq("mcq_layout", "how options become rows of tokens; names below", "layout", choices=(*LAYOUTS,), value="NAME"),
     _mcq(
         "mcq_pooling",
-        "which tokens' hidden states give an option its score; names below",
+        "which tokens' hidden states give an option its score; names below; auto: last, or mean for encoders",
         "pooling",
         default=AUTO,
         choices=(AUTO, *POOLINGS),
@@ -73,7 +73,12 @@ OWN = (
         range=SHARE,
         value="X",
     ),
-    _duma("preset", "shape of the co-attention: bottleneck (default) or paper", choices=DUMA_PRESETS, value="NAME"),
+    _duma(
+        "preset",
+        "shape of the co-attention: bottleneck (default), or paper (as in DUMA's code)",
+        choices=DUMA_PRESETS,
+        value="NAME",
+    ),
     _duma(
         "width",
         "width of the co-attention; unless given, the model's, at most 512",
@@ -118,6 +123,13 @@ OWN = (
         "shuffle_options",
         type=bool,
         default=False,
+    ),
+    Flag(
+        name="mcq_answer_base",
+        help="how answers are written in files that do not say so: numbers from 0 or 1, letters, or options' texts",
+        default="auto",
+        choices=("auto", "0", "1", "letter", "text"),
+        value="BASE",
     ),
     Flag(
         name="mcq_drop_long",

@@ -32,6 +32,6 @@ LOSSES = table(
     _loss("approx_map3", "MAP@3 computed from smooth ranks"),
     _loss("expected_map3", "expected MAP@3 of rankings drawn from the scores"),
     _loss("log_expected_map3", "the logarithm of expected_map3"),
-    _loss("poly1", "cross_entropy with a larger first term", smoothed=True),
+    _loss("poly1", "cross_entropy with a larger first term of its series (PolyLoss)", smoothed=True),
     _loss("topk_ce", "top-k cross-entropy for k = 1, 2, 3 (needs difftopk)", package="difftopk"),
 )

@@ -72,6 +72,27 @@ def test_a_clean_file_has_no_hits(clean, tmp_path):
     assert result.notes == ()
 
 
+def test_equal_options_and_repeated_questions_are_named_behind_letters(tmp_path):
+    """Two options were "A)9.20" and "C)9.20", one of them the answer; a lettered copy was no duplicate."""
+    path = tmp_path / "lettered.csv"
+    path.write_text(
+        "prompt,A,B,C,D,answer\n"
+        "How many litres does the second of the three jars on the shelf hold?,A)9.20,B)9.25,C)9.20,D)9.15,C\n"
+        "What does the scale in the laboratory show for both stones together?,(a) 4 kg,(b) 6 kg,(c) 9 kg,(d) 4 kg,B\n"
+        "Which tree has needles that it loses before the winter?,A) spruce,B) pine,C) larch,D) cedar,C\n"
+        "Which bacterium makes milk sour in this experiment?,L. casei,B. subtilis,S. aureus,B. cereus,A\n"
+        "Which tree has needles that it loses before the winter?,larch,cedar,spruce,pine,A\n"
+    )
+    result = audit([path], near=False)
+    [file] = result.files
+    assert file.form.reasons["letters in options"] == (2, 3, 4)
+    assert file.form.reasons["equal options"] == (2, 3)
+    assert [(warning.kind, warning.line) for warning in file.warnings] == [("equal options", 2), ("equal options", 3)]
+    [copies] = result.repeats.same_question
+    assert [row.line for row in copies] == [4, 6]
+    assert (result.checks["duplicate"], result.checks["conflict"]) == (1, 0)
+
+
 @pytest.mark.parametrize("name", [n for n in CHECKS if n not in ("leak", "near_leak", "label_error")])
 def test_each_check_hits_what_was_planted(name, tmp_path):
     hits = audit([save(tmp_path / "exam.jsonl", plant(name, rows(80)))]).checks[name]

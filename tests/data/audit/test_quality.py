@@ -28,8 +28,10 @@ def with_option(text: str) -> Question:
 
 PLANTED = {
     "no question": [replace(CLEAN, question=text) for text in ("", "Question:", " question 12: ", "???")],
-    "blank option": [with_option(""), with_option(" \u00a0")],
-    "equal options": [with_option("helium"), with_option(" helium ")],
+    "blank option": [with_option(""), with_option(" \u00a0"), with_option("\u200b")],
+    "equal options": [
+        with_option(text) for text in ("helium", " helium ", "he\u200blium", "ｈｅｌｉｕｍ", "carbon\u00a0dioxide")
+    ],
     "short prompt": [replace(CLEAN, question=text) for text in ("Fallow?", "Question: a gas", "光")],
     "option repeats the prompt": [with_option("Which gas do  plants take in? Argon")],
     "of the above": [
@@ -49,6 +51,8 @@ PLANTED = {
         replace(CLEAN, options=("A) one", "B) two", "C) three", "D) four")),
         replace(CLEAN, options=("(c) one", "(a) two", "(b) three", "(d) four")),
         replace(CLEAN, options=("A. one", "B. two", "C. three", "D. four")),
+        replace(CLEAN, options=("A)4.50", "B)4.55", "C)4.45", "D)4.40")),
+        replace(CLEAN, options=("Ａ）一", "Ｂ）二", "Ｃ）三", "Ｄ）四")),
     ],
     "answer by far the longest": [replace(CLEAN, options=("carbon dioxide and some water vapour", *CLEAN.options[1:]))],
     "extreme length": [replace(CLEAN, question="why? " * 700), with_option("x " * 600)],
@@ -60,7 +64,7 @@ LEFT_ALONE = [
     replace(CLEAN, question="Question: which gas do plants take in?"),
     replace(CLEAN, question="植物吸收哪种气体?"),
     replace(CLEAN, options=("AA", "Aa", "aa", "A")),
-    replace(CLEAN, options=("x²", "x2", "x", "2x")),
+    replace(CLEAN, options=("x²", "x2", "x₂", "2x")),
     replace(CLEAN, options=("E. coli", "C. elegans", "A. thaliana", "D. melanogaster")),
     replace(CLEAN, options=("A.A. Milne", "E.A. Bowles", "c. 1472", "J.R.R. Tolkien")),
     replace(CLEAN, options=("25 meters above sea level", "all of the oxygen in the air", "none", "all of it")),
@@ -87,6 +91,11 @@ def test_every_deduction_is_tried_here():
 def test_what_only_looks_like_a_defect_costs_nothing(question):
     assert quality(question) == quality(CLEAN)
     assert quality(question).score == 1.0
+
+
+def test_equal_options_behind_letters_are_both():
+    lettered = replace(CLEAN, options=("(a) one", "(b) two", "(c) one", "(d) four"))
+    assert quality(lettered).reasons == ("equal options", "letters in options")
 
 
 @given(questions)

@@ -45,6 +45,29 @@ def test_copies_with_contexts(rows, remaining, reasons):
     assert conflicts([row.question for row in prepared.sets["llmscience"]]) == []
 
 
+LETTERED = replace(QUESTION, options=("A) wrinkled", "B) round", "C) hairy"), answer=1)
+
+
+def test_a_copy_whose_options_have_letters_is_a_copy():
+    """It was trained on twice, or on both sides of `--hold_out`."""
+    prepared = built(("6k", QUESTION), ("15k", LETTERED), ("15k", replace(LETTERED, context="It is a pea.", answer=0)))
+    assert [removed.reason for removed in prepared.removed] == ["conflict"] * 3
+    prepared = built(("official", QUESTION), ("15k", replace(LETTERED, answer=0)), ("15k", LETTERED))
+    assert [(removed.reason, removed.contradicts) for removed in prepared.removed] == [
+        ("repeats official", True),
+        ("repeats official", False),
+    ]
+    prepared = built(("6k", QUESTION), ("15k", LETTERED))
+    assert [removed.reason for removed in prepared.removed] == ["duplicate"]
+
+
+def test_equal_options_behind_letters_are_not_clean():
+    equal = replace(QUESTION, options=("A) round", "B) hairy", "C) round"))
+    prepared = built(("6k", equal))
+    assert [row.question for row in prepared.sets["llmscience"]] == [equal]
+    assert prepared.sets["llmscience_hq"] == []
+
+
 def test_an_official_row_wins_without_a_context():
     prepared = built(claim("One.", 0), ("official", QUESTION))
     assert [row.source for row in prepared.sets["llmscience"]] == ["official"]

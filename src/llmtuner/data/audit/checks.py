@@ -34,7 +34,7 @@ CHECKS: dict[str, tuple[str, Callable[[Audit], int | None]]] = {
     "near_leak": ("rows that are near duplicates of a row of an earlier file", lambda a: a.repeats.near_leaked),
     "conflict": ("questions with more than one answer", lambda a: len(a.repeats.conflicts)),
     "imbalance": (
-        "numbers of options with unequal positions of the answer",
+        "numbers of options for which some letters are right too often",
         lambda a: sum(positions.unbalanced for file in a.files for positions in file.positions),
     ),
     "shortcut": ("shortcuts well above chance", _shortcuts),

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from llmtuner.data.audit.wording import body, has_letters, needs_passage, of_the_above
-from llmtuner.data.duplicates import collapse_spaces
+from llmtuner.data.audit.wording import body, needs_passage, of_the_above
+from llmtuner.data.normal_form import normal_form
+from llmtuner.data.option_letters import compared_forms, has_letters
 from llmtuner.data.question import Question
 from llmtuner.data.words import words
 
@@ -39,11 +40,6 @@ def _prompt_words(prompt: str) -> int:
     return len(words(body(prompt)))
 
 
-@lru_cache(maxsize=8)
-def _collapsed(options: Sequence[str]) -> tuple[str, ...]:
-    return tuple(map(collapse_spaces, options))
-
-
 def _no_text(question: Question) -> bool:
     return not _prompt_words(question.question)
 
@@ -53,11 +49,11 @@ def _short_prompt(question: Question) -> bool:
 
 
 def _blank_option(question: Question) -> bool:
-    return any(not option.strip() for option in question.options)
+    return not all(compared_forms(question.options))
 
 
 def _equal_options(question: Question) -> bool:
-    filled = [text for text in _collapsed(question.options) if text]
+    filled = [text for text in compared_forms(question.options) if text]
     return len(set(filled)) < len(filled)
 
 
@@ -74,9 +70,9 @@ def _passage_is_missing(question: Question) -> bool:
 
 
 def _repeats_prompt(question: Question) -> bool:
-    prompt = collapse_spaces(body(question.question)).casefold()
+    prompt = normal_form(body(question.question)).casefold()
     # One text of all options, a line each: no prompt has a line break any more.
-    options = "\n".join(_collapsed(question.options)).casefold()
+    options = "\n".join(compared_forms(question.options)).casefold()
     return _prompt_words(question.question) >= SHORT_PROMPT and prompt in options
 
 

@@ -21,6 +21,7 @@ from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.predictions import read_predictions
 from llmtuner.data.problems import terminal_path
 from llmtuner.data.question import Question
+from llmtuner.data.read_as import AS_IT_IS, merged_query, split_query
 from llmtuner.errors import DataError, UserError
 
 MIN_ABOVE_CHANCE = 0.1  # accuracy above chance below which a model's doubts are meaningless
@@ -78,7 +79,8 @@ def _inspected(paths: Sequence[str | os.PathLike[str]]) -> list[Inspection]:
     inspections, errors = [], []
     for path in paths:
         try:
-            inspections.append(inspect_questions(path))
+            file, query = split_query(os.fspath(path))
+            inspections.append(inspect_questions(file, read_as=merged_query(AS_IT_IS, query, os.fspath(path))))
         except DataError as error:
             errors.append(str(error))
     if errors:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
-
-from llmtuner.data.question import LETTERS
 
 _LABEL = re.compile(r"\s*(question|prompt|query|q)\b[\s\d]*[:.)\-]*\s*", re.IGNORECASE)
 _ONE = r"(?:options?|choices?|answers?)?\s*[(\[]?[a-j][)\]]?"
@@ -21,7 +18,6 @@ _OF_THE_ABOVE = re.compile(
     )\s*[.!]?\s*""",
     re.IGNORECASE | re.VERBOSE,
 )
-_MARK = re.compile(r"\s*[(\[]?([A-Ja-j])([)\].:])\s*(?!\w\.)(?=\S)")
 _DIGIT = re.compile("[0-9]")
 _PASSAGE = re.compile(
     r"\b(?:the|this)\s+(?:\w+\s+){0,2}(?:excerpt|passage(?!\s+of))\b"
@@ -40,18 +36,6 @@ def of_the_above(option: str) -> bool:
 def has_digits(option: str) -> bool:
     """Whether an option has a digit of any script."""
     return _DIGIT.search(option) is not None if option.isascii() else any(char.isdigit() for char in option)
-
-
-def has_letters(options: Sequence[str]) -> bool:
-    """Whether options begin with a letter as in an exam: "A) mitosis", "(b) meiosis", "C. both".
-
-    A letter with a full stop also begins names (E. coli), so most options must begin with their own letters.
-    """
-    matches = [_MARK.match(option) for option in options]
-    marks = [(LETTERS[index], match[1].upper(), match[2]) for index, match in enumerate(matches) if match]
-    own_count = sum(own_letter == letter for own_letter, letter, _ in marks)
-    bracketed = {letter for _, letter, sign in marks if sign in ")]"}
-    return (own_count >= 2 and own_count * 2 > len(options)) or len(bracketed) >= 2
 
 
 def needs_passage(prompt: str) -> bool:

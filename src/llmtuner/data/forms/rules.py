@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmtuner.data.forms.form import Defect, Draft
+from llmtuner.data.forms.row import Defect, Draft
+from llmtuner.data.normal_form import normal_form
+from llmtuner.data.option_letters import compared_forms, surely_different
 from llmtuner.data.problems import Problem, line_list, quoted
 from llmtuner.data.question import LETTERS, MAX_OPTIONS, MIN_OPTIONS
 
@@ -52,20 +54,33 @@ def option_defects(draft: Draft, count: int) -> list[Defect]:
 
 
 def option_oddities(options: Sequence[str]) -> list[Defect]:
-    """Blank and equal options. They only warn: real files have them, and every row of a test file needs an answer."""
-    stripped = [option.strip() for option in options]
-    if all(stripped) and len(set(stripped)) == len(stripped):
+    """Blank and equal options. They only warn: real files have them, and every row of a test file needs an answer.
+
+    Options are equal if they differ only in white space, invisible characters, width, Unicode form, or letters of their
+    own. The audit's reason "equal options" names the same rows.
+    """
+    if surely_different(options):
         return []
-    letters_by_text: dict[str, str] = {}
-    for letter, text in zip(LETTERS, stripped, strict=False):
-        letters_by_text[text] = letters_by_text.get(text, "") + letter
-    blank = [Defect("blank option", f"option {letter} is blank") for letter in letters_by_text.pop("", "")]
-    equal = [
-        Defect("equal options", f"options {' and '.join(letters)} are equal: {quoted(text)}")
-        for text, letters in letters_by_text.items()
-        if len(letters) > 1
-    ]
-    return blank + equal
+    forms = compared_forms(options)
+    if all(forms) and len(set(forms)) == len(forms):
+        return []
+    places_by_form: dict[str, list[int]] = {}
+    for place, form in enumerate(forms):
+        places_by_form.setdefault(form, []).append(place)
+    blank = [Defect("blank option", f"option {LETTERS[place]} is blank") for place in places_by_form.pop("", [])]
+    return blank + [_equal(form, places, options) for form, places in places_by_form.items() if len(places) > 1]
+
+
+def _equal(form: str, places: Sequence[int], options: Sequence[str]) -> Defect:
+    letters = " and ".join(LETTERS[place] for place in places)
+    texts = {options[place].strip() for place in places}
+    if len(texts) == 1:
+        return Defect("equal options", f"options {letters} are equal: {quoted(texts.pop())}")
+    behind_letters = len({normal_form(text) for text in texts}) > 1
+    how = (
+        "behind their own letters" if behind_letters else "apart from white space, invisible characters or Unicode form"
+    )
+    return Defect("equal options", f"options {letters} are equal {how}: {quoted(form)}")
 
 
 def file_oddities(drafts: Sequence[NumberedDraft], file: str, unit: str) -> list[Problem]:

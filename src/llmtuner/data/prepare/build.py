@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llmtuner.data.audit.quality import quality
-from llmtuner.data.duplicates import answer_key, collapse_spaces, contradictions, exact_key, near_groups
+from llmtuner.data.duplicates import answer_key, contradictions, exact_key, near_groups
 from llmtuner.data.forms.rules import MIXED_PERCENT
+from llmtuner.data.normal_form import normal_form
 from llmtuner.data.prepare.sources import OFFICIAL, SOURCES, TEST
 from llmtuner.data.problems import terminal_path
 from llmtuner.data.question import Question
@@ -197,7 +198,7 @@ class _Removal:
     def _preference(self, index: int) -> tuple[bool, bool, int]:
         """A sort key: official rows first, then rows with a context, then by position."""
         row = self._rows[index]
-        return row.source != OFFICIAL, not collapse_spaces(row.question.context), index
+        return row.source != OFFICIAL, not normal_form(row.question.context), index
 
     def listed(self) -> list[Removed]:
         """The removed rows, in the order of the rows."""
@@ -230,7 +231,7 @@ def _cleanest(training: list[int], groups: Sequence[int], rows: Sequence[RawRow]
     Of equally good near duplicates, a row with a context is preferred.
     """
     scores = {index: quality(rows[index].question).score for index in training}
-    ranks = {index: (score, bool(collapse_spaces(rows[index].question.context))) for index, score in scores.items()}
+    ranks = {index: (score, bool(normal_form(rows[index].question.context))) for index, score in scores.items()}
     best: dict[int, int] = {}
     for index in training:
         best_so_far = best.setdefault(groups[index], index)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def training_rows(
@@ -20,6 +23,8 @@ def training_rows(
     Returns:
         The columns in the types that `datasets` chooses for lists of these names.
     """
+    import pyarrow as pa
+
     # Legend: R rows, T tokens of all rows together.
     prompt_lengths_R, lengths_R = _lengths(prompts), _lengths(prompts) + _lengths(responses)
     ends_R = np.cumsum(lengths_R)
@@ -36,6 +41,8 @@ def training_rows(
 
 
 def _lengths(lists: pa.Array) -> np.ndarray:
+    import pyarrow.compute as pc
+
     return pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
 
 

@@ -1,0 +1,14 @@
+"""The plain form with the name `options`: question, options, answer. Nothing says whether its numbers count from 0."""
+
+from __future__ import annotations
+
+from llmtuner.data.forms.form import Form
+from llmtuner.data.forms.options import Choices
+
+FORM = Form(
+    name="options",
+    shape="question, options (a list of texts), answer (counted from 0, a letter, or a text), optional id and context",
+    question="question",
+    options=Choices("options"),
+    needs=("question", "options"),
+)

@@ -1,0 +1,21 @@
+"""QASC's form on the hub: that of ARC, with two facts, which together are the context."""
+
+from __future__ import annotations
+
+from llmtuner.data.forms.answers import LETTER
+from llmtuner.data.forms.form import Form
+from llmtuner.data.forms.options import Choices
+
+FORM = Form(
+    name="qasc",
+    shape='question, choices {"text": [...], "label": [...]}, answerKey (a label), fact1, fact2, optional id',
+    question="question",
+    options=Choices("choices"),
+    needs=("question", "choices", "answerKey", "fact1", "fact2"),
+    answer="answerKey",
+    styles=LETTER,
+    documented=True,
+    contexts=("fact1", "fact2", "context"),
+    joined=True,
+    known=frozenset({"combinedfact", "formatted_question"}),  # made of the columns that are read
+)

@@ -1,0 +1,219 @@
+"""Every form reads the rows of its public files as they come: each with the same three questions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmtuner.data.forms import FORMS
+from llmtuner.data.load import read_questions
+from llmtuner.errors import DataError
+
+TEXTS = ["Oxygen", "Neon", "Carbon dioxide", "Helium"]
+ASKED = [("Plants take in which gas?", 2), ("Which gas do we breathe?", 0), ("Which gas lights signs?", 1)]
+LETTERS = "ABCD"
+
+
+def hub_choices(labels=LETTERS):
+    return {"text": TEXTS, "label": list(labels)}
+
+
+def nested(question, labels=LETTERS):
+    choices = [{"label": label, "text": text} for label, text in zip(labels, TEXTS, strict=True)]
+    return {"stem": question, "choices": choices, "question_concept": "gas"}
+
+
+def wrong(answer):
+    return [text for text in TEXTS if text != TEXTS[answer]]
+
+
+# form: a row of a question with the index of its answer; the passage is "A passage." where the form has one
+ROWS = {
+    "kaggle": lambda q, a: {"prompt": q, **dict(zip(LETTERS, TEXTS, strict=True)), "answer": LETTERS[a]},
+    "lm_eval": lambda q, a: {"query": q, "choices": TEXTS, "gold": a},
+    "choices": lambda q, a: {"question": q, "choices": TEXTS, "answer": a},
+    "options": lambda q, a: {"question": q, "options": TEXTS, "answer": a},
+    "ceval": lambda q, a: {"question": q, **dict(zip(LETTERS, TEXTS, strict=True)), "answer": LETTERS[a]},
+    "cmmlu": lambda q, a: {"Question": q, **dict(zip(LETTERS, TEXTS, strict=True)), "Answer": LETTERS[a]},
+    "scienceqa": lambda q, a: {"question": q, "choices": TEXTS, "answer": a, "hint": "A passage.", "lecture": ""},
+    "mmlu": lambda q, a: {"question": q, "subject": "biology", "choices": TEXTS, "answer": a},
+    "mmlu_pro": lambda q, a: {
+        **{"question_id": f"{a}", "question": q, "options": [*TEXTS, "N/A", "N/A"]},
+        **{"answer": LETTERS[a], "answer_index": a, "cot_content": ""},
+    },
+    "ai2": lambda q, a: {"id": f"x{a}", "question": q, "choices": hub_choices(), "answerKey": LETTERS[a]},
+    "ai2_nested": lambda q, a: {"id": f"x{a}", "question": nested(q), "answerKey": LETTERS[a]},
+    "openbookqa": lambda q, a: {
+        **{"id": f"7-{a}", "question_stem": q, "choices": hub_choices()},
+        **{"answerKey": LETTERS[a], "fact1": "A passage."},
+    },
+    "qasc": lambda q, a: {
+        **{"question": q, "choices": hub_choices(), "answerKey": LETTERS[a]},
+        **{"fact1": "A passage.", "fact2": "", "combinedfact": "c" * 60, "formatted_question": "f" * 60},
+    },
+    "race": lambda q, a: {
+        **{"example_id": "high1.txt", "article": "A passage.", "question": q},
+        **{"options": TEXTS, "answer": LETTERS[a]},
+    },
+    "agieval": lambda q, a: {
+        **{"passage": "A passage.", "question": q, "label": LETTERS[a], "other": None},
+        "options": [f"({letter}){text}" for letter, text in zip(LETTERS, TEXTS, strict=True)],
+    },
+    "dream": lambda q, a: {"dialogue": ["A passage."], "question": q, "choice": TEXTS, "answer": TEXTS[a]},
+    "sciq": lambda q, a: {
+        **{"question": q, "correct_answer": TEXTS[a], "support": "A passage."},
+        **{f"distractor{n}": text for n, text in enumerate(wrong(a), start=1)},
+    },
+    "gpqa": lambda q, a: {
+        **{"Record ID": f"rec{a}", "Question": q, "Correct Answer": TEXTS[a], "Explanation": "It is so."},
+        **{f"Incorrect Answer {n}": text for n, text in enumerate(wrong(a), start=1)},
+    },
+    "medqa": lambda q, a: {
+        **{"question": q, "options": dict(zip(LETTERS, TEXTS, strict=True))},
+        **{"answer": TEXTS[a], "answer_idx": LETTERS[a]},
+    },
+    "medmcqa": lambda q, a: {
+        **{"question": q, "cop": a, "exp": "It is so.", "choice_type": "single"},
+        **{f"op{letter}": text for letter, text in zip("abcd", TEXTS, strict=True)},
+    },
+    "hellaswag": lambda q, a: {"ind": a, "ctx": q, "endings": TEXTS, "label": str(a)},
+    "swag": lambda q, a: {
+        **{"startphrase": q, "sent1": q, "label": a},
+        **{f"ending{n}": text for n, text in enumerate(TEXTS)},
+    },
+    "truthfulqa": lambda q, a: {
+        "question": q,
+        "mc1_targets": {"choices": TEXTS, "labels": [int(place == a) for place in range(4)]},
+    },
+}
+WITH_PASSAGE = {"scienceqa", "openbookqa", "qasc", "race", "agieval", "dream", "sciq"}
+DRAWN_ORDER = {"sciq", "gpqa"}
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def read(path, purpose="train"):
+    return read_questions(path, purpose=purpose)
+
+
+def test_every_form_has_a_row_here():
+    assert ROWS.keys() == FORMS.keys()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_is_recognised_and_read(tmp_path, form):
+    reading = read(write(tmp_path / "exam.jsonl", [ROWS[form](*asked) for asked in ASKED]))
+    assert reading.form == form
+    assert [question.question for question in reading.questions] == [question for question, _ in ASKED]
+    assert [question.options[question.answer] for question in reading.questions] == [TEXTS[a] for _, a in ASKED]
+    for question in reading.questions:
+        assert sorted(question.options) == sorted(TEXTS)
+        assert form in DRAWN_ORDER or list(question.options) == TEXTS
+        assert question.context == ("A passage." if form in WITH_PASSAGE else "")
+    assert [warning for warning in reading.warnings if "never used" not in warning.what] == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_passage_is_the_context_in_every_form(tmp_path, form):
+    """A passage in a column that the form did not know was lost without a word."""
+    for name in ("context", "article", "passage", "support", "fact1", "para", "abstract", "background", "hint"):
+        rows = [{**ROWS[form](*asked)} for asked in ASKED]
+        for row in rows:
+            row.pop("support", None)
+            row[name] = "Another passage."
+        contexts = {question.context for question in read(write(tmp_path / "exam.jsonl", rows)).questions}
+        assert len(contexts) == 1
+        assert "passage." in contexts.pop()
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if FORMS[form].answer])
+@pytest.mark.parametrize("blank", [None, "", " ", -1, "-1", float("nan")])
+def test_a_missing_answer_is_no_answer(tmp_path, form, blank):
+    """The test files of public exams have -1 or a blank; they were refused."""
+    rows = [{**ROWS[form](*asked), FORMS[form].answer: blank} for asked in ASKED]
+    path = write(tmp_path / "exam.jsonl", rows)
+    if isinstance(blank, float):  # JSON has no NaN; Parquet has
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if form in ("agieval",):
+            return  # its column "other" has no type
+        path = tmp_path / "exam.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    assert [question.answer for question in read(path, "predict").questions] == [None, None, None]
+    with pytest.raises(DataError, match="answer"):
+        read(path)
+
+
+def test_labels_are_matched_whatever_they_are(tmp_path):
+    """ARC has letters in some rows and numbers in others, and a hub's copy had them out of order."""
+    for labels in ("1234", "BADC", "ABDE", ["first", "second", "third", "fourth"]):
+        rows = [{"question": q, "choices": hub_choices(labels), "answerKey": labels[a]} for q, a in ASKED]
+        assert [q.answer for q in read(write(tmp_path / "exam.jsonl", rows)).questions] == [2, 0, 1]
+        rows = [{"question": nested(q, labels), "answerKey": labels[a]} for q, a in ASKED]
+        assert [q.answer for q in read(write(tmp_path / "exam.jsonl", rows)).questions] == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "answer", "message"), [("ABCD", "E", "not one of the labels"), ("AABC", "A", "label of several")]
+)
+def test_a_label_that_is_not_there_or_there_twice_is_refused(tmp_path, labels, answer, message):
+    rows = [{"question": "Q?", "choices": hub_choices(labels), "answerKey": answer}]
+    with pytest.raises(DataError, match=message):
+        read(write(tmp_path / "exam.jsonl", rows), "predict")
+
+
+def test_the_order_that_is_drawn_is_the_same_each_time_and_no_favour(tmp_path):
+    rows = [ROWS["gpqa"](f"Question {number}?", 0) | {"Correct Answer": f"right {number}"} for number in range(400)]
+    first = read(write(tmp_path / "exam.jsonl", rows)).questions
+    again = read(write(tmp_path / "again.jsonl", rows[::-1])).questions[::-1]
+    assert [question.options for question in first] == [question.options for question in again]
+    places = [question.answer for question in first]
+    assert all(70 < places.count(place) < 130 for place in range(4))
+
+
+def test_two_answers_that_differ_are_refused(tmp_path):
+    row = ROWS["mmlu_pro"](*ASKED[0]) | {"answer": "A"}
+    with pytest.raises(DataError, match="answer_index means option C, answer 'A' another one"):
+        read(write(tmp_path / "exam.jsonl", [row]), "predict")
+
+
+def test_marks_are_kept_where_not_every_option_has_its_own(tmp_path):
+    row = ROWS["agieval"](*ASKED[0])
+    row["options"][1] = "(A)Neon"
+    assert read(write(tmp_path / "exam.jsonl", [row])).questions[0].options[1] == "(A)Neon"
+
+
+@pytest.mark.parametrize(
+    "value", [None, "a, b", {"text": ["a"]}, {"text": ["a"], "label": []}, [{"text": "a"}], {}, {"A": 1}]
+)
+def test_options_in_another_shape_are_refused(tmp_path, value):
+    row = ROWS["choices"](*ASKED[0]) | {"choices": value}
+    with pytest.raises(DataError, match="column choices must be"):
+        read(write(tmp_path / "exam.jsonl", [row]), "predict")
+
+
+def test_a_row_without_one_right_mark_is_refused(tmp_path):
+    row = ROWS["truthfulqa"](*ASKED[0])
+    row["mc1_targets"]["labels"] = [1, 1, 0, 0]
+    with pytest.raises(DataError, match="2 right options"):
+        read(write(tmp_path / "exam.jsonl", [row]), "predict")
+
+
+def test_texts_that_are_not_read_are_named_once(tmp_path):
+    """A passage in a column of another name was ignored in silence."""
+    rows = [
+        ROWS["choices"](*asked)
+        | {"notes": "long text " * 9, "topic": "physics", "solution": "It is so.", "rationale": "r"}
+        for asked in ASKED
+    ]
+    path = write(tmp_path / "exam.jsonl", rows)
+    messages = [str(warning) for warning in read(path).warnings]
+    assert len(messages) == 2
+    assert "'solution', 'rationale'" in messages[0]
+    assert "'notes' is not used" in messages[1]
+    assert "?context=notes" in messages[1]
