@@ -190,6 +190,7 @@ MUTATIONS = (
         "src/llmtuner/data/readers/csv_file.py",
         "tests/data/test_sheet_tops.py",
         ("csv: a title taken for the names of columns", "    check_top(rows, file)\n", ""),
+        ("csv: a header by position", "if by_position := columns_by_position(rows):", "if by_position := []:"),
         ("csv: a rename advised untried", "if _reads_well(text, file, separator):", "if True:"),
     ),
     *edits(

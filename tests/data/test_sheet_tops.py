@@ -104,6 +104,31 @@ def test_a_comment_between_rows_is_named(tmp_path):
     )
 
 
+MMLU = "Which gas: of these?,Oxygen,Neon,Argon,Helium,B\nWhat is it?,1,2,4,4,A\n"
+
+
+def test_a_file_of_mmlu_is_read_by_position(tmp_path):
+    """It has no line with names; its first question would be taken for one."""
+    reading = read_questions(write(tmp_path / "exam.csv", MMLU), purpose="train")
+    assert [(q.id, q.line, q.question, q.answer) for q in reading.questions] == [
+        ("0", 1, "Which gas: of these?", 1),
+        ("1", 2, "What is it?", 0),
+    ]
+    assert "no names of columns: read by position" in str(reading.warnings[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "answer,prompt,A,B\nA,Which group?,A,B\n",  # all rows end with a letter, and the first one is a header
+        "text,first,second,B\nW?,a,b,A\nV?,a,b,C\n",  # C is no option
+        "text,first,second,Key\nW?,a,b,A\n",
+    ],
+)
+def test_a_file_with_names_is_not_read_by_position(tmp_path, text):
+    assert csv_file.parse(text, "exam.csv").columns == tuple(text.split("\n")[0].split(","))
+
+
 CELL = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
 
 

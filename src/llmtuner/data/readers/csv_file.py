@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llmtuner.data.problems import Problem, quoted, terminal_path
-from llmtuner.data.readers.sheet import GridRow, check_top, named_columns
+from llmtuner.data.readers.sheet import GridRow, check_top, columns_by_position, named_columns
 from llmtuner.data.sniff import read_text
 from llmtuner.data.table import NumberedRecord, Table
 from llmtuner.errors import DataError
@@ -44,6 +44,11 @@ def parse(text: str, file: str, separator: str = ",") -> Table:
     if not rows:
         raise DataError(str(problems[0]) if problems else f"{file}: has no header and no rows, only white space")
     check_top(rows, file)
+    warnings: list[Problem] = []
+    if by_position := columns_by_position(rows):
+        notice = f"no names of columns: read by position, as MMLU's files, as {', '.join(by_position)}"
+        warnings.append(Problem(file, 0, notice, kind="no header"))
+        rows.insert(0, (0, by_position))
     (header_line, header), rows = rows[0], rows[1:]
     columns = named_columns(header, header_line, file, problems)
     records: list[NumberedRecord] = []
@@ -58,7 +63,7 @@ def parse(text: str, file: str, separator: str = ",") -> Table:
     if rows and not records and not spaced and all(len(cells) == len(header) + 1 for _, cells in rows):
         problems = [problem for problem in problems if problem.kind != "fields"]
         problems.append(_one_too_many(file, rows, len(header)))
-    return Table(tuple(columns.values()), records, problems, header=header_line, text_only=True)
+    return Table(tuple(columns.values()), records, problems, header=header_line, text_only=True, warnings=warnings)
 
 
 def _rows(text: str, file: str, separator: str) -> tuple[list[GridRow], list[Problem]]:

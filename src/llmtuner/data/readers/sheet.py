@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmtuner.data.problems import Problem, line_list, quoted
+from llmtuner.data.question import LETTERS, MAX_OPTIONS, MIN_OPTIONS
 from llmtuner.errors import DataError
 
 GridRow = tuple[int, list[str]]  # the line on which it begins, and its cells
 _ABOVE = 10  # so many rows above the names of the columns are recognised
 _LEAST = 3  # columns: a question and two options
+_NAMES = {"id", "prompt", "question", "query", "answer", "label", "target", "", *LETTERS.casefold()}
 
 
 def check_top(rows: Sequence[GridRow], file: str, unit: str = "line") -> None:
@@ -30,6 +32,20 @@ def check_top(rows: Sequence[GridRow], file: str, unit: str = "line") -> None:
         f"{file}:{first}: {quoted(cells[0])} is {what}, expected the names of the columns, which seem to be in "
         f"{unit} {header} ({', '.join(map(quoted, names[:_LEAST]))}, ...); delete {line_list(lines, unit)}"
     )
+
+
+def columns_by_position(rows: Sequence[GridRow]) -> list[str]:
+    """The columns of a file of MMLU, which does not name them: question, options, answer. [] for any other file.
+
+    Every row ends with the letter of one of its options, and the first row has no name of a column.
+    """
+    width = len(rows[0][1])
+    letters = LETTERS[: width - 2]
+    if not MIN_OPTIONS <= width - 2 <= MAX_OPTIONS or {cell.strip().casefold() for cell in rows[0][1][:-1]} & _NAMES:
+        return []
+    if not all(len(cells) == width and len(cells[-1]) == 1 and cells[-1] in letters for _, cells in rows):
+        return []
+    return ["prompt", *letters, "answer"]
 
 
 def named_columns(
