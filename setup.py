@@ -28,6 +28,7 @@ RUNTIME = [
     "tyro<0.9.0",
     "matplotlib>=3.7.0",
     "jinja2",
+    "psutil",
     "jieba",
     "nltk",
     "rouge-chinese",

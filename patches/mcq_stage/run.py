@@ -24,6 +24,7 @@ from llmtuner.mcq.trained_places import places_of_run
 from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.report.summary import print_scores
 from llmtuner.runs.keeper import RunKeeper
+from patches.gradient_checkpointing import settle
 from patches.mcq_stage.arguments import StageArguments, adapt, check_best_metric
 from patches.mcq_stage.data import RunSets, encode, read_run_questions
 from patches.mcq_stage.model import Reader, announce_head, check_resumed_head, is_sharded, load, make_reader
@@ -60,6 +61,9 @@ def _run(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None) -> No
     check_base(run.settings, config, run.source or "")
     reader = make_reader(run, config, arguments)
     sets = encode(questions, reader.encoder, run.data, seed=seed, speaks=speaks)
+    if sets.train is not None:
+        rows, longest = _largest_batch(sets.train, run, arguments)
+        settle(arguments.model, config, rows * longest, longest, logits=False, speaks=speaks)
     model = load(run, reader, config, arguments)
     if run.training:
         _before_training(model, run, arguments, speaks=speaks)
@@ -76,6 +80,16 @@ def _run(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None) -> No
         _predict(trainer, sets.evaluate_joined)
     if run.training:
         _write_card(trainer, arguments)
+
+
+def _largest_batch(train: QuestionSet, run: McqRun, arguments: StageArguments) -> tuple[int, int]:
+    """Rows of the largest batch that could be made of a training set, and its longest row."""
+    shapes = train.shapes(run.settings.layout)
+    longest = max(length for _, length in shapes)
+    rows = max(rows for rows, _ in shapes) * arguments.training.per_device_train_batch_size
+    if run.tokens_per_batch is not None:
+        rows = max(1, run.tokens_per_batch // longest)
+    return rows * run.objective.copies, longest
 
 
 def _before_training(model: Any, run: McqRun, arguments: StageArguments, *, speaks: bool) -> None:

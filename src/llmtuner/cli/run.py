@@ -63,12 +63,15 @@ def _run_stage(plan: Plan, values: Mapping[str, Any], stop: StopRequest) -> None
         keeper = RunKeeper(plan.training, Path(flags["output_dir"]), stop, plan.earlier)
     elif is_first_process():
         set_all_aside(plan.earlier.replaced)
-    if plan.run is not None:
-        from patches.mcq_stage.run import run_mcq
+    from patches.gradient_checkpointing import left_open
 
-        run_mcq(plan.run, values, keeper)
-    else:
-        _run_upstream(values, keeper)
+    with left_open("disable_gradient_checkpointing" not in flags):
+        if plan.run is not None:
+            from patches.mcq_stage.run import run_mcq
+
+            run_mcq(plan.run, values, keeper)
+        else:
+            _run_upstream(values, keeper)
 
 
 def _run_upstream(values: Mapping[str, Any], keeper: RunKeeper | None) -> None:
