@@ -35,11 +35,13 @@ RUNTIME = [
     "datasketch",
     "bm25s",
     "PyStemmer",
+    "charset-normalizer",
 ]
 TOPK = ["difftopk"]  # --mcq_loss topk_ce
 AUDIT = ["scikit-learn", "cleanlab"]  # scripts/audit_mcq.py: the model of shortcuts, likely label errors
+XLSX = ["openpyxl", "defusedxml"]  # Excel workbooks; with defusedxml, openpyxl refuses XML entities
 ORACLES = ["scikit-learn", "ir-measures"]  # independent accounts of the metrics
-TEST = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", *AUDIT, *ORACLES, *TOPK]
+TEST = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", *AUDIT, *XLSX, *ORACLES, *TOPK]
 BENCH = ["lm_eval==0.4.13"]  # a rival in benchmarks/peers.py
 
 setup(
@@ -52,5 +54,5 @@ setup(
     package_dir={"": "src", "patches": "patches"},
     package_data={"llmtuner": ["py.typed"], "llmtuner.report": ["*.j2"]},
     install_requires=RUNTIME,
-    extras_require={"test": TEST, "bench": BENCH, "topk": TOPK, "audit": AUDIT},
+    extras_require={"test": TEST, "bench": BENCH, "topk": TOPK, "audit": AUDIT, "xlsx": XLSX},
 )

@@ -84,7 +84,7 @@ def test_no_near_leaves_them_out(folder, capsys):
 
 MISTAKES = [
     (["nowhere.jsonl"], "nowhere.jsonl: not found"),
-    (["."], "is a folder"),
+    (["."], "is a folder with several splits or files, expected one; choose from"),
     (["empty.csv"], "is empty (0 bytes)"),
     (["a.jsonl", "a.jsonl"], "given twice"),
     (["a.jsonl", "--fail_on", "leek"], "Did you mean leak?"),

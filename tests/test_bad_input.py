@@ -68,7 +68,7 @@ TRAINING_ERRORS = [
     ("one_option.jsonl", '{"query": "W?", "choices": ["a"], "gold": 0}\n', ["1 option", "2 to 10"]),
     ("eleven.jsonl", json.dumps({"query": "W?", "choices": list("abcdefghijk"), "gold": 0}), ["11 options"]),
     ("gold.jsonl", '{"query": "W?", "choices": ["a", "b"], "gold": 2}\n', ["gold 2 is outside the 2 options"]),
-    ("file.xlsx", b"PK\x03\x04", ["unknown file type '.xlsx'", ".csv"]),
+    ("file.txt", "a,b", ["unknown file type '.txt'", ".csv"]),
 ]
 
 

@@ -26,10 +26,11 @@ def lines(*records) -> str:
 
 # name, content, parts of the message
 WRONG_CONTENT = [
-    ("gz.csv", gzip.compress(b"id,prompt", mtime=0), ["gzip archive", "gunzip"]),
-    ("workbook.csv", b"PK\x03\x04..[Content_Types].xml", ["Excel workbook", "export the sheet as CSV UTF-8"]),
+    ("gz.csv", gzip.compress((HEADER + ROW).encode(), mtime=0), ["gzip archive, not CSV", "rename it to .csv.gz"]),
+    ("empty.csv", gzip.compress(HEADER.encode(), mtime=0), ["as .csv.gz it is not readable either: it has no rows"]),
+    ("workbook.csv", b"PK\x03\x04..xl/workbook.xml", ["an Excel workbook, not CSV; as .xlsx it is not readable"]),
     ("old.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ["Excel workbook"]),
-    ("table.jsonl", b"PAR1....PAR1", ["Parquet file, not JSONL", "rename it to .parquet"]),
+    ("table.jsonl", b"PAR1....PAR1", ["Parquet file, not JSONL; as .parquet it is not readable either"]),
     ("page.jsonl", "\ufeff\n<HTML><body>403</body></HTML>", ["is a web page", "competition's rules"]),
     ("pointer.parquet", LFS, ["Git LFS pointer", "git lfs pull"]),
     ("text.parquet", HEADER + ROW, ["is not Parquet"]),
@@ -48,7 +49,7 @@ WRONG_CONTENT = [
     ("blank.csv", " \n\n", ["only white space"]),
     ("blank.jsonl", "\n\n", ["no questions"]),
     ("none.json", "[]", ["no questions"]),
-    ("exam.tsv", "a\tb\n", ["unknown file type '.tsv'", ".csv, .jsonl, .json, .parquet"]),
+    ("exam.txt", "a\tb\n", ["unknown file type '.txt'", ".csv, .tsv, .jsonl, .json, .parquet, .arrow, .xlsx"]),
     ("exam", "a,b\n", ["unknown file type ''"]),
 ]
 
@@ -185,10 +186,8 @@ def test_similar_names_are_suggested_for_a_missing_file(tmp_path):
 
 def test_a_folder_is_no_file_whatever_its_name(tmp_path):
     (tmp_path / "exam.csv").mkdir()
-    (tmp_path / "exam.csv" / "train.csv").write_text("x")
-    assert "is a folder" in refusal(tmp_path / "exam.csv")
-    assert "did you mean" in refusal(tmp_path / "exam.csv")
-    assert "is a folder" in refusal(tmp_path)
+    assert "is a folder (directory) without data files" in refusal(tmp_path / "exam.csv")
+    assert "is a folder (directory) without data files" in refusal(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

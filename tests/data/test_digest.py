@@ -99,6 +99,6 @@ def test_a_file_that_the_checks_have_read_is_not_read_again(tmp_path, monkeypatc
 
     path = jsonl(tmp_path / "one.jsonl", ROWS)
     load.read_questions(path, purpose="train", dataset=path)
-    monkeypatch.setattr(load, "READERS", {})
+    monkeypatch.setattr(load, "read_table", None)
     digest._digest_cached.cache_clear()
     assert data_digest([path], str(tmp_path))[1] == 2

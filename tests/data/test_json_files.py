@@ -28,7 +28,10 @@ def refusal(path, text: str) -> str:
         ('[{"prompt": "W', ["not JSON", "Unterminated string"]),
         (json.dumps([GOOD])[:-1], ["exam.json:1:", "cut short"]),
         (json.dumps(GOOD) + "\n" + json.dumps(GOOD), ["exam.json:2:1: not JSON", "rename it to .jsonl"]),
-        (json.dumps({"data": [GOOD]}), ["expected an array of objects", "found an object", "store the array alone"]),
+        (
+            json.dumps(GOOD),
+            ["expected an array of objects", "found an object", "if it is one question, write [ ] around it"],
+        ),
         (json.dumps([GOOD, 3]), ["exam.json:2: expected an object {...}, found a number: 3"]),
         ('[{"prompt": "a", "A": "a", "B": "b", "prompt": "b"}]', ["exam.json:1: key 'prompt' occurs twice"]),
         ("[" * 100_000 + "]" * 100_000, ["nested too deeply"]),

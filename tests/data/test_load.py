@@ -199,6 +199,20 @@ def test_every_reader_gives_the_same_questions(tmp_path, suffix):
         import pyarrow.parquet as pq
 
         pq.write_table(pa.Table.from_pylist(records), path)
+    elif suffix == ".arrow":
+        import pyarrow as pa
+
+        table = pa.Table.from_pylist(records)
+        with pa.ipc.new_stream(str(path), table.schema) as writer:
+            writer.write_table(table)
+    elif suffix == ".xlsx":
+        openpyxl = pytest.importorskip("openpyxl")
+        book = openpyxl.Workbook()
+        for row in (list(records[0]), list(records[0].values())):
+            book.active.append(row)
+        book.save(path)
+    elif suffix == ".tsv":
+        path.write_text("\t".join(records[0]) + "\n" + "\t".join(records[0].values()) + "\n")
     else:
         path.write_text(json.dumps(records if suffix == ".json" else records[0]))
     [question] = read(path)

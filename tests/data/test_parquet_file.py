@@ -34,7 +34,7 @@ def test_every_way_to_store_text_is_text(tmp_path, text):
 @pytest.mark.parametrize("kind", [pa.list_(pa.string()), pa.large_list(pa.string()), pa.list_(pa.string(), 2)], ids=str)
 def test_every_way_to_store_a_list_is_a_list(tmp_path, kind):
     columns = {**SCIENCEQA, "choices": pa.array([["a", "b"]], kind), "answer": pa.array([1], pa.uint8())}
-    [question] = read_questions(write(tmp_path / "exam.parquet", columns), purpose="train").questions
+    [question] = read_questions(write(tmp_path / "exam.parquet", columns), purpose="predict").questions
     assert (question.options, question.answer, question.context) == (("a", "b"), 1, "h")
 
 
@@ -44,9 +44,7 @@ def test_every_way_to_store_a_list_is_a_list(tmp_path, kind):
         ({**KAGGLE, "prompt": [1]}, "column prompt must be text, found int64"),
         ({**KAGGLE, "answer": [1]}, "column answer must be text, found int64"),
         ({**KAGGLE, "id": [1.0]}, "column id must be text or whole number, found double"),
-        ({**SCIENCEQA, "answer": [1.0]}, "column answer must be whole number, found double"),
-        ({**SCIENCEQA, "choices": [[1, 2]]}, "column choices must be texts, found list<"),
-        ({**SCIENCEQA, "choices": ["a, b"]}, "column choices must be texts, found string"),
+        ({**SCIENCEQA, "choices": ["a, b"]}, "column choices must be a list of texts, found string"),
     ],
 )
 def test_a_column_of_another_type_is_one_problem_not_one_a_row(tmp_path, columns, message):
@@ -63,10 +61,17 @@ def test_a_column_of_nothing_but_nulls_has_no_type(tmp_path):
     assert reading.questions[0].context == ""
 
 
-def test_the_solution_is_not_even_loaded(tmp_path):
-    table = read(write(tmp_path / "exam.parquet", {**SCIENCEQA, "image": [b"png"]}))
-    assert table.records == [(1, {"question": "W?", "choices": ["a", "b"], "answer": 1, "hint": "h"})]
-    assert "solution" in table.columns
+def test_texts_and_numbers_are_loaded_and_images_are_not(tmp_path):
+    """Images would fill the memory; a text of unknown name may be the passage."""
+    image = pa.array([{"bytes": b"png", "path": "a.png"}])
+    nested = [{"text": ["a", "b"], "label": ["A", "B"]}]
+    columns = {"article": ["Once."], "score": [0.5], "easy": [True], "nested": nested, "none": pa.nulls(1)}
+    table = read(write(tmp_path / "exam.parquet", {**columns, "photo": [b"png"], "image": image}))
+    assert table.records == [
+        (1, {"article": "Once.", "score": 0.5, "easy": True, "nested": nested[0], "none": None}),
+    ]
+    assert table.columns == ("article", "score", "easy", "nested", "none", "photo", "image")
+    assert table.types["photo"] == ("binary", "binary")
 
 
 def test_rows_are_numbered_from_one_and_ids_are_text(tmp_path):

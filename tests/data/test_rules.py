@@ -97,7 +97,7 @@ def test_ids_count_records_not_lines(tmp_path):
 def test_both_purposes_share_one_reading(tmp_path, monkeypatch):
     path = write(tmp_path, FULL, "W?,a,b,c,\n", ",a,b,c,A\n")
     reading = read_questions(path, purpose="predict")
-    monkeypatch.setattr(load, "READERS", {})
+    monkeypatch.setattr(load, "read_table", None)
     assert read_questions(path, purpose="predict").questions is reading.questions
     with pytest.raises(DataError, match=r"(?s)exam.csv:3: no answer.*exam.csv:4: the question has no text"):
         read_questions(path, purpose="train")

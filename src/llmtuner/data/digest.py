@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.data.load import read_questions
+from llmtuner.data.paths import FileState, path_state
 from llmtuner.data.question import Question
 from llmtuner.data.read_as import ReadAs
 from llmtuner.data.registry import find_source, local_entry
-from llmtuner.data.sniff import file_status
 from llmtuner.errors import DataError
 from llmtuner.files import sha256_of_file, sha256_of_json
 
@@ -78,13 +78,12 @@ def questions_digest(questions: Iterable[Question]) -> str:
 
 
 def _digest_of_file(file: Path, dataset: str, read_as: ReadAs) -> tuple[str, int]:
-    status = file_status(file)
-    return _digest_cached(file, file.resolve(), status.st_mtime_ns, status.st_size, dataset, read_as)
+    return _digest_cached(file, file.resolve(), path_state(file), dataset, read_as)
 
 
 @lru_cache(maxsize=32)
 def _digest_cached(
-    file: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str, read_as: ReadAs
+    file: Path, _resolved: Path, _state: tuple[FileState, ...], dataset: str, read_as: ReadAs
 ) -> tuple[str, int]:
     """A file's digest and its number of questions. With the arguments of the checks before a run, it is read once."""
     questions = read_questions(file, purpose="predict", dataset=dataset, read_as=read_as).questions

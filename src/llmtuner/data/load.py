@@ -14,12 +14,12 @@ from llmtuner.data.forms.columns import missing
 from llmtuner.data.forms.form import Form
 from llmtuner.data.forms.row import Defect, RowReader
 from llmtuner.data.forms.rules import NumberedDraft, count_options, file_oddities, option_defects, option_oddities
+from llmtuner.data.paths import FileState, path_state
 from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.problems import Problem, quoted, render_problems, terminal_path
 from llmtuner.data.question import LETTERS, Question
 from llmtuner.data.read_as import AS_IT_IS, ReadAs, form_for
-from llmtuner.data.readers import READERS
-from llmtuner.data.sniff import file_status
+from llmtuner.data.readers import read_table
 from llmtuner.data.table import Table
 from llmtuner.data.unused import unused_columns
 from llmtuner.errors import DataError
@@ -127,19 +127,16 @@ class _Reading:
 
 
 def _read_cached(file: Path, dataset: str, read_as: ReadAs) -> _Reading:
-    status = file_status(file)
+    state = path_state(file)
     # The resolved path is part of the key: a relative path is a different file after a change of directory.
     with garbage_collection_paused():
-        return _read(file, file.resolve(), status.st_mtime_ns, status.st_size, dataset, read_as)
+        return _read(file, file.resolve(), state, dataset, read_as)
 
 
 @lru_cache(maxsize=32)
-def _read(path: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str, read_as: ReadAs) -> _Reading:
+def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: str, read_as: ReadAs) -> _Reading:
     file = terminal_path(path)
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{file}: unknown file type {path.suffix!r}; use one of {', '.join(READERS)}")
-    table = reader(path)
+    table = read_table(tuple(Path(name) for name, _, _ in state), path)
     if not table.records and not table.problems:
         contents = "has a header but" if table.header else "has" if table.columns else "is blank and has"
         raise DataError(f"{file}: {contents} no questions; download it again")
@@ -159,7 +156,8 @@ def _read(path: Path, _resolved: Path, _mtime_ns: int, _size: int, dataset: str,
     blank = [n.line for n in drafts if not n.draft.question.strip()]
     only_in_training = [Problem(file, line, "the question has no text", kind="prompt") for line in blank]
     questions, option_errors, warnings = _questions(drafts, file, dataset, lettered=form.has_option_columns)
-    warnings += [*settled.warnings, *file_oddities(drafts, file, table.unit), *unused_columns(table, form, file)]
+    warnings += [*table.warnings, *settled.warnings, *file_oddities(drafts, file, table.unit)]
+    warnings += unused_columns(table, form, file)
     return _Reading(
         file=file,
         form=form,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.data.first_columns import first_columns
+from llmtuner.data.paths import exists, is_data_file, is_pattern, matching_paths
 from llmtuner.data.problems import TOO_LONG_A_NUMBER, escaped, quoted
 from llmtuner.data.read_as import AS_IT_IS, ReadAs, checked_base, column_names, is_a_form, merged_query, split_query
 from llmtuner.errors import UserError
@@ -29,7 +30,6 @@ _FETCHED = (
     "cloud_file_name",
 )  # before a file
 UPSTREAM_PROMPT = "instruction"  # the column that upstream's default formatting needs
-SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
                 raise UserError(f"data set {name!r}: {escaped(str(path))}: not found")
         return None
     if looks_like_path(name):
-        return DataSource(name, (Path(name).absolute(),), read_as=(merged_query(AS_IT_IS, query, given),))
+        files = matching_paths(name)
+        return DataSource(name, files, read_as=(merged_query(AS_IT_IS, query, given),) * len(files))
     if upstream is None:  # an online registry: only upstream can look up its names
         return None
     raise UserError(_unknown_name(name, dataset_dir, entries))
@@ -108,7 +109,7 @@ def local_entry(name: str, dataset_dir: str) -> tuple[dict[str, Any], Path] | No
 
 def looks_like_path(name: str) -> bool:
     """Whether a `--dataset` value is a path rather than a registered name."""
-    return name.lower().endswith(SUFFIXES) or os.sep in name or Path(name).is_file()
+    return is_data_file(name) or is_pattern(name) or os.sep in name or exists(Path(name))
 
 
 def contained(folder: Path, file_name: str, subject: str) -> Path:

@@ -16,10 +16,13 @@ class Table:
 
     Args:
         columns: names in the file's order; for JSON objects, in the order of their first occurrence.
-        types: for typed files, the type of each column that a form uses: (the forms' name, the file's name).
+        problems: the defects for which the file is rejected.
+        types: for typed files, the type of each column: (the forms' name, the file's name). A column that is in
+            `columns` and `types`, but in no record, is of a type that holds no text or number.
         header: the line of the column names, 0 if the file has no such line.
         unit: the unit of the numbers in `records`, "line" or "row".
         text_only: whether cells hold only text, so that a list of options cannot be stored.
+        warnings: oddities of the file that do not stop its reading.
     """
 
     columns: tuple[str, ...]
@@ -29,6 +32,7 @@ class Table:
     header: int = 0
     unit: str = "line"
     text_only: bool = False
+    warnings: list[Problem] = field(default_factory=list)
 
 
 def column_names(records: list[NumberedRecord]) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ _MODEL = (
 _DATA = (
     Flag(
         name="dataset",
-        help="training data: names or paths (CSV, JSONL, JSON, Parquet), separated by commas",
+        help="training data: names or paths (files, folders or patterns), separated by commas",
         value="NAMES",
     ),
     Flag(name="eval_dataset", help="data for evaluation and prediction, in the same form", value="NAMES"),

@@ -10,55 +10,73 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llmtuner.data.problems import Problem, quoted, terminal_path
+from llmtuner.data.readers.sheet import GridRow, check_top, columns_by_position, named_columns
 from llmtuner.data.sniff import read_text
 from llmtuner.data.table import NumberedRecord, Table
 from llmtuner.errors import DataError
 
-_SEPARATORS = {";": "';'", "\t": "TAB", "|": "'|'"}
+_SEPARATORS = {",": "a comma", ";": "';'", "\t": "TAB", "|": "'|'"}
 _LINE_END = re.compile(r"\r\n|\r|\n")
-
-CsvRow = tuple[int, list[str]]  # the line on which it begins, and its cells
+# Excel's own first line that names the separator; other programs would take it for the names of the columns.
+_SEP_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?=\r|\n|$)', flags=re.IGNORECASE)
 
 
 def read(path: Path) -> Table:
     """Read a CSV file strictly; empty lines are skipped.
 
     Raises:
-        DataError: the file is not UTF-8, has another separator, or has a column twice in its header.
+        DataError: the file is not UTF-8, has another separator, a title above its columns' names, or a column twice.
     """
-    file = terminal_path(path)
-    text = read_text(path)
-    _check_separator(text, file)
-    rows, problems = _rows(text, file)
+    return parse(read_text(path), terminal_path(path))
+
+
+def parse(text: str, file: str, separator: str = ",") -> Table:
+    """The same for a text.
+
+    Args:
+        file: its name for messages.
+    """
+    if declared := _SEP_LINE.match(text):
+        separator, text = declared[1], text[declared.end() :]  # the rest begins with the end of that line
+    else:
+        _check_separator(text, file, separator)
+    rows, problems = _rows(text, file, separator)
     if not rows:
         raise DataError(str(problems[0]) if problems else f"{file}: has no header and no rows, only white space")
+    check_top(rows, file)
+    warnings: list[Problem] = []
+    if by_position := columns_by_position(rows):
+        notice = f"no names of columns: read by position, as MMLU's files, as {', '.join(by_position)}"
+        warnings.append(Problem(file, 0, notice, kind="no header"))
+        rows.insert(0, (0, by_position))
     (header_line, header), rows = rows[0], rows[1:]
-    columns = _named_columns(header, header_line, file, problems)
+    columns = named_columns(header, header_line, file, problems)
     records: list[NumberedRecord] = []
     for line, cells in rows:
         if len(cells) != len(header):
-            problems.append(_wrong_width(file, line, len(cells), len(header)))
+            problems.append(_wrong_width(file, line, cells, len(header)))
         elif any(cell.strip() for cell in cells):
             records.append((line, {name: cells[index] for index, name in columns.items()}))
         else:
             problems.append(Problem(file, line, "every field is blank", fix="delete the line", kind="blank row"))
-    if rows and not records and all(len(cells) == len(header) + 1 for _, cells in rows):
+    spaced = any(cell.startswith(' "') for _, cells in rows[:1] for cell in cells)  # it has its own fix
+    if rows and not records and not spaced and all(len(cells) == len(header) + 1 for _, cells in rows):
         problems = [problem for problem in problems if problem.kind != "fields"]
         problems.append(_one_too_many(file, rows, len(header)))
-    return Table(tuple(columns.values()), records, problems, header=header_line, text_only=True)
+    return Table(tuple(columns.values()), records, problems, header=header_line, text_only=True, warnings=warnings)
 
 
-def _rows(text: str, file: str) -> tuple[list[CsvRow], list[Problem]]:
+def _rows(text: str, file: str, separator: str) -> tuple[list[GridRow], list[Problem]]:
     """All rows with the line on which each begins. Reading stops at the first syntax error."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[CsvRow] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows: list[GridRow] = []
     line = 1
     with _unlimited_fields(len(text)):
         while True:
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                return rows, [_syntax_error(text, file, line, reader.line_num, str(error))]
+                return rows, [_syntax_error(text, file, (line, reader.line_num), str(error), separator)]
             if cells is None:
                 return rows, []
             if len(cells) > 1 or "".join(cells).strip():  # a line of white space is not a row
@@ -79,12 +97,13 @@ def _unlimited_fields(size: int) -> Iterator[None]:
         csv.field_size_limit(previous_limit)
 
 
-def _syntax_error(text: str, file: str, first_line: int, last_line: int, reason: str) -> Problem:
+def _syntax_error(text: str, file: str, lines_of_row: tuple[int, int], reason: str, separator: str) -> Problem:
     """The problem at which the csv module stopped.
 
     Args:
-        first_line, last_line: the lines where the row begins and where reading stopped.
+        lines_of_row: the lines where the row begins and where reading stopped.
     """
+    first_line, last_line = lines_of_row
     total = text.count("\n") + (not text.endswith("\n"))
     if "unexpected end of data" not in reason:
         hint = "" if first_line == last_line else f" in the row from line {first_line}; a quote in it may be unclosed"
@@ -92,7 +111,7 @@ def _syntax_error(text: str, file: str, first_line: int, last_line: int, reason:
             file,
             last_line,
             f"not CSV: text follows a closing quote{hint}",
-            "expected a comma or the end of the line",
+            f"expected {_SEPARATORS.get(separator, quoted(separator))} or the end of the line",
             'write a quote inside a quoted text twice: ""; the lines after this one were not read',
             kind="quote",
             unread=total - last_line,
@@ -101,7 +120,7 @@ def _syntax_error(text: str, file: str, first_line: int, last_line: int, reason:
     lines = io.StringIO(text, newline="")
     for _ in range(first_line - 1):
         next(lines)
-    *closed_fields, _open_field = next(csv.reader(lines))
+    *closed_fields, _open_field = next(csv.reader(lines, delimiter=separator))
     line = first_line + sum(len(_LINE_END.findall(field)) for field in closed_fields)
     return Problem(
         file,
@@ -114,35 +133,48 @@ def _syntax_error(text: str, file: str, first_line: int, last_line: int, reason:
     )
 
 
-def _check_separator(text: str, file: str) -> None:
+def _check_separator(text: str, file: str, expected: str) -> None:
     """Reject other separators before parsing: with them, the csv module cannot parse a header of quoted names."""
     header = next(((line, names) for line, names in enumerate(io.StringIO(text), start=1) if names.strip()), None)
+    if header is None or header[1].lstrip().startswith("#"):
+        return
     for separator, name in _SEPARATORS.items():
-        if header and separator in header[1] and "," not in header[1]:
+        if header[1].count(separator) > header[1].count(expected):
+            fixes = (
+                ["save the file as CSV with commas"]
+                if expected == ","
+                else [f"separate the fields by {_SEPARATORS[expected]}"]
+            )
+            if _reads_well(text, file, separator):
+                renamed = {"\t": ".tsv", ",": ".csv"}.get(separator)
+                fixes.append(f"rename it to {renamed}" if renamed else f"write sep={separator} as its first line")
             raise DataError(
-                f"{file}:{header[0]}: the separator seems to be {name}, expected ','; save the file as CSV with commas"
+                f"{file}:{header[0]}: the separator seems to be {name}, expected {_SEPARATORS[expected]}; "
+                f"{' or '.join(fixes)}"
             )
 
 
-def _named_columns(header: list[str], line: int, file: str, problems: list[Problem]) -> dict[int, str]:
-    """The column names by index. An empty name is a problem, except for the first, where pandas writes its index."""
-    for name in dict.fromkeys(header):
-        if name and header.count(name) > 1:
-            raise DataError(f"{file}:{line}: column {quoted(name)} occurs twice; rename or remove one of them")
-    for index, name in enumerate(header):
-        if not name and index:
-            fix = "name it, or remove the extra comma"
-            problems.append(Problem(file, line, f"column {index + 1} has no name", fix=fix, kind="header"))
-    return {index: name for index, name in enumerate(header) if name}
+def _reads_well(text: str, file: str, separator: str) -> bool:
+    """Whether the file is free of defects with another separator, so that the advice to declare it is right."""
+    try:
+        table = parse(text, file, separator)
+    except DataError:
+        return False
+    return bool(table.records) and not table.problems
 
 
-def _wrong_width(file: str, line: int, width: int, expected: int) -> Problem:
+def _wrong_width(file: str, line: int, cells: list[str], expected: int) -> Problem:
+    width = len(cells)
     fix = "put quotes around texts with a comma" if width > expected else "add the missing fields or commas"
+    if any(cell.startswith(' "') for cell in cells):
+        fix = "remove the space before the opening quote"
+    elif cells[0].lstrip().startswith("#"):
+        fix = "delete the line, if it is a comment"
     defect = f"{width} field{'s' * (width != 1)}, the header has {expected}"
     return Problem(file, line, defect, fix=fix, kind="fields")
 
 
-def _one_too_many(file: str, rows: list[CsvRow], expected: int) -> Problem:
+def _one_too_many(file: str, rows: list[GridRow], expected: int) -> Problem:
     """All rows have one field more than the header; pandas would silently shift every column by one."""
     fix = "name the extra column in the header, or remove it"
     if all(not cells[-1].strip() for _, cells in rows):
