@@ -14,7 +14,7 @@ from llmtuner.data.forms.columns import missing
 from llmtuner.data.forms.form import Form
 from llmtuner.data.forms.row import Defect, RowReader
 from llmtuner.data.forms.rules import NumberedDraft, count_options, file_oddities, option_defects, option_oddities
-from llmtuner.data.paths import FileState, path_state
+from llmtuner.data.paths import TRAIN, FileState, other_splits, path_state
 from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.problems import Problem, quoted, render_problems, terminal_path
 from llmtuner.data.question import LETTERS, Question
@@ -157,7 +157,7 @@ def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: st
     only_in_training = [Problem(file, line, "the question has no text", kind="prompt") for line in blank]
     questions, option_errors, warnings = _questions(drafts, file, dataset, lettered=form.has_option_columns)
     warnings += [*table.warnings, *settled.warnings, *file_oddities(drafts, file, table.unit)]
-    warnings += unused_columns(table, form, file)
+    warnings += [*unused_columns(table, form, file), *_other_splits(path)]
     return _Reading(
         file=file,
         form=form,
@@ -168,6 +168,15 @@ def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: st
         warnings=tuple(warnings),
         only_in_training=(*settled.base, *only_in_training),
         unit=table.unit,
+    )
+
+
+def _other_splits(path: Path) -> list[Problem]:
+    """That a folder has other splits than the one that was read."""
+    others = ", ".join(map(terminal_path, other_splits(path)))
+    what = f"the split {TRAIN} of the folder is read"
+    return (
+        [Problem(terminal_path(path), 0, what, fix=f"for another one, give {others}", kind="split")] if others else []
     )
 
 

@@ -20,6 +20,7 @@ from llmtuner.errors import DataError
 FileState = tuple[str, int, int]  # its path, the time of its last change in ns, its size in bytes
 _NO_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # they describe a data set
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
+TRAIN = "train"  # the split that a saved folder with several is read as
 _DEPTH = 4  # folders below the given one: data/, a configuration, a split
 _LISTED = 6
 
@@ -55,7 +56,7 @@ def is_pattern(name: str) -> bool:
 
 
 def data_files(path: Path) -> tuple[Path, ...]:
-    """The files of a path: a file itself, or all files of the one split in a folder, in the order of their names.
+    """The files of a path: a file itself, or all files of one split in a folder, in the order of their names.
 
     Folders are those of `save_to_disk` of the library datasets, and those of data sets on the hub, with Parquet, JSON
     Lines, CSV or other data files.
@@ -67,6 +68,17 @@ def data_files(path: Path) -> tuple[Path, ...]:
         file_status(path)
         return (path,)
     return _folder_files(path, path, _DEPTH)
+
+
+def other_splits(path: Path) -> tuple[Path, ...]:
+    """The splits beside `train` in a folder that `DatasetDict.save_to_disk` wrote; the folder is read as its `train`.
+
+    Returns:
+        () for any other path, and for such a folder without `train`, whose splits have to be named.
+    """
+    listed = path / "dataset_dict.json"
+    splits = _names_in(listed, "splits") if listed.is_file() else []
+    return tuple(path / split for split in splits if split != TRAIN) if TRAIN in splits else ()
 
 
 def path_state(path: Path) -> tuple[FileState, ...]:
@@ -86,6 +98,8 @@ def _folder_files(folder: Path, given: Path, depth: int) -> tuple[Path, ...]:
         return _saved_files(folder)
     if "dataset_dict.json" in names:
         splits = _names_in(folder / "dataset_dict.json", "splits")
+        if other_splits(folder):
+            splits = [TRAIN]
         return _only(folder, [folder / split for split in splits], given, "splits", depth)
     files = [name for name in names if is_data_file(name) and name not in _NO_DATA and (folder / name).is_file()]
     below = [folder / name for name in names if not name.startswith(".") and _holds_data(folder / name, depth - 1)]
