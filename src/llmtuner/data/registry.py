@@ -185,7 +185,7 @@ def _check_keys(name: str, entry: dict[str, Any]) -> None:
                 f"data set {name!r}: {key}: multiple-choice data sets are files on this machine; download it, and name "
                 "its file with file_name"
             )
-        close = difflib.get_close_matches(key, _KEYS, n=1)
+        close = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.8)
         hint = f"did you mean {close[0]!r}?" if close else f"use {', '.join(_KEYS[:5])}"
         raise UserError(f"data set {name!r}: key {quoted(key)} has no effect on multiple-choice data; {hint}")
     if not isinstance(entry.get("columns", {}), dict):
@@ -242,7 +242,7 @@ def _files_of(
         raise UserError(f"data set {requested!r}: its source {name!r} has no multiple-choice files")
     names = [entry["file_name"]] if isinstance(entry["file_name"], str) else entry["file_name"]
     files = [_jsonl_or_parquet(contained(folder, file, f"data set {name!r}")) for file in names]
-    missing = [_missing_line(file, entry) for file in files if not file.is_file()]
+    missing = [_missing_line(file, entry) for file in files if not file.exists()]
     if missing and "otherwise" in entry:
         return _files_of(entry["otherwise"], entry["otherwise"], _without(name, entries))
     if missing and "made_from" in entry:  # its sources may be missing, too
