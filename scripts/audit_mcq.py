@@ -58,7 +58,9 @@ def _parser(checks: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="CSV, JSONL, JSON or Parquet files of questions")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="files of questions, folders, or patterns; types: docs/data.md"
+    )
     parser.add_argument("--html", type=Path, metavar="PATH", help="path of the page; default: audit.html")
     parser.add_argument("--no_html", action="store_true", help="write no page")
     help_json = "write the whole result as JSON to PATH; without PATH, print it instead of the summary"

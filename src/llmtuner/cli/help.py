@@ -50,7 +50,7 @@ Examples:
 
 Commands of 2023: a flag that no longer exists (--checkpoint_dir, --max_source_length, ...) is either translated,
 with a notice, or refused with the reason.
---help_all lists every flag, including those of LLaMA-Factory (upstream) that are left out above."""
+--help_all lists every flag of LLaMA-Factory (upstream), including those that are left out above."""
 
 
 def help_text() -> str:

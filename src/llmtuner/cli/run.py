@@ -162,7 +162,7 @@ def _unknown(name: str, known: list[str], config: Path | None) -> str:
     if config is not None:
         return f"{locate_key(config, name)}: unknown key {name!r}.{did_you_mean(name, names)}"
     suggestion = did_you_mean(name, [f"--{flag}" for flag in names])
-    return f"unknown flag --{name}.{suggestion} (--help_all lists every flag)"
+    return f"unknown flag --{name}.{suggestion} (--help and --help_all list all flags)"
 
 
 def _parser() -> Any:

@@ -155,7 +155,7 @@ OWN = (
         arguments="finetuning",
     ),
     Flag(name="help", type=bool, help="show this page"),
-    Flag(name="help_all", type=bool, help="show every flag, including those of upstream (LLaMA-Factory)"),
+    Flag(name="help_all", type=bool, help="show every flag of upstream (LLaMA-Factory)"),
     Flag(name="version", type=bool, help="show the versions of this project and of the packages it runs on"),
     Flag(name="traceback", type=bool, help="also show where a user error was raised"),
 )
