@@ -145,3 +145,15 @@ def test_rows_without_ids_are_counted_on_from_file_to_file(tmp_path):
     entry = {"formatting": "mcq", "file_name": ["a.csv", "b.csv"]}
     (tmp_path / "dataset_info.json").write_text(json.dumps({"both": entry}))
     assert [question.id for question in questions("both", tmp_path)] == ["0", "1", "2", "3"]
+
+
+def test_a_column_of_answers_that_has_no_usual_name_is_asked_for(tmp_path):
+    """The suggested names left it out, so that a file with answers was read as one without any."""
+    path = tmp_path / "exam.csv"
+    path.write_text("stem,opt1,opt2,opt3,loesung\nQ?,a,b,c,2\n")
+    with pytest.raises(DataError, match="&answer=NAME") as error:
+        read_questions(path, purpose="predict")
+    query = str(error.value).rsplit(": ?", 1)[1].split("&answer")[0]
+    with pytest.raises(DataError, match="missing column 'answer'.*name it: &answer=NAME"):
+        questions(f"{path}?{query}", tmp_path)
+    assert questions(f"{path}?{query}&answer=loesung&answer_base=1", tmp_path)[0].answer == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 from llmtuner.data.forms.answers import READ, Answers, is_missing
 from llmtuner.data.forms.columns import missing
 from llmtuner.data.forms.form import Form
+from llmtuner.data.forms.mapped import NAMED
 from llmtuner.data.forms.row import Defect, RowReader
 from llmtuner.data.forms.rules import NumberedDraft, count_options, file_oddities, option_defects, option_oddities
 from llmtuner.data.paths import TRAIN, FileState, other_splits, path_state
@@ -243,6 +244,8 @@ def _unanswered(reading: _Reading) -> list[Problem]:
     expected = "training needs an answer for every question"
     if column and column.partition(".")[0] not in reading.columns:
         defects = missing(reading.form, reading.columns, [column])
+        if reading.form.name == NAMED:
+            defects = [replace(defect, expected="", fix="name it: &answer=NAME") for defect in defects]
         return [Problem(file, reading.header, defect.what, expected, defect.fix) for defect in defects]
     unanswered = [
         Problem(file, question.line, "no answer; training needs one", kind="no answer")

@@ -160,7 +160,9 @@ def _with_suggestion(defects: list[Defect], table: Table) -> list[Defect]:
     if names is None:
         return defects
     first, *others = defects
-    return [Defect(first.kind, first.what, fix=f"to read it, add to its path, in quotes: ?{names.as_query()}"), *others]
+    answer = "" if names.answer else "&answer=NAME (the column of the answers, if there is one)"
+    fix = f"to read it, add to its path, in quotes: ?{names.as_query()}{answer}"
+    return [Defect(first.kind, first.what, fix=fix), *others]
 
 
 def _suggested(table: Table) -> ColumnNames | None:

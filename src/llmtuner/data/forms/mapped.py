@@ -13,6 +13,7 @@ from llmtuner.data.forms.row import Defect
 from llmtuner.data.problems import quoted
 from llmtuner.data.question import LETTERS
 
+NAMED = "named columns"  # the name of a form that the user's names alone make
 ROLES = ("prompt", "options", "answer", "context", "id")
 
 
@@ -50,7 +51,7 @@ _PROMPTS = (
 )
 _ANSWERS = (
     *("answer", "gold", "answerKey", "answer_idx", "label", "Answer", "target", "correct", "correct_answer"),
-    *("答案", "正确答案"),
+    *("key", "correct_option", "right", "solution_index", "答案", "正确答案"),
 )
 _LISTS = ("choices", "options", "endings", "choice")
 _OPTION_NAMES = (
@@ -84,7 +85,7 @@ def mapped_form(names: ColumnNames, columns: Sequence[str], known: Form | None) 
         lacking = "prompt=NAME for the question's text" if not question else "options=NAME, or NAME|NAME|..."
         defect = f"the columns of the question and its options are not known; {_found(columns)}"
         return None, [Defect("columns", defect, fix=f"add {lacking}")]
-    base = known or Form("named columns", "the columns that you named", question, options, ())
+    base = known or Form(NAMED, "the columns that you named", question, options, ())
     if names.answer or known is None:
         answer = names.answer or _first(_ANSWERS, columns) or "answer"
         base = replace(base, answer=answer, styles=ANY, documented=False, second_answer=None)
