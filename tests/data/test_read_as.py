@@ -154,6 +154,6 @@ def test_a_column_of_answers_that_has_no_usual_name_is_asked_for(tmp_path):
     with pytest.raises(DataError, match="&answer=NAME") as error:
         read_questions(path, purpose="predict")
     query = str(error.value).rsplit(": ?", 1)[1].split("&answer")[0]
-    with pytest.raises(DataError, match="missing column 'answer'.*name it: &answer=NAME"):
+    with pytest.raises(DataError, match=r"missing column 'answer'.*name it: &answer=NAME"):
         questions(f"{path}?{query}", tmp_path)
     assert questions(f"{path}?{query}&answer=loesung&answer_base=1", tmp_path)[0].answer == 1
