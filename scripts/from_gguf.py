@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         "--dtype",
         choices=DTYPES,
         default=DTYPES[0],
-        help="precision of the weights: float32 (default) stores what the file gives, the others take half of the space",
+        help="precision of the weights: float32 (default) stores what the file gives, the others take half the space",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a model that is in the folder")
     args = parser.parse_args(argv)

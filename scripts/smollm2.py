@@ -22,8 +22,8 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 from llmtuner.cache import cached_folder
 from llmtuner.console import escape_unprintable
+from llmtuner.gguf_files import smollm2
 from llmtuner.gguf_files.convert import DTYPES, check_out, convert, is_whole, read_origin, write_model
-from llmtuner.gguf_files.smollm2 import NAME, SHA256, smollm2_file, smollm2_package
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,20 +45,23 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _in_cache(dtype: str) -> Path:
-    file, origin = read_origin(smollm2_file(), dtype, smollm2_package(), SHA256)
+    file, origin = read_origin(smollm2.smollm2_file(), dtype, smollm2.smollm2_package(), smollm2.SHA256)
 
     def build(folder: Path) -> None:
         _announce()
         write_model(file, origin, folder)
 
-    return cached_folder(f"{NAME}-{dtype}-{origin.key}", build, is_whole)
+    try:
+        return cached_folder(f"{smollm2.NAME}-{dtype}-{origin.key}", build, is_whole)
+    except OSError as error:
+        raise OSError(f"{error}; the variable LLMTUNER_CACHE can name another folder for the model") from error
 
 
 def _in_folder(out: Path, dtype: str, overwrite: bool) -> Path:
     check_out(out, overwrite=overwrite)
-    path = smollm2_file()
+    path = smollm2.smollm2_file()
     _announce()
-    convert(path, out, dtype, package=smollm2_package(), overwrite=overwrite)
+    convert(path, out, dtype, package=smollm2.smollm2_package(), overwrite=overwrite)
     return out
 
 

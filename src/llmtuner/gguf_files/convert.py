@@ -162,7 +162,8 @@ def _check_vocabulary(file: GgufFile, tokens: int) -> None:
         raise UserError(f"{file.path}: has no tensor token_embd.weight, so it is no language model")
     if embedding.shape[-1] != tokens:
         raise UserError(
-            f"{file.path}: has embeddings of {embedding.shape[-1]} tokens and a vocabulary of {tokens}; download it again"
+            f"{file.path}: has embeddings of {embedding.shape[-1]} tokens and a vocabulary of {tokens}; "
+            "download it again"
         )
 
 

@@ -143,15 +143,18 @@ def _tensor_info(cursor: _Cursor) -> TensorInfo:
 
 
 def _check_data(read: GgufFile, cursor: _Cursor) -> None:
-    """Check that each tensor has a quantisation that gguf knows, and lies within the file."""
+    """Check that each tensor has a quantisation that gguf knows, and a place of its own within the file."""
     sizes = _block_sizes()
     alignment = read.get("general.alignment", int) or _ALIGNMENT
     start = math.ceil(cursor.position / alignment) * alignment
-    for tensor in read.tensors:
+    end, before = start, ""
+    for tensor in sorted(read.tensors, key=lambda each: each.offset):
         if tensor.kind not in sizes:
             raise UserError(f"{read.path}: {tensor.name} has the unknown quantisation {tensor.kind}; try: {INSTALL}")
+        if start + tensor.offset < end:
+            raise UserError(f"{read.path}: is damaged: {tensor.name} begins within {before}; download or copy it again")
         weights, size = sizes[tensor.kind]
-        end = start + tensor.offset + tensor.size * size // weights
+        before, end = tensor.name, start + tensor.offset + tensor.size * size // weights
         if end > len(cursor.data):
             raise UserError(
                 f"{read.path}: is cut: it has {len(cursor.data):,} bytes, and {tensor.name} ends at byte {end:,}; "

@@ -99,6 +99,12 @@ def _sentencepiece(file: GgufFile, words: Vocabulary) -> tuple[Any, bool]:
         raise UserError(f"{file.path}: has {len(words.tokens)} tokens and {len(scores)} scores; download it again")
     prefix = file.get(_PREFIX, bool)
     prefixed = prefix is None or prefix  # llama.cpp's default for this kind
+    if prefixed and any(token.startswith(" ") for token in words.of(Kind.USER_DEFINED)):
+        # The space would go in front of the first piece of text, not of the token that the text begins with.
+        raise UserError(
+            f"{file.path}: puts a space before every text, and has user-defined tokens that begin with one: this "
+            "cannot be rebuilt exactly; convert the original model's safetensors instead"
+        )
     tokenizer = Tokenizer(
         models.BPE(
             vocab=words.ids,

@@ -43,8 +43,8 @@ def load_weights(file: GgufFile, dtype: str) -> Any:
     except _UNREADABLE as error:
         first = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"{file.path}: transformers {transformers.__version__} cannot read it ({first}); convert the original model "
-            "again, or choose another file"
+            f"{file.path}: transformers {transformers.__version__} cannot read it ({first}); convert the original "
+            "model again, or choose another file"
         ) from error
     model.name_or_path = str(file.path)  # for messages
     _check_all_read(file, model)
