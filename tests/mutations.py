@@ -67,6 +67,7 @@ MUTATIONS = (
         ("gguf: merges by the worst score", "key=normal.__getitem__, reverse=True)", "key=normal.__getitem__)"),
         ("gguf: control tokens take part in merges", "if kind == Kind.NORMAL", "if kind != Kind.BYTE"),
         ("gguf: no begin token", "before = [words.roles", "before = [] and [words.roles"),
+        ("gguf: the file's begin token ignored", "if words.adds_begin is None else words.adds_begin", ""),
         ("gguf: unknown split guessed", "if name not in SPLITS:", "if not name:"),
         ("gguf: words of Llama 3 are split", "ignore_merges=split.whole_words", "ignore_merges=False"),
         ("gguf: no byte fallback", "byte_fallback=len(words.of(Kind.BYTE)) == 256", "byte_fallback=False"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from tiny_gguf import DEFINED, byte_level_values, sentencepiece_model, sentencep
 from llmtuner.errors import UserError
 from llmtuner.gguf_files.reader import GgufFile
 from llmtuner.gguf_files.splits import SPLITS
-from llmtuner.gguf_files.tokenizer import build_tokenizer
+from llmtuner.gguf_files.tokenizer import build_tokenizer, frame
+from llmtuner.gguf_files.vocabulary import TOKENS, TYPES, read_vocabulary
 
 LINES = DEMO.read_text(encoding="utf-8").splitlines()[:40]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -120,38 +122,70 @@ def test_control_tokens_are_special_and_data_can_keep_them_as_text(bytes_of_text
     assert bytes_of_text.decode([number], skip_special_tokens=True) == ""
 
 
+def test_a_control_token_without_a_role_is_special_too(bytes_of_text):
+    values = byte_level_values()
+    values[TYPES] = [*values[TYPES][:-1], 3]
+    last = len(values[TYPES]) - 1
+    assert built(values).decode([last], skip_special_tokens=True) == ""
+    assert bytes_of_text.decode([last], skip_special_tokens=True) != ""
+
+
+@pytest.mark.parametrize("kind", [3, 4, 5, 6])
+def test_only_normal_tokens_are_merged(kind):
+    """Text that is spelled like a control token became it, even where data must stay text."""
+    values = sentencepiece_values()
+    letters = [token for token, own in zip(values[TOKENS], values[TYPES], strict=True) if own == 1 and token.isalpha()]
+    first, second = [letter for letter in letters if len(letter) == 1][:2]
+    whole = first + second + second + first
+    assert whole not in values[TOKENS]
+    pairs = [first + second, second + first]
+    parts = [pair for pair in pairs if pair not in values[TOKENS]]
+    more = {
+        TOKENS: [*values[TOKENS], *parts, whole],
+        TYPES: [*values[TYPES], *(1 for _ in parts), 1],
+        "tokenizer.ggml.scores": [*values["tokenizer.ggml.scores"], *(0.0 for _ in parts), 0.0],
+    }
+    assert built(values, **more).tokenize(whole) == [whole]
+    more[TYPES] = [*more[TYPES][:-1], kind]
+    assert len(built(values, **more).tokenize(whole, split_special_tokens=True)) == (1 if kind == 4 else 2)
+
+
+@pytest.mark.parametrize(("begin", "end"), [(True, False), (False, True), (True, True), (False, False)])
+def test_the_frame_is_in_the_tokenizers_own_file(begin, end):
+    """transformers 4 makes no frame of its own."""
+    file = GgufFile(Path("a.gguf"), sentencepiece_values())
+    words, tokenizer = read_vocabulary(file), built(sentencepiece_values()).backend_tokenizer
+    tokenizer.post_processor = frame(words, begin=begin, end=end)
+    one, two = ([1] * begin + tokenizer.encode(text, add_special_tokens=False).ids + [2] * end for text in "ab")
+    assert tokenizer.encode("a").ids == one
+    assert tokenizer.encode("a", "b").ids == one + two
+
+
 SPLIT_TEXT = "Don't we HAVE 12345 things?! \n\n  x=ab_c; naïve e\u0301 日本語、и  "
 
 
 @pytest.mark.parametrize("name", sorted(SPLITS))
 def test_text_is_split_as_the_published_tokenizers_do(name):
     """Against the classes in transformers that have the same expression."""
+    from tokenizers import Regex, pre_tokenizers
     from transformers import CohereTokenizer, GPT2Tokenizer, Qwen2Tokenizer
     from transformers.convert_slow_tokenizer import TikTokenConverter
 
-    ours, split = built(byte_level_values(), **{"tokenizer.ggml.pre": name}).backend_tokenizer, SPLITS[name]
+    ours = built(byte_level_values(), **{"tokenizer.ggml.pre": name}).backend_tokenizer
+    composed = name in ("command-r", "qwen2", "deepseek-r1-qwen")
     if name.startswith("llama"):
-        from tokenizers import Regex, pre_tokenizers
-
-        pattern = TikTokenConverter(vocab_file=None).pattern
-        expected, normalizer = (
-            pre_tokenizers.Sequence(
-                [
-                    pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
-                    pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-                ]
-            ),
-            None,
-        )
+        words = pre_tokenizers.Split(Regex(TikTokenConverter(vocab_file=None).pattern), behavior="isolated")
+        as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        expected = pre_tokenizers.Sequence([words, as_bytes])
     else:
         classes = {"gpt-2": GPT2Tokenizer, "qwen2": Qwen2Tokenizer, "deepseek-r1-qwen": Qwen2Tokenizer}
-        published = classes.get(name, CohereTokenizer)().backend_tokenizer
-        expected, normalizer = published.pre_tokenizer, published.normalizer if split.composes else None
-    text = normalizer.normalize_str(SPLIT_TEXT) if normalizer else SPLIT_TEXT
-    own = ours.normalizer.normalize_str(SPLIT_TEXT) if ours.normalizer else SPLIT_TEXT
-    assert own == text
-    assert (text != SPLIT_TEXT) == split.composes
-    assert ours.pre_tokenizer.pre_tokenize_str(own) == expected.pre_tokenize_str(text)
+        published = classes.get(name, CohereTokenizer)().backend_tokenizer  # Command R splits like StarCoder and SmolLM
+        expected = published.pre_tokenizer
+        if composed:
+            assert published.normalizer.normalize_str(SPLIT_TEXT) == unicodedata.normalize("NFC", SPLIT_TEXT)
+    text = ours.normalizer.normalize_str(SPLIT_TEXT) if ours.normalizer else SPLIT_TEXT
+    assert text == (unicodedata.normalize("NFC", SPLIT_TEXT) if composed else SPLIT_TEXT)
+    assert ours.pre_tokenizer.pre_tokenize_str(text) == expected.pre_tokenize_str(text)
 
 
 def test_a_whole_word_is_one_token_where_the_split_says():
@@ -163,7 +197,6 @@ def test_a_whole_word_is_one_token_where_the_split_says():
     assert len(built(values).tokenize("xyzzy")) > 1
 
 
-TOKENS, TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 BYTES, PIECES = byte_level_values, sentencepiece_values
 
 

@@ -36,12 +36,12 @@ def build_tokenizer(file: GgufFile) -> Any:
     if begin and "bos_token" not in words.roles:
         raise UserError(f"{file.path}: adds a begin token, but has no tokenizer.ggml.bos_token_id; download it again")
     tokenizer.add_tokens(words.added())
-    tokenizer.post_processor = _frame(words, begin=begin, end=bool(words.adds_end))
+    tokenizer.post_processor = frame(words, begin=begin, end=bool(words.adds_end))
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=file.need(f"{file.architecture}.context_length", int),
         clean_up_tokenization_spaces=False,
-        add_bos_token=begin,  # without these two, transformers would take away what the file says
+        add_bos_token=begin,  # transformers 5 makes the frame again from these two; 4 ignores them
         add_eos_token=bool(words.adds_end),
         **words.roles,
     )
@@ -141,8 +141,8 @@ def merges_by_score(words: Vocabulary, scores: list[float]) -> list[tuple[str, s
     return [merge for merge in itertools.chain.from_iterable(cuts) if merge[0] in normal and merge[1] in normal]
 
 
-def _frame(words: Vocabulary, *, begin: bool, end: bool) -> Any:
-    """Puts the begin and the end token around a text, and around each of two."""
+def frame(words: Vocabulary, *, begin: bool, end: bool) -> Any:
+    """What puts the begin and the end token around a text, and around each of two."""
     from tokenizers import processors
 
     before = [words.roles["bos_token"]] if begin else []
