@@ -104,6 +104,16 @@ MUTATIONS = (
         ("smollm2: another file accepted", "if digest != SHA256:", "if False:"),
     ),
     *edits(
+        "src/llmtuner/files.py",
+        "tests/test_files.py::test_a_new_folder_is_there_whole_or_not_at_all",
+        (
+            "new folder: the earlier one goes first",
+            "    temporary.mkdir()\n    try:",
+            "    temporary.mkdir()\n    shutil.rmtree(target, True)\n    try:",
+        ),
+        ("new folder: an empty one is in the way", "target.rmdir()", "raise FileExistsError(target)"),
+    ),
+    *edits(
         "src/llmtuner/cache.py",
         "tests/test_cache.py",
         ("cache: built by two at the same time", "fcntl.flock(file, fcntl.LOCK_EX)", "pass"),

@@ -64,7 +64,7 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
     Raises:
         OSError: the folder cannot be written, or another one that is not empty has its name.
     """
-    target = Path(path)
+    target = Path(path).resolve()  # "." has no name, and a link stays a link
     temporary, replaced = _beside(target), _beside(target)
     temporary.mkdir()
     try:

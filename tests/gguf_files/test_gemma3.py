@@ -40,7 +40,7 @@ def tokenizer(gemma):
 def test_known_tokens_of_gemma(tokenizer):
     """transformers' conversion gave `You`, `▁a`, `re`, and no begin token."""
     assert tokenizer.convert_ids_to_tokens(tokenizer("You are a naïve 1234").input_ids) == (
-        "<bos> You ▁are ▁a ▁naïve ▁ 1 2 3 4".split(" ")
+        ["<bos>", "You", "▁are", "▁a", "▁naïve", "▁", "1", "2", "3", "4"]
     )
     assert len(tokenizer) == 262144
     roles = {"bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>", "pad_token": "<pad>"}

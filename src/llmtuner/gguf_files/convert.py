@@ -96,7 +96,7 @@ def convert(path: Path, out: Path, dtype: str = DTYPES[0], *, package: str = "",
 
     Args:
         path: the GGUF file.
-        out: the new folder; its parent exists.
+        out: the new folder.
         dtype: precision of the weights. float32 stores the weights as the file gives them; a 16-bit type rounds them
             once more and takes half of the space.
         package: name and version of the package that the file came with.
@@ -110,6 +110,7 @@ def convert(path: Path, out: Path, dtype: str = DTYPES[0], *, package: str = "",
     """
     check_out(out, overwrite=overwrite)
     file, origin = read_origin(path, dtype, package)
+    out.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(out, overwrite=overwrite) as temporary:
         return write_model(file, origin, temporary)
 
@@ -118,10 +119,8 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     """Refuse a folder to which nothing should be written.
 
     Raises:
-        UserError: it is not empty and `overwrite` is false or it is no model, it is a file, or its parent is missing.
+        UserError: it is not empty and `overwrite` is false or it is no model, or it is a file.
     """
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"{out}: the folder {out.absolute().parent} does not exist; create it first")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir():
