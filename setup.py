@@ -40,8 +40,12 @@ RUNTIME = [
 TOPK = ["difftopk"]  # --mcq_loss topk_ce
 AUDIT = ["scikit-learn", "cleanlab"]  # scripts/audit_mcq.py: the model of shortcuts, likely label errors
 XLSX = ["openpyxl", "defusedxml"]  # Excel workbooks; with defusedxml, openpyxl refuses XML entities
+GGUF = ["gguf>=0.10"]  # scripts/smollm2.py and from_gguf.py: models in GGUF files
 ORACLES = ["scikit-learn", "ir-measures"]  # independent accounts of the metrics
-TEST = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", *AUDIT, *XLSX, *ORACLES, *TOPK]
+TEST = [
+    *("pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML"),
+    *(*AUDIT, *GGUF, *XLSX, *ORACLES, *TOPK),
+]
 BENCH = ["lm_eval==0.4.13"]  # a rival in benchmarks/peers.py
 
 setup(
@@ -54,5 +58,5 @@ setup(
     package_dir={"": "src", "patches": "patches"},
     package_data={"llmtuner": ["py.typed"], "llmtuner.report": ["*.j2"]},
     install_requires=RUNTIME,
-    extras_require={"test": TEST, "bench": BENCH, "topk": TOPK, "audit": AUDIT, "xlsx": XLSX},
+    extras_require={"test": TEST, "bench": BENCH, "topk": TOPK, "audit": AUDIT, "gguf": GGUF, "xlsx": XLSX},
 )

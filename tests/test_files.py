@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
-from llmtuner.files import open_atomic, sha256_of_bytes, sha256_of_file, sha256_of_json, write_atomic, write_synced
+from llmtuner.files import (
+    new_folder,
+    open_atomic,
+    sha256_of_bytes,
+    sha256_of_file,
+    sha256_of_json,
+    write_atomic,
+    write_synced,
+)
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of "abc", FIPS 180-2
 
@@ -82,3 +91,29 @@ def test_digests(tmp_path):
     assert sha256_of_json({"b": (1, 2), "a": "α"}) == sha256_of_json({"a": "α", "b": [1, 2]})
     assert sha256_of_json({"a": 1}) == sha256_of_bytes(b'{"a": 1}')
     assert sha256_of_json([1, 2]) != sha256_of_json([2, 1])
+
+
+def fill(out: Path, text: str, *, overwrite: bool = False, fails: bool = False) -> None:
+    with new_folder(out, overwrite=overwrite) as folder:
+        (folder / "below").mkdir()
+        (folder / "below" / "file").write_text(text)
+        if fails:
+            raise ValueError("stopped")
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
+    """A failed writer left half of a folder, or took the earlier one away."""
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match="stopped"):
+        fill(out, "1", fails=True)
+    assert list(tmp_path.iterdir()) == []
+    out.mkdir()  # an empty one may be there
+    fill(out, "1")
+    with pytest.raises(OSError, match=r"not empty|exist|denied"):
+        fill(out, "2")
+    with pytest.raises(ValueError, match="stopped"):
+        fill(out, "2", overwrite=True, fails=True)
+    assert (out / "below" / "file").read_text() == "1"
+    fill(out, "2", overwrite=True)
+    assert (out / "below" / "file").read_text() == "2"
+    assert list(tmp_path.iterdir()) == [out]

@@ -7,12 +7,13 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}")  # the names of temporary files
+TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}")  # the names of temporary files and folders
 
 
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
@@ -42,8 +43,7 @@ def open_atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         OSError: the file cannot be written; nothing is left beside it.
     """
     target = Path(path)
-    # The suffix is not the target's: a search for "*.json" must not find it. The token tells threads apart.
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    temporary = _beside(target)
     try:
         with temporary.open("xb") as file:
             yield file
@@ -53,13 +53,46 @@ def open_atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """An empty folder that gets the name `path` when the block ends, and is deleted if the block raises.
+
+    Args:
+        path: the parent folder exists.
+        overwrite: replace a folder that is not empty; without it, the last rename fails.
+
+    Raises:
+        OSError: the folder cannot be written, or another one that is not empty has its name.
+    """
+    target = Path(path).resolve()  # "." has no name, and a link stays a link
+    temporary, replaced = _beside(target), _beside(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with file.open("r+b") as written:
+                    os.fsync(written.fileno())
+        if target.is_dir() and not any(target.iterdir()):
+            target.rmdir()  # Windows does not rename onto a folder
+        elif overwrite and target.is_dir():
+            os.replace(target, replaced)
+        os.replace(temporary, target)
+        sync_folder(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if replaced.exists() and not target.exists():
+            os.replace(replaced, target)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
     """Delete the temporary files of `open_atomic` that a killed process left; nobody may write to the folder now.
 
     Returns:
         what was deleted
     """
-    leftovers = [path for path in Path(folder).iterdir() if _TEMPORARY.fullmatch(path.name) and path.is_file()]
+    leftovers = [path for path in Path(folder).iterdir() if TEMPORARY.fullmatch(path.name) and path.is_file()]
     for path in leftovers:
         path.unlink()
     return leftovers
@@ -120,6 +153,11 @@ def sha256_of_json(value: Any) -> str:
         TypeError: JSON cannot hold the value.
     """
     return sha256_of_bytes(json.dumps(value, sort_keys=True).encode())
+
+
+def _beside(target: Path) -> Path:
+    """A new temporary name in the same folder, with another suffix: a search for "*.json" must not find it."""
+    return target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def _encoded(content: str | bytes) -> bytes:

@@ -1,0 +1,69 @@
+"""The folder for what is made once and used by many runs. Standard library only: every room may import it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from llmtuner.files import TEMPORARY, new_folder
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes may then do the same work, and the last one's folder stays
+    fcntl = None  # type: ignore[assignment]
+
+
+def cache_folder() -> Path:
+    """`LLMTUNER_CACHE`, else `$XDG_CACHE_HOME/llmtuner`, else `~/.cache/llmtuner`; it need not exist."""
+    given = os.environ.get("LLMTUNER_CACHE", "").strip()
+    if given:
+        return Path(given).expanduser().absolute()
+    shared = os.environ.get("XDG_CACHE_HOME", "").strip()
+    # The XDG specification: a relative path is to be ignored.
+    base = Path(shared) if os.path.isabs(shared) else Path.home() / ".cache"
+    return base / "llmtuner"
+
+
+def cached_folder(name: str, build: Callable[[Path], None], is_whole: Callable[[Path], bool]) -> Path:
+    """A folder of the cache, which is built if it is not there or not whole.
+
+    Two processes that need it at the same time build it once: the second one waits for the first.
+
+    Args:
+        name: the folder's name; it changes with everything that its content depends on.
+        build: writes the content to an empty folder, which then gets its name.
+        is_whole: whether an existing folder can be used; cheap, because every caller asks.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    folder = cache_folder() / name
+    if is_whole(folder):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_name(f".{name}.lock")):
+        if is_whole(folder):
+            return folder
+        _remove_leftovers(folder)
+        with new_folder(folder, overwrite=True) as temporary:
+            build(temporary)
+    return folder
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock, and hold it. The file stays: deleting it would split the lock."""
+    with path.open("ab") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes left beside a folder; whoever calls this holds the lock."""
+    for path in folder.parent.glob(f".{folder.name}.*"):
+        if TEMPORARY.fullmatch(path.name) and path.is_dir():
+            shutil.rmtree(path)
