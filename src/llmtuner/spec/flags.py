@@ -126,7 +126,7 @@ OWN = (
     ),
     Flag(
         name="mcq_answer_base",
-        help="how answers are written in files that do not say so: numbers from 0 or 1, letters, or options' texts",
+        help="how answers are written, for files that do not say: 0 or 1 (the first option's number), letter, or text",
         default="auto",
         choices=("auto", "0", "1", "letter", "text"),
         value="BASE",
