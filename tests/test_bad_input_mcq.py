@@ -39,7 +39,7 @@ def run(tiny_llama, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--mcq_head", "liner"), "choose from: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
+        (("--mcq_head", "liner"), "choose from: linear, option_mean, duma, cduma, letter, likelihood. Did you mean linear?"),
         (("--mcq_head", "cdumma"), "Did you mean cduma?"),
         (("--mcq_layout", "packed"), "choose from: shared_prefix, per_option, joint"),
         (("--mcq_pooling", "first"), "whose first token has seen no option"),

@@ -64,7 +64,7 @@ def test_what_is_not_given_is_chosen(kind, given, chosen):
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
-        ("causal", {"head": "linaer"}, "choose from: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
+        ("causal", {"head": "linaer"}, "choose from: linear, option_mean, duma, cduma, letter, likelihood. Did you mean linear?"),
         ("causal", {"layout": "packed"}, "choose from: shared_prefix, per_option, joint"),
         ("causal", {"pooling": "max"}, "choose from: auto, last"),
         ("causal", {"loss": "mse"}, "choose from: cross_entropy"),

@@ -25,6 +25,7 @@ from llmtuner.runs.base import stored_path
 from llmtuner.spec.entry import choose_from
 from llmtuner.spec.flags import FIELDS
 from llmtuner.spec.heads import HEADS
+from llmtuner.spec.norms import NORMS
 
 CUTOFF_LEN = 2048  # the most tokens of a question, unless the run or the model says otherwise
 
@@ -104,6 +105,10 @@ class McqRun:
                 self.head_learning_rate,
                 f"the {self.settings.head} head has no weights; leave it out",
             )
+        norm = self.settings.likelihood_norm
+        if self.training and norm is not None and NORMS[norm].neutral:
+            takes = ", ".join(name for name, each in NORMS.items() if not each.neutral)
+            raise FieldError("likelihood_norm", norm, f"it is for prediction only; train with one of {takes}")
         if self.data.shuffle_options and self.training and layout_of(self.settings.layout).text != "joint":
             raise FieldError(
                 "shuffle_options",
@@ -157,6 +162,14 @@ def resolve_run(
     config = _config(model) if config is None else config
     stored, source = _stored(model, adapters)
     notices: tuple[str, ...] = ()
+    template = given.get("template")
+    if stored is not None and training and _leaves_no_head(stored, given):
+        # What was trained under it is a language model, to which another head is attached as to any other.
+        adapters, _ = with_lower_adapters(stored, adapters, source)
+        template = template or stored.prompt.get("template")
+        if not adapters:
+            notices = (f"a fresh {given['head']} head is trained on {source}, whose {stored.head} head has no weights",)
+        stored, source = None, ""
     if stored is None:
         settings, complete = _fresh(model, adapters, given, config, training), tuple(adapters)
     else:
@@ -179,7 +192,7 @@ def resolve_run(
         training=training,
         cutoff_len=given.get("cutoff_len", settings.cutoff_len or CUTOFF_LEN),
         layout_required=given.get("layout") == settings.layout,
-        template=_template(settings, source, given.get("template")),
+        template=_template(settings, source, template),
         tokens_per_batch=given.get("tokens_per_batch"),
         head_learning_rate=given.get("head_learning_rate"),
         data=_data(data or RunData(), given),
@@ -225,7 +238,7 @@ def _fresh(
         field,
         folder,
         f"no {CONFIG_NAME} in it, so it has no trained head{other_stage}; pass the output folder of a --stage mcq "
-        f"training as `adapters`{and_whole}, or `head` letter to rank by the letters' probabilities",
+        f"training as `adapters`{and_whole}, or `head` letter or likelihood, which need no training",
     )
 
 
@@ -252,6 +265,12 @@ def _stored_run(
     if grown is not stored:
         notices += (f"the {stored.head} head of {source} becomes a {settings.head} head, which starts with its scores",)
     return settings, complete, notices
+
+
+def _leaves_no_head(stored: McqSettings, given: Mapping[str, Any]) -> bool:
+    """Whether a head with weights is given, and the stored one has none."""
+    head = given.get("head")
+    return head in HEADS and HEADS[head].pools and not HEADS[stored.head].pools
 
 
 def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, Any], source: str) -> McqSettings:
