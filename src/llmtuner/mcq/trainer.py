@@ -197,7 +197,8 @@ class McqTrainer(KeptTraining, Trainer):
         predictions, metrics = self.predict_options(questions, metric_key_prefix)
         values = figures_of(predictions)
         if values:
-            values["loss"] = self._loss_of(predictions)
+            loss = self._loss_of(predictions)
+            values |= {"loss": loss} if math.isfinite(loss) else {}
         metrics |= {f"{metric_key_prefix}_{name}": value for name, value in values.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
