@@ -12,6 +12,7 @@ text, P tokens of all options' texts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -87,7 +88,8 @@ def _log_probabilities(
         return make_output(last_hidden_state=states_RD[:, None])
 
     ids_R1 = torch.zeros_like(targets_R)[:, None]  # rows of one token: nothing reads them
-    with forward_replaced(backbone_of(model), states), forward_replaced(head, head_forward or head.forward):
+    in_fp32 = nullcontext() if head_forward is None else forward_replaced(head, head_forward)
+    with forward_replaced(backbone_of(model), states), in_fp32:
         logits_R1V = type(model).forward(model, input_ids=ids_R1, use_cache=False).logits
     with torch.autocast(logits_R1V.device.type, enabled=False):
         return -functional.cross_entropy(logits_R1V[:, 0].float(), targets_R.to(logits_R1V.device), reduction="none")

@@ -157,18 +157,12 @@ def resolve_run(
     Raises:
         UserError: given values contradict each other or stored ones, or there is no trained head to predict with.
     """
-    given = {name: value for name, value in (given or {}).items() if value is not None}
-    _check_known(given)
+    given = _known(given or {})
     config = _config(model) if config is None else config
     stored, source = _stored(model, adapters)
     notices: tuple[str, ...] = ()
-    template = given.get("template")
     if stored is not None and training and _leaves_no_head(stored, given):
-        # What was trained under it is a language model, to which another head is attached as to any other.
-        adapters, _ = with_lower_adapters(stored, adapters, source)
-        template = template or stored.prompt.get("template")
-        if not adapters:
-            notices = (f"a fresh {given['head']} head is trained on {source}, whose {stored.head} head has no weights",)
+        adapters, given, notices = _below_fresh_head(stored, source, adapters, given)
         stored, source = None, ""
     if stored is None:
         settings, complete = _fresh(model, adapters, given, config, training), tuple(adapters)
@@ -181,8 +175,7 @@ def resolve_run(
         trained = f"a fresh {settings.head} head is" if fresh_head else "a new adapter is"
         notices += (f"{', '.join(complete)} merged into the base model; {trained} trained on top",)
     if training and complete:
-        merged = complete if merge_all else complete[:-1]
-        settings = settings.with_(merged_adapters=tuple(map(stored_path, merged)))
+        settings = settings.with_(merged_adapters=tuple(map(stored_path, complete if merge_all else complete[:-1])))
     return McqRun(
         model=model,
         settings=settings,
@@ -192,7 +185,7 @@ def resolve_run(
         training=training,
         cutoff_len=given.get("cutoff_len", settings.cutoff_len or CUTOFF_LEN),
         layout_required=given.get("layout") == settings.layout,
-        template=_template(settings, source, template),
+        template=_template(settings, source, given.get("template")),
         tokens_per_batch=given.get("tokens_per_batch"),
         head_learning_rate=given.get("head_learning_rate"),
         data=_data(data or RunData(), given),
@@ -201,16 +194,18 @@ def resolve_run(
     )
 
 
-def _check_known(given: Mapping[str, Any]) -> None:
-    """Reject unknown names: a mistyped one would be silently ignored.
+def _known(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are given. An unknown name is rejected: a mistyped one would be silently ignored.
 
     Raises:
         FieldError: with the nearest name.
     """
+    given = {name: value for name, value in given.items() if value is not None}
     names = [name for name in FIELDS if name not in ("model", "adapters")]
     for name in given:
         if name not in names:
             raise FieldError(name, None, choose_from(name, names))
+    return given
 
 
 def _data(data: RunData, given: Mapping[str, Any]) -> RunData:
@@ -271,6 +266,20 @@ def _leaves_no_head(stored: McqSettings, given: Mapping[str, Any]) -> bool:
     """Whether a head with weights is given, and the stored one has none."""
     head = given.get("head")
     return head in HEADS and HEADS[head].pools and not HEADS[stored.head].pools
+
+
+def _below_fresh_head(
+    stored: McqSettings, source: str, adapters: Sequence[str], given: dict[str, Any]
+) -> tuple[tuple[str, ...], dict[str, Any], tuple[str, ...]]:
+    """Adapters, given values and notices of a training whose head leaves nothing of the stored one out.
+
+    What was trained under a head without weights is a language model, to which a head is attached as to any other.
+    """
+    complete, _ = with_lower_adapters(stored, adapters, source)
+    notice = f"a fresh {given['head']} head is trained on {source}, whose {stored.head} head has no weights"
+    template = stored.prompt.get("template")
+    given = given if template is None else {"template": template, **given}
+    return complete, given, () if complete else (notice,)
 
 
 def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, Any], source: str) -> McqSettings:
