@@ -351,3 +351,11 @@ def test_random_questions_agree(questions):
     with torch.no_grad():
         packed, single = (run(model, more, layout)[0] for layout in LAYOUTS)
     torch.testing.assert_close(packed.sums, single.sums, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_weights_that_are_split_over_processes_are_refused(layout, questions):
+    """Processes with different numbers of chunks would wait for each other without end."""
+    settings = resolve("causal", {"head": "likelihood", "layout": layout})
+    with pytest.raises(UserError, match="use DDP or ZeRO-2"):
+        settle_layout(attached(family("llama")), settings, questions, 0, sharded=True)
