@@ -23,6 +23,7 @@ from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.trained_places import TrainedPlaces
 from llmtuner.report.summary import print_scores
 from llmtuner.runs.training import KeptTraining
+from llmtuner.spec.heads import LETTERS
 from llmtuner.spec.poolings import NONE
 from patches.dataset_files import as_question
 from patches.dataset_processor import SCORED
@@ -106,7 +107,7 @@ def _with_scores(upstream: type) -> type:
             from accelerate.utils import gather_object
 
             scoring = Scoring(
-                Collator("joint", NONE, self.processing_class.pad_token_id),
+                Collator("joint", NONE, self.processing_class.pad_token_id, reads=LETTERS),
                 batch_size=self.args.per_device_eval_batch_size,
                 rank=self.args.process_index,
                 world=self.args.world_size,

@@ -132,11 +132,11 @@ def attach(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> An
     if not HEADS[run.settings.head].pools:
         return finetuning_args
     below = read_settings(run.model)
-    if below is not None:
+    if below is not None and HEADS[below.head].pools:
         load_head(model, run.model, grown=below.head != run.settings.head)
     for adapter in run.adapters:
         below = read_settings(adapter)
-        if below is not None:
+        if below is not None and HEADS[below.head].pools:
             check_head(adapter, getattr(model, HEAD), grown=below.head != run.settings.head)
     if lora:
         given = finetuning_args.additional_target

@@ -470,6 +470,7 @@ MUTATIONS = (
         "tests/data/test_predictions.py",
         ("predictions: ties ranked from the last letter", "(-self.scores[i], i)", "(-self.scores[i], -i)"),
         ("submission: two letters a question", "BEST = 3", "BEST = 2"),
+        ("predictions: infinity in JSON", "return None if score == -math.inf else score", "return score"),
     ),
     *edits(
         "src/llmtuner/mcq/questions.py",
@@ -579,7 +580,70 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/mcq/letter.py",
         "tests/mcq/test_letter.py",
-        ("letter: half precision", "weight_LD = weight[rows_L].float()", "weight_LD = weight[rows_L]"),
+        ("letter: half precision", "weight_LD = head.weight[rows_L].float()", "weight_LD = head.weight[rows_L]"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/collate.py",
+        "tests/mcq/test_likelihood.py",
+        ("likelihood: predicted from the token itself", "range(b - 1, e - 1)", "range(b, e)"),
+        ("likelihood: divisors of the norm dropped", "max(1, divisor_of(tokens, option))", "max(1, 1)"),
+    ),
+    *edits(
+        "src/llmtuner/data/tokens/option.py",
+        "tests/mcq/test_likelihood.py",
+        ("likelihood: the end token is scored", "return (begin, end) if", "return (begin, end + 1) if"),
+        ("likelihood: a blank option is scored", "if self.characters[option] else (begin, begin)", ""),
+        (
+            "likelihood: the neutral prompt has a question",
+            "part for part in bare.prompt if part != QUESTION",
+            "bare.prompt",
+        ),
+        ("likelihood: no token before the first", "prompt = (_first_token(self.tokenizer),)", "pass"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/likelihood.py",
+        "tests/mcq/test_likelihood.py",
+        ("likelihood: another target in each chunk", "targets_P.split(rows)", "targets_P.flip(0).split(rows)"),
+        ("likelihood: one chunk", "max(1, CHUNK // text_config(model).vocab_size)", "len(targets_P)"),
+        ("likelihood: logits stored for the backward pass", "if torch.is_grad_enabled():", "if False:"),
+        ("likelihood: half precision", "linear_in_fp32(head.weight.float(), bias)", "head.forward"),
+        (
+            "likelihood: what follows the head left out",
+            "type(model).forward(model, input_ids=ids_R1, use_cache=False).logits",
+            "head(states_RD[:, None])",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/lm_head.py",
+        "tests/mcq/test_likelihood.py",
+        ("lm_head: another library's forward deleted", "if before is None:", "if True:"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/predict.py",
+        "tests/mcq/test_likelihood.py",
+        (
+            "pmi: the neutral sum added",
+            "UNSCORED if score == UNSCORED else score - base",
+            "UNSCORED if score == UNSCORED else score + base",
+        ),
+        ("predict: a blank option gets a number", "number_N.where(mask_N, torch.tensor(UNSCORED))", "number_N"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/option_texts.py",
+        "tests/mcq/test_option_texts.py",
+        ("texts: options without tokens scored", "if begin == end and characters", "if False"),
+        ("texts: blank answers learnt", "    if training:\n", "    if False:\n"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/run.py",
+        "tests/mcq/test_settings.py",
+        ("run: pmi is trained", "if self.training and norm is not None", "if False and norm is not None"),
+        ("run: no head on top of one without weights", "and training and _leaves_no_head(stored, given)", "and False"),
+    ),
+    *edits(
+        "src/llmtuner/metrics.py",
+        "tests/test_metrics.py",
+        ("nll: infinite losses counted", "[loss for loss in known if loss < np.inf] or known", "known"),
     ),
     *edits(
         "src/llmtuner/mcq/losses/cross_entropy.py",

@@ -39,7 +39,10 @@ def run(tiny_llama, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--mcq_head", "liner"), "choose from: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
+        (
+            ("--mcq_head", "liner"),
+            "choose from: linear, option_mean, duma, cduma, letter, likelihood. Did you mean linear?",
+        ),
         (("--mcq_head", "cdumma"), "Did you mean cduma?"),
         (("--mcq_layout", "packed"), "choose from: shared_prefix, per_option, joint"),
         (("--mcq_pooling", "first"), "whose first token has seen no option"),
@@ -197,6 +200,10 @@ def test_a_checkpoint_of_another_head_is_not_resumed(tiny_llama, tmp_path, capsy
         (McqSettings(layout="joint"), "--mcq_layout joint, and this run has shared_prefix or per_option"),
         (McqSettings(prompt={"template": "mistral"}), "--template mistral, and this run has llama2"),
         (McqSettings(merged_adapters=("a",)), "merged adapters a, and this run has none"),
+        (
+            McqSettings(head="likelihood", pooling="none", likelihood_norm="sum"),
+            "--mcq_head likelihood, and this run has linear",
+        ),
     ):
         write_settings(stored, checkpoint)
         assert main(words) == 2
@@ -240,3 +247,27 @@ def test_all_mistakes_of_a_command_come_in_one_message(tmp_path, capsys):
     message = capsys.readouterr().err
     for part in ("--packing does not go with", "no such folder", "unknown data set 'nosuch'"):
         assert part in message
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "message"),
+    [
+        ([{**QUESTION, "choices": ["a", "b"]}], ("--mcq_likelihood_norm", "pmi"), "it is for prediction only"),
+        ([{**QUESTION, "choices": ["a", "b"]}], ("--head_learning_rate", "1"), "the likelihood head has no weights"),
+        ([{**QUESTION, "choices": ["a", "b"]}], ("--mcq_layout", "joint"), "takes shared_prefix or per_option"),
+        ([{**QUESTION, "choices": [" ", "b"]}], (), "right answers are blank"),
+        ([QUESTION, {**QUESTION, "choices": [" ", "\u200b"]}], (), "1 questions have only blank options"),
+    ],
+)
+def test_what_the_likelihood_of_texts_cannot_do(rows, more, message, run):
+    assert message in run("--mcq_head", "likelihood", *more, rows=rows)
+
+
+def test_the_norm_is_for_its_head(run, bert, tmp_path):
+    assert "it is for the head likelihood" in run("--mcq_likelihood_norm", "sum")
+    assert "this model is an encoder" in run("--mcq_head", "likelihood", model=bert)
+    adapter = write_adapter(tmp_path / "adapter")
+    stored = {"head": "likelihood", "pooling": "none", "likelihood_norm": "token", "prompt": {"template": "llama2"}}
+    write_settings(McqSettings(**stored), adapter)
+    more = ("--mcq_likelihood_norm", "char", "--adapter_name_or_path", str(adapter))
+    assert "--mcq_likelihood_norm char: contradicts" in run(*more, do="--do_predict")

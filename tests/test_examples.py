@@ -307,6 +307,13 @@ def test_letters_rank_without_training(models, tmp_path):
     assert not list(out.glob("*.safetensors"))
 
 
+def test_likelihoods_rank_without_training(models, tmp_path):
+    out = start("zero_shot_likelihood", models["qwen"], tmp_path)
+    assert_predicted(out)
+    assert (results(out)["mcq_layout"], results(out)["mcq_likelihood_norm"]) == ("shared_prefix", "char")
+    assert not list(out.glob("*.safetensors"))
+
+
 @pytest.mark.subprocess
 def test_two_t4_runs_as_two_processes(models, tmp_path):
     """As the launcher does with two visible GPUs, but on a CPU."""

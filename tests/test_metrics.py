@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtuner.metrics import Ranks, accuracy, baselines, map_at_k, mrr, nll, paired_interval, rank_of_answer
+from llmtuner.metrics import Ranks, accuracy, baselines, ece, map_at_k, mrr, nll, paired_interval, rank_of_answer
 
 small_scores = st.lists(st.integers(-2, 2), min_size=2, max_size=6)
 
@@ -114,3 +115,22 @@ def test_ranks_of_many_questions_are_those_of_each_alone():
     assert ranks.tied_Q.tolist() == [rank.tied for rank in alone]
     with pytest.raises(ValueError, match="answer 2 is not an index into 2 options"):
         Ranks.of(scores, [1, 2, 2, 0, 1])
+
+
+def test_an_option_that_cannot_be_scored_is_below_every_number():
+    """A blank option has no likelihood; a right answer that is blank ranks last, tied with the other blank ones."""
+    none = -math.inf
+    scores = [[-5.0, none, -9.0], [none, -2.0, -1.0], [none, none, 0.5, -3e38]]
+    assert map_at_k(scores, [0, 0, 0], k=4) == pytest.approx((1 + 1 / 3 + (1 / 3 + 1 / 4) / 2) / 3)
+    assert [rank_of_answer(s, 0).above for s in scores] == [0, 2, 2]
+    assert nll(scores, [0, 0, 0]) == pytest.approx(math.log(1 + math.exp(-4.0))), "infinite losses are left out"
+    assert nll(scores[1:], [0, 0]) == math.inf
+    assert math.isfinite(ece(scores, [0, 0, 0]))
+
+
+@pytest.mark.parametrize("broken", [[math.nan, 1.0], [math.inf, 1.0], [-math.inf, -math.inf]])
+def test_scores_without_an_order_are_refused(broken):
+    with pytest.raises(ValueError, match="finite"):
+        map_at_k([[0.0, 1.0], broken], [0, 0])
+    with pytest.raises(ValueError, match="finite"):
+        rank_of_answer(broken, 0)

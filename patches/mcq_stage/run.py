@@ -193,6 +193,8 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
         results |= baselines_of(questions.questions, places_of_run(trainer.run, trainer.train_dataset))
     settings = trainer.run.settings
     results |= {"mcq_layout": settings.layout, "mcq_head": settings.head}
+    if settings.likelihood_norm is not None:
+        results["mcq_likelihood_norm"] = settings.likelihood_norm
     trainer.log_metrics("predict", results)
     if trainer.is_world_process_zero():
         with replacing_prediction(trainer.args.output_dir, results) as folder:

@@ -31,18 +31,24 @@ def rank_of_answer(scores_N: Scores, answer: int) -> RankOfAnswer:
     """Rank of the right option.
 
     Args:
-        scores_N: one finite number per option, higher is better.
+        scores_N: one number per option, higher is better; minus infinity for options that cannot be scored.
         answer: 0-based index of the right option.
 
     Raises:
-        ValueError: the answer is not among the options, or a score is not finite.
+        ValueError: the answer is not among the options, a score is no such number, or no option is scored.
     """
     scores = np.asarray(scores_N, dtype=np.float64)
     if not 0 <= answer < len(scores):
         raise ValueError(f"answer {answer} is not an index into {len(scores)} options")
-    if not np.isfinite(scores).all():
-        raise ValueError(f"scores must be finite, found {scores.tolist()}")
+    if not _is_rankable(scores).all():
+        raise ValueError(f"scores must be finite, or -inf for some of the options, found {scores.tolist()}")
     return RankOfAnswer(int((scores > scores[answer]).sum()), int((scores == scores[answer]).sum()))
+
+
+def _is_rankable(scores: np.ndarray) -> np.ndarray:
+    """Whether the scores along the last axis have an order, the best of them a finite one."""
+    highest = scores.max(-1)  # NaN if one of them is
+    return np.isfinite(highest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class Ranks:
             rows = np.flatnonzero(options_Q == options)
             same = all_scores if len(rows) == len(all_scores) else [all_scores[row] for row in rows]
             scores_RN, answers_R = np.array(same, dtype=np.float64), answers_Q[rows]
-            if not np.isfinite(scores_RN).all() or ((answers_R < 0) | (answers_R >= options)).any():
+            if not _is_rankable(scores_RN).all() or ((answers_R < 0) | (answers_R >= options)).any():
                 for scores_N, answer in zip(all_scores, answers_Q.tolist(), strict=True):
                     rank_of_answer(scores_N, answer)  # raises for the first question that is at fault
             right_R1 = scores_RN[np.arange(len(rows)), answers_R][:, None]
@@ -108,8 +114,12 @@ def mrr(scores: Iterable[Scores], answers: Iterable[int]) -> float:
 
 
 def nll(scores: Iterable[Scores], answers: Iterable[int]) -> float:
-    """Mean negative log likelihood of the right options under a softmax of the scores, in nats."""
-    return _mean(_log_sum_exp(s) - float(s[a]) for s, a in zip(scores, answers, strict=True))
+    """Mean negative log likelihood of the right options under a softmax of the scores, in nats.
+
+    Right options that cannot be scored would make it infinite, and are left out; it is infinite if all are such.
+    """
+    known = [_log_sum_exp(s) - float(s[a]) for s, a in zip(scores, answers, strict=True)]
+    return _mean([loss for loss in known if loss < np.inf] or known)
 
 
 def ece(scores: Iterable[Scores], answers: Iterable[int], bins: int = 15) -> float:

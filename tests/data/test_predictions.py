@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -119,3 +120,37 @@ def test_ids_of_two_data_sets_stay_apart(tmp_path):
     different = [same[0], Prediction("1", (2.0, 1.0), dataset="b.csv"), Prediction("2", (2.0, 1.0), dataset="b.csv")]
     assert submission_ids(different) == ["0", "1", "2"]
     assert submission_ids([*different, same[1]]) == ["a.csv/0", "b.csv/1", "b.csv/2", "b.csv/0"]
+
+
+def test_an_option_without_a_score_is_null_and_last(tmp_path):
+    """JSON has no infinity, and a missing score was read as a damaged file."""
+    sums = (-3.0, -math.inf, -4.5)
+    written = Prediction("1", (-1.0, -math.inf, -2.0), 1, loglikelihood=sums, option_tokens=(3, 0, 2))
+    write_predictions([written], tmp_path)
+    text = (tmp_path / "predictions.jsonl").read_text()
+    record = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert record["scores"] == {"A": -1.0, "B": None, "C": -2.0}
+    assert record["loglikelihood"] == {"A": -3.0, "B": None, "C": -4.5}
+    assert record["option_tokens"] == {"A": 3, "B": 0, "C": 2}
+    assert record["ranking"] == ["A", "C", "B"]
+    assert record["probabilities"]["B"] == 0.0
+    assert read_predictions(tmp_path / "predictions.jsonl") == [written]
+    assert (tmp_path / "submission.csv").read_text().splitlines()[1] == "1,A C B"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"scores": {"A": None, "B": None}},
+        {"loglikelihood": {"A": 1.0}},
+        {"loglikelihood": {"A": "x", "B": 1.0}},
+        {"option_tokens": {"A": 1.5, "B": 1}},
+        {"option_tokens": {"A": True, "B": 1}},
+        {"option_tokens": [1, 2]},
+    ],
+)
+def test_numbers_that_no_head_writes_are_refused(more, tmp_path):
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(json.dumps({"id": "1", "scores": {"A": 0.5, "B": 1.0}, **more}) + "\n")
+    with pytest.raises(DataError, match=rf"predictions\.jsonl:1: {next(iter(more))}"):
+        read_predictions(path)

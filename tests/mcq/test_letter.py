@@ -15,6 +15,7 @@ from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.letter import plain_letter_scores
 from llmtuner.mcq.predict import Scoring, score_questions
 from llmtuner.mcq.questions import QuestionSet
+from llmtuner.spec.heads import LETTERS
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def rows():
 def score(model, rows, batch_size=4):
     """As in stage sft: a language model as loaded, and questions with known tokens."""
     questions = [Question(str(i), "Which?", tuple("abcdefghij"[: row.count])) for i, row in enumerate(rows)]
-    scoring = Scoring(Collator("joint", "none", 0), batch_size=batch_size, forward=plain_letter_scores)
+    scoring = Scoring(Collator("joint", "none", 0, reads=LETTERS), batch_size=batch_size, forward=plain_letter_scores)
     return score_questions(model, QuestionSet.ready(questions, rows), scoring)
 
 

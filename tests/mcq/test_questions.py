@@ -72,7 +72,7 @@ def test_an_answer_is_no_part_of_the_tokens(encoder):
 def test_a_joint_batch_is_padded_on_the_left(encoder):
     longer = replace(ASKED, question="Which of these, if any, and why? " * 3, options=ASKED.options[:3], answer=0)
     questions = QuestionSet([ASKED, longer], encoder)
-    batch = Collator("joint", "none", 9)([questions[0], questions[1]])
+    batch = Collator("joint", "none", 9, reads="letters")([questions[0], questions[1]])
     short = len(questions[0].tokens.scored)
     assert batch["input_ids"][0, -short:].tolist() == questions[0].tokens.scored
     assert (batch["input_ids"][0, :-short] == 9).all()

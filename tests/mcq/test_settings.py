@@ -18,6 +18,7 @@ from llmtuner.mcq.settings import McqSettings, read_settings, write_settings
 from llmtuner.spec.flags import DUMA_PASSAGES
 
 MINILM = {"hidden_size": 384, "num_attention_heads": 12, "attention_probs_dropout_prob": 0.1}
+LIKELIHOOD = McqSettings(head="likelihood", pooling="none", likelihood_norm="token")
 LLAMA = {"hidden_size": 4096, "num_attention_heads": 32, "attention_dropout": 0.0}
 
 
@@ -52,6 +53,8 @@ def test_the_kind_of_a_model_is_read_from_its_configuration(config, kind):
         ("causal", {}, ("linear", "shared_prefix", "last")),
         ("encoder", {}, ("linear", "per_option", choices.AUTO_POOLING["encoder"])),
         ("causal", {"head": "letter"}, ("letter", "joint", "none")),
+        ("causal", {"head": "likelihood"}, ("likelihood", "shared_prefix", "none")),
+        ("causal", {"head": "likelihood", "layout": "per_option"}, ("likelihood", "per_option", "none")),
         ("causal", {"layout": "joint"}, ("linear", "joint", "last")),
         ("causal", {"layout": "per_option", "pooling": "option"}, ("linear", "per_option", "option")),
     ],
@@ -64,11 +67,20 @@ def test_what_is_not_given_is_chosen(kind, given, chosen):
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
-        ("causal", {"head": "linaer"}, "choose from: linear, option_mean, duma, cduma, letter. Did you mean linear?"),
+        (
+            "causal",
+            {"head": "linaer"},
+            "choose from: linear, option_mean, duma, cduma, letter, likelihood. Did you mean linear?",
+        ),
         ("causal", {"layout": "packed"}, "choose from: shared_prefix, per_option, joint"),
         ("causal", {"pooling": "max"}, "choose from: auto, last"),
         ("causal", {"loss": "mse"}, "choose from: cross_entropy"),
         ("causal", {"head": "letter", "layout": "shared_prefix"}, "takes joint"),
+        ("causal", {"head": "likelihood", "layout": "joint"}, "takes shared_prefix or per_option"),
+        ("causal", {"head": "likelihood", "pooling": "mean"}, "pools nothing"),
+        ("causal", {"head": "likelihood", "likelihood_norm": "chars"}, "choose from: sum, token, char, pmi"),
+        ("causal", {"head": "letter", "likelihood_norm": "sum"}, "it is for the head likelihood"),
+        ("encoder", {"head": "likelihood"}, "is an encoder"),
         ("causal", {"head": "duma", "layout": "joint"}, "takes shared_prefix or per_option"),
         ("causal", {"head": "option_mean", "layout": "joint"}, "takes shared_prefix or per_option"),
         ("causal", {"duma.width": 64}, "duma.width 64: it is for the heads duma or cduma, and the head is linear"),
@@ -199,6 +211,8 @@ def test_a_flag_may_repeat_what_is_stored_and_choose_another_layout_of_rows():
     ("stored", "given"),
     [
         (McqSettings(), {"head": "letter"}),
+        (LIKELIHOOD, {"likelihood_norm": "pmi"}),
+        (LIKELIHOOD, {"head": "linear"}),
         (McqSettings(), {"pooling": "mean"}),
         (McqSettings(), {"layout": "joint"}),
         (McqSettings(layout="joint"), {"layout": "shared_prefix"}),
@@ -330,3 +344,45 @@ def test_a_file_that_python_cannot_hold_is_damaged(tmp_path, value):
     (tmp_path / "mcq_config.json").unlink()
     with pytest.raises(UserError, match=r"config\.json: not JSON"):
         resolve_run(str(tmp_path), training=True)
+
+
+def test_the_norm_is_stored_for_its_head_alone(tmp_path):
+    """A key that other heads do not have would be in every file."""
+    write_settings(LIKELIHOOD, tmp_path)
+    assert json.loads((tmp_path / "mcq_config.json").read_text())["likelihood_norm"] == "token"
+    assert read_settings(tmp_path) == LIKELIHOOD
+    assert "likelihood_norm" not in McqSettings().to_json()
+    for wrong in ({"head": "likelihood", "pooling": "none"}, {"likelihood_norm": "sum"}):
+        with pytest.raises(UserError, match="expected for likelihood only"):
+            McqSettings(**wrong)
+    with pytest.raises(UserError, match="for the head likelihood, and the head is linear"):
+        settle(McqSettings(), {"likelihood_norm": "sum"}, "here")
+
+
+def test_pmi_is_for_prediction_only(tmp_path):
+    """Its second pass has no gradients, so a training would minimise something else."""
+    model = model_folder(tmp_path / "model")
+    given = {"head": "likelihood", "likelihood_norm": "pmi"}
+    assert resolve_run(model, given=given, training=False).settings.likelihood_norm == "pmi"
+    with pytest.raises(UserError, match="prediction only; train with one of sum, token, char"):
+        resolve_run(model, given=given, training=True)
+
+
+@pytest.mark.parametrize("head", ["linear", "option_mean", "duma"])
+@pytest.mark.parametrize("stored", [LIKELIHOOD, McqSettings(head="letter", layout="joint", pooling="none")])
+def test_a_head_with_weights_starts_afresh_on_a_model_whose_head_has_none(head, stored, stacked):
+    """It was refused as a contradiction; nothing of the stored head would be lost."""
+    model, sft, mcq = stacked
+    (Path(model) / "config.json").write_text('{"model_type": "llama", "hidden_size": 64}')
+    write_settings(stored.with_(merged_adapters=(sft,), prompt={"template": "qwen"}), mcq)
+    run = resolve_run(model, [mcq], {"head": head}, training=True)
+    assert (run.settings.head, run.new, run.merge_all) == (head, True, True)
+    assert run.settings.merged_adapters == run.adapters == (sft, mcq)
+    assert run.settings.likelihood_norm is None
+    assert run.template == "qwen"
+    assert run.notices == (f"{sft}, {mcq} merged into the base model; a fresh {head} head is trained on top",)
+    with pytest.raises(UserError, match="contradicts"):
+        resolve_run(model, [mcq], {"head": head}, training=False)
+    write_settings(stored, model)
+    run = resolve_run(model, [], {"head": head}, training=True)
+    assert (run.new, run.adapters, run.merge_all, len(run.notices)) == (True, (), False, 1)

@@ -57,7 +57,9 @@ def mcq_prediction(folder: Path) -> None:
     questions = SimpleNamespace(questions=QUESTIONS)
     trainer = SimpleNamespace(
         args=SimpleNamespace(output_dir=str(folder)),
-        run=SimpleNamespace(settings=SimpleNamespace(layout="joint", head="letter"), adapters=(), model=""),
+        run=SimpleNamespace(
+            settings=SimpleNamespace(layout="joint", head="letter", likelihood_norm=None), adapters=(), model=""
+        ),
         train_dataset=None,
         predict_options=lambda _, prefix: (PREDICTIONS, {f"{prefix}_runtime": 1.0}),
         log_metrics=lambda *_: None,

@@ -20,11 +20,18 @@ import llmtuner.metrics
 from llmtuner.mcq import pooling
 from llmtuner.mcq.heads.base import OptionHead
 from llmtuner.mcq.layouts.base import Layout
-from llmtuner.spec import FLAGS, HEADS, LAYOUTS, LOSSES, METRICS, POOLINGS
+from llmtuner.spec import FLAGS, HEADS, LAYOUTS, LOSSES, METRICS, NORMS, POOLINGS
 from llmtuner.spec.entry import KINDS, Entry
 from llmtuner.spec.flags import FIELDS, OWN
 
-TABLES = {"heads": HEADS, "losses": LOSSES, "layouts": LAYOUTS, "poolings": POOLINGS, "metrics": METRICS}
+TABLES = {
+    "heads": HEADS,
+    "losses": LOSSES,
+    "layouts": LAYOUTS,
+    "poolings": POOLINGS,
+    "metrics": METRICS,
+    "norms": NORMS,
+}
 ENTRIES = [pytest.param(entry, id=f"{table}-{name}") for table, t in TABLES.items() for name, entry in t.items()]
 # Modules in the losses' folder that are not losses.
 PARTS = {"pairs", "criterion", "rdrop"}
@@ -74,8 +81,8 @@ def test_an_implemented_metric_is_declared():
     assert of_scores - {llmtuner.metrics.figures} == {metric.load() for metric in METRICS.values()}
 
 
-@pytest.mark.parametrize("entry", [e for e in ENTRIES if e.id.split("-")[0] in ("heads", "losses", "layouts")])
-def test_every_head_loss_and_layout_has_its_row_in_the_sources(entry: Entry):
+@pytest.mark.parametrize("entry", [e for e in ENTRIES if e.id.split("-")[0] in ("heads", "losses", "layouts", "norms")])
+def test_every_head_loss_layout_and_norm_has_its_row_in_the_sources(entry: Entry):
     path = f"../src/{entry.code.partition(':')[0].replace('.', '/')}.py"
     rows = [line for line in (ROOT / "docs" / "sources.md").read_text(encoding="utf-8").splitlines() if "|" in line]
     assert any(f"({path})" in row for row in rows), f"{entry.name}: no row of docs/sources.md links to {path}"

@@ -12,6 +12,7 @@ from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
 from llmtuner.spec.losses import LOSSES
 from llmtuner.spec.metrics import METRICS
+from llmtuner.spec.norms import NORMS
 from llmtuner.spec.poolings import POOLINGS
 from llmtuner.spec.upstream_flags import HIDDEN
 
@@ -60,6 +61,7 @@ def help_text() -> str:
         ("Heads", HEADS),
         ("Layouts", LAYOUTS),
         ("Poolings", POOLINGS),
+        ("Likelihood norms", NORMS),
         ("Losses", LOSSES),
         ("Metrics", METRICS),
     )

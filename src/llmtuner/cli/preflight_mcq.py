@@ -139,6 +139,7 @@ def _comparable(settings: McqSettings) -> dict[str, str | None]:
         "model kind": settings.kind,
         "--mcq_head": f"{settings.head} ({duma})" if duma else settings.head,
         "--mcq_pooling": settings.pooling,
+        "--mcq_likelihood_norm": settings.likelihood_norm or "none",
         "--mcq_loss": settings.loss,
         "loss flags": ", ".join(f"--{flag} {number:g}" for flag, number in stored["objective"].items()) or "none",
         # Layouts of the same text are equivalent to a model.

@@ -118,7 +118,9 @@ def _letters(adapter: str, settings: McqSettings, flags: Flags) -> str:
         raise UserError(
             f"--template {flags['template']}: {adapter} was trained with {stored} ({CONFIG_NAME}); pass that"
         )
-    return f"{adapter} is an adapter of stage mcq with the letter head: a plain adapter, which this stage can use"
+    return (
+        f"{adapter} is an adapter of stage mcq with the {settings.head} head: a plain adapter, which this stage can use"
+    )
 
 
 def _check_whole_model(model: str, flags: Flags) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -25,14 +26,19 @@ class Prediction:
     """The scores of one question.
 
     Args:
-        scores: one number for each option before the softmax, in the options' order.
+        scores: one number for each option before the softmax, in the options' order; minus infinity for an option
+            that cannot be scored (null in the file): it ranks last.
         answer: 0-based index, or None if it is unknown.
+        loglikelihood: log-probability of each option's text, and
+        option_tokens: the number of its tokens; None for heads that do not compute them.
     """
 
     id: str
     scores: tuple[float, ...]
     answer: int | None = None
     dataset: str = ""
+    loglikelihood: tuple[float, ...] | None = None
+    option_tokens: tuple[int, ...] | None = None
 
     @property
     def ranking(self) -> str:
@@ -56,13 +62,21 @@ def prediction_record(prediction: Prediction, *, with_dataset: bool) -> dict[str
         "id": prediction.id,
         "ranking": list(prediction.ranking),
         "probabilities": dict(zip(letters, prediction.probabilities, strict=True)),
-        "scores": dict(zip(letters, prediction.scores, strict=True)),
+        "scores": dict(zip(letters, map(_or_null, prediction.scores), strict=True)),
     }
+    if prediction.loglikelihood is not None and prediction.option_tokens is not None:
+        record["loglikelihood"] = dict(zip(letters, map(_or_null, prediction.loglikelihood), strict=True))
+        record["option_tokens"] = dict(zip(letters, prediction.option_tokens, strict=True))
     if prediction.answer is not None:
         record["answer"] = LETTERS[prediction.answer]
     if with_dataset:
         record["dataset"] = prediction.dataset
     return record
+
+
+def _or_null(score: float) -> float | None:
+    """JSON has no infinity."""
+    return None if score == -math.inf else score
 
 
 def write_predictions(predictions: Sequence[Prediction], output_dir: str | os.PathLike[str]) -> list[Path]:
@@ -116,13 +130,37 @@ def _prediction(line: str, location: str) -> Prediction:
     letters = LETTERS[: len(scores)]
     if len(scores) < MIN_OPTIONS or "".join(sorted(scores)) != letters:
         raise DataError(f"{location}: scores of {quoted(list(scores))}; expected one for each letter from A")
-    if not all(map(_is_finite, scores.values())):
-        raise DataError(f"{location}: scores must be finite numbers, found {quoted(list(scores.values()))}")
+    values = _numbers(scores, letters, "scores", location)
     if answer is not None and (not isinstance(answer, str) or len(answer) != 1 or answer not in letters):
         raise DataError(f"{location}: answer {quoted(answer)} is not one of {letters}")
-    values = tuple(float(scores[letter]) for letter in letters)
     answer_index = None if answer is None else letters.index(answer)
-    return Prediction(str(record["id"]), values, answer_index, str(record.get("dataset", "")))
+    sums, counts = record.get("loglikelihood"), record.get("option_tokens")
+    return Prediction(
+        id=str(record["id"]),
+        scores=values,
+        answer=answer_index,
+        dataset=str(record.get("dataset", "")),
+        loglikelihood=None if sums is None else _numbers(sums, letters, "loglikelihood", location),
+        option_tokens=None if counts is None else _counts(counts, letters, location),
+    )
+
+
+def _numbers(stored: object, letters: str, key: str, location: str) -> tuple[float, ...]:
+    """A number for each letter; null, for an option that cannot be scored, is minus infinity."""
+    if not isinstance(stored, dict) or "".join(sorted(stored)) != letters:
+        raise DataError(f"{location}: {key} {quoted(stored)}; expected a number for each letter of the scores")
+    known = [value for value in stored.values() if value is not None]
+    if not known or not all(map(_is_finite, known)):
+        found = quoted(list(stored.values()))
+        raise DataError(f"{location}: {key} must be finite numbers, or null for options without one, found {found}")
+    return tuple(-math.inf if stored[letter] is None else float(stored[letter]) for letter in letters)
+
+
+def _counts(stored: object, letters: str, location: str) -> tuple[int, ...]:
+    whole = isinstance(stored, dict) and all(type(count) is int and count >= 0 for count in stored.values())
+    if not isinstance(stored, dict) or not whole or "".join(sorted(stored)) != letters:
+        raise DataError(f"{location}: option_tokens {quoted(stored)}; expected a whole number for each letter")
+    return tuple(stored[letter] for letter in letters)
 
 
 def _is_finite(score: object) -> bool:

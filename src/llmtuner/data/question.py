@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 from llmtuner.data.problems import escaped_id
@@ -52,3 +53,8 @@ class Question:
     def where(self) -> str:
         """The place of the row as `file:line`, which editors can open."""
         return f"{self.file}:{self.line}"
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text has no visible character: nothing but white space, control and format characters."""
+    return all(character.isspace() or unicodedata.category(character) in ("Cc", "Cf") for character in text)

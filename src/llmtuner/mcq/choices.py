@@ -14,7 +14,8 @@ from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.objective import NUMBERS, Objective
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, check_kind, check_pooling
 from llmtuner.spec.flags import CO_ATTENTION, FIELDS
-from llmtuner.spec.heads import HEADS
+from llmtuner.spec.heads import HEADS, OPTION_TOKENS
+from llmtuner.spec.norms import DEFAULT_NORM
 from llmtuner.spec.poolings import AUTO, NONE
 
 # Supported by the figures in docs/results.md.
@@ -46,6 +47,7 @@ def resolve(kind: Kind, given: Mapping[str, Any] | None = None, config: Mapping[
         pooling=_pooling(kind, head, layout, given.get("pooling", AUTO)),
         objective=objective_of(given),
         kind=kind,
+        likelihood_norm=given.get("likelihood_norm", DEFAULT_NORM) if HEADS[head].reads == OPTION_TOKENS else None,
         duma=_duma(head, given, config or {}),
     )
 
@@ -56,7 +58,7 @@ def check_names(given: Mapping[str, Any]) -> None:
     Raises:
         FieldError: with the names to choose from, and the nearest one.
     """
-    for field in ("head", "layout", "pooling"):
+    for field in ("head", "layout", "pooling", "likelihood_norm"):
         if given.get(field) is not None:
             check_field(field, given[field])
 
@@ -108,8 +110,9 @@ def check_heads(head: str, given: Mapping[str, Any]) -> None:
     for field, value in given.items():
         heads = FIELDS[field].heads if field in FIELDS else ()
         if value is not None and heads and head not in heads:
+            plural = "s" if len(heads) > 1 else ""
             raise FieldError(
-                field, value, f"it is for the heads {' or '.join(heads)}, and the head is {head}; leave it out"
+                field, value, f"it is for the head{plural} {' or '.join(heads)}, and the head is {head}; leave it out"
             )
 
 
@@ -126,12 +129,10 @@ def settle(stored: McqSettings, given: Mapping[str, Any], where: str) -> McqSett
     check_names(given)
     file = str(Path(where) / CONFIG_NAME)
     for field in ("head", "pooling"):
-        value, stored_value = given.get(field), getattr(stored, field)
-        if value not in (None, stored_value, AUTO):
-            raise FieldError(field, value, f"contradicts {file}, which says {stored_value}; leave it out")
-    if stored.duma is None:
-        check_heads(stored.head, given)
-    else:
+        _check_same(field, stored, given, file)
+    check_heads(stored.head, given)
+    _check_same("likelihood_norm", stored, given, file)
+    if stored.duma is not None:
         check_stored(duma_given(given), stored.duma, stored.base.get("hidden_size"), file)
     layout = given.get("layout")
     if layout in (None, stored.layout):
@@ -144,3 +145,9 @@ def settle(stored: McqSettings, given: Mapping[str, Any], where: str) -> McqSett
         )
     check_kind(stored.kind, stored.head, layout)
     return stored.with_(layout=layout)
+
+
+def _check_same(field: str, stored: McqSettings, given: Mapping[str, Any], file: str) -> None:
+    value, stored_value = given.get(field), getattr(stored, field)
+    if value not in (None, stored_value, AUTO):
+        raise FieldError(field, value, f"contradicts {file}, which says {stored_value}; leave it out")

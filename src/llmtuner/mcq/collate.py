@@ -1,23 +1,27 @@
 """Collates questions into a batch of tensors: what a backbone reads, and where each option's score comes from.
 
-Shape legend: B rows, T tokens of a row, Q questions, N options (padded to the most in the batch), S pooled tokens.
+Shape legend: B rows, T tokens of a row, Q questions, N options (padded to the most in the batch), S pooled tokens,
+or tokens of an option's text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from llmtuner.data.tokens.joint import JointTokens
 from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.layouts.base import PADDING, Place, Rows
 from llmtuner.mcq.pooling import PASSAGES
 from llmtuner.mcq.questions import Example, Tokens
 from llmtuner.mcq.settings import McqSettings
-from llmtuner.spec.poolings import NONE, POOLINGS
+from llmtuner.spec.heads import HEADS, LETTERS, OPTION_TOKENS, STATES
+from llmtuner.spec.norms import NORMS
+from llmtuner.spec.poolings import POOLINGS
 
 Batch = dict[str, Any]
 _Spot = tuple[int, list[int]]  # a row, and indices in it
@@ -29,8 +33,12 @@ class Collator:
 
     - ``input_ids [B, T]``, ``position_ids [B, T]``, and ``attention_mask [B, T]``, or for packed rows ``segments
       [B, T]`` and the number ``shared`` (see `llmtuner.mcq.layouts.base.Rows`); ``token_type_ids [B, T]`` for encoders;
-    - ``pool_rows [Q, N]`` and ``pool_tokens [Q, N, S]`` (see `llmtuner.mcq.pooling.pool`), with N = 1 if one vector
-      stands for all options, or ``letter_ids [Q, N]`` for heads that pool nothing;
+    - for heads that read states, ``pool_rows [Q, N]`` and ``pool_tokens [Q, N, S]`` (see `llmtuner.mcq.pooling.pool`),
+      with N = 1 if one vector stands for all options;
+    - for those that read letters, ``letter_ids [Q, N]``;
+    - for those that read the options' tokens, ``target_ids [Q, N, S]``, the tokens of each option's text, padded with
+      -1; ``predict_tokens [Q, N, S]``, the indices of the tokens before them, in the rows of ``pool_rows [Q, N]``; and
+      the norm's ``divisors [Q, N]``;
     - for heads that read tokens, ``passage_rows [Q, M]``, ``passage_tokens [Q, M, S]`` (M is 1 in packed rows, where
       the options share the passage, else N) and ``answer_tokens [Q, N, S]``, in the rows of ``pool_rows``;
     - ``mask [Q, N]``, true where there is an option; ``labels [Q]``, -100 where the label is ignored; ``rows [Q]``.
@@ -40,30 +48,35 @@ class Collator:
         pooling: its name; "none" for heads that pool nothing.
         pad_token_id: the padding.
         passage: which tokens are passage and which answer (`llmtuner.mcq.pooling.PASSAGES`), for heads that read them.
+        reads: what the head reads (`llmtuner.spec.heads`).
+        norm: its name, for heads that read the options' tokens.
     """
 
     layout: str
     pooling: str
     pad_token_id: int
     passage: str | None = None
+    reads: str = STATES
+    norm: str | None = None
 
     @classmethod
     def of(cls, settings: McqSettings, pad_token_id: int) -> Collator:
         """The collator that the settings need."""
         passage = None if settings.duma is None else settings.duma.passage
-        return cls(settings.layout, settings.pooling, pad_token_id, passage)
+        reads = HEADS[settings.head].reads
+        return cls(settings.layout, settings.pooling, pad_token_id, passage, reads, settings.likelihood_norm)
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Collate examples whose tokens are of this layout's text."""
         questions: list[Any] = [example.tokens for example in examples]
         rows = layout_of(self.layout).rows(questions)
         batch = {**self._rows(questions, rows), "mask": _option_mask(questions)}
-        if self.pooling == NONE:
-            letters_QN = pad_rows([tokens.letter_ids for tokens in questions], -1)
-            batch["letter_ids"] = letters_QN.clamp(min=0)
-        else:
-            pooled_rows_QN, pooled_tokens_QNS = _padded(self._pooled(questions, rows))
-            batch |= {"pool_rows": pooled_rows_QN, "pool_tokens": pooled_tokens_QNS}
+        of_head: dict[str, Callable[[Any, Rows], Batch]] = {
+            STATES: self._states,
+            LETTERS: self._letters,
+            OPTION_TOKENS: self._option_tokens,
+        }
+        batch |= of_head[self.reads](questions, rows)
         if self.passage is not None:
             batch |= self._passages(questions, rows)
         batch["labels"] = torch.tensor([example.label for example in examples])
@@ -85,6 +98,32 @@ class Collator:
             second_BT = positions_BT >= torch.tensor(starts)[:, None]
             batch["token_type_ids"] = (second_BT & (batch["attention_mask"] > 0)).long()
         return batch | {"position_ids": positions_BT}
+
+    def _states(self, questions: Sequence[Tokens], rows: Rows) -> Batch:
+        pooled_rows_QN, pooled_tokens_QNS = _padded(self._pooled(questions, rows))
+        return {"pool_rows": pooled_rows_QN, "pool_tokens": pooled_tokens_QNS}
+
+    def _letters(self, questions: Sequence[JointTokens], _: Rows) -> Batch:
+        return {"letter_ids": pad_rows([tokens.letter_ids for tokens in questions], -1).clamp(min=0)}
+
+    def _option_tokens(self, questions: Sequence[OptionTokens], rows: Rows) -> Batch:
+        """The tokens of the options' texts, and those before them, of which the first may lie in the shared prefix."""
+        divisor_of = NORMS[self.norm or ""].load()
+        predictors: list[list[_Spot]] = []
+        targets: list[list[_Spot]] = []
+        divisors = []
+        for tokens, places in zip(questions, rows.places, strict=True):
+            spans = [tokens.scored(option) for option in range(tokens.count)]
+            predictors.append([_spot(place, range(b - 1, e - 1)) for place, (b, e) in zip(places, spans, strict=True)])
+            targets.append([(0, ids[b:e]) for ids, (b, e) in zip(tokens.sequences, spans, strict=True)])
+            divisors.append([max(1, divisor_of(tokens, option)) for option in range(tokens.count)])
+        rows_QN, predictors_QNS = _padded(predictors)
+        return {
+            "pool_rows": rows_QN,
+            "predict_tokens": predictors_QNS,
+            "target_ids": _padded(targets)[1],
+            "divisors": pad_rows(divisors, 1).float(),
+        }
 
     def _pooled(self, questions: Sequence[Tokens], rows: Rows) -> list[list[_Spot]]:
         """For each question and option, the row and the indices of the tokens that are averaged."""

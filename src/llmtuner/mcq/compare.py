@@ -17,7 +17,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +226,7 @@ def is_about_memory(error: Exception) -> bool:
 
 
 def _only(tokens: OptionTokens, option: int) -> OptionTokens:
-    return OptionTokens(
-        [tokens.sequences[option]], tokens.context, tokens.question, [tokens.options[option]], tokens.cut, tokens.over
+    characters = tokens.characters[option : option + 1]
+    return replace(
+        tokens, sequences=[tokens.sequences[option]], options=[tokens.options[option]], characters=characters
     )

@@ -9,6 +9,7 @@ from typing import Any
 from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS, Question
 from llmtuner.data.tokens.encoder import ENCODERS, PromptEncoder
 from llmtuner.data.tokens.fields import Template
+from llmtuner.data.tokens.option import OptionEncoder
 from llmtuner.data.tokens.stored import require_form
 from llmtuner.errors import DataError, FieldError
 from llmtuner.mcq.checkpoint import describe_base
@@ -18,7 +19,7 @@ from llmtuner.mcq.model import position_limit, positions_of
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings
 from llmtuner.runs.versions import installed_versions
-from llmtuner.spec.heads import HEADS
+from llmtuner.spec.heads import HEADS, OPTION_TOKENS
 
 
 def make_encoder(
@@ -39,6 +40,8 @@ def make_encoder(
     kind = ENCODERS[layout_of(settings.layout).text, settings.kind]
     encoder = kind.from_json(tokenizer, settings.prompt, cutoff_len=limit, template=template)
     encoder.positions = positions_of(config) if has_last_position(config) else None
+    if isinstance(encoder, OptionEncoder):
+        encoder.likelihood = HEADS[settings.head].reads == OPTION_TOKENS
     return encoder
 
 

@@ -14,17 +14,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from llmtuner.mcq.lm_head import forward_replaced, linear_in_fp32, plain_head
 from llmtuner.mcq.outputs import Scores
 from llmtuner.mcq.unwrap import unwrap
 
 
-def letter_scores(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """The letter head: scores ``[Q, N]`` of a model that `llmtuner.mcq.model.attach_head` has prepared.
+def letter_scores(model: Any, inputs: dict[str, Any]) -> Scores:
+    """The letter head, for a model that `llmtuner.mcq.model.attach_head` has prepared.
 
     Args:
         inputs: a batch of joint prompts as `llmtuner.mcq.collate.Collator` makes it.
     """
-    return letter_logits(model, type(model).forward, inputs)
+    return Scores(letter_logits(model, type(model).forward, inputs), inputs["mask"])
 
 
 def plain_letter_scores(model: Any, inputs: dict[str, Any]) -> Scores:
@@ -57,29 +58,18 @@ def letter_logits(model: nn.Module, forward: Callable[..., Any], inputs: dict[st
 def _fp32_head(model: nn.Module, letters_L: torch.Tensor) -> Iterator[bool]:
     """Make the language-model head compute only the letters' logits, in fp32; yield whether it does.
 
-    Rounded to bf16, letters tie (measured: 2 of 60 questions), and an upcast afterwards does not undo it. What a model
-    does to its logits after the head (soft-capping, scaling) still happens. A head whose weight is not a plain matrix
-    (quantised, sharded) is left as it is.
+    What a model does to its logits after the head (soft-capping, scaling) still happens. A head whose weight is not a
+    plain matrix (quantised, sharded) is left as it is.
     """
-    head = unwrap(model).get_output_embeddings()
-    weight: Any = getattr(head, "weight", None)
-    plain = type(head) is nn.Linear and weight.is_floating_point() and weight.dim() == 2
-    if not plain or weight.shape[0] <= int(letters_L[-1]):
+    head = plain_head(model)
+    if head is None or head.weight.shape[0] <= int(letters_L[-1]):
         yield False
         return
-    rows_L = letters_L.to(weight.device)
-    weight_LD = weight[rows_L].float()
+    rows_L = letters_L.to(head.weight.device)
+    weight_LD = head.weight[rows_L].float()
     bias_L = None if head.bias is None else head.bias[rows_L].float()
-
-    def forward(hidden: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(hidden.device.type, enabled=False):
-            return nn.functional.linear(hidden.float(), weight_LD, bias_L)
-
-    head.forward = forward
-    try:
+    with forward_replaced(head, linear_in_fp32(weight_LD, bias_L)):
         yield True
-    finally:
-        del head.forward  # back to the class's own
 
 
 @lru_cache

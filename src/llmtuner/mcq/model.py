@@ -25,6 +25,8 @@ from llmtuner.spec.heads import HEADS
 
 HEAD = "mcq_head"
 POOLER = "pooler"  # a layer on top of the last states, from BERT's pre-training
+# Keys of a batch that the backbone reads, and of its logits' rows; the others depend on what the head reads.
+READS = ("input_ids", "position_ids", "attention_mask", "segments", "shared", "token_type_ids")
 # Families whose positions start after the padding token's id.
 _FROM_PADDING = ("roberta", "camembert", "mpnet", "longformer", "data2vec", "ibert", "esm", "xmod", "luke")
 
@@ -129,13 +131,25 @@ def _forward(
     passage_tokens: torch.Tensor | None = None,
     answer_tokens: torch.Tensor | None = None,
     letter_ids: torch.Tensor | None = None,
+    predict_tokens: torch.Tensor | None = None,
+    target_ids: torch.Tensor | None = None,
+    divisors: torch.Tensor | None = None,
     **_: Any,  # what PEFT adds, all None
 ) -> Scores:
     """Scores of a batch as `llmtuner.mcq.collate.Collator` makes it."""
+    read = (input_ids, position_ids, attention_mask, segments, shared, token_type_ids)
     if self.mcq_scores is not None:
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
-        return Scores(self.mcq_scores(self, {**inputs, "letter_ids": letter_ids}), mask)
-    hidden_BTD = hidden_states(self, input_ids, position_ids, attention_mask, segments, shared, token_type_ids)
+        inputs = {
+            **dict(zip(READS, read, strict=True)),
+            "mask": mask,
+            "letter_ids": letter_ids,
+            "pool_rows": pool_rows,
+            "predict_tokens": predict_tokens,
+            "target_ids": target_ids,
+            "divisors": divisors,
+        }
+        return self.mcq_scores(self, inputs)
+    hidden_BTD = hidden_states(self, *read)
     features: list[Any] = [pool(hidden_BTD, pool_rows, pool_tokens), mask]
     if passage_tokens is not None:  # the head reads tokens
         features += [
@@ -155,17 +169,30 @@ def hidden_states(
     token_type_ids: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The backbone's last hidden states of a batch, [B, T, D]."""
+    read = (input_ids, position_ids, attention_mask, segments, shared, token_type_ids)
+    return backbone_output(model, *read).last_hidden_state
+
+
+def backbone_output(
+    model: Any,
+    input_ids: torch.Tensor,
+    position_ids: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    segments: torch.Tensor | None = None,
+    shared: int = 0,
+    token_type_ids: torch.Tensor | None = None,
+) -> Any:
+    """What the backbone returns for a batch; `last_hidden_state` has the states."""
     backbone = backbone_of(model)
     if backbone is unwrap(model):  # an encoder: it computes its own positions
         inputs = {"attention_mask": attention_mask}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
-        return type(backbone).forward(backbone, input_ids=input_ids, **inputs).last_hidden_state
+        return type(backbone).forward(backbone, input_ids=input_ids, **inputs)
     mask = attention_mask
     if segments is not None:
         mask = packed_mask(backbone, segments, position_ids, shared, next(backbone.parameters()).dtype)
-    output = backbone(input_ids=input_ids, attention_mask=mask, position_ids=position_ids, use_cache=False)
-    return output.last_hidden_state
+    return backbone(input_ids=input_ids, attention_mask=mask, position_ids=position_ids, use_cache=False)
 
 
 class StowedHead(nn.Module):

@@ -13,7 +13,11 @@ from transformers.utils import ModelOutput
 
 @dataclass
 class Scores(ModelOutput):
-    """Scores ``[Q, N]`` in fp32, and ``mask [Q, N]``, true where a question has an option."""
+    """Scores ``[Q, N]`` in fp32, and ``mask [Q, N]``, true where a question has an option that can be scored.
+
+    ``sums [Q, N]``: log-probabilities of the options' texts, from the likelihood head only.
+    """
 
     scores: torch.Tensor | None = None
     mask: torch.Tensor | None = None
+    sums: torch.Tensor | None = None

@@ -13,6 +13,7 @@ from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.questions import Tokens
 from llmtuner.mcq.settings import McqSettings
 from llmtuner.mcq.unwrap import unwrap
+from llmtuner.spec.heads import HEADS, OPTION_TOKENS
 
 FALLBACK = "per_option"
 
@@ -38,10 +39,17 @@ def settle_layout(
         the settings with the layout that the model takes, and lines for the user
 
     Raises:
-        FieldError: the layout is required, and the model cannot take it.
+        FieldError: the layout is required, and the model cannot take it; the head does not take sharded weights.
     """
     if settings.kind == "encoder":
         return settings, ()
+    if sharded and HEADS[settings.head].reads == OPTION_TOKENS:
+        raise FieldError(
+            "head",
+            settings.head,
+            "it does not take weights that are split over processes (FSDP, ZeRO-3), since these would compute other "
+            "numbers of chunks of logits; use DDP or ZeRO-2",
+        )
     base = unwrap(model)
     notices = [keep_soft_cap(base)]
     if not layout_of(settings.layout).packed:
@@ -53,7 +61,9 @@ def settle_layout(
         )
         return settings, _lines(notices)
     first = [tokens for tokens in questions[:CHECKED] if isinstance(tokens, OptionTokens)]
-    check = check_packing(model, first, settings.pooling, pad_token_id)
+    # A head that pools nothing reads tokens of the option's text, and the one before them, which every layout computes.
+    pooling = settings.pooling if HEADS[settings.head].pools else "option"
+    check = check_packing(model, first, pooling, pad_token_id)
     notices.append(check.notice)
     if not check.defect:
         return settings, _lines(notices)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.errors import RunError
 from llmtuner.mcq.bad_weights import refuse_bad_weights
 from llmtuner.mcq.batches import by_length
@@ -18,8 +20,10 @@ from llmtuner.mcq.collate import Batch, Collator
 from llmtuner.mcq.outputs import Scores
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.metrics import figures
+from llmtuner.spec.norms import NORMS
 
 OptionScores = tuple[float, ...]
+UNSCORED = -math.inf  # an option that cannot be scored: it ranks last
 NOT_READ = ("labels", "rows")  # keys of a batch that the model does not read
 
 
@@ -49,7 +53,39 @@ class Scoring:
     progress: Callable[[int], None] = lambda _: None
 
 
-@torch.inference_mode()
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The scores of a question's options; `sums`, the log-probabilities of their texts, from the likelihood head only.
+
+    Both are `UNSCORED` for an option that cannot be scored.
+    """
+
+    scores: OptionScores
+    sums: OptionScores | None = None
+
+
+def predict_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> list[Prediction]:
+    """The predictions of questions, in their order.
+
+    Raises:
+        RunError: a score is not finite.
+        UserError: so are weights, as they were loaded.
+    """
+    scored = _scored(model, questions, scoring)
+    predictions = as_predictions(questions.questions, [row.scores for row in scored])
+    rows = zip(predictions, questions.tokens, scored, strict=True)
+    return [
+        replace(prediction, loglikelihood=row.sums, option_tokens=_option_tokens(tokens))
+        if row.sums is not None and isinstance(tokens, OptionTokens)
+        else prediction
+        for prediction, tokens, row in rows
+    ]
+
+
+def _option_tokens(tokens: OptionTokens) -> tuple[int, ...]:
+    return tuple(end - begin for begin, end in map(tokens.scored, range(tokens.count)))
+
+
 def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> list[OptionScores]:
     """Scores of every question's options before the softmax, in the order of the questions.
 
@@ -62,11 +98,30 @@ def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Sco
         RunError: a score is not finite.
         UserError: so are weights, as they were loaded.
     """
+    return [row.scores for row in _scored(model, questions, scoring)]
+
+
+def _scored(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> list[Scored]:
+    norm = scoring.collator.norm
+    scored = _pass(model, questions, scoring)
+    if norm is None or not NORMS[norm].neutral:
+        return scored
+    neutral = _pass(model, questions.neutral(), replace(scoring, progress=lambda _: None))
+    return [replace(row, scores=_minus(row.scores, base.scores)) for row, base in zip(scored, neutral, strict=True)]
+
+
+def _minus(scores: OptionScores, neutral: OptionScores) -> OptionScores:
+    return tuple(UNSCORED if score == UNSCORED else score - base for score, base in zip(scores, neutral, strict=True))
+
+
+@torch.inference_mode()
+def _pass(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> list[Scored]:
+    """Score every question once."""
     shapes = questions.shapes(scoring.collator.layout)
     batches = by_length(shapes, batch_size=scoring.batch_size, tokens_per_batch=scoring.tokens_per_batch)
     was_training = model.training
     model.eval()
-    scored: list[tuple[int, OptionScores]] = []
+    scored: list[tuple[int, Scored]] = []
     try:
         # All processes make the same number of passes, since a sharded model needs all of them in each pass.
         for place in range(scoring.rank, -(-len(batches) // scoring.world) * scoring.world, scoring.world):
@@ -84,18 +139,22 @@ def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Sco
 
 def _score_batch(
     model: torch.nn.Module, questions: QuestionSet, rows: Sequence[int], scoring: Scoring
-) -> list[tuple[int, OptionScores]]:
+) -> list[tuple[int, Scored]]:
     batch = to_device(scoring.collator([questions[row] for row in rows]), device_of(model))
     with scoring.precision():
         output = scoring.forward(model, {name: batch[name] for name in batch if name not in NOT_READ})
     scored = []
-    scores_QN, mask_QN = output["scores"].float().cpu(), output["mask"].cpu()
-    for row, scores_N, mask_N in zip(rows, scores_QN, mask_QN, strict=True):
-        scores = tuple(scores_N[mask_N].tolist())
-        if not torch.isfinite(scores_N[mask_N]).all():
-            question = questions.questions[row]
-            raise RunError(f"{question.where}: id {question.shown_id}: the scores are not finite: {scores}")
-        scored.append((row, scores))
+    exists_QN, mask_QN = batch["mask"].cpu(), output["mask"].cpu()
+    numbers = [output[name].float().cpu() for name in ("scores", "sums") if output.get(name) is not None]
+    for place, (row, exists_N, mask_N) in enumerate(zip(rows, exists_QN, mask_QN, strict=True)):
+        values = []
+        for number_QN in numbers:
+            number_N = number_QN[place]
+            if not torch.isfinite(number_N[mask_N]).all():
+                question, found = questions.questions[row], tuple(number_N[mask_N].tolist())
+                raise RunError(f"{question.where}: id {question.shown_id}: the scores are not finite: {found}")
+            values.append(tuple(number_N.where(mask_N, torch.tensor(UNSCORED))[exists_N].tolist()))
+        scored.append((row, Scored(*values)))
     return scored
 
 
@@ -116,6 +175,11 @@ def as_predictions(questions: Sequence[Question], scores: Sequence[OptionScores]
 
 
 def figures_of(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """Every metric over the questions that have an answer; {} if none has."""
+    """Every metric over the questions that have an answer; {} if none has.
+
+    A metric that is infinite, because no right option can be scored, is left out.
+    """
     known = [(prediction.scores, prediction.answer) for prediction in predictions if prediction.answer is not None]
-    return figures(*zip(*known, strict=True)) if known else {}
+    if not known:
+        return {}
+    return {name: value for name, value in figures(*zip(*known, strict=True)).items() if math.isfinite(value)}

@@ -14,9 +14,10 @@ from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS, Question
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.data.tokens.fit import Length, listed, settle_too_long
 from llmtuner.data.tokens.joint import JointTokens
-from llmtuner.data.tokens.option import OptionTokens
+from llmtuner.data.tokens.option import OptionEncoder, OptionTokens
 from llmtuner.errors import DataError
 from llmtuner.mcq.layouts import layout_of
+from llmtuner.mcq.option_texts import check_texts
 
 Tokens = OptionTokens | JointTokens
 NOT_COUNTED = -100  # the label of a question without an answer, or of one that only pads a batch
@@ -114,12 +115,28 @@ class QuestionSet(Dataset):
         """The questions that a run uses, and lines for the user about those that did not fit.
 
         Raises:
-            DataError: training questions are too long, or dropping them leaves none; the model cannot read a question.
+            DataError: training questions are too long, or dropping them leaves none; a question cannot be read.
         """
         settled = settle_too_long(self.fits(), cutoff_len, training=training, drop=drop)
         used = self if len(settled.rows) == len(self) else self.subset(settled.rows)
-        used.require_positions()
-        return used, (*settled.lines, *used.unread_options())
+        return used, (*settled.lines, *used.require_readable(training=training))
+
+    def require_readable(self, *, training: bool) -> list[str]:
+        """Lines for the user about options that cannot be read.
+
+        Raises:
+            DataError: the model has no positions for a question; the head cannot score an option.
+        """
+        self.require_positions()
+        if isinstance(self._encoder, OptionEncoder) and self._encoder.likelihood:
+            tokens = [tokens for tokens in self.tokens if isinstance(tokens, OptionTokens)]
+            return check_texts(list(zip(self.questions, tokens, strict=True)), training=training)
+        return self.unread_options()
+
+    def neutral(self) -> QuestionSet:
+        """The same options behind the neutral prompt, without context and question."""
+        assert isinstance(self._encoder, OptionEncoder), "joint prompts have no neutral form"
+        return QuestionSet.ready(self.questions, self._encoder.encode_neutral(self.questions))
 
     def require_positions(self) -> None:
         """Refuse questions of which not even the options fit into the model's table of positions.

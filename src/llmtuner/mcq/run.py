@@ -25,6 +25,7 @@ from llmtuner.runs.base import stored_path
 from llmtuner.spec.entry import choose_from
 from llmtuner.spec.flags import FIELDS
 from llmtuner.spec.heads import HEADS
+from llmtuner.spec.norms import NORMS
 
 CUTOFF_LEN = 2048  # the most tokens of a question, unless the run or the model says otherwise
 
@@ -104,6 +105,10 @@ class McqRun:
                 self.head_learning_rate,
                 f"the {self.settings.head} head has no weights; leave it out",
             )
+        norm = self.settings.likelihood_norm
+        if self.training and norm is not None and NORMS[norm].neutral:
+            takes = ", ".join(name for name, each in NORMS.items() if not each.neutral)
+            raise FieldError("likelihood_norm", norm, f"it is for prediction only; train with one of {takes}")
         if self.data.shuffle_options and self.training and layout_of(self.settings.layout).text != "joint":
             raise FieldError(
                 "shuffle_options",
@@ -152,11 +157,13 @@ def resolve_run(
     Raises:
         UserError: given values contradict each other or stored ones, or there is no trained head to predict with.
     """
-    given = {name: value for name, value in (given or {}).items() if value is not None}
-    _check_known(given)
+    given = _known(given or {})
     config = _config(model) if config is None else config
     stored, source = _stored(model, adapters)
     notices: tuple[str, ...] = ()
+    if stored is not None and training and _leaves_no_head(stored, given):
+        adapters, given, notices = _below_fresh_head(stored, source, adapters, given)
+        stored, source = None, ""
     if stored is None:
         settings, complete = _fresh(model, adapters, given, config, training), tuple(adapters)
     else:
@@ -168,8 +175,7 @@ def resolve_run(
         trained = f"a fresh {settings.head} head is" if fresh_head else "a new adapter is"
         notices += (f"{', '.join(complete)} merged into the base model; {trained} trained on top",)
     if training and complete:
-        merged = complete if merge_all else complete[:-1]
-        settings = settings.with_(merged_adapters=tuple(map(stored_path, merged)))
+        settings = settings.with_(merged_adapters=tuple(map(stored_path, complete if merge_all else complete[:-1])))
     return McqRun(
         model=model,
         settings=settings,
@@ -188,16 +194,18 @@ def resolve_run(
     )
 
 
-def _check_known(given: Mapping[str, Any]) -> None:
-    """Reject unknown names: a mistyped one would be silently ignored.
+def _known(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are given. An unknown name is rejected: a mistyped one would be silently ignored.
 
     Raises:
         FieldError: with the nearest name.
     """
+    given = {name: value for name, value in given.items() if value is not None}
     names = [name for name in FIELDS if name not in ("model", "adapters")]
     for name in given:
         if name not in names:
             raise FieldError(name, None, choose_from(name, names))
+    return given
 
 
 def _data(data: RunData, given: Mapping[str, Any]) -> RunData:
@@ -225,7 +233,7 @@ def _fresh(
         field,
         folder,
         f"no {CONFIG_NAME} in it, so it has no trained head{other_stage}; pass the output folder of a --stage mcq "
-        f"training as `adapters`{and_whole}, or `head` letter to rank by the letters' probabilities",
+        f"training as `adapters`{and_whole}, or `head` letter or likelihood, which need no training",
     )
 
 
@@ -252,6 +260,26 @@ def _stored_run(
     if grown is not stored:
         notices += (f"the {stored.head} head of {source} becomes a {settings.head} head, which starts with its scores",)
     return settings, complete, notices
+
+
+def _leaves_no_head(stored: McqSettings, given: Mapping[str, Any]) -> bool:
+    """Whether a head with weights is given, and the stored one has none."""
+    head = given.get("head")
+    return head in HEADS and HEADS[head].pools and not HEADS[stored.head].pools
+
+
+def _below_fresh_head(
+    stored: McqSettings, source: str, adapters: Sequence[str], given: dict[str, Any]
+) -> tuple[tuple[str, ...], dict[str, Any], tuple[str, ...]]:
+    """Adapters, given values and notices of a training whose head leaves nothing of the stored one out.
+
+    What was trained under a head without weights is a language model, to which a head is attached as to any other.
+    """
+    complete, _ = with_lower_adapters(stored, adapters, source)
+    notice = f"a fresh {given['head']} head is trained on {source}, whose {stored.head} head has no weights"
+    template = stored.prompt.get("template")
+    given = given if template is None else {"template": template, **given}
+    return complete, given, () if complete else (notice,)
 
 
 def _grown(stored: McqSettings, given: Mapping[str, Any], config: Mapping[str, Any], source: str) -> McqSettings:

@@ -24,7 +24,7 @@ from llmtuner.mcq.folders import check_model_folder
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.packing import settle_layout
-from llmtuner.mcq.predict import Scoring, as_predictions, score_questions
+from llmtuner.mcq.predict import Scoring, predict_questions
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import CUTOFF_LEN
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings, write_settings
@@ -104,11 +104,12 @@ class OptionScorer:
         for line in check_tokenizer(self.tokenizer, questions, allow=self._allow_unknown):
             logger.warning(line)
         encoded = QuestionSet(questions, self._encoder)
-        encoded.require_positions()
+        for line in encoded.require_readable(training=False):
+            logger.warning(line)
         collator = Collator.of(self.settings, self._pad_token_id)
         scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch)
         with finite_gradients(unwrap(self.model)):
-            return as_predictions(questions, score_questions(self.model, encoded, scoring))
+            return predict_questions(self.model, encoded, scoring)
 
     def save(self, folder: str | Path) -> None:
         """Save model, head, tokenizer and settings as one whole model, which `load_scorer` reads.

@@ -23,7 +23,8 @@ from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.objective import Objective
 from llmtuner.runs.vocabulary import Vocabulary
 from llmtuner.spec.entry import KINDS, choose_from
-from llmtuner.spec.heads import HEADS
+from llmtuner.spec.flags import LIKELIHOOD
+from llmtuner.spec.heads import HEADS, OPTION_TOKENS
 from llmtuner.spec.poolings import NONE, POOLINGS
 
 CONFIG_NAME = "mcq_config.json"
@@ -43,6 +44,7 @@ class McqSettings:
         cutoff_len: the most tokens of a question in training; prediction uses it unless another is given.
         prompt: the prompt's form as `llmtuner.data.tokens` stores it.
         base: describes the base model, to notice an adapter of another one.
+        likelihood_norm: of the likelihood head; None for other heads.
         duma: sizes of a co-attention head; None for other heads.
         merged_adapters: adapters that were merged into the base model before this one was trained.
         vocabulary: tokens that were added for the training (`llmtuner.runs.vocabulary.Vocabulary`).
@@ -61,6 +63,7 @@ class McqSettings:
     cutoff_len: int | None = None
     prompt: dict[str, Any] = field(default_factory=dict)
     base: dict[str, Any] = field(default_factory=dict)
+    likelihood_norm: str | None = None
     duma: DumaOptions | None = None
     merged_adapters: tuple[str, ...] = ()
     vocabulary: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +84,14 @@ class McqSettings:
         check_kind(self.kind, self.head, self.layout)
         if self.pooling != NONE:
             check_pooling(self.kind, self.layout, self.pooling)
+        if (self.likelihood_norm is None) == (HEADS[self.head].reads == OPTION_TOKENS):
+            raise FieldError(
+                "likelihood_norm",
+                self.likelihood_norm,
+                f"expected for {LIKELIHOOD[0]} only, and the head is {self.head}",
+            )
+        if self.likelihood_norm is not None:
+            check_field("likelihood_norm", self.likelihood_norm)
         if (self.duma is None) == (HEADS[self.head].measures == "duma"):
             raise FieldError("duma", None, f"expected for co-attention heads only, and the head is {self.head}")
         options = range(MIN_OPTIONS, MAX_OPTIONS + 1)
@@ -109,7 +120,8 @@ class McqSettings:
         """The content of mcq_config.json."""
         stored: dict[str, Any] = {"format": FORMAT}
         for each in fields(self):
-            stored[each.name] = getattr(self, each.name)
+            if each.name != "likelihood_norm" or self.likelihood_norm is not None:  # no key of the other heads
+                stored[each.name] = getattr(self, each.name)
             if each.name == "pooling":
                 stored["loss"] = self.objective.loss
         stored["objective"] = self.objective.to_json()
@@ -213,7 +225,7 @@ def check_kind(kind: Kind, head: str, layout: str | None) -> None:
         raise FieldError(
             "head",
             head,
-            "it needs a language model that writes letters; this model is an encoder: leave it out",
+            "it needs the logits of a language model; this model is an encoder: leave it out",
         )
     if layout is not None and kind not in layout_of(layout).kinds:
         raise FieldError("layout", layout, f"{layout_of(layout).why_not}; leave it out to use per_option")

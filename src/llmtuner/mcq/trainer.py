@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,7 +27,7 @@ from llmtuner.mcq.finite import FiniteGuard, StepLoss
 from llmtuner.mcq.losses.criterion import Criterion
 from llmtuner.mcq.model import HEAD
 from llmtuner.mcq.pace import Pace
-from llmtuner.mcq.predict import NOT_READ, Scoring, as_predictions, figures_of, score_questions
+from llmtuner.mcq.predict import NOT_READ, UNSCORED, Scoring, figures_of, predict_questions
 from llmtuner.mcq.questions import NOT_COUNTED, QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import write_settings
@@ -196,20 +197,24 @@ class McqTrainer(KeptTraining, Trainer):
         predictions, metrics = self.predict_options(questions, metric_key_prefix)
         values = figures_of(predictions)
         if values:
-            values["loss"] = self._loss_of(predictions)
+            loss = self._loss_of(predictions)
+            values |= {"loss": loss} if math.isfinite(loss) else {}
         metrics |= {f"{metric_key_prefix}_{name}": value for name, value in values.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _loss_of(self, predictions: list[Prediction]) -> float:
-        known = [prediction for prediction in predictions if prediction.answer is not None]
-        most = max(len(prediction.scores) for prediction in known)
-        padded = [[*prediction.scores, *[0.0] * (most - len(prediction.scores))] for prediction in known]
-        mask = [[n < len(prediction.scores) for n in range(most)] for prediction in known]
-        answers = torch.tensor([prediction.answer for prediction in known])
+        """The mean loss of the questions whose right option can be scored; NaN if there is none."""
+        known = [(p.scores, p.answer) for p in predictions if p.answer is not None and p.scores[p.answer] != UNSCORED]
+        if not known:
+            return math.nan
+        most = max(len(scores) for scores, _ in known)
+        padded_QN = torch.tensor([[*scores, *[UNSCORED] * (most - len(scores))] for scores, _ in known])
+        mask_QN = padded_QN != UNSCORED
+        answers_Q = torch.tensor([answer for _, answer in known])
         assert self._criterion is not None, "a run that evaluates has one"
-        return float(self._criterion.evaluate(torch.tensor(padded), answers, torch.tensor(mask)).mean())
+        return float(self._criterion.evaluate(padded_QN.where(mask_QN, 0.0), answers_Q, mask_QN).mean())
 
     def predict_options(self, questions: QuestionSet, prefix: str) -> tuple[list[Prediction], dict[str, float]]:
         """Predictions in the order of the questions, and run times: runtime, samples_per_second, steps_per_second."""
@@ -229,12 +234,12 @@ class McqTrainer(KeptTraining, Trainer):
             progress=lambda done: bar.update(min(done * self.args.world_size, len(questions) - bar.n)),
         )
         with bar, finite_gradients(unwrap(self.model)):
-            scores = score_questions(model, questions, scoring)
+            predictions = predict_questions(model, questions, scoring)
         seconds = time.perf_counter() - start
         shapes = questions.shapes(self.collator.layout)
         batches = by_length(shapes, batch_size=batch_size, tokens_per_batch=self.run.tokens_per_batch)
         steps = -(-len(batches) // self.args.world_size)
-        return as_predictions(questions.questions, scores), {
+        return predictions, {
             f"{prefix}_runtime": round(seconds, 4),
             f"{prefix}_samples_per_second": round(len(questions) / seconds, 3),
             f"{prefix}_steps_per_second": round(steps / seconds, 3),

@@ -217,7 +217,7 @@ def _with_head(model: Any, run: McqRun, lora: Any) -> Any:
     """The model with its head, trained weights if there are any, and its adapters."""
     attach_head(model, run.settings)
     stored = read_settings(run.model)
-    if stored is not None and HEADS[run.settings.head].pools:
+    if stored is not None and HEADS[stored.head].pools:
         load_head(model, run.model, grown=stored.head != run.settings.head)
     freeze_pooler(model)
     if lora is not None:

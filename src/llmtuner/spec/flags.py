@@ -6,13 +6,15 @@ import re
 
 from llmtuner.spec.entry import table
 from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Flag, Range
-from llmtuner.spec.heads import HEADS
+from llmtuner.spec.heads import HEADS, OPTION_TOKENS
 from llmtuner.spec.layouts import LAYOUTS
+from llmtuner.spec.norms import DEFAULT_NORM, NORMS
 from llmtuner.spec.poolings import AUTO, POOLINGS
 from llmtuner.spec.upstream_flags import UPSTREAM_GROUPS
 
 MCQ = ("mcq",)  # stages
 CO_ATTENTION = tuple(name for name, head in HEADS.items() if head.measures == "duma")
+LIKELIHOOD = tuple(name for name, head in HEADS.items() if head.reads == OPTION_TOKENS)
 DUMA_PRESETS = ("bottleneck", "paper")
 DUMA_PASSAGES = ("context_question", "context")
 
@@ -42,6 +44,14 @@ OWN = (
         "pooling",
         default=AUTO,
         choices=(AUTO, *POOLINGS),
+        value="NAME",
+    ),
+    _mcq(
+        "mcq_likelihood_norm",
+        f"head likelihood: how options of different length are compared; names below; unless given, {DEFAULT_NORM}",
+        "likelihood_norm",
+        choices=(*NORMS,),
+        heads=LIKELIHOOD,
         value="NAME",
     ),
     _mcq(

@@ -1,4 +1,4 @@
-"""The heads: they turn hidden states, or the logits of letters, into one score per option."""
+"""The heads: they turn hidden states, or the language model's own logits, into one score per option."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from llmtuner.spec.entry import KINDS, Entry, table
 from llmtuner.spec.layouts import LAYOUTS
+
+# What a head reads of a batch: pooled states, with weights of its own; or the language model's logits, of the letters
+# after a joint prompt, or of each option's tokens.
+STATES, LETTERS, OPTION_TOKENS = "states", "letters", "option_tokens"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,17 +19,22 @@ class Head(Entry):
     Args:
         texts: what it can score: layouts with one sequence per "option", or one "joint" prompt for all options.
         kinds: the kinds of models that it fits.
-        pools: whether it reads one pooled state per option. Otherwise it reads the language model's own logits: it has
-            no weights, and its code is a function of the model and a batch instead of a class.
+        reads: STATES, LETTERS or OPTION_TOKENS. Without STATES it has no weights, and its code is a function of the
+            model and a batch instead of a class.
         extends: the head whose trained weights it can load, since it starts with that head's scores.
         measures: the field of the settings that holds its sizes; "" if it has none.
     """
 
     texts: tuple[str, ...] = ("option",)
     kinds: tuple[str, ...] = KINDS
-    pools: bool = True
+    reads: str = STATES
     extends: str = ""
     measures: str = ""
+
+    @property
+    def pools(self) -> bool:
+        """Whether it reads one pooled state per option, with weights of its own."""
+        return self.reads == STATES
 
     @property
     def layouts(self) -> tuple[str, ...]:
@@ -66,6 +75,13 @@ HEADS = table(
         help="the language model's logits for the letters",
         texts=("joint",),
         kinds=("causal",),
-        pools=False,
+        reads=LETTERS,
+    ),
+    Head(
+        name="likelihood",
+        code="llmtuner.mcq.likelihood:likelihood_scores",
+        help="the language model's log-probability of the option's text",
+        kinds=("causal",),
+        reads=OPTION_TOKENS,
     ),
 )

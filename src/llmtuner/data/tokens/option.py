@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from llmtuner.data.prompt import Field, compose_option
-from llmtuner.data.question import Question
+from llmtuner.data.question import Question, is_blank
 from llmtuner.data.tokens.fields import (
     Skeleton,
     Template,
@@ -19,7 +19,7 @@ from llmtuner.data.tokens.fields import (
     skeleton_from_json,
     skeleton_to_json,
 )
-from llmtuner.errors import DataError
+from llmtuner.errors import DataError, UserError
 
 Span = tuple[int, int]
 CONTEXT, QUESTION, OPTION = Field("context"), Field("question"), Field("option")
@@ -36,6 +36,7 @@ class OptionTokens:
         cut: tokens taken from the end of the context.
         over: tokens by which the longest sequence exceeds the limit even without the context.
         second: index of a pair's second text (token type 1), for encoders; 0 for causal models.
+        characters: code points of each option's text as it stands in the file; 0 for a text with no visible character.
     """
 
     sequences: list[list[int]]
@@ -45,11 +46,17 @@ class OptionTokens:
     cut: int
     over: int
     second: int = 0
+    characters: list[int] = field(default_factory=list)
 
     @property
     def count(self) -> int:
         """The number of options of the question."""
         return len(self.sequences)
+
+    def scored(self, option: int) -> Span:
+        """The tokens whose likelihood is the option's: those of its text; none for a blank option."""
+        begin, end = self.options[option]
+        return (begin, end) if self.characters[option] else (begin, begin)
 
     @property
     def prefix_length(self) -> int:
@@ -90,14 +97,23 @@ class OptionEncoder:
 
     Only the end of the context is cut, as far as the longest option needs, so that all options of a question see the
     same context. A question that is too long even without its context loses the beginning of its question text.
+
+    Attributes:
+        typed: whether the option's tokens have their own token type (encoders).
+        positions: the most tokens that the model can read at all; None if there is no end.
+        likelihood: whether an option is scored by the likelihood of its text, which may be compared with its likelihood
+            after the neutral prompt.
+        neutral: that prompt, without context and question; None until it is needed.
     """
 
     tokenizer: Any
     template: Template | None
     cutoff_len: int
     skeletons: dict[bool, Skeleton] = field(default_factory=dict)
-    typed: bool = False  # whether the option's tokens have their own token type (encoders)
+    typed: bool = False
     positions: int | None = None
+    likelihood: bool = False
+    neutral: Skeleton | None = None
     _forms: dict[bool, _Form] = field(default_factory=dict, repr=False)
 
     def encode(self, questions: Sequence[Question]) -> list[OptionTokens]:
@@ -110,20 +126,38 @@ class OptionEncoder:
         ids = iter(encode_fields(self.tokenizer, texts))
         return [self._encode_one(question, ids) for question in questions]
 
+    def encode_neutral(self, questions: Sequence[Question]) -> list[OptionTokens]:
+        """The options behind the neutral prompt, with the same tokens as in `encode`."""
+        form = _Form.of(self._neutral())
+        head, _ = _fill(form.before, {})
+        ids = iter(encode_fields(self.tokenizer, [text for question in questions for text in question.options]))
+        encoded = []
+        for question in questions:
+            options = [next(ids) for _ in question.options]
+            encoded.append(self._tokens(question, head, options, form, (0, 0), (len(head), len(head)), 0, 0))
+        return encoded
+
     @classmethod
     def from_json(
         cls, tokenizer: Any, stored: Mapping[str, Any], *, cutoff_len: int, template: Template | None = None
     ) -> Self:
         """The encoder for a stored form of prompts; a template makes the forms that are not stored."""
         forms = {form["context"]: skeleton_from_json(form["form"]) for form in stored.get("option", ())}
-        return cls(tokenizer, template, cutoff_len, forms)
+        neutral = stored.get("neutral")
+        return cls(tokenizer, template, cutoff_len, forms, neutral=neutral and skeleton_from_json(neutral))
 
     def to_json(self, template: str | None, counts: Iterable[int] = ()) -> dict[str, Any]:
-        """The prompt forms with and without a context; `from_json` needs no template."""
+        """The prompt forms with and without a context, and the neutral one if it is for `likelihood`.
+
+        `from_json` needs no template.
+        """
         for with_context in (False, True):
             self._skeleton(with_context)
         option = [{"context": context, "form": skeleton_to_json(form)} for context, form in self.skeletons.items()]
-        return {"template": template, "option": option}
+        stored: dict[str, Any] = {"template": template, "option": option}
+        if self.likelihood:
+            stored["neutral"] = skeleton_to_json(self._neutral())
+        return stored
 
     @property
     def largest_id(self) -> int:
@@ -141,18 +175,33 @@ class OptionEncoder:
         )
         form = self._form(bool(context))
         head, spans = _fill(form.before, {CONTEXT: context, QUESTION: asked})
+        return self._tokens(question, head, options, form, spans.get(CONTEXT, (0, 0)), spans[QUESTION], cut, over)
+
+    def _tokens(
+        self,
+        question: Question,
+        head: list[int],
+        options: Sequence[list[int]],
+        form: _Form,
+        context: Span,
+        asked: Span,
+        cut: int,
+        over: int,
+    ) -> OptionTokens:
+        """The sequences of options behind the same head."""
         sequences = [[*head, *option, *form.after] for option in options]
         if not all(sequences):
             raise DataError(f"{question.where}: id {question.shown_id}: an option gives no tokens")
         begin = len(head)
         return OptionTokens(
             sequences=sequences,
-            context=spans.get(CONTEXT, (0, 0)),
-            question=spans[QUESTION],
+            context=context,
+            question=asked,
             options=[(begin, begin + len(option)) for option in options],
             cut=cut,
             over=over,
             second=begin if self.typed else 0,
+            characters=[0 if is_blank(text) else len(text) for text in question.options],
         )
 
     def _form(self, with_context: bool) -> _Form:
@@ -166,6 +215,28 @@ class OptionEncoder:
             user, answer = compose_option(with_context=with_context)
             self.skeletons[with_context] = build_skeleton(self.tokenizer, self.template, user, answer)
         return self.skeletons[with_context]
+
+    def _neutral(self) -> Skeleton:
+        """The form without context and question, and with the same tokens around them and before the option.
+
+        Raises:
+            UserError: nothing would stand before the option, and the tokenizer has no begin or end token.
+        """
+        if self.neutral is None:
+            bare = self._skeleton(False)
+            prompt = tuple(part for part in bare.prompt if part != QUESTION)
+            if not prompt and bare.response[0] == OPTION:  # its first token needs one that predicts it
+                prompt = (_first_token(self.tokenizer),)
+            self.neutral = Skeleton(prompt, bare.response)
+        return self.neutral
+
+
+def _first_token(tokenizer: Any) -> int:
+    """The begin token, or the end token, which ends the text before, for tokenizers without one."""
+    known = [token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None]
+    if not known:
+        raise UserError("this tokenizer has no begin or end token, and the template puts nothing before an option")
+    return known[0]
 
 
 def _fill(runs: Sequence[list[int] | Field], tokens: Mapping[Field, list[int]]) -> tuple[list[int], dict[Field, Span]]:

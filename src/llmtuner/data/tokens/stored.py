@@ -10,7 +10,7 @@ from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS
 from llmtuner.errors import FieldError
 from llmtuner.spec.entry import choose_from
 
-KEYS = ("template", "option", "joint", "letters")
+KEYS = ("template", "option", "neutral", "joint", "letters")
 FIELD_NAMES = get_args(get_type_hints(Field)["name"])
 
 
@@ -29,6 +29,8 @@ def check_form(stored: Mapping[str, Any]) -> None:
     for key, names in (("option", ("context", "form")), ("joint", ("options", "context", "form"))):
         for number, entry in enumerate(_list(stored, key)):
             _check_entry(f"prompt.{key}[{number}]", entry, names)
+    if "neutral" in stored:
+        _check_form("prompt.neutral", stored["neutral"])
     letters = stored.get("letters", {})
     if not isinstance(letters, dict):
         raise FieldError("prompt.letters", None, "expected an object")
@@ -66,12 +68,15 @@ def _list(stored: Mapping[str, Any], key: str) -> list[Any]:
 def _check_entry(field: str, entry: Any, names: tuple[str, ...]) -> None:
     if not isinstance(entry, dict) or set(entry) != set(names):
         raise FieldError(field, None, f"expected an object of {', '.join(names)}")
-    form = entry["form"]
-    parts = isinstance(form, dict) and set(form) == {"prompt", "response"}
-    if not parts or not all(isinstance(form[name], list) and all(map(_is_part, form[name])) for name in form):
-        raise FieldError(f"{field}.form", None, 'expected lists of token ids and ["field", index] pairs')
+    _check_form(f"{field}.form", entry["form"])
     if type(entry["context"]) is not bool or type(entry.get("options", MIN_OPTIONS)) is not int:
         raise FieldError(field, None, "expected true or false for the context, and a number of options")
+
+
+def _check_form(field: str, form: Any) -> None:
+    parts = isinstance(form, dict) and set(form) == {"prompt", "response"}
+    if not parts or not all(isinstance(form[name], list) and all(map(_is_part, form[name])) for name in form):
+        raise FieldError(field, None, 'expected lists of token ids and ["field", index] pairs')
 
 
 def _is_part(part: Any) -> bool:
