@@ -188,7 +188,8 @@ def read_drafts(table: Table, form: Form, file: str) -> tuple[list[NumberedDraft
     for number, (line, record) in enumerate(table.records):
         row = RowReader(record, table.columns)
         draft = form.read(row)
-        errors += _problems(file, line, row.defects)
+        if row.defects:
+            errors += _problems(file, line, row.defects)
         if draft.options or not row.defects:
             drafts.append(NumberedDraft(number, line, draft))
     return drafts, errors
@@ -230,7 +231,8 @@ def _questions(
             errors += _problems(file, line, defects)
             continue
         options = tuple(draft.options[:count])
-        warnings += _problems(file, line, option_oddities(options))
+        if oddities := option_oddities(options):
+            warnings += _problems(file, line, oddities)
         name = str(numbered.row) if draft.id is None else draft.id
         questions.append(Question(name, draft.question, options, draft.answer, draft.context, dataset, file, line))
     return questions, errors, warnings

@@ -160,3 +160,12 @@ def test_an_answer_that_is_no_number_is_no_traceback(tmp_path, answer):
 def test_a_text_that_two_options_have_is_no_answer(tmp_path):
     path = table(tmp_path / "exam.csv", ["tin", "oak"], [["tin", "oak", "tin", "sun"], ["tin", "oak", "ray", "sun"]])
     assert "answer 'tin' is not one of A-D" in refusal(path)
+
+
+def test_more_options_than_letters_are_refused_without_a_traceback(tmp_path):
+    """An option behind the tenth has no letter to name it by."""
+    options = [f"option {number}" for number in range(12)]
+    path = tmp_path / "exam.jsonl"
+    for answer in ("option 11", "L", 11, "nothing"):
+        path.write_text(json.dumps({"prompt": "Q?", "question": "Q?", "choices": options, "answer": answer}) + "\n")
+        assert "exam.jsonl:1: " in refusal(path, "predict")

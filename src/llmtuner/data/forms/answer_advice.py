@@ -48,6 +48,11 @@ def advice(draft: Draft, style: str, column: str, read: Read) -> tuple[str, str,
     return f"{column} {quoted(written)} is not one of {letters}", "", _letter_fix(draft, read)
 
 
+def name_of(place: int) -> str:
+    """The letter of an option, or its number where letters end."""
+    return LETTERS[place] if place < len(LETTERS) else str(place + 1)
+
+
 def _number_advice(draft: Draft, base: int, column: str) -> tuple[str, str, str]:
     written, count = draft.written, len(draft.options)
     if isinstance(written, bool) or not isinstance(written, int | float | str) or _no_number(written):
@@ -70,7 +75,7 @@ def _letter_fix(draft: Draft, read: Read) -> str:
     letters = LETTERS[: len(draft.options)]
     place = read["text"](written, draft)
     if place is not None:
-        return f"it is the text of option {LETTERS[place]}: write only the letter: {LETTERS[place]}"
+        return f"it is the text of option {name_of(place)}: write only the letter: {name_of(place)}"
     if len(written) == 1 and written in _LOOK_ALIKES:
         name, letter = unicodedata.name(written).title(), _LOOK_ALIKES[written]
         return f"it is the {name} (U+{ord(written):04X}), which looks like {letter}; write the Latin letter: {letter}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llmtuner.data.forms.answer_advice import advice
+from llmtuner.data.forms.answer_advice import advice, name_of
 from llmtuner.data.forms.row import Draft
 from llmtuner.data.problems import Problem, line_list, quoted
 from llmtuner.data.question import LETTERS
@@ -23,6 +23,7 @@ ANY: tuple[Style, ...] = ("0", "letter", "text")
 LETTER: tuple[Style, ...] = ("letter", "text")
 TEXT: tuple[Style, ...] = ("text", "letter")
 NUMBER: tuple[Style, ...] = ("0", "letter", "text")
+_SPACES = 4  # around an option, which is compared without them
 _NUMBER = re.compile(r"-?\d{1,9}(?:\.0+)?", re.ASCII)
 
 
@@ -125,7 +126,7 @@ class Answers:
         """
         rows = [(line, draft) for line, draft in rows if draft.answer is None and not is_missing(draft.written)]
         styles: tuple[Style, ...] = self.styles if self.base == "auto" else (self.base,)
-        style = next((style for style in styles if _all_in(style, rows)), styles[0])
+        style, places = _first_that_fits(styles, rows)
         settled = Settled()
         if style == "0" and self.base == "auto" and not self.documented:
             problem, readable = self._counted_from_one(rows)
@@ -133,14 +134,13 @@ class Answers:
                 settled.errors.append(problem)
                 return settled
             settled.base = [] if problem is None else [problem]
-        for line, draft in rows:
-            place = READ[style](draft.written, draft)
+        for (line, draft), place in zip(rows, places, strict=True):
             if place is None:
                 settled.errors.append(self._unreadable(line, draft, style))
                 continue
             draft.answer = place
             if style == "letter" and isinstance(draft.written, str) and draft.labels is None:
-                draft.loose = "" if draft.written == LETTERS[place] else draft.written
+                draft.loose = "" if draft.written == LETTERS[place] else draft.written  # at most ten have letters
         if self.base == "auto":
             if style == "text" and styles[0] != "text" and rows:
                 notice = f"the {self.column}s are read as the texts of the options"
@@ -178,7 +178,7 @@ class Answers:
             if place is None or draft.answer is None or place == draft.answer:
                 continue
             text, letter = (draft.answer, place) if style == "text" else (place, draft.answer)
-            meaning = f"may mean option {LETTERS[letter]} or be the text of option {LETTERS[text]}"
+            meaning = f"may mean option {name_of(letter)} or be the text of option {name_of(text)}"
             ambiguous.append((line, f"{self.column} {quoted(draft.written)} {meaning}"))
         if not ambiguous:
             return
@@ -197,7 +197,20 @@ class Answers:
 def _is_an_option(written: str, draft: Draft) -> bool:
     """Whether an option may be the answer's text. It costs less than comparing without regard to white space."""
     text = written.strip()
-    return any(text in option and len(option.strip()) == len(text) for option in draft.options)
+    shortest = min(map(len, draft.options), default=0)
+    return shortest <= len(written) + _SPACES and any(option.strip() == text for option in draft.options)
+
+
+def _first_that_fits(styles: Sequence[Style], rows: Sequence[tuple[int, Draft]]) -> tuple[Style, list[int | None]]:
+    """The first style in which all answers can be read, else the first of all; and what the answers are in it."""
+    first: list[int | None] = []
+    for style in styles:
+        read = READ[style]
+        places = [read(draft.written, draft) for _, draft in rows]
+        if None not in places:
+            return style, places
+        first = first or places
+    return styles[0], first
 
 
 def _all_in(style: Style, rows: Sequence[tuple[int, Draft]]) -> bool:

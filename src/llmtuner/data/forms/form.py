@@ -88,8 +88,7 @@ class Form:
     def read(self, row: RowReader) -> Draft:
         """A row as a draft, its answer as written: what it means depends on the other rows."""
         options = self.options.read(row)
-        passages = {name: text for name in _present(self.contexts, row.columns) if (text := row.passage(name)).strip()}
-        context = "\n".join(passages.values()) if self.joined else next(iter(passages.values()), "")
+        context, unused = self._context(row)
         return Draft(
             row.identity(self.id),
             row.text(self.question),
@@ -99,8 +98,18 @@ class Form:
             labels=options.labels,
             answer=options.right,
             second=row.value(self.second_answer[0]) if self.second_answer else None,
-            unused=() if self.joined else tuple(passages)[1:],
+            unused=unused,
         )
+
+    def _context(self, row: RowReader) -> tuple[str, tuple[str, ...]]:
+        """The passage of a row, and further columns that could be it."""
+        names = _present(self.contexts, row.columns)
+        if not names:
+            return "", ()
+        passages = {name: text for name in names if (text := row.passage(name)).strip()}
+        if self.joined:
+            return "\n".join(passages.values()), ()
+        return next(iter(passages.values()), ""), tuple(passages)[1:]
 
 
 @lru_cache(maxsize=64)  # all rows of a file have the same columns

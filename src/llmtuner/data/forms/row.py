@@ -61,7 +61,12 @@ class RowReader:
 
     def text(self, column: str) -> str:
         """A text, unchanged; null and absent become ""."""
-        value = self.value(column)
+        value = self.record.get(column)
+        if value is None:
+            value = self.value(column) if "." in column else ""
+        # Nearly all cells; the checks would take longer than the rest of reading a row.
+        if isinstance(value, str) and value.isascii() and len(value) <= MAX_TEXT and "\0" not in value:
+            return value
         return "" if value is None else self.checked(value, f"column {column}")
 
     def passage(self, column: str) -> str:
