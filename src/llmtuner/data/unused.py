@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from llmtuner.data.forms.form import REVEALING, Form
+from typing import Any
+
+from llmtuner.data.forms.form import Form, explains, repeats
 from llmtuner.data.forms.mapped import ColumnNames
-from llmtuner.data.problems import Problem, quoted
+from llmtuner.data.problems import Problem, line_list, quoted
 from llmtuner.data.table import Table
 
 LONG = 40  # characters on average: a passage, not a name, a date or a subject
@@ -14,7 +16,7 @@ def unused_columns(table: Table, form: Form, file: str) -> list[Problem]:
     """One warning for each unused column of long texts, and one for all columns that explain the right answer."""
     read = {*form.columns, *form.known}
     unread = [column for column in table.columns if column not in read and not column.startswith("Unnamed:")]
-    revealing = [column for column in unread if column.casefold().replace(" ", "_") in REVEALING]
+    revealing = [column for column in unread if explains(column)]
     warnings = []
     if revealing:
         names = ", ".join(map(quoted, revealing))
@@ -28,11 +30,53 @@ def unused_columns(table: Table, form: Form, file: str) -> list[Problem]:
             fix = (
                 f'to use it as the context, add ?{query} to the path, or "columns": {{"context": ...}} to the registry'
             )
+            fix = "" if repeats(column) or _holds_objects(table, column) else fix
             warnings.append(Problem(file, table.header, what, fix=fix, kind="unused"))
-    return warnings
+    return warnings + _unreadable_passages(table, form, file)
 
 
 def _mean_length(table: Table, column: str) -> float:
     """Characters of a column's texts, over the rows that have one."""
-    lengths = [len(value) for _, record in table.records if isinstance(value := record.get(column), str) and value]
+    lengths = [length for _, record in table.records if (length := _length(record.get(column)))]
     return sum(lengths) / len(lengths) if lengths else 0.0
+
+
+def _length(value: Any) -> int:
+    """Characters of a text, or of the texts in a list or an object."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list | dict):
+        return sum(map(_length, value.values() if isinstance(value, dict) else value))
+    return 0
+
+
+def _unreadable_passages(table: Table, form: Form, file: str) -> list[Problem]:
+    """One warning for each column that should be a passage, but holds objects in some rows: these rows lose it."""
+    warnings = []
+    for column in form.contexts if not table.text_only else ():
+        name, _, field = column.partition(".")
+        if column == "context" or name not in table.columns:  # an object in `context` is an error
+            continue
+        lines = [line for line, record in table.records if _is_no_passage(record.get(name), in_object=bool(field))]
+        if lines:
+            what = f"column {quoted(column)} is not read as the context: it holds objects or nested lists, not text"
+            fix = f"write it as one text, or a list of texts; it is so in {line_list(lines, table.unit)}"
+            warnings.append(Problem(file, lines[0], what, fix=fix, kind="unused"))
+    return warnings
+
+
+def _is_no_passage(value: Any, *, in_object: bool = False) -> bool:
+    """Whether a value has texts that `RowReader.passage` does not read.
+
+    Args:
+        in_object: whether the passage is a field of the value.
+    """
+    if not isinstance(value, dict | list) or not _length(value):
+        return False
+    if in_object or isinstance(value, dict):
+        return in_object != isinstance(value, dict)
+    return not all(isinstance(line, str) for line in value)
+
+
+def _holds_objects(table: Table, column: str) -> bool:
+    return any(_is_no_passage(record.get(column)) for _, record in table.records)

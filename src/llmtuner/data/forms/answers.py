@@ -182,7 +182,7 @@ class Answers:
             ambiguous.append((line, f"{self.column} {quoted(draft.written)} {meaning}"))
         if not ambiguous:
             return
-        fix = "say which: --mcq_answer_base letter, or text"
+        fix = f"say which: --mcq_answer_base {'letter' if style == 'text' else style}, or text"
         if settled.errors:
             settled.errors += [Problem(self.file, *each, fix=fix, kind="ambiguous answer") for each in ambiguous]
             return

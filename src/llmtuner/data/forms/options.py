@@ -22,11 +22,13 @@ class Options:
     Args:
         labels: their own labels, if the file gives them.
         right: 0-based index of the right option, if the way they are written tells it.
+        passage: the passages that stand beside the options (`para` in EXAMS), each once.
     """
 
     texts: list[str]
     labels: tuple[str, ...] | None = None
     right: int | None = None
+    passage: str = ""
 
 
 class OptionReader(Protocol):
@@ -136,7 +138,19 @@ class Choices:
             del texts[-1]
         if self.marked:
             texts = _without_marks(texts)
-        return Options(texts, None if labels is None else labels[: len(texts)])
+        return Options(texts, None if labels is None else labels[: len(texts)], passage=_passages_beside(value))
+
+
+_OBJECT_KEYS = (("label", "text"), ("key", "value"))  # the second ones are those of MedQA's own files
+
+
+def _passages_beside(value: Any) -> str:
+    passages: Any = value.get("para") if isinstance(value, dict) else None
+    if isinstance(value, list):
+        passages = [item.get("para") for item in value if isinstance(item, dict)]
+    if not isinstance(passages, list):
+        return ""
+    return "\n".join(dict.fromkeys(text for text in passages if isinstance(text, str) and text.strip()))
 
 
 def _texts_and_labels(value: Any) -> tuple[list[Any], tuple[str, ...] | None] | None:
@@ -144,9 +158,10 @@ def _texts_and_labels(value: Any) -> tuple[list[Any], tuple[str, ...] | None] | 
     if isinstance(value, list):
         if not any(isinstance(item, dict) for item in value):
             return value, None
-        if not all(isinstance(item, dict) and "text" in item and "label" in item for item in value):
-            return None
-        return [item["text"] for item in value], tuple(str(item["label"]) for item in value)
+        for label, text in _OBJECT_KEYS:
+            if all(isinstance(item, dict) and text in item and label in item for item in value):
+                return [item[text] for item in value], tuple(str(item[label]) for item in value)
+        return None
     if not isinstance(value, dict) or not value:
         return None
     texts, labels = value.get("text"), value.get("label")
@@ -194,7 +209,7 @@ class RightAndWrong:
 
 @dataclass(frozen=True, slots=True)
 class MarkedChoices:
-    """One cell {"choices": [text, ...], "labels": [0 or 1, ...]} in which one label is 1: the right option's."""
+    """One cell {"choices": [text, ...], "labels": [0 or 1, ...]}, or {text: 0 or 1}; the right option's label is 1."""
 
     column: str
 
@@ -211,8 +226,11 @@ class MarkedChoices:
         """The texts in the file's order."""
         value = row.value(self.column)
         texts, labels = (value.get("choices"), value.get("labels")) if isinstance(value, dict) else (None, None)
+        if isinstance(value, dict) and value and all(type(label) is int for label in value.values()):
+            texts, labels = list(value), list(value.values())
         if not (isinstance(texts, list) and isinstance(labels, list) and len(texts) == len(labels)):
-            defect = f"column {self.column} must be an object with the lists choices and labels, found {quoted(value)}"
+            expected = "an object with the lists choices and labels, or of a label for each text"
+            defect = f"column {self.column} must be {expected}, found {quoted(value)}"
             row.defects.append(Defect("list", defect))
             return Options([])
         if labels.count(1) != 1:
