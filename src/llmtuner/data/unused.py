@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from llmtuner.data.forms.form import Form, explains, repeats
@@ -46,8 +47,12 @@ def _length(value: Any) -> int:
     if isinstance(value, str):
         return len(value)
     if isinstance(value, list | dict):
-        return sum(map(_length, value.values() if isinstance(value, dict) else value))
+        return sum(len(item) if isinstance(item, str) else _length(item) for item in _items(value))
     return 0
+
+
+def _items(value: list[Any] | dict[Any, Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _unreadable_passages(table: Table, form: Form, file: str) -> list[Problem]:

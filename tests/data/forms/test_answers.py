@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -160,3 +161,34 @@ def test_an_answer_that_is_no_number_is_no_traceback(tmp_path, answer):
 def test_a_text_that_two_options_have_is_no_answer(tmp_path):
     path = table(tmp_path / "exam.csv", ["tin", "oak"], [["tin", "oak", "tin", "sun"], ["tin", "oak", "ray", "sun"]])
     assert "answer 'tin' is not one of A-D" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "answer", "advice"),
+    [
+        ("1234", "B", "if it means option B, write that option's label: '2'"),
+        ("1234", "Vitamin A", "it is the text of an option: write its label: '2'"),
+        ("1234", "7", "write the label of the right option"),
+    ],
+)
+def test_the_advice_for_a_label_can_be_followed(tmp_path, labels, answer, advice):
+    """The advice was to write the letter B, which is not one of the labels either."""
+    row = {"question": "Q?", "choices": {"text": VITAMINS, "label": list(labels)}, "answerKey": answer}
+    path, first = tmp_path / "exam.jsonl", json.dumps(row | {"answerKey": "3"}) + "\n"
+    path.write_text(first + json.dumps(row))
+    assert refusal(path).endswith(advice)
+    if label := re.search(r"label: '(.)'", advice):
+        path.write_text(first + json.dumps(row | {"answerKey": label[1]}))
+        assert answers_of(path) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        ([0, 2], "one answer only"),
+        ([0, 0, 1, 0], "if it marks the right option with 1, write that option's number, counted from 0: 2"),
+        ([1], "write it without the list: 1"),
+    ],
+)
+def test_an_answer_in_a_list_is_named(tmp_path, answer, advice):
+    assert advice in refusal(numbers(tmp_path / "exam.jsonl", [0, answer]))

@@ -285,3 +285,101 @@ def test_texts_that_are_not_read_are_named_once(tmp_path):
     assert "'solution', 'rationale'" in messages[0]
     assert "'notes' is not used" in messages[1]
     assert "?context=notes" in messages[1]
+
+
+@pytest.mark.parametrize("shape", ["list", "object"])
+def test_a_passage_beside_an_option_is_the_context(tmp_path, shape):
+    """EXAMS has a passage beside each option, in `para`; all of them were lost in silence."""
+    paras = ["One passage.", "One passage.", "Another.", ""]
+    choices = {"text": TEXTS, "label": list(LETTERS), "para": paras}
+    if shape == "list":
+        choices = [dict(zip(choices, cells, strict=True)) for cells in zip(*choices.values(), strict=True)]
+    row = {"question": {"stem": "Q?", "choices": choices}, "answerKey": "B"}
+    [question] = read(write(tmp_path / "exam.jsonl", [row])).questions
+    assert (question.options[question.answer], question.context) == ("Neon", "One passage.\nAnother.")
+
+
+def test_objects_of_key_and_value_are_options(tmp_path):
+    row = ROWS["medqa"](*ASKED[0])
+    row["options"] = [{"key": letter, "value": text} for letter, text in row["options"].items()]
+    assert read(write(tmp_path / "exam.jsonl", [row])).questions[0].options == tuple(TEXTS)
+
+
+def test_labels_beside_the_texts_of_truthfulqa(tmp_path):
+    """The authors' own file; the hub's copy has two lists."""
+    row = {"question": "Q?", "mc1_targets": {"Neon": 0, "Oxygen": 1}, "mc2_targets": {"Neon": 0, "Oxygen": 1}}
+    assert read(write(tmp_path / "exam.jsonl", [row])).questions[0].answer == 1
+
+
+def test_an_answer_in_a_list_of_one(tmp_path):
+    """AGIEval on the hub, in the form of lm-evaluation-harness, has gold: [1]."""
+    path = write(tmp_path / "exam.jsonl", [ROWS["lm_eval"](*asked) | {"gold": [asked[1]]} for asked in ASKED])
+    assert [question.answer for question in read(path).questions] == [2, 0, 1]
+
+
+def test_mmlus_rows_in_one_column(tmp_path):
+    """MMLU's auxiliary_train on the hub holds each row as an object in the column `train`."""
+    path = write(tmp_path / "exam.jsonl", [{"train": ROWS["mmlu"](*asked)} for asked in ASKED])
+    reading = read(path)
+    assert [question.answer for question in reading.questions] == [2, 0, 1]
+    assert ["the rows are those of the column 'train'" in str(warning) for warning in reading.warnings] == [True]
+
+
+def test_rows_that_their_authors_call_wrong_are_named(tmp_path):
+    """MMLU-Redux keeps MMLU's answer in rows where it is wrong; they were read without a word."""
+    rows = [ROWS["mmlu_redux"](*asked) for asked in ASKED]
+    rows[1]["error_type"] = "wrong_groundtruth"
+    [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
+    assert warning.line == 2
+    assert "error_type is not 'ok'" in warning.what
+
+
+def test_an_id_of_the_usual_name_where_the_forms_own_is_absent(tmp_path):
+    """The row number took its place."""
+    row = ROWS["mmlu_pro"](*ASKED[0]) | {"id": "q7"}
+    del row["question_id"]
+    reading = read(write(tmp_path / "exam.jsonl", [row]))
+    assert (reading.questions[0].id, reading.numbered) == ("q7", False)
+
+
+@pytest.mark.parametrize("name", ["Pre-Revision Explanation", "解析", "chain_cot", "generated_solution"])
+def test_what_explains_the_answer_under_a_longer_name_is_never_used(tmp_path, name):
+    """The advice was to use it as the context, from which the answer can be copied."""
+    rows = [ROWS["kaggle"](*asked) | {name: "It is so. " * 9} for asked in ASKED]
+    [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
+    assert "never used, because it explains the right answer" in warning.what
+
+
+def test_a_column_that_repeats_the_answer_is_not_advised_as_the_context(tmp_path):
+    rows = [ROWS["kaggle"](*asked) | {"long_answer": "It is so. " * 9} for asked in ASKED]
+    [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
+    assert "'long_answer' is not used" in str(warning)
+    assert "context" not in str(warning)
+
+
+def test_the_remarks_of_gpqas_authors_are_no_passages(tmp_path):
+    remarks = {"Pre-Revision Correct Answer": "It is so. " * 9, "Feedback_NEV_2": "I saw it. " * 9}
+    path = write(tmp_path / "exam.jsonl", [ROWS["gpqa"](*asked) | remarks for asked in ASKED])
+    assert ["'Explanation'" in str(warning) for warning in read(path).warnings] == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("passages", ["long text " * 9, "more"], "?context=passages"),
+        ("passage", [{"title": "t", "text": "long text"}], "'passage' is not read as the context: it holds objects"),
+        ("article", {"text": "long text"}, "'article' is not read as the context: it holds objects"),
+        ("documents", [{"text": "long text " * 9}], "'documents' is not used"),
+    ],
+)
+def test_texts_in_lists_and_objects_are_named(tmp_path, name, value, words):
+    """A passage in a list or an object was lost without a word."""
+    path = write(tmp_path / "exam.jsonl", [ROWS["kaggle"](*asked) | {name: value} for asked in ASKED])
+    [warning] = read(path).warnings
+    assert words in str(warning)
+
+
+def test_too_many_options_say_what_to_do(tmp_path):
+    row = ROWS["choices"](*ASKED[0]) | {"choices": [f"o{n}" for n in range(13)]}
+    with pytest.raises(DataError, match="13 options; expected 2 to 10; leave out wrong options"):
+        read(write(tmp_path / "exam.jsonl", [row]))

@@ -27,9 +27,8 @@ CONTEXTS = (
     "hint",
     "lecture",
 )
-# Columns that explain the right answer: a model that reads one learns to copy the answer.
-REVEALING = frozenset({"solution", "explanation", "rationale", "exp", "cot_content", "reasoning"})
-# The same in longer names, such as "Pre-Revision Explanation" and "解析", and names of columns that repeat the answer.
+# Names of columns that explain the right answer, such as "Pre-Revision Explanation": a model that reads one learns to
+# copy the answer. The others repeat it.
 _EXPLAINS = re.compile(
     r"(?<![a-z])(?:solutions?|explanations?|rationales?|reasonings?|justifications?|cot)(?![a-z])|解析|解释|解答"
 )
@@ -38,7 +37,7 @@ _REPEATS = re.compile(r"(?<![a-z])(?:answers?|correct|gold|target|label|reason)(
 
 def explains(column: str) -> bool:
     """Whether a column explains the right answer, by its name: it must not become the context."""
-    return column.casefold() in REVEALING or _EXPLAINS.search(column.casefold()) is not None
+    return column.casefold() == "exp" or _EXPLAINS.search(column.casefold()) is not None
 
 
 def repeats(column: str) -> bool:

@@ -138,7 +138,9 @@ class Choices:
             del texts[-1]
         if self.marked:
             texts = _without_marks(texts)
-        return Options(texts, None if labels is None else labels[: len(texts)], passage=_passages_beside(value))
+        if labels is None:
+            return Options(texts)
+        return Options(texts, labels[: len(texts)], passage=_passages_beside(value))
 
 
 _OBJECT_KEYS = (("label", "text"), ("key", "value"))  # the second ones are those of MedQA's own files
