@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llmtuner.data.forms.form import Form, explains, repeats
@@ -24,22 +24,38 @@ def unused_columns(table: Table, form: Form, file: str) -> list[Problem]:
         what = f"never used, because it explains the right answer: {names}"
         warnings.append(Problem(file, table.header, what, kind="unused"))
     for column in unread:
-        length = 0.0 if column in revealing else _mean_length(table, column)
-        if length > LONG:
-            what = f"column {quoted(column)} is not used: texts of {length:,.0f} characters on average"
-            query = ColumnNames(context=column).as_query()
-            fix = (
-                f'to use it as the context, add ?{query} to the path, or "columns": {{"context": ...}} to the registry'
-            )
-            fix = "" if repeats(column) or _holds_objects(table, column) else fix
-            warnings.append(Problem(file, table.header, what, fix=fix, kind="unused"))
-    return warnings + _unreadable_passages(table, form, file)
+        values = [] if column in revealing else [record.get(column) for _, record in table.records]
+        warnings += _unused(column, values, table, file)
+    return [*warnings, *_unused_fields(table, form, file), *_unreadable_passages(table, form, file)]
 
 
-def _mean_length(table: Table, column: str) -> float:
-    """Characters of a column's texts, over the rows that have one."""
-    lengths = [length for _, record in table.records if (length := _length(record.get(column)))]
-    return sum(lengths) / len(lengths) if lengths else 0.0
+def _unused(column: str, values: Sequence[Any], table: Table, file: str) -> list[Problem]:
+    """The warning for a column, or a field of one, with these values, if they are long texts."""
+    lengths = [length for value in values if (length := _length(value))]
+    mean = sum(lengths) / len(lengths) if lengths else 0.0
+    if mean <= LONG:
+        return []
+    what = f"column {quoted(column)} is not used: texts of {mean:,.0f} characters on average"
+    query = ColumnNames(context=column).as_query()
+    fix = f'to use it as the context, add ?{query} to the path, or "columns": {{"context": ...}} to the registry'
+    advised = not repeats(column) and not any(_is_no_passage(value) or _is_link(value) for value in values)
+    return [Problem(file, table.header, what, fix=fix if advised else "", kind="unused")]
+
+
+def _unused_fields(table: Table, form: Form, file: str) -> list[Problem]:
+    """The same for the fields of the object that holds the question, such as `question.passage`."""
+    name, _, field = form.question.partition(".")
+    if not field:
+        return []
+    objects = [value for _, record in table.records if isinstance(value := record.get(name), dict)]
+    fields = [f"{name}.{key}" for key in dict.fromkeys(key for value in objects for key in value) if not explains(key)]
+    read = {*form.contexts, form.question, getattr(form.options, "column", "")}
+    return [
+        problem
+        for column in fields
+        if column not in read
+        for problem in _unused(column, [value.get(column.partition(".")[2]) for value in objects], table, file)
+    ]
 
 
 def _length(value: Any) -> int:
@@ -53,6 +69,11 @@ def _length(value: Any) -> int:
 
 def _items(value: list[Any] | dict[Any, Any]) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value
+
+
+def _is_link(value: Any) -> bool:
+    """Whether a text is an address, or an image written as one: no passage."""
+    return isinstance(value, str) and value.startswith(("http://", "https://", "data:")) and " " not in value
 
 
 def _unreadable_passages(table: Table, form: Form, file: str) -> list[Problem]:
@@ -81,7 +102,3 @@ def _is_no_passage(value: Any, *, in_object: bool = False) -> bool:
     if in_object or isinstance(value, dict):
         return in_object != isinstance(value, dict)
     return not all(isinstance(line, str) for line in value)
-
-
-def _holds_objects(table: Table, column: str) -> bool:
-    return any(_is_no_passage(record.get(column)) for _, record in table.records)

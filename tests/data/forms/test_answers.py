@@ -192,3 +192,15 @@ def test_the_advice_for_a_label_can_be_followed(tmp_path, labels, answer, advice
 )
 def test_an_answer_in_a_list_is_named(tmp_path, answer, advice):
     assert advice in refusal(numbers(tmp_path / "exam.jsonl", [0, answer]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "answers"), [(["1", "2", "3", "4"], [2, 1]), ([1, 2, 3, 4], [2, 1]), ([0, 1, 2, 3], [1, 0])]
+)
+def test_a_number_is_the_label_where_the_options_have_numbers_as_labels(tmp_path, labels, answers):
+    """Labels 1 to 4 and the answer 2: it was read as counted from 0, or refused as no text."""
+    path = tmp_path / "exam.jsonl"
+    for key, form in (("answer", "choices"), ("answerKey", "ai2")):
+        rows = [{"question": "Q?", "choices": {"text": VITAMINS, "label": labels}, key: answer} for answer in answers]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert answers_of(path) == [1, 0], form

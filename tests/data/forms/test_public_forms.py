@@ -8,6 +8,7 @@ import pytest
 
 from llmtuner.data.forms import FORMS
 from llmtuner.data.load import read_questions
+from llmtuner.data.read_as import parse_query
 from llmtuner.errors import DataError
 
 TEXTS = ["Oxygen", "Neon", "Carbon dioxide", "Helium"]
@@ -383,3 +384,46 @@ def test_too_many_options_say_what_to_do(tmp_path):
     row = ROWS["choices"](*ASKED[0]) | {"choices": [f"o{n}" for n in range(13)]}
     with pytest.raises(DataError, match="13 options; expected 2 to 10; leave out wrong options"):
         read(write(tmp_path / "exam.jsonl", [row]))
+
+
+@pytest.mark.parametrize(
+    ("form", "column", "advice"),
+    [
+        ("swag", "ending4", "?options=ending0|ending1|ending2|ending3|ending4"),
+        ("medmcqa", "ope", "?options=opa|opb|opc|opd|ope"),
+        ("winogrande", "option3", "?options=option1|option2|option3"),
+        ("sciq", "distractor4", "remove it"),
+        ("gpqa", "Incorrect Answer 4", "remove it"),
+    ],
+)
+def test_an_option_beyond_the_forms_own_is_not_lost(tmp_path, form, column, advice):
+    """It was left out in silence."""
+    rows = [ROWS[form](*asked) | {column: "Argon"} for asked in ASKED]
+    path = write(tmp_path / "exam.jsonl", rows)
+    with pytest.raises(DataError) as error:
+        read(path)
+    assert f"option column '{column}': more options than this form has" in str(error.value)
+    assert advice in str(error.value)
+    if "?" in advice:
+        as_advised = parse_query(advice[1:], "exam.jsonl")
+        questions = read_questions(path, purpose="train", read_as=as_advised).questions
+        assert [question.options[-1] for question in questions] == ["Argon"] * 3
+        assert [question.options[question.answer] for question in questions] == [TEXTS[a] for _, a in ASKED]
+
+
+def test_a_passage_in_the_object_of_the_question_is_named(tmp_path):
+    rows = [ROWS["ai2_nested"](*asked) for asked in ASKED]
+    for row in rows:
+        row["question"]["passage"] = "long text " * 9
+    path = write(tmp_path / "exam.jsonl", rows)
+    [warning] = read(path).warnings
+    assert "?context=question.passage" in str(warning)
+    as_advised = parse_query("context=question.passage", "exam.jsonl")
+    questions = read_questions(path, purpose="train", read_as=as_advised).questions
+    assert questions[0].context == "long text " * 9
+
+
+def test_a_link_is_not_advised_as_the_context(tmp_path):
+    rows = [ROWS["kaggle"](*asked) | {"source": "https://example.org/" + "p" * 60} for asked in ASKED]
+    [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
+    assert "context" not in str(warning)

@@ -64,6 +64,8 @@ def number_of(written: object) -> int | None:
 
 
 def _by_letter(written: object, draft: Draft) -> int | None:
+    if draft.labels is not None and isinstance(written, int) and not isinstance(written, bool):
+        written = str(written)  # numbers may be labels
     if not isinstance(written, str):
         return None
     text = written.strip()
@@ -125,7 +127,11 @@ class Answers:
         """
         rows = [(line, draft) for line, draft in rows if draft.answer is None and not is_missing(draft.written)]
         styles: tuple[Style, ...] = self.styles if self.base == "auto" else (self.base,)
-        style = next((style for style in styles if _all_in(style, rows)), styles[0])
+        if self.base == "auto" and all(draft.labels is not None for _, draft in rows):
+            styles = ("letter", *styles)  # the file's own labels come first: "1" is the option labelled 1
+        style = next(
+            (style for style in styles if _all_in(style, rows)), self.styles[0] if self.base == "auto" else styles[0]
+        )
         settled = Settled()
         if style == "0" and self.base == "auto" and not self.documented:
             problem, readable = self._counted_from_one(rows)

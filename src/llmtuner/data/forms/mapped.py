@@ -115,7 +115,7 @@ def _found(columns: Sequence[str]) -> str:
 
 def _options(names: ColumnNames, columns: Sequence[str], known: Form | None) -> OptionReader | None:
     if names.options:
-        return NamedColumns(names.options) if len(names.options) > 1 else Choices(names.options[0])
+        return NamedColumns(names.options, chosen=True) if len(names.options) > 1 else Choices(names.options[0])
     if known is not None:
         return known.options
     if "A" in columns and "B" in columns:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from llmtuner.data.forms.row import Defect, RowReader
 from llmtuner.data.problems import quoted
@@ -78,9 +79,14 @@ def _letters_in(columns: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class NamedColumns:
-    """A column for each option; the order of the names is that of the options."""
+    """A column for each option; the order of the names is that of the options.
+
+    Args:
+        chosen: whether the user named the columns, so that further ones are left out on purpose.
+    """
 
     names: tuple[str, ...]
+    chosen: bool = False
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -88,12 +94,30 @@ class NamedColumns:
         return dict.fromkeys(self.names, "text")
 
     def check(self, columns: Sequence[str]) -> list[Defect]:
-        """None: missing columns are reported with the form's."""
-        return []
+        """More options than the form has; missing columns are reported with the form's."""
+        further = [] if self.chosen else _further(self.names, columns)
+        if not further:
+            return []
+        query = "|".join(quote(name, safe="_-.()") for name in (*self.names, *further))
+        return [_too_many(further, f"name all of them in the path: ?options={query}")]
 
     def read(self, row: RowReader) -> Options:
         """An option that a JSON record lacks is blank."""
         return Options([row.text(name) for name in self.names])
+
+
+def _further(names: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """The columns that go on behind the last name: `ending4` and `ending5` behind `ending3`."""
+    further: list[str] = []
+    last = names[-1]
+    while last[-1] not in "9zZ" and (last := last[:-1] + chr(ord(last[-1]) + 1)) in columns:
+        further.append(last)
+    return further
+
+
+def _too_many(further: Sequence[str], fix: str) -> Defect:
+    defect = f"option column {', '.join(map(quoted, further))}: more options than this form has"
+    return Defect("columns", defect, fix=fix)
 
 
 _MARK = re.compile(r"\s*[(\[（]?([A-Ja-j])[)\]）.．、:：]\s*")
@@ -197,8 +221,9 @@ class RightAndWrong:
         return dict.fromkeys((self.right, *self.wrong), "text")
 
     def check(self, columns: Sequence[str]) -> list[Defect]:
-        """None: missing columns are reported with the form's."""
-        return []
+        """More options than the form has; missing columns are reported with the form's."""
+        further = _further(self.wrong, columns)
+        return [_too_many(further, "remove it, or give each option its own column (A, B, ...)")] if further else []
 
     def read(self, row: RowReader) -> Options:
         """The options in the order drawn, and where the right one is."""
