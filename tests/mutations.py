@@ -151,7 +151,7 @@ MUTATIONS = (
             'context = "" or next',
         ),
         ("forms: an article is no context", '    "article",\n', ""),
-        ("forms: an explanation is an unused text", "solutions?|explanations?", "explanations?"),
+        ("forms: an explanation is an unused text", "solutions?|expl", "expl"),
     ),
     *edits(
         "src/llmtuner/data/forms/options.py",

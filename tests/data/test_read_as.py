@@ -139,6 +139,8 @@ def test_the_names_that_are_suggested_read_the_file(tmp_path, header):
             "options=Option%201|Option%202&answer=Answer%20Key&context=Context&id=ID",
         ),
         ({"input": "Q?", "A": "a", "B": "b", "target": "B"}, "prompt=input&options=A|B&answer=target"),
+        ({"Question": "Q?", "Options": ["a", "b"], "Answer": "B"}, "options=Options&answer=Answer"),
+        ({"instruction": "Q?", "option_a": "a", "option_b": "b", "answer": "B"}, "prompt=instruction&options=option_a"),
         ({"text": "Q?", "options": ["a", "b"], "correct_answer_num": "B"}, "answer=correct_answer_num"),
     ],
 )

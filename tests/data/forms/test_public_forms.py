@@ -343,7 +343,9 @@ def test_an_id_of_the_usual_name_where_the_forms_own_is_absent(tmp_path):
     assert (reading.questions[0].id, reading.numbered) == ("q7", False)
 
 
-@pytest.mark.parametrize("name", ["Pre-Revision Explanation", "解析", "chain_cot", "generated_solution"])
+@pytest.mark.parametrize(
+    "name", ["Pre-Revision Explanation", "解析", "chain_cot", "generated_solution", "explaination"]
+)
 def test_what_explains_the_answer_under_a_longer_name_is_never_used(tmp_path, name):
     """The advice was to use it as the context, from which the answer can be copied."""
     rows = [ROWS["kaggle"](*asked) | {name: "It is so. " * 9} for asked in ASKED]
@@ -351,10 +353,11 @@ def test_what_explains_the_answer_under_a_longer_name_is_never_used(tmp_path, na
     assert "never used, because it explains the right answer" in warning.what
 
 
-def test_a_column_that_repeats_the_answer_is_not_advised_as_the_context(tmp_path):
-    rows = [ROWS["kaggle"](*asked) | {"long_answer": "It is so. " * 9} for asked in ASKED]
+@pytest.mark.parametrize("name", ["long_answer", "Correct Answer", "analysis", "model_output", "答案分析"])
+def test_a_column_that_repeats_the_answer_is_not_advised_as_the_context(tmp_path, name):
+    rows = [ROWS["kaggle"](*asked) | {name: "It is so. " * 9} for asked in ASKED]
     [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
-    assert "'long_answer' is not used" in str(warning)
+    assert f"'{name}' is not used" in str(warning)
     assert "context" not in str(warning)
 
 

@@ -30,9 +30,12 @@ CONTEXTS = (
 # Names of columns that explain the right answer, such as "Pre-Revision Explanation": a model that reads one learns to
 # copy the answer. The others repeat it.
 _EXPLAINS = re.compile(
-    r"(?<![a-z])(?:solutions?|explanations?|rationales?|reasonings?|justifications?|cot)(?![a-z])|解析|解释|解答"
+    r"(?<![a-z])(?:solutions?|expl(?:an|ain)ations?|rationales?|reasonings?|justifications?|cot)(?![a-z])|解析|解释|解答"
 )
-_REPEATS = re.compile(r"(?<![a-z])(?:answers?|correct|gold|target|label|reason)(?![a-z])|答案")
+_REPEATS = re.compile(
+    r"(?<![a-z])(?:answers?|correct|gold|target|label|reason|analysis|thinking|thoughts?|response|output|completion|formatted)"
+    r"(?![a-z])|答案|分析"
+)
 
 
 def explains(column: str) -> bool:

@@ -46,7 +46,19 @@ def _encoded(name: str) -> str:
 
 # The usual names of a column, for the roles that the user did not name, and for suggestions.
 _PROMPTS = (
-    *("prompt", "question", "query", "question_stem", "Question", "text", "stem", "problem", "question_text", "input"),
+    *(
+        "prompt",
+        "question",
+        "query",
+        "question_stem",
+        "Question",
+        "text",
+        "stem",
+        "problem",
+        "question_text",
+        "instruction",
+        "input",
+    ),
     *("题目", "问题", "题干"),
 )
 _ANSWERS = (
@@ -63,7 +75,7 @@ _ANSWERS = (
     ),
     *("答案", "正确答案"),
 )
-_LISTS = ("choices", "options", "endings", "choice")
+_LISTS = ("choices", "options", "endings", "choice", "answers", "answer_options", "candidate_answers")
 _OPTION_NAMES = (
     *("option_{}", "option{}", "Option {}", "Option_{}", "Option{}", "choice_{}", "choice{}", "choice {}"),
     *("op{}", "opt{}", "ans{}", "answer_{}", "answer{}", "mc_answer{}", "ending{}", "sol{}", "{}", "选项{}", "选择{}"),
@@ -131,7 +143,7 @@ def _first(names: Sequence[str], columns: Sequence[str]) -> str:
 def guess(columns: Sequence[str]) -> ColumnNames | None:
     """The columns of an unknown form by their usual names; None if the question or the options have none of these."""
     prompt, answer = _alike(_PROMPTS, columns), _alike(_ANSWERS, columns)
-    options = _option_columns(columns) or tuple(name for name in _LISTS if name in columns)[:1]
+    options = _option_columns(columns) or tuple(name for name in [_alike(_LISTS, columns)] if name)
     # A passage and an id with their usual names need not be named.
     context, identity = (
         "" if name in usual else name for usual in (CONTEXTS, ("id",)) for name in [_alike(usual, columns)]
