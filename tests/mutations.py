@@ -212,12 +212,12 @@ MUTATIONS = (
         "src/llmtuner/data/forms/form.py",
         "tests/data/forms/test_public_forms.py",
         (
-            "forms: the context dropped",
-            'context = "\\n".join(passages.values()) if self.joined else next',
-            'context = "" or next',
+            "forms: contexts that belong together are not joined",
+            'return "\\n".join(passages.values()), ()',
+            'return next(iter(passages.values()), ""), ()',
         ),
         ("forms: an article is no context", '    "article",\n', ""),
-        ("forms: an explanation is an unused text", '"solution", "explanation"', '"explanation"'),
+        ("forms: an explanation is an unused text", "solutions?|expl", "expl"),
     ),
     *edits(
         "src/llmtuner/data/forms/options.py",

@@ -50,6 +50,7 @@ WRONG_CONTENT = [
     ("blank.jsonl", "\n\n", ["no questions"]),
     ("none.json", "[]", ["no questions"]),
     ("exam.txt", "a\tb\n", ["unknown file type '.txt'", ".csv, .tsv, .jsonl, .json, .parquet, .arrow, .xlsx"]),
+    ("exam.ndjson", "{}\n", ["unknown file type '.ndjson'; rename it to .jsonl"]),
     ("exam", "a,b\n", ["unknown file type ''"]),
 ]
 

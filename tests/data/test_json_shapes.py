@@ -180,3 +180,21 @@ def test_what_pandas_writes_is_read_alike_in_every_orientation(rows):
 def test_a_json_file_is_inspected_with_its_notices(tmp_path):
     reading = inspect_questions(write(tmp_path / "exam.json", {"data": ROWS}))
     assert [warning.kind for warning in reading.warnings] == ["wrapped"]
+
+
+def test_a_page_of_the_data_set_server_as_it_comes(tmp_path):
+    """Its `features` were taken for a second table."""
+    features = [{"feature_idx": 0, "name": "prompt", "type": {"dtype": "string"}}]
+    rows = [{"row_idx": 0, "row": {"prompt": "Q?", "A": "a", "B": "b", "answer": "B"}, "truncated_cells": []}]
+    path = tmp_path / "page.json"
+    path.write_text(json.dumps({"features": features, "rows": rows, "num_rows_total": 1, "partial": False}))
+    assert read_questions(path, purpose="train").questions[0].answer == 1
+
+
+@pytest.mark.parametrize(("keys", "ids"), [(["12", "7"], ["12", "7"]), (["0", "1"], ["0", "1"])])
+def test_the_keys_of_numbered_rows_are_their_ids(tmp_path, keys, ids):
+    """ScienceQA's problems.json has the ids as keys; row numbers took their place."""
+    row = {"prompt": "Q?", "A": "a", "B": "b", "answer": "B"}
+    path = tmp_path / "problems.json"
+    path.write_text(json.dumps(dict.fromkeys(keys, row)))
+    assert [question.id for question in read_questions(path, purpose="train").questions] == ids

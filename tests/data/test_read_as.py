@@ -130,6 +130,55 @@ def test_the_names_that_are_suggested_read_the_file(tmp_path, header):
     assert [(q.options, q.answer) for q in read] == [(("a", "b", "c"), 1), (("d", "e", "f"), 2)]
 
 
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"stem": "Q?", "ans0": "a", "ans1": "b", "ans2": "c", "label": "C"}, "options=ans0|ans1|ans2&answer=label"),
+        (
+            {"Question": "Q?", "Option 1": "a", "Option 2": "b", "Answer Key": "B", "Context": "p", "ID": "x"},
+            "options=Option%201|Option%202&answer=Answer%20Key&context=Context&id=ID",
+        ),
+        ({"input": "Q?", "A": "a", "B": "b", "target": "B"}, "prompt=input&options=A|B&answer=target"),
+        ({"Question": "Q?", "Options": ["a", "b"], "Answer": "B"}, "options=Options&answer=Answer"),
+        ({"instruction": "Q?", "option_a": "a", "option_b": "b", "answer": "B"}, "prompt=instruction&options=option_a"),
+        ({"text": "Q?", "options": ["a", "b"], "correct_answer_num": "B"}, "answer=correct_answer_num"),
+    ],
+)
+def test_a_suggestion_leaves_nothing_out(tmp_path, row, words):
+    """It left out the option numbered 0, the answer, or the passage, and the file was then read without them."""
+    path = tmp_path / "exam.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match="to read it, add to its path") as error:
+        read_questions(path, purpose="train")
+    query = str(error.value).rsplit(": ?", 1)[1]
+    assert words in query
+    [question] = questions(f"{path}?{query}", tmp_path)
+    assert question.answer == len(question.options) - 1
+    assert question.context == row.get("Context", "")
+
+
+def test_a_column_named_by_the_user_is_not_misspelt(tmp_path):
+    path = tmp_path / "exam.csv"
+    path.write_text("prompt,A,B,answer,Passage\nQ?,a,b,B,p\n")
+    assert questions(f"{path}?context=Passage", tmp_path)[0].context == "p"
+
+
+def test_letters_out_of_order_are_refused(tmp_path):
+    """An answer B could mean the column B, or the second one."""
+    path = tmp_path / "exam.csv"
+    path.write_text("prompt,A,B,C,answer\nQ?,a,b,c,B\n")
+    with pytest.raises(DataError, match=r"letters out of order.*write options=A\|B\|C"):
+        questions(f"{path}?options=C|B|A", tmp_path)
+
+
+def test_one_of_a_numbered_row_of_columns_is_not_suggested_as_another(tmp_path):
+    """`choice2` was taken for a misspelt `choices`."""
+    path = tmp_path / "exam.jsonl"
+    path.write_text('{"question": "Q?", "answer": 1, "choice2": "b"}\n')
+    with pytest.raises(DataError, match="missing column 'choices'; found"):
+        read_questions(path, purpose="train")
+
+
 def test_nothing_is_suggested_that_would_not_read_the_file(tmp_path):
     path = tmp_path / "exam.csv"
     path.write_text("question,choices,answer\nQ?,\"['a', 'b']\",0\n")

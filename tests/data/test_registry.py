@@ -234,6 +234,36 @@ def test_a_key_without_effect_is_refused(tmp_path, more, message):
         find_source("mine", str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("mine", "message"),
+    [
+        ({"file_name": "exam.csv", "split": "train"}, "key 'split' has no effect"),
+        (
+            {"formatting": "mcq", "sources": ["part"], "columns": {"prompt": "q"}},
+            "columns has no effect beside sources",
+        ),
+        ({"formatting": "mcq", "sources": ["part"], "answer_base": 1}, "answer_base has no effect beside sources"),
+        ({"formatting": "mcq", "sources": ["part"], "file_name": "exam.csv"}, "file_name has no effect beside sources"),
+        ({"formatting": "mcq", "sources": ["few"]}, "num_samples of its source 'few' has no effect"),
+    ],
+)
+def test_a_key_without_effect_is_refused_beside_sources_and_without_a_formatting(tmp_path, mine, message):
+    (tmp_path / "exam.csv").write_text("prompt,A,B\n")
+    part = {"formatting": "mcq", "file_name": "exam.csv"}
+    info = {"mine": mine, "part": part, "few": {**part, "num_samples": 2}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    with pytest.raises(UserError, match=re.escape(message)):
+        find_source("mine", str(tmp_path))
+
+
+def test_our_columns_without_a_formatting_are_ours(tmp_path):
+    """Upstream knows no columns `options` and `answer`; it ended in a KeyError."""
+    (tmp_path / "exam.csv").write_text("q,x,y,key\nQ?,a,b,B\n")
+    columns = {"prompt": "q", "options": ["x", "y"], "answer": "key"}
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": {"file_name": "exam.csv", "columns": columns}}))
+    assert find_source("mine", str(tmp_path)).files[0].name == "exam.csv"
+
+
 @pytest.mark.parametrize("file_name", [None, 7, ["a.json"]])
 def test_a_file_name_of_another_type_is_no_traceback(tmp_path, file_name):
     """The check whether the network is needed came first, and ended in a TypeError."""

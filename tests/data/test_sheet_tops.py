@@ -141,3 +141,10 @@ def test_a_tsv_file_gives_the_written_texts(rows):
     table = tsv_file.parse(text.getvalue(), "exam.tsv")
     assert [list(record.values()) for _, record in table.records] == rows
     assert table.problems == []
+
+
+def test_ids_without_names_are_not_read_as_questions(tmp_path):
+    """The first option was the question, and the question the first option."""
+    rows = "1,Which gas do plants take in?,Oxygen,Carbon dioxide,B\n2,Which gas lights signs?,Neon,Helium,A\n"
+    assert "not a known multiple-choice form" in refusal(write(tmp_path / "exam.csv", rows))
+    assert len(read_questions(write(tmp_path / "exam.csv", HEADER + rows), purpose="train").questions) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -17,11 +17,11 @@ from llmtuner.data.forms.row import Defect, RowReader
 from llmtuner.data.forms.rules import NumberedDraft, count_options, file_oddities, option_defects, option_oddities
 from llmtuner.data.paths import TRAIN, FileState, other_splits, path_state
 from llmtuner.data.pauses import garbage_collection_paused
-from llmtuner.data.problems import Problem, quoted, render_problems, terminal_path
+from llmtuner.data.problems import Problem, line_list, quoted, render_problems, terminal_path
 from llmtuner.data.question import LETTERS, Question
 from llmtuner.data.read_as import AS_IT_IS, ReadAs, form_for
 from llmtuner.data.readers import read_table
-from llmtuner.data.table import Table
+from llmtuner.data.table import Table, rows_of_one_column
 from llmtuner.data.unused import unused_columns
 from llmtuner.errors import DataError
 
@@ -71,7 +71,7 @@ def read_questions(
     if problems:
         raise DataError(render_problems(_by_line(problems)))
     warnings = reading.warnings if purpose == "train" else (*reading.warnings, *reading.only_in_training)
-    numbered = reading.form.id not in reading.columns
+    numbered = reading.form.id_in(reading.columns) not in reading.columns
     return QuestionFile(file, reading.questions, reading.form.name, tuple(_by_line(warnings)), numbered)
 
 
@@ -137,7 +137,7 @@ def _read_cached(file: Path, dataset: str, read_as: ReadAs) -> _Reading:
 @lru_cache(maxsize=32)
 def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: str, read_as: ReadAs) -> _Reading:
     file = terminal_path(path)
-    table = read_table(tuple(Path(name) for name, _, _ in state), path)
+    table = rows_of_one_column(read_table(tuple(Path(name) for name, _, _ in state), path), file)
     if not table.records and not table.problems:
         contents = "has a header but" if table.header else "has" if table.columns else "is blank and has"
         raise DataError(f"{file}: {contents} no questions; download it again")
@@ -158,7 +158,7 @@ def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: st
     only_in_training = [Problem(file, line, "the question has no text", kind="prompt") for line in blank]
     questions, option_errors, warnings = _questions(drafts, file, dataset, lettered=form.has_option_columns)
     warnings += [*table.warnings, *settled.warnings, *file_oddities(drafts, file, table.unit)]
-    warnings += [*unused_columns(table, form, file), *_other_splits(path)]
+    warnings += [*unused_columns(table, form, file), *_doubted(table, form, file), *_other_splits(path)]
     return _Reading(
         file=file,
         form=form,
@@ -170,6 +170,14 @@ def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: st
         only_in_training=(*settled.base, *only_in_training),
         unit=table.unit,
     )
+
+
+def _doubted(table: Table, form: Form, file: str) -> list[Problem]:
+    """The rows that the data set's own authors mark as wrong: they are read as they stand."""
+    lines = [line for line, record in table.records if form.doubts and record.get(form.doubts) not in ("ok", None)]
+    what = f"{form.doubts} is not 'ok': the authors of the data set hold these questions or answers to be wrong: "
+    fix = "leave these rows out, or correct them"
+    return [Problem(file, lines[0], what + line_list(lines, table.unit), fix=fix, kind="doubted")] if lines else []
 
 
 def _other_splits(path: Path) -> list[Problem]:
@@ -246,9 +254,9 @@ def _unanswered(reading: _Reading) -> list[Problem]:
     expected = "training needs an answer for every question"
     if column and column.partition(".")[0] not in reading.columns:
         defects = missing(reading.form, reading.columns, [column])
-        if reading.form.name == NAMED:
-            defects = [replace(defect, expected="", fix="name it: &answer=NAME") for defect in defects]
-        return [Problem(file, reading.header, defect.what, expected, defect.fix) for defect in defects]
+        named = reading.form.name == NAMED  # by the user, in the path
+        fix = "name it: &answer=NAME" if named else "{}, or name the column of the answers in the path: ?answer=NAME"
+        return [Problem(file, reading.header, defect.what, expected, fix.format(defect.fix)) for defect in defects]
     unanswered = [
         Problem(file, question.line, "no answer; training needs one", kind="no answer")
         for question in questions

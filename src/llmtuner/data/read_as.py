@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from llmtuner.data.forms import COMMON, FORMS
 from llmtuner.data.forms.answers import BASES, Base
-from llmtuner.data.forms.columns import column_defects, form_of, recognise
+from llmtuner.data.forms.columns import column_defects, form_of, misspelt, recognise
 from llmtuner.data.forms.form import Form
 from llmtuner.data.forms.mapped import ROLES, ColumnNames, guess, mapped_form
 from llmtuner.data.forms.row import Defect, RowReader
@@ -147,7 +147,9 @@ def form_for(table: Table, read_as: ReadAs) -> tuple[Form | None, list[Defect]]:
     """
     if read_as.columns is None:
         form, defects = form_of(table, FORMS, COMMON, read_as.answer_base)
-        return form, _with_suggestion(defects, table) if defects else []
+        # Where only the spelling is wrong, the message says it: renaming is simpler.
+        renamed = form is not None and set(form.needs) <= {*table.columns, *misspelt(form, table.columns).values()}
+        return form, _with_suggestion(defects, table) if defects and not renamed else defects
     candidates = recognise(table.columns, FORMS.values(), [FORMS[name] for name in COMMON])
     known = candidates[0] if len(candidates) == 1 and set(candidates[0].needs) <= set(table.columns) else None
     form, defects = mapped_form(read_as.columns, table.columns, known)
@@ -175,6 +177,8 @@ def _suggested(table: Table) -> ColumnNames | None:
         return None
     for _, record in table.records:
         row = RowReader(record, table.columns)
-        if len(form.read(row).options) < 2 or row.defects:
+        draft = form.read(row)
+        # A row without a text in these columns is in another form, and would be read as blank.
+        if row.defects or not draft.question.strip() or sum(map(bool, map(str.strip, draft.options))) < 2:
             return None
     return names

@@ -68,6 +68,7 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
         entry, folder = entries[name]
         _check_shape(name, entry)
         if entry.get("formatting") == "mcq" or _is_multiple_choice(entry, folder):
+            _check_keys(name, entry)
             source = _from_entry(name, entries)
             return replace(source, read_as=tuple(merged_query(read_as, query, given) for _, read_as in source.parts))
         if "file_name" in entry:
@@ -174,12 +175,18 @@ _KEYS = (
     *("made_by", "kaggle", "fetch"),
 )
 
+_OF_FILES = ("file_name", "columns", "answer_base")
+
 
 def _check_keys(name: str, entry: dict[str, Any]) -> None:
     """Reject keys of a multiple-choice entry that would have no effect."""
     for key in entry:
-        if key in _KEYS:
+        if key in _KEYS and not ("sources" in entry and key in _OF_FILES):
             continue
+        if key in _KEYS:
+            raise UserError(
+                f"data set {name!r}: {key} has no effect beside sources; write it in the entries that these name"
+            )
         if key in _FETCHED:
             raise UserError(
                 f"data set {name!r}: {key}: multiple-choice data sets are files on this machine; download it, and name "
@@ -203,8 +210,11 @@ def _read_as(name: str, entry: dict[str, Any]) -> ReadAs:
 def _is_multiple_choice(entry: dict[str, Any], folder: Path) -> bool:
     """Whether an entry that names no formatting has a file of questions, on which upstream's default would fail."""
     file_name = entry.get("file_name")
-    if "formatting" in entry or "columns" in entry or any(key in entry for key in _FETCHED):
+    if "formatting" in entry or any(key in entry for key in _FETCHED):
         return False
+    named = entry.get("columns", {})
+    if named:  # upstream has no columns "options" and "answer"
+        return isinstance(named, dict) and bool({"options", "answer"} & named.keys())
     path = folder / file_name if isinstance(file_name, str) else None
     columns = first_columns(path) if path is not None and path.is_file() else ()
     return UPSTREAM_PROMPT not in columns and is_a_form(columns)
@@ -236,6 +246,13 @@ def _files_of(
     entry, folder = entries[name]
     _check_shape(name, entry)
     if entry.get("formatting") == "mcq" and "sources" in entry and name == requested:
+        for source in entry["sources"]:
+            part = entries[source][0] if source in entries else None
+            if isinstance(part, dict) and "num_samples" in part:
+                raise UserError(
+                    f"data set {requested!r}: num_samples of its source {source!r} has no effect here; write it beside "
+                    "sources, or leave it out"
+                )
         parts = [_files_of(source, requested, entries) for source in entry["sources"]]
         return [file for files, _ in parts for file in files], [line for _, missing in parts for line in missing]
     if "file_name" not in entry or not (entry.get("formatting") == "mcq" or _is_multiple_choice(entry, folder)):

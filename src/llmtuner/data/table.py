@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llmtuner.data.problems import Problem
+from llmtuner.data.problems import Problem, quoted
 
 NumberedRecord = tuple[int, dict[str, Any]]  # its line number, and its values by column
 
@@ -38,3 +38,16 @@ class Table:
 def column_names(records: list[NumberedRecord]) -> tuple[str, ...]:
     """The keys of all records in the order of their first occurrence."""
     return tuple(dict.fromkeys(key for _, record in records for key in record))
+
+
+def rows_of_one_column(table: Table, file: str) -> Table:
+    """A table whose only column holds objects as the table of these objects: MMLU's auxiliary_train is stored so."""
+    if len(table.columns) != 1 or not table.records:
+        return table
+    [column] = table.columns
+    records = [(number, value) for number, record in table.records if isinstance(value := record.get(column), dict)]
+    if len(records) < len(table.records):
+        return table
+    note = Problem(file, 0, f"the rows are those of the column {quoted(column)}", kind="wrapped")
+    warnings = [*table.warnings, note]
+    return replace(table, columns=column_names(records), records=records, types={}, warnings=warnings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -169,3 +170,46 @@ def test_more_options_than_letters_are_refused_without_a_traceback(tmp_path):
     for answer in ("option 11", "L", 11, "nothing"):
         path.write_text(json.dumps({"prompt": "Q?", "question": "Q?", "choices": options, "answer": answer}) + "\n")
         assert "exam.jsonl:1: " in refusal(path, "predict")
+
+
+@pytest.mark.parametrize(
+    ("labels", "answer", "advice"),
+    [
+        ("1234", "B", "if it means option B, write that option's label: '2'"),
+        ("1234", "Vitamin A", "it is the text of an option: write its label: '2'"),
+        ("1234", "7", "write the label of the right option"),
+    ],
+)
+def test_the_advice_for_a_label_can_be_followed(tmp_path, labels, answer, advice):
+    """The advice was to write the letter B, which is not one of the labels either."""
+    row = {"question": "Q?", "choices": {"text": VITAMINS, "label": list(labels)}, "answerKey": answer}
+    path, first = tmp_path / "exam.jsonl", json.dumps(row | {"answerKey": "3"}) + "\n"
+    path.write_text(first + json.dumps(row))
+    assert refusal(path).endswith(advice)
+    if label := re.search(r"label: '(.)'", advice):
+        path.write_text(first + json.dumps(row | {"answerKey": label[1]}))
+        assert answers_of(path) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        ([0, 2], "one answer only"),
+        ([0, 0, 1, 0], "if it marks the right option with 1, write that option's number, counted from 0: 2"),
+        ([1], "write it without the list: 1"),
+    ],
+)
+def test_an_answer_in_a_list_is_named(tmp_path, answer, advice):
+    assert advice in refusal(numbers(tmp_path / "exam.jsonl", [0, answer]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "answers"), [(["1", "2", "3", "4"], [2, 1]), ([1, 2, 3, 4], [2, 1]), ([0, 1, 2, 3], [1, 0])]
+)
+def test_a_number_is_the_label_where_the_options_have_numbers_as_labels(tmp_path, labels, answers):
+    """Labels 1 to 4 and the answer 2: it was read as counted from 0, or refused as no text."""
+    path = tmp_path / "exam.jsonl"
+    for key, form in (("answer", "choices"), ("answerKey", "ai2")):
+        rows = [{"question": "Q?", "choices": {"text": VITAMINS, "label": labels}, key: answer} for answer in answers]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert answers_of(path) == [1, 0], form

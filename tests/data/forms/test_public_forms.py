@@ -8,6 +8,7 @@ import pytest
 
 from llmtuner.data.forms import FORMS
 from llmtuner.data.load import read_questions
+from llmtuner.data.read_as import parse_query
 from llmtuner.errors import DataError
 
 TEXTS = ["Oxygen", "Neon", "Carbon dioxide", "Helium"]
@@ -26,6 +27,15 @@ def nested(question, labels=LETTERS):
 
 def wrong(answer):
     return [text for text in TEXTS if text != TEXTS[answer]]
+
+
+def pair(answer):
+    """Two options in the order of the texts, one of them right."""
+    return TEXTS[:2] if answer < 2 else TEXTS[1:3]
+
+
+def of_two(answer):
+    return answer if answer < 2 else answer - 1
 
 
 # form: a row of a question with the index of its answer; the passage is "A passage." where the form has one
@@ -82,12 +92,70 @@ ROWS = {
         **{"startphrase": q, "sent1": q, "label": a},
         **{f"ending{n}": text for n, text in enumerate(TEXTS)},
     },
+    "mmlu_redux": lambda q, a: {
+        "question": q,
+        "choices": TEXTS,
+        "answer": a,
+        "error_type": "ok",
+        "correct_answer": None,
+    },
+    "global_mmlu": lambda q, a: {
+        **{"sample_id": f"x/{a}", "question": q, "answer": LETTERS[a]},
+        **{f"option_{letter}": text for letter, text in zip("abcd", TEXTS, strict=True)},
+    },
+    "kmmlu": lambda q, a: {
+        **{"question": q, "answer": a + 1, "Category": "gas", "Human Accuracy": 0.5},
+        **dict(zip(LETTERS, TEXTS, strict=True)),
+    },
+    "qasc_nested": lambda q, a: {
+        **{"id": f"x{a}", "question": nested(q), "answerKey": LETTERS[a], "fact1": "A passage.", "fact2": ""},
+        **{"combinedfact": "c" * 60, "formatted_question": "f" * 60},
+    },
+    "aqua": lambda q, a: {
+        **{"question": q, "rationale": "It is so.", "correct": LETTERS[a]},
+        "options": [f"{letter}){text}" for letter, text in zip(LETTERS, TEXTS, strict=True)],
+    },
+    "belebele": lambda q, a: {
+        **{
+            "link": "https://" + "l" * 60,
+            "flores_passage": "A passage.",
+            "question": q,
+            "correct_answer_num": str(a + 1),
+        },
+        **{f"mc_answer{n}": text for n, text in enumerate(TEXTS, start=1)},
+    },
+    "reclor": lambda q, a: {
+        **{"context": "A passage.", "question": q, "answers": TEXTS, "label": a, "id_string": f"train_{a}"},
+    },
+    "logiqa": lambda q, a: {"context": "A passage.", "query": q, "options": TEXTS, "correct_option": a},
+    "cosmosqa": lambda q, a: {
+        **{"id": f"x{a}", "context": "A passage.", "question": q, "label": a},
+        **{f"answer{n}": text for n, text in enumerate(TEXTS)},
+    },
+    "siqa": lambda q, a: {
+        **{"context": "A passage.", "question": q, "label": f"{a + 1}"},
+        **{f"answer{letter}": text for letter, text in zip("ABC", TEXTS, strict=False)},
+    },
+    "copa": lambda q, a: {
+        **{"premise": "A passage.", "question": q, "label": of_two(a)},
+        **{f"choice{n}": text for n, text in enumerate(pair(a), start=1)},
+    },
+    "piqa": lambda q, a: {
+        **{"goal": q, "label": of_two(a)},
+        **{f"sol{n}": text for n, text in enumerate(pair(a), start=1)},
+    },
+    "winogrande": lambda q, a: {
+        **{"qID": f"x{a}", "sentence": q, "answer": f"{of_two(a) + 1}"},
+        **{f"option{n}": text for n, text in enumerate(pair(a), start=1)},
+    },
     "truthfulqa": lambda q, a: {
         "question": q,
         "mc1_targets": {"choices": TEXTS, "labels": [int(place == a) for place in range(4)]},
     },
 }
 WITH_PASSAGE = {"scienceqa", "openbookqa", "qasc", "race", "agieval", "dream", "sciq"}
+WITH_PASSAGE |= {"qasc_nested", "belebele", "reclor", "logiqa", "cosmosqa", "siqa", "copa"}
+FEWER = {"siqa": 3, "copa": 2, "piqa": 2, "winogrande": 2}  # options
 DRAWN_ORDER = {"sciq", "gpqa"}
 
 
@@ -111,8 +179,9 @@ def test_a_form_is_recognised_and_read(tmp_path, form):
     assert [question.question for question in reading.questions] == [question for question, _ in ASKED]
     assert [question.options[question.answer] for question in reading.questions] == [TEXTS[a] for _, a in ASKED]
     for question in reading.questions:
-        assert sorted(question.options) == sorted(TEXTS)
-        assert form in DRAWN_ORDER or list(question.options) == TEXTS
+        assert len(question.options) == FEWER.get(form, 4)
+        assert set(question.options) <= set(TEXTS)
+        assert form in DRAWN_ORDER or list(question.options) == [text for text in TEXTS if text in question.options]
         assert question.context == ("A passage." if form in WITH_PASSAGE else "")
     assert [warning for warning in reading.warnings if "never used" not in warning.what] == []
 
@@ -217,3 +286,147 @@ def test_texts_that_are_not_read_are_named_once(tmp_path):
     assert "'solution', 'rationale'" in messages[0]
     assert "'notes' is not used" in messages[1]
     assert "?context=notes" in messages[1]
+
+
+@pytest.mark.parametrize("shape", ["list", "object"])
+def test_a_passage_beside_an_option_is_the_context(tmp_path, shape):
+    """EXAMS has a passage beside each option, in `para`; all of them were lost in silence."""
+    paras = ["One passage.", "One passage.", "Another.", ""]
+    choices = {"text": TEXTS, "label": list(LETTERS), "para": paras}
+    if shape == "list":
+        choices = [dict(zip(choices, cells, strict=True)) for cells in zip(*choices.values(), strict=True)]
+    row = {"question": {"stem": "Q?", "choices": choices}, "answerKey": "B"}
+    [question] = read(write(tmp_path / "exam.jsonl", [row])).questions
+    assert (question.options[question.answer], question.context) == ("Neon", "One passage.\nAnother.")
+
+
+def test_objects_of_key_and_value_are_options(tmp_path):
+    row = ROWS["medqa"](*ASKED[0])
+    row["options"] = [{"key": letter, "value": text} for letter, text in row["options"].items()]
+    assert read(write(tmp_path / "exam.jsonl", [row])).questions[0].options == tuple(TEXTS)
+
+
+def test_labels_beside_the_texts_of_truthfulqa(tmp_path):
+    """The authors' own file; the hub's copy has two lists."""
+    row = {"question": "Q?", "mc1_targets": {"Neon": 0, "Oxygen": 1}, "mc2_targets": {"Neon": 0, "Oxygen": 1}}
+    assert read(write(tmp_path / "exam.jsonl", [row])).questions[0].answer == 1
+
+
+def test_an_answer_in_a_list_of_one(tmp_path):
+    """AGIEval on the hub, in the form of lm-evaluation-harness, has gold: [1]."""
+    path = write(tmp_path / "exam.jsonl", [ROWS["lm_eval"](*asked) | {"gold": [asked[1]]} for asked in ASKED])
+    assert [question.answer for question in read(path).questions] == [2, 0, 1]
+
+
+def test_mmlus_rows_in_one_column(tmp_path):
+    """MMLU's auxiliary_train on the hub holds each row as an object in the column `train`."""
+    path = write(tmp_path / "exam.jsonl", [{"train": ROWS["mmlu"](*asked)} for asked in ASKED])
+    reading = read(path)
+    assert [question.answer for question in reading.questions] == [2, 0, 1]
+    assert ["the rows are those of the column 'train'" in str(warning) for warning in reading.warnings] == [True]
+
+
+def test_rows_that_their_authors_call_wrong_are_named(tmp_path):
+    """MMLU-Redux keeps MMLU's answer in rows where it is wrong; they were read without a word."""
+    rows = [ROWS["mmlu_redux"](*asked) for asked in ASKED]
+    rows[1]["error_type"] = "wrong_groundtruth"
+    [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
+    assert warning.line == 2
+    assert "error_type is not 'ok'" in warning.what
+
+
+def test_an_id_of_the_usual_name_where_the_forms_own_is_absent(tmp_path):
+    """The row number took its place."""
+    row = ROWS["mmlu_pro"](*ASKED[0]) | {"id": "q7"}
+    del row["question_id"]
+    reading = read(write(tmp_path / "exam.jsonl", [row]))
+    assert (reading.questions[0].id, reading.numbered) == ("q7", False)
+
+
+@pytest.mark.parametrize(
+    "name", ["Pre-Revision Explanation", "解析", "chain_cot", "generated_solution", "explaination"]
+)
+def test_what_explains_the_answer_under_a_longer_name_is_never_used(tmp_path, name):
+    """The advice was to use it as the context, from which the answer can be copied."""
+    rows = [ROWS["kaggle"](*asked) | {name: "It is so. " * 9} for asked in ASKED]
+    [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
+    assert "never used, because it explains the right answer" in warning.what
+
+
+@pytest.mark.parametrize("name", ["long_answer", "Correct Answer", "analysis", "model_output", "答案分析"])
+def test_a_column_that_repeats_the_answer_is_not_advised_as_the_context(tmp_path, name):
+    rows = [ROWS["kaggle"](*asked) | {name: "It is so. " * 9} for asked in ASKED]
+    [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
+    assert f"'{name}' is not used" in str(warning)
+    assert "context" not in str(warning)
+
+
+def test_the_remarks_of_gpqas_authors_are_no_passages(tmp_path):
+    remarks = {"Pre-Revision Correct Answer": "It is so. " * 9, "Feedback_NEV_2": "I saw it. " * 9}
+    path = write(tmp_path / "exam.jsonl", [ROWS["gpqa"](*asked) | remarks for asked in ASKED])
+    assert ["'Explanation'" in str(warning) for warning in read(path).warnings] == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("passages", ["long text " * 9, "more"], "?context=passages"),
+        ("passage", [{"title": "t", "text": "long text"}], "'passage' is not read as the context: it holds objects"),
+        ("article", {"text": "long text"}, "'article' is not read as the context: it holds objects"),
+        ("documents", [{"text": "long text " * 9}], "'documents' is not used"),
+    ],
+)
+def test_texts_in_lists_and_objects_are_named(tmp_path, name, value, words):
+    """A passage in a list or an object was lost without a word."""
+    path = write(tmp_path / "exam.jsonl", [ROWS["kaggle"](*asked) | {name: value} for asked in ASKED])
+    [warning] = read(path).warnings
+    assert words in str(warning)
+
+
+def test_too_many_options_say_what_to_do(tmp_path):
+    row = ROWS["choices"](*ASKED[0]) | {"choices": [f"o{n}" for n in range(13)]}
+    with pytest.raises(DataError, match="13 options; expected 2 to 10; leave out wrong options"):
+        read(write(tmp_path / "exam.jsonl", [row]))
+
+
+@pytest.mark.parametrize(
+    ("form", "column", "advice"),
+    [
+        ("swag", "ending4", "?options=ending0|ending1|ending2|ending3|ending4"),
+        ("medmcqa", "ope", "?options=opa|opb|opc|opd|ope"),
+        ("winogrande", "option3", "?options=option1|option2|option3"),
+        ("sciq", "distractor4", "remove it"),
+        ("gpqa", "Incorrect Answer 4", "remove it"),
+    ],
+)
+def test_an_option_beyond_the_forms_own_is_not_lost(tmp_path, form, column, advice):
+    """It was left out in silence."""
+    rows = [ROWS[form](*asked) | {column: "Argon"} for asked in ASKED]
+    path = write(tmp_path / "exam.jsonl", rows)
+    with pytest.raises(DataError) as error:
+        read(path)
+    assert f"option column '{column}': more options than this form has" in str(error.value)
+    assert advice in str(error.value)
+    if "?" in advice:
+        as_advised = parse_query(advice[1:], "exam.jsonl")
+        questions = read_questions(path, purpose="train", read_as=as_advised).questions
+        assert [question.options[-1] for question in questions] == ["Argon"] * 3
+        assert [question.options[question.answer] for question in questions] == [TEXTS[a] for _, a in ASKED]
+
+
+def test_a_passage_in_the_object_of_the_question_is_named(tmp_path):
+    rows = [ROWS["ai2_nested"](*asked) for asked in ASKED]
+    for row in rows:
+        row["question"]["passage"] = "long text " * 9
+    path = write(tmp_path / "exam.jsonl", rows)
+    [warning] = read(path).warnings
+    assert "?context=question.passage" in str(warning)
+    as_advised = parse_query("context=question.passage", "exam.jsonl")
+    questions = read_questions(path, purpose="train", read_as=as_advised).questions
+    assert questions[0].context == "long text " * 9
+
+
+def test_a_link_is_not_advised_as_the_context(tmp_path):
+    rows = [ROWS["kaggle"](*asked) | {"source": "https://example.org/" + "p" * 60} for asked in ASKED]
+    [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
+    assert "context" not in str(warning)

@@ -15,4 +15,5 @@ FORM = Form(
     answer="label",
     styles=LETTER,
     documented=True,
+    known=frozenset({"other"}),  # the source, or a solution
 )

@@ -14,6 +14,7 @@ from llmtuner.data.question import LETTERS
 # Letters of other alphabets that look like A to J.
 _LOOK_ALIKES = dict(zip("АВСЕНаеΑΒΕΗ", "ABCEHAEABEH", strict=True))
 _SEVERAL = re.compile(r"\s*(?:[,;/&+、，；]|\band\b|\bor\b|\s)\s*", re.IGNORECASE)
+_ONE_ANSWER = "one answer only: a question with several right options cannot be ranked; remove it"
 _OF_AN_EXAM = re.compile(
     r"\s*(?:(?:answer|option|choice)\b\s*(?:is\b)?\s*:?\s*)?[(\[]?\s*([A-Ja-j])\s*(?:[)\].:]|$)", re.IGNORECASE
 )
@@ -35,6 +36,8 @@ def advice(draft: Draft, style: str, column: str, read: Read) -> tuple[str, str,
         return _number_advice(draft, int(style), column)
     if style == "text":
         return f"{column} {quoted(written)} is not the text of one option", "", _letter_fix(draft, read)
+    if isinstance(written, list) and len(written) > 1:
+        return f"{column} {quoted(written)} has several items", "", _list_fix(written, count)
     if not isinstance(written, str):
         kind = type(written).__name__
         fix = "write the option's letter, or say where numbers begin: --mcq_answer_base 0, or 1"
@@ -43,7 +46,7 @@ def advice(draft: Draft, style: str, column: str, read: Read) -> tuple[str, str,
         labels = ", ".join(map(quoted, draft.labels))
         if draft.labels.count(written.strip()) > 1:
             return f"{column} {quoted(written)} is the label of several options: {labels}", "", "label each option once"
-        return f"{column} {quoted(written)} is not one of the labels {labels}", "", _letter_fix(draft, read)
+        return f"{column} {quoted(written)} is not one of the labels {labels}", "", _label_fix(draft, read)
     letters = f"A-{LETTERS[min(count, len(LETTERS)) - 1]}" if count else "the letters"
     return f"{column} {quoted(written)} is not one of {letters}", "", _letter_fix(draft, read)
 
@@ -53,10 +56,36 @@ def name_of(place: int) -> str:
     return LETTERS[place] if place < len(LETTERS) else str(place + 1)
 
 
+def _list_fix(items: list[object], count: int) -> str:
+    """The advice for several answers, or for a mark of each option."""
+    marked = len(items) == count and items.count(1) == 1 and items.count(0) == count - 1
+    place = items.index(1) if marked else 0
+    return (
+        f"if it marks the right option with 1, write that option's number, counted from 0: {place}"
+        if marked
+        else _ONE_ANSWER
+    )
+
+
+def _label_fix(draft: Draft, read: Read) -> str:
+    """The advice for an answer that should be a label: the label of the option that it seems to mean."""
+    written, labels = str(draft.written).strip(), draft.labels or ()
+    place = read["text"](draft.written, draft)
+    if place is not None and labels.count(labels[place]) == 1:
+        return f"it is the text of an option: write its label: {quoted(labels[place])}"
+    place = LETTERS[: len(labels)].find(written) if len(written) == 1 else -1
+    if place >= 0 and labels.count(labels[place]) == 1:
+        return f"if it means option {written}, write that option's label: {quoted(labels[place])}"
+    return "write the label of the right option"
+
+
 def _number_advice(draft: Draft, base: int, column: str) -> tuple[str, str, str]:
     written, count = draft.written, len(draft.options)
+    if isinstance(written, list) and len(written) > 1:
+        return f"{column} {quoted(written)} has several items", "", _list_fix(written, count)
     if isinstance(written, bool) or not isinstance(written, int | float | str) or _no_number(written):
-        return f"column {column} must be a whole number counted from {base}, found {quoted(written)}", "", ""
+        fix = f"write it without the list: {quoted(written[0])}" if isinstance(written, list) and written else ""
+        return f"column {column} must be a whole number counted from {base}, found {quoted(written)}", "", fix
     defect = f"{column} {quoted(written)} is outside the {count} option{'s' * (count > 1)}"
     seems = float(written) == count and base == 0
     fix = "count from 0, not from 1, or say that it is so: --mcq_answer_base 1" if seems else ""
@@ -83,9 +112,9 @@ def _letter_fix(draft: Draft, read: Read) -> str:
     plain_letters = re.sub(r"[()\[\].]", "", plain)
     several = [part for part in _SEVERAL.split(plain_letters) if part]
     if len(several) > 1 and all(len(part) == 1 and part.upper() in letters for part in several):
-        return "one answer only: a question with several right options cannot be ranked; remove it"
+        return _ONE_ANSWER
     if 1 < len(plain_letters) == len(set(plain_letters)) and set(plain_letters) <= set(letters):
-        return "one answer only: a question with several right options cannot be ranked; remove it"
+        return _ONE_ANSWER
     match = _OF_AN_EXAM.match(plain)
     if match and match[1].upper() in letters:
         rest, letter = plain[match.end() :].strip(), match[1].upper()

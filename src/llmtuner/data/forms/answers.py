@@ -65,6 +65,8 @@ def number_of(written: object) -> int | None:
 
 
 def _by_letter(written: object, draft: Draft) -> int | None:
+    if draft.labels is not None and isinstance(written, int) and not isinstance(written, bool):
+        written = str(written)  # numbers may be labels
     if not isinstance(written, str):
         return None
     text = written.strip()
@@ -126,7 +128,9 @@ class Answers:
         """
         rows = [(line, draft) for line, draft in rows if draft.answer is None and not is_missing(draft.written)]
         styles: tuple[Style, ...] = self.styles if self.base == "auto" else (self.base,)
-        style, places = _first_that_fits(styles, rows)
+        if self.base == "auto" and all(draft.labels is not None for _, draft in rows):
+            styles = ("letter", *styles)  # the file's own labels come first: "1" is the option labelled 1
+        style, places = _first_that_fits(styles, rows, self.styles[0] if self.base == "auto" else self.base)
         settled = Settled()
         if style == "0" and self.base == "auto" and not self.documented:
             problem, readable = self._counted_from_one(rows)
@@ -182,7 +186,7 @@ class Answers:
             ambiguous.append((line, f"{self.column} {quoted(draft.written)} {meaning}"))
         if not ambiguous:
             return
-        fix = "say which: --mcq_answer_base letter, or text"
+        fix = f"say which: --mcq_answer_base {'letter' if style == 'text' else style}, or text"
         if settled.errors:
             settled.errors += [Problem(self.file, *each, fix=fix, kind="ambiguous answer") for each in ambiguous]
             return
@@ -201,16 +205,16 @@ def _is_an_option(written: str, draft: Draft) -> bool:
     return shortest <= len(written) + _SPACES and any(option.strip() == text for option in draft.options)
 
 
-def _first_that_fits(styles: Sequence[Style], rows: Sequence[tuple[int, Draft]]) -> tuple[Style, list[int | None]]:
-    """The first style in which all answers can be read, else the first of all; and what the answers are in it."""
-    first: list[int | None] = []
-    for style in styles:
+def _first_that_fits(
+    styles: Sequence[Style], rows: Sequence[tuple[int, Draft]], otherwise: Style
+) -> tuple[Style, list[int | None]]:
+    """The first style in which all answers can be read, or `otherwise`, and what the answers are in it."""
+    for style in (*styles, otherwise):
         read = READ[style]
         places = [read(draft.written, draft) for _, draft in rows]
         if None not in places:
             return style, places
-        first = first or places
-    return styles[0], first
+    return otherwise, places
 
 
 def _all_in(style: Style, rows: Sequence[tuple[int, Draft]]) -> bool:

@@ -19,7 +19,7 @@ _SYNONYMS = {
     "question": ("prompt", "query"),
     "query": ("question", "prompt"),
     "choices": ("options",),
-    "answer": ("label", "gold", "target", "correctanswer"),
+    "answer": ("label", "gold", "target", "correctanswer", "correct", "correctoption", "answerkey"),
     "gold": ("answer", "label", "target"),
     **{letter: (f"option{letter.lower()}", f"choice{letter.lower()}") for letter in LETTERS},
 }
@@ -94,11 +94,11 @@ def missing(form: Form, columns: Sequence[str], names: Iterable[str]) -> list[De
         return []
     unknown = [column for column in columns if column not in form.columns]
     suggestions = {name: _similar_column(name, unknown) for name in missing_names}
-    listed = [
+    shown = [
         quoted(name) + (f" (did you mean {quoted(similar)}?)" if similar else "")
         for name, similar in suggestions.items()
     ]
-    defect = f"missing column{'s' * (len(missing_names) > 1)} {', '.join(listed)}; found {_listed(columns)}"
+    defect = f"missing column{'s' * (len(missing_names) > 1)} {', '.join(shown)}; found {_listed(columns)}"
     fix = "rename" if any(suggestions.values()) else "add"
     fix += " it" if len(missing_names) == 1 else " them"
     return [Defect("columns", defect, f"expected {form.shape}", fix)]
@@ -110,7 +110,7 @@ def misspelt(form: Form, columns: Sequence[str]) -> dict[str, str]:
     Without a message they would be silently ignored.
     """
     names_by_plain = {_plain(name): name for name in form.columns}
-    correct = {column: names_by_plain.get(_plain(column), column) for column in columns}
+    correct = {name: name if name in form.columns else names_by_plain.get(_plain(name), name) for name in columns}
     corrections = {column: name for column, name in correct.items() if column != name and name not in columns}
     # A single letter may be any column; it counts as an option only if it continues the option letters.
     letters = {name for name in [*columns, *corrections.values()] if name in LETTERS}
@@ -141,7 +141,7 @@ _NO_CHOICES = {"text", "whole number", "float", "double", "bool"}
 
 def _wrong_types(form: Form, table: Table, base: Base) -> list[Defect]:
     expected = dict(form.columns)
-    if base == "auto" and "0" not in form.styles and form.answer in expected:
+    if base == "auto" and not {"0", "1"} & set(form.styles) and form.answer in expected:
         expected[form.answer] = "letter"
     defects = []
     for column, (kind, name) in table.types.items():
@@ -168,6 +168,9 @@ def _similar_column(name: str, columns: Sequence[str]) -> str | None:
     for candidate in (_plain(name), *_SYNONYMS.get(name, ())):
         if candidate in columns_by_plain:
             return columns_by_plain[candidate]
+    # One of a numbered row of columns, such as `choice2`, is not the one column `choices`.
+    if not name[-1:].isdigit():
+        columns_by_plain = {plain: column for plain, column in columns_by_plain.items() if not plain[-1:].isdigit()}
     # difflib cannot compare single letters: all are equally far apart.
     close = difflib.get_close_matches(_plain(name), columns_by_plain, n=1, cutoff=0.75) if len(name) > 1 else []
     return columns_by_plain[close[0]] if close else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from llmtuner.data.forms.answers import ANY, Style
 from llmtuner.data.forms.options import OptionReader
@@ -25,8 +27,25 @@ CONTEXTS = (
     "hint",
     "lecture",
 )
-# Columns that explain the right answer: a model that reads one learns to copy the answer.
-REVEALING = frozenset({"solution", "explanation", "rationale", "exp", "cot_content", "reasoning"})
+# Names of columns that explain the right answer, such as "Pre-Revision Explanation": a model that reads one learns to
+# copy the answer. The others repeat it.
+_EXPLAINS = re.compile(
+    r"(?<![a-z])(?:solutions?|expl(?:an|ain)ations?|rationales?|reasonings?|justifications?|cot)(?![a-z])|解析|解释|解答"
+)
+_REPEATS = re.compile(
+    r"(?<![a-z])(?:answers?|correct|gold|target|label|reason|analysis|thinking|thoughts?|response|output|completion|formatted)"
+    r"(?![a-z])|答案|分析"
+)
+
+
+def explains(column: str) -> bool:
+    """Whether a column explains the right answer, by its name: it must not become the context."""
+    return column.casefold() == "exp" or _EXPLAINS.search(column.casefold()) is not None
+
+
+def repeats(column: str) -> bool:
+    """Whether a column seems to hold the right answer in other words, by its name: it is not advised as the context."""
+    return _REPEATS.search(column.casefold()) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +66,8 @@ class Form:
         joined: whether all contexts of a row together are its passage, not only the first one that is not blank.
         id: the column of the id.
         second_answer: another column that must agree with the answer, and its style.
+        listed: whether an answer may stand in a list of one.
+        doubts: a column that is "ok" in each row whose question and answer are right; "" if there is none.
         known: further columns, of which the form knows that they are neither passage nor needed.
     """
 
@@ -62,6 +83,8 @@ class Form:
     joined: bool = False
     id: str = "id"
     second_answer: tuple[str, Style] | None = None
+    listed: bool = False
+    doubts: str = ""
     known: frozenset[str] = field(default=frozenset())
 
     @property
@@ -81,6 +104,10 @@ class Form:
         """Whether each option has its own column, so that a row with fewer options has blank cells."""
         return "choices" not in self.options.columns.values()
 
+    def id_in(self, columns: Sequence[str]) -> str:
+        """The column of the id: the form's own, or `id` in a file that lacks it."""
+        return self.id if self.id in columns else "id"
+
     def check(self, columns: Sequence[str]) -> list[Defect]:
         """Defects of a file's columns, other than missing ones."""
         return self.options.check(columns)
@@ -90,11 +117,11 @@ class Form:
         options = self.options.read(row)
         context, unused = self._context(row)
         return Draft(
-            row.identity(self.id),
+            row.identity(self.id_in(row.columns)),
             row.text(self.question),
             options.texts,
-            written=row.value(self.answer) if self.answer else None,
-            context=context,
+            written=self._written(row.value(self.answer)) if self.answer else None,
+            context=context or options.passage,
             labels=options.labels,
             answer=options.right,
             second=row.value(self.second_answer[0]) if self.second_answer else None,
@@ -110,6 +137,9 @@ class Form:
         if self.joined:
             return "\n".join(passages.values()), ()
         return next(iter(passages.values()), ""), tuple(passages)[1:]
+
+    def _written(self, value: Any) -> Any:
+        return value[0] if self.listed and isinstance(value, list) and len(value) == 1 else value
 
 
 @lru_cache(maxsize=64)  # all rows of a file have the same columns

@@ -15,4 +15,5 @@ FORM = Form(
     answer="gold",
     styles=NUMBER,
     documented=True,
+    listed=True,  # AGIEval on the hub has gold: [1]
 )

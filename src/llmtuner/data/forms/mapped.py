@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from llmtuner.data.forms.answers import ANY
-from llmtuner.data.forms.form import CONTEXTS, REVEALING, Form
+from llmtuner.data.forms.form import CONTEXTS, Form, explains
 from llmtuner.data.forms.options import Choices, LetterColumns, NamedColumns, OptionReader
 from llmtuner.data.forms.row import Defect
 from llmtuner.data.problems import quoted
@@ -46,19 +47,32 @@ def _encoded(name: str) -> str:
 
 # The usual names of a column, for the roles that the user did not name, and for suggestions.
 _PROMPTS = (
-    *("prompt", "question", "query", "question_stem", "Question", "text", "stem", "problem"),
+    *(
+        "prompt",
+        "question",
+        "query",
+        "question_stem",
+        "Question",
+        "text",
+        "stem",
+        "problem",
+        "question_text",
+        "instruction",
+        "input",
+    ),
     *("题目", "问题", "题干"),
 )
 _ANSWERS = (
     *("answer", "gold", "answerKey", "answer_idx", "label", "Answer", "target", "correct", "correct_answer"),
-    *("key", "correct_option", "right", "solution_index", "答案", "正确答案"),
+    *("key", "right", "correct_option", "correct_answer_num", "right_answer", "solution_index", "answer_index"),
+    *("answer_letter", "answer_text", "gold_label", "ans", "答案", "正确答案"),
 )
-_LISTS = ("choices", "options", "endings", "choice")
+_LISTS = ("choices", "options", "endings", "choice", "answers", "answer_options", "candidate_answers")
 _OPTION_NAMES = (
     *("option_{}", "option{}", "Option {}", "Option_{}", "Option{}", "choice_{}", "choice{}", "choice {}"),
-    *("op{}", "opt{}", "ans{}", "answer_{}", "answer{}", "选项{}", "选择{}"),
+    *("op{}", "opt{}", "ans{}", "answer_{}", "answer{}", "mc_answer{}", "ending{}", "sol{}", "{}", "选项{}", "选择{}"),
 )
-_MARKS = (LETTERS, LETTERS.lower(), "123456789", "0123456789")
+_MARKS = (LETTERS, LETTERS.lower(), "0123456789", "123456789")  # 0 before 1: the first option is not to be lost
 
 
 def mapped_form(names: ColumnNames, columns: Sequence[str], known: Form | None) -> tuple[Form | None, list[Defect]]:
@@ -76,9 +90,13 @@ def mapped_form(names: ColumnNames, columns: Sequence[str], known: Form | None) 
     if absent:
         defect = f"no column {', '.join(map(quoted, absent))}; {_found(columns)}"
         return None, [Defect("columns", defect, fix="correct the name")]
-    if names.context.casefold() in REVEALING:
+    if names.context and explains(names.context):
         defect = f"column {quoted(names.context)} explains the right answer, so it is no context"
         return None, [Defect("columns", defect, fix="name another column")]
+    letters = [name for name in names.options if name in LETTERS]
+    if len(letters) == len(names.options) > 1 and letters != sorted(letters):
+        defect = f"options={'|'.join(letters)}: letters out of order, so an answer such as A could mean two of them"
+        return None, [Defect("columns", defect, fix=f"write options={'|'.join(sorted(letters))}")]
     question = names.prompt or (known.question if known else _first(_PROMPTS, columns))
     options = _options(names, columns, known)
     if not question or options is None:
@@ -101,7 +119,7 @@ def _found(columns: Sequence[str]) -> str:
 
 def _options(names: ColumnNames, columns: Sequence[str], known: Form | None) -> OptionReader | None:
     if names.options:
-        return NamedColumns(names.options) if len(names.options) > 1 else Choices(names.options[0])
+        return NamedColumns(names.options, chosen=True) if len(names.options) > 1 else Choices(names.options[0])
     if known is not None:
         return known.options
     if "A" in columns and "B" in columns:
@@ -116,9 +134,21 @@ def _first(names: Sequence[str], columns: Sequence[str]) -> str:
 
 def guess(columns: Sequence[str]) -> ColumnNames | None:
     """The columns of an unknown form by their usual names; None if the question or the options have none of these."""
-    prompt, answer = _first(_PROMPTS, columns), _first(_ANSWERS, columns)
-    options = _option_columns(columns) or tuple(name for name in _LISTS if name in columns)[:1]
-    return ColumnNames(prompt, options, answer) if prompt and options else None
+    prompt, answer = _alike(_PROMPTS, columns), _alike(_ANSWERS, columns)
+    options = _option_columns(columns) or tuple(name for name in [_alike(_LISTS, columns)] if name)
+    # A passage and an id with their usual names need not be named.
+    context, identity = (
+        "" if name in usual else name for usual in (CONTEXTS, ("id",)) for name in [_alike(usual, columns)]
+    )
+    return ColumnNames(prompt, options, answer, context, identity) if prompt and options else None
+
+
+def _alike(names: Sequence[str], columns: Sequence[str]) -> str:
+    """The first of the names that a column has, else one that differs only in case, spaces or underscores."""
+    plain = {re.sub(r"[\W_]+", "", column).casefold(): column for column in reversed(columns)}
+    return _first(names, columns) or next(
+        (plain[key] for name in names if (key := name.replace("_", "").casefold()) in plain), ""
+    )
 
 
 def _option_columns(columns: Sequence[str]) -> tuple[str, ...]:

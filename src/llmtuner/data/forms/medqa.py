@@ -15,5 +15,6 @@ FORM = Form(
     answer="answer_idx",
     styles=LETTER,
     documented=True,
+    known=frozenset({"metamap_phrases"}),
     second_answer=("answer", "text"),
 )

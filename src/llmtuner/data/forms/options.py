@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from llmtuner.data.forms.row import Defect, RowReader
 from llmtuner.data.problems import quoted
@@ -22,11 +23,13 @@ class Options:
     Args:
         labels: their own labels, if the file gives them.
         right: 0-based index of the right option, if the way they are written tells it.
+        passage: the passages that stand beside the options (`para` in EXAMS), each once.
     """
 
     texts: list[str]
     labels: tuple[str, ...] | None = None
     right: int | None = None
+    passage: str = ""
 
 
 class OptionReader(Protocol):
@@ -76,9 +79,14 @@ def _letters_in(columns: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class NamedColumns:
-    """A column for each option; the order of the names is that of the options."""
+    """A column for each option; the order of the names is that of the options.
+
+    Args:
+        chosen: whether the user named the columns, so that further ones are left out on purpose.
+    """
 
     names: tuple[str, ...]
+    chosen: bool = False
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -86,12 +94,30 @@ class NamedColumns:
         return dict.fromkeys(self.names, "text")
 
     def check(self, columns: Sequence[str]) -> list[Defect]:
-        """None: missing columns are reported with the form's."""
-        return []
+        """More options than the form has; missing columns are reported with the form's."""
+        further = [] if self.chosen else _further(self.names, columns)
+        if not further:
+            return []
+        query = "|".join(quote(name, safe="_-.()") for name in (*self.names, *further))
+        return [_too_many(further, f"name all of them in the path: ?options={query}")]
 
     def read(self, row: RowReader) -> Options:
         """An option that a JSON record lacks is blank."""
         return Options([row.text(name) for name in self.names])
+
+
+def _further(names: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """The columns that go on behind the last name: `ending4` and `ending5` behind `ending3`."""
+    further: list[str] = []
+    last = names[-1]
+    while last[-1] not in "9zZ" and (last := last[:-1] + chr(ord(last[-1]) + 1)) in columns:
+        further.append(last)
+    return further
+
+
+def _too_many(further: Sequence[str], fix: str) -> Defect:
+    defect = f"option column {', '.join(map(quoted, further))}: more options than this form has"
+    return Defect("columns", defect, fix=fix)
 
 
 _MARK = re.compile(r"\s*[(\[（]?([A-Ja-j])[)\]）.．、:：]\s*")
@@ -136,7 +162,21 @@ class Choices:
             del texts[-1]
         if self.marked:
             texts = _without_marks(texts)
-        return Options(texts, None if labels is None else labels[: len(texts)])
+        if labels is None:
+            return Options(texts)
+        return Options(texts, labels[: len(texts)], passage=_passages_beside(value))
+
+
+_OBJECT_KEYS = (("label", "text"), ("key", "value"))  # the second ones are those of MedQA's own files
+
+
+def _passages_beside(value: Any) -> str:
+    passages: Any = value.get("para") if isinstance(value, dict) else None
+    if isinstance(value, list):
+        passages = [item.get("para") for item in value if isinstance(item, dict)]
+    if not isinstance(passages, list):
+        return ""
+    return "\n".join(dict.fromkeys(text for text in passages if isinstance(text, str) and text.strip()))
 
 
 def _texts_and_labels(value: Any) -> tuple[list[Any], tuple[str, ...] | None] | None:
@@ -144,9 +184,10 @@ def _texts_and_labels(value: Any) -> tuple[list[Any], tuple[str, ...] | None] | 
     if isinstance(value, list):
         if not any(isinstance(item, dict) for item in value):
             return value, None
-        if not all(isinstance(item, dict) and "text" in item and "label" in item for item in value):
-            return None
-        return [item["text"] for item in value], tuple(str(item["label"]) for item in value)
+        for label, text in _OBJECT_KEYS:
+            if all(isinstance(item, dict) and text in item and label in item for item in value):
+                return [item[text] for item in value], tuple(str(item[label]) for item in value)
+        return None
     if not isinstance(value, dict) or not value:
         return None
     texts, labels = value.get("text"), value.get("label")
@@ -180,8 +221,9 @@ class RightAndWrong:
         return dict.fromkeys((self.right, *self.wrong), "text")
 
     def check(self, columns: Sequence[str]) -> list[Defect]:
-        """None: missing columns are reported with the form's."""
-        return []
+        """More options than the form has; missing columns are reported with the form's."""
+        further = _further(self.wrong, columns)
+        return [_too_many(further, "remove it, or give each option its own column (A, B, ...)")] if further else []
 
     def read(self, row: RowReader) -> Options:
         """The options in the order drawn, and where the right one is."""
@@ -194,7 +236,7 @@ class RightAndWrong:
 
 @dataclass(frozen=True, slots=True)
 class MarkedChoices:
-    """One cell {"choices": [text, ...], "labels": [0 or 1, ...]} in which one label is 1: the right option's."""
+    """One cell {"choices": [text, ...], "labels": [0 or 1, ...]}, or {text: 0 or 1}; the right option's label is 1."""
 
     column: str
 
@@ -211,8 +253,11 @@ class MarkedChoices:
         """The texts in the file's order."""
         value = row.value(self.column)
         texts, labels = (value.get("choices"), value.get("labels")) if isinstance(value, dict) else (None, None)
+        if isinstance(value, dict) and value and all(type(label) is int for label in value.values()):
+            texts, labels = list(value), list(value.values())
         if not (isinstance(texts, list) and isinstance(labels, list) and len(texts) == len(labels)):
-            defect = f"column {self.column} must be an object with the lists choices and labels, found {quoted(value)}"
+            expected = "an object with the lists choices and labels, or of a label for each text"
+            defect = f"column {self.column} must be {expected}, found {quoted(value)}"
             row.defects.append(Defect("list", defect))
             return Options([])
         if labels.count(1) != 1:

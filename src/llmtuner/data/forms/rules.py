@@ -46,7 +46,8 @@ def option_defects(draft: Draft, count: int) -> list[Defect]:
     """Defects that make a row with `count` options unusable."""
     if not MIN_OPTIONS <= count <= MAX_OPTIONS:
         defect = f"{count} option{'s' * (count != 1)}"
-        return [Defect("options", defect, f"expected {MIN_OPTIONS} to {MAX_OPTIONS}")]
+        fix = "leave out wrong options, or remove the question" if count > MAX_OPTIONS else ""
+        return [Defect("options", defect, f"expected {MIN_OPTIONS} to {MAX_OPTIONS}", fix)]
     if draft.answer is not None and draft.answer >= count:
         defect = f"answer {LETTERS[draft.answer]} points to a blank option"
         return [Defect("answer", defect, f"this row has {count} options", "fill in the option, or correct the answer")]

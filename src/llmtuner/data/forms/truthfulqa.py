@@ -12,4 +12,5 @@ FORM = Form(
     options=MarkedChoices("mc1_targets"),
     needs=("question", "mc1_targets"),
     answer="",
+    known=frozenset({"mc2_targets"}),  # tells the right answers
 )

@@ -40,6 +40,7 @@ _OTHERS = {
     ".xlsm": "save it as .xlsx, or export the sheet as CSV UTF-8",
     ".xlsb": "save it as .xlsx, or export the sheet as CSV UTF-8",
     ".ods": "save it as .xlsx, or export it as CSV UTF-8",
+    **dict.fromkeys((".ndjson", ".jsonlines", ".jl"), "rename it to .jsonl"),
     ".pkl": "it may run any code when it is opened; write the table as Parquet or JSONL",
 }
 

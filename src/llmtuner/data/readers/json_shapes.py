@@ -31,6 +31,8 @@ def rows_in(value: Any, file: str) -> tuple[list[Any], list[Problem]]:
     if isinstance(value, RepeatedKeys):
         raise DataError(f"{file}: key {', '.join(map(quoted, value.names))} occurs twice; remove one of them")
     tables = [key for key, item in value.items() if _is_array_of_objects(item)]
+    if "rows" in tables and "num_rows_total" in value:  # its `features` describe the columns
+        value, tables = {key: item for key, item in value.items() if key != "features"}, ["rows"]
     if len(tables) > 1 and len(tables) == sum(isinstance(item, list) for item in value.values()):
         raise DataError(
             f"{file}: holds several tables, {', '.join(map(quoted, tables[:_LISTED]))}; store each in its own file"
@@ -89,10 +91,16 @@ def _columns(value: dict[str, Any], file: str) -> list[Any] | None:
         return None
     outer_numbered, inner_numbered = _are_numbers(value), all(_are_numbers(item) for item in items)
     if outer_numbered and not inner_numbered:
-        return items
+        counted = list(value) == [str(number) for number in range(len(value))]
+        return items if counted or any("id" in item for item in items) else _with_ids(value)
     if not inner_numbered or outer_numbered or any(item.keys() != items[0].keys() for item in items):
         return None
     return [{name: column[row] for name, column in value.items()} for row in items[0]]
+
+
+def _with_ids(value: dict[str, Any]) -> list[Any]:
+    """The rows of an object, each with its key as id: these are not mere row numbers."""
+    return [{"id": key, **item} if type(item) is dict else item for key, item in value.items()]
 
 
 def _are_numbers(keys: dict[str, Any]) -> bool:

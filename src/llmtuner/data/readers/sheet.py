@@ -45,6 +45,8 @@ def columns_by_position(rows: Sequence[GridRow]) -> list[str]:
         return []
     if not all(len(cells) == width and len(cells[-1]) == 1 and cells[-1] in letters for _, cells in rows):
         return []
+    if all(cells[0].strip().isdecimal() for _, cells in rows):  # ids: then the first option would be the question
+        return []
     return ["prompt", *letters, "answer"]
 
 
