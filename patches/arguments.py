@@ -86,7 +86,7 @@ def _with_flags(base: type, arguments: str, replaced: list[tuple[str, Any, Any]]
 
 
 def _field(flag: Flag) -> Any:
-    return field(default=flag.default, metadata={"help": flag.help})
+    return field(default=flag.default, metadata={"help": flag.help.replace("names below", "names: --help")})
 
 
 def _check_template(name: str | None) -> None:
