@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtuner.data import option_letters
 from llmtuner.data.normal_form import normal_form
 from llmtuner.data.option_letters import compared_forms, has_letters, surely_different
 
@@ -94,3 +95,12 @@ def test_the_short_way_is_taken_only_for_different_options(options):
 def test_most_questions_take_the_short_way():
     assert surely_different(("carbon dioxide", "nitrogen", "Both take in oxygen.", "5"))
     assert not surely_different(("A) 4", "B) 4"))
+
+
+@given(st.lists(st.text("ABj(). :[]x1-", max_size=8), min_size=2, max_size=5))
+def test_the_quick_look_overlooks_no_letter(options):
+    """It decides which options are compared as they are; a letter that it overlooks hides equal options."""
+    if option_letters._is_plain(options):
+        forms = [normal_form(option) for option in options]
+        assert forms == list(options)
+        assert not any(option_letters._mark(option, form) for option, form in zip(options, forms, strict=True))

@@ -19,7 +19,8 @@ _FRAMED = {
     for start in (0x24B6, 0x24D0, 0x1F130, 0x1F150)
     for place, letter in enumerate(LETTERS)
 }
-_SIGN = re.compile(r"[)\].:、】]")
+# In ASCII, every beginning that `_MARK` takes for a letter, and more.
+_MAY_BEGIN = re.compile(r"^\s?[(\[]?\s?[A-J]\s?\.?[)\].:]", re.IGNORECASE | re.MULTILINE)
 # Neither (D)-glucose nor the rates [A]² and [A][B] begin with a letter of the option.
 _MARK = re.compile(
     r"(?:\(\s?(?P<round>[A-J])\s?\)(?![*/^=²³⁺⁻<>→(,;]|[-+](?![\d.]))"
@@ -122,7 +123,7 @@ def _is_plain(options: Sequence[str]) -> bool:
         return False
     if not (")" in joined or "." in joined or ":" in joined or "]" in joined):
         return True
-    return _SIGN.search("".join([text[:5] for text in options])) is None
+    return _MAY_BEGIN.search("\n".join([text[:6] for text in options])) is None
 
 
 def _bracketed(marks: Sequence[_Mark | None]) -> bool:

@@ -45,7 +45,7 @@ class Settled:
 def is_missing(written: object) -> bool:
     """Whether a row has no answer: null, blank, NaN, or the -1 of public test files."""
     if isinstance(written, str):
-        return not written.strip() or written.strip() == "-1"
+        return written.strip() in ("", "-1")
     if isinstance(written, float) and written != written:  # pandas writes NaN for a missing number
         return True
     return written is None or (not isinstance(written, bool) and written == -1)
@@ -69,6 +69,8 @@ def _by_letter(written: object, draft: Draft) -> int | None:
         written = str(written)  # numbers may be labels
     if not isinstance(written, str):
         return None
+    if len(written) == 1 and draft.labels is None and (place := LETTERS.find(written)) in range(len(draft.options)):
+        return place
     text = written.strip()
     if draft.labels is not None:
         return draft.labels.index(text) if draft.labels.count(text) == 1 else None
