@@ -25,15 +25,15 @@ def trained(tiny_llama, tmp_path_factory):
 
 
 def test_it_needs_no_training_and_both_layouts_agree(tiny_llama, tmp_path):
-    found = {}
+    scores_by_layout = {}
     for layout in ("shared_prefix", "per_option"):
         out = tmp_path / layout
         assert main(predict_command(tiny_llama, out, *ZERO_SHOT, "--mcq_layout", layout)) == 0
         shown = results(out)
         assert (shown["mcq_layout"], shown["mcq_likelihood_norm"]) == (layout, "char")
-        found[layout] = lines(out)
+        scores_by_layout[layout] = lines(out)
     questions = read_questions(DEMO, purpose="predict").questions[:10]
-    for one, two, question in zip(*found.values(), questions, strict=True):
+    for one, two, question in zip(*scores_by_layout.values(), questions, strict=True):
         for letter, text in zip(question.letters, question.options, strict=True):
             total = one["loglikelihood"][letter]
             assert abs(total - two["loglikelihood"][letter]) <= 1e-4 * (1 + abs(total))

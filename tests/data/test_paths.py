@@ -71,10 +71,10 @@ def test_what_the_library_itself_saves_is_read(tmp_path):
     datasets.Dataset.from_list(rows("1", "2", "3")).select([2, 0]).save_to_disk(tmp_path / "one")
     assert ids(tmp_path / "one") == ["3", "1"]
     split = datasets.Dataset.from_list(rows("1"))
-    other = datasets.Dataset.from_list(rows("2"))
-    datasets.DatasetDict({"valid": split, "test": other}).save_to_disk(tmp_path / "two")
+    test_split = datasets.Dataset.from_list(rows("2"))
+    datasets.DatasetDict({"valid": split, "test": test_split}).save_to_disk(tmp_path / "two")
     assert [ids(path) for path in advised(refusal(tmp_path / "two"))] == [["1"], ["2"]]
-    datasets.DatasetDict({"test": other, "train": split}).save_to_disk(tmp_path / "three")
+    datasets.DatasetDict({"test": test_split, "train": split}).save_to_disk(tmp_path / "three")
     assert ids(tmp_path / "three") == ["1"], "the training split, and a warning that names the other"
     [warning] = read_questions(tmp_path / "three", purpose="train").warnings
     assert f"the split train of the folder is read; for another one, give {tmp_path / 'three' / 'test'}" in str(warning)

@@ -45,8 +45,8 @@ def test_lines_above_the_names_are_named_and_the_advice_reads(tmp_path, top, wha
     message = refusal(path)
     assert f"is {what}, expected the names of the columns, which seem to be in line" in message
     lines = {int(number) for number in re.findall(r"\d+", message.split("delete ")[1])}
-    kept = [line for number, line in enumerate((top + HEADER + ROWS).split("\n"), start=1) if number not in lines]
-    assert len(read_questions(write(path, "\n".join(kept)), purpose="train").questions) == 2
+    remaining = [line for number, line in enumerate((top + HEADER + ROWS).split("\n"), start=1) if number not in lines]
+    assert len(read_questions(write(path, "\n".join(remaining)), purpose="train").questions) == 2
 
 
 def test_a_narrow_header_is_no_title(tmp_path):

@@ -21,8 +21,8 @@ def unused_columns(table: Table, form: Form, file: str) -> list[Problem]:
     warnings = []
     if revealing:
         names = ", ".join(map(quoted, revealing))
-        what = f"never used, because it explains the right answer: {names}"
-        warnings.append(Problem(file, table.header, what, kind="unused"))
+        defect = f"never used, because it explains the right answer: {names}"
+        warnings.append(Problem(file, table.header, defect, kind="unused"))
     for column in unread:
         values = [] if column in revealing else [record.get(column) for _, record in table.records]
         warnings += _unused(column, values, table, file)
@@ -35,11 +35,11 @@ def _unused(column: str, values: Sequence[Any], table: Table, file: str) -> list
     mean = sum(lengths) / len(lengths) if lengths else 0.0
     if mean <= LONG:
         return []
-    what = f"column {quoted(column)} is not used: texts of {mean:,.0f} characters on average"
+    defect = f"column {quoted(column)} is not used: texts of {mean:,.0f} characters on average"
     query = ColumnNames(context=column).as_query()
     fix = f'to use it as the context, add ?{query} to the path, or "columns": {{"context": ...}} to the registry'
     advised = not repeats(column) and not any(_is_no_passage(value) or _is_link(value) for value in values)
-    return [Problem(file, table.header, what, fix=fix if advised else "", kind="unused")]
+    return [Problem(file, table.header, defect, fix=fix if advised else "", kind="unused")]
 
 
 def _unused_fields(table: Table, form: Form, file: str) -> list[Problem]:
@@ -85,9 +85,9 @@ def _unreadable_passages(table: Table, form: Form, file: str) -> list[Problem]:
             continue
         lines = [line for line, record in table.records if _is_no_passage(record.get(name), in_object=bool(field))]
         if lines:
-            what = f"column {quoted(column)} is not read as the context: it holds objects or nested lists, not text"
+            defect = f"column {quoted(column)} is not read as the context: it holds objects or nested lists, not text"
             fix = f"write it as one text, or a list of texts; it is so in {line_list(lines, table.unit)}"
-            warnings.append(Problem(file, lines[0], what, fix=fix, kind="unused"))
+            warnings.append(Problem(file, lines[0], defect, fix=fix, kind="unused"))
     return warnings
 
 

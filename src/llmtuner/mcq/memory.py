@@ -25,9 +25,9 @@ def step_bytes(config: Any, tokens: int, longest: int, *, logits: bool) -> int:
     inner = getattr(text, "intermediate_size", None) or 4 * width
     heads = getattr(text, "num_attention_heads", 1)
     weights = text.vocab_size * width * 2 + layers * (4 * width * width + 3 * width * inner)
-    kept = layers * (_HIDDEN * width + _INNER * inner + 2 * heads * longest)
-    kept += 4 * text.vocab_size if logits else 0
-    return 4 * (_COPIES_OF_WEIGHTS * weights + kept * tokens)
+    stored = layers * (_HIDDEN * width + _INNER * inner + 2 * heads * longest)
+    stored += 4 * text.vocab_size if logits else 0
+    return 4 * (_COPIES_OF_WEIGHTS * weights + stored * tokens)
 
 
 def suffices(config: Any, tokens: int, longest: int, *, logits: bool) -> bool:

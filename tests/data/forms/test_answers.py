@@ -149,8 +149,8 @@ def test_a_base_that_the_answers_do_not_have_is_refused(tmp_path):
 
 @pytest.mark.parametrize("answer", ["B", "Vitamin A", 1, "1", 1.0])
 def test_a_plain_file_may_write_answers_in_any_one_style(tmp_path, answer):
-    other = {str: {"B": "A", "Vitamin A": "Vitamin C", "1": "0"}.get(answer, 0), int: 0, float: 0.0}[type(answer)]
-    assert answers_of(numbers(tmp_path / "exam.jsonl", [answer, other])) == [1, 0]
+    zeroth = {str: {"B": "A", "Vitamin A": "Vitamin C", "1": "0"}.get(answer, 0), int: 0, float: 0.0}[type(answer)]
+    assert answers_of(numbers(tmp_path / "exam.jsonl", [answer, zeroth])) == [1, 0]
 
 
 @pytest.mark.parametrize("answer", [True, [1], {"a": 1}, 1.5])
