@@ -193,13 +193,16 @@ def read_drafts(table: Table, form: Form, file: str) -> tuple[list[NumberedDraft
     """The rows of a table, their answers not settled, and their defects. A row without options is no draft."""
     drafts: list[NumberedDraft] = []
     errors: list[Problem] = []
+    row = RowReader({}, table.columns)
     for number, (line, record) in enumerate(table.records):
-        row = RowReader(record, table.columns)
+        row.record = record
         draft = form.read(row)
         if row.defects:
             errors += _problems(file, line, row.defects)
         if draft.options or not row.defects:
             drafts.append(NumberedDraft(number, line, draft))
+        if row.defects:
+            row.defects = []
     return drafts, errors
 
 

@@ -69,7 +69,7 @@ class LetterColumns:
 
     def read(self, row: RowReader) -> Options:
         """An option that a JSON record lacks is blank, as it would be in a table."""
-        return Options([row.text(letter) for letter in _letters_in(row.columns)])
+        return Options(row.texts(_letters_in(row.columns)))
 
 
 @lru_cache(maxsize=32)  # all rows of a file have the same columns

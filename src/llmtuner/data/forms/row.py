@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +63,9 @@ class RowReader:
         """A text, unchanged; null and absent become ""."""
         value = self.record.get(column)
         if value is None:
-            value = self.value(column) if "." in column else ""
+            if "." not in column:
+                return ""
+            value = self.value(column)
         # Nearly all cells; the checks would take longer than the rest of reading a row.
         if isinstance(value, str) and value.isascii() and len(value) <= MAX_TEXT and "\0" not in value:
             return value
@@ -71,6 +73,8 @@ class RowReader:
 
     def passage(self, column: str) -> str:
         """The text of a passage, which may be a list of its lines. A number is no passage, except in `context`."""
+        if isinstance(self.record.get(column), str):
+            return self.text(column)
         value = self.value(column)
         if isinstance(value, list) and all(isinstance(line, str) for line in value):
             value = "\n".join(value)
@@ -87,6 +91,17 @@ class RowReader:
         for part in rest.split(".") if rest else ():
             value = value.get(part) if isinstance(value, dict) else None
         return value
+
+    def texts(self, columns: Iterable[str]) -> list[str]:
+        """The texts of several columns."""
+        texts: list[str] = []
+        for column in columns:
+            value = self.record.get(column)
+            if isinstance(value, str) and value.isascii() and len(value) <= MAX_TEXT and "\0" not in value:
+                texts.append(value)  # `text` would do the same; a call for each cell takes longer
+            else:
+                texts.append(self.text(column))
+        return texts
 
     def identity(self, column: str) -> str | None:
         """The record's id as text, or None if the file has no ids.
