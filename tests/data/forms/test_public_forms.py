@@ -430,3 +430,10 @@ def test_a_link_is_not_advised_as_the_context(tmp_path):
     rows = [ROWS["kaggle"](*asked) | {"source": "https://example.org/" + "p" * 60} for asked in ASKED]
     [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
     assert "context" not in str(warning)
+
+
+@pytest.mark.parametrize(("form", "columns"), [("scienceqa", ("hint", "lecture")), ("qasc", ("fact1", "fact2"))])
+def test_contexts_that_belong_together_are_one_context(tmp_path, form, columns):
+    """Half of the answer stands in the second fact."""
+    row = ROWS[form](*ASKED[0]) | dict(zip(columns, ("First.", "Second."), strict=True))
+    assert read(write(tmp_path / "exam.jsonl", [row])).questions[0].context == "First.\nSecond."
