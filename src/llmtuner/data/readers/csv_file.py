@@ -52,18 +52,20 @@ def parse(text: str, file: str, separator: str = ",") -> Table:
     (header_line, header), rows = rows[0], rows[1:]
     columns = named_columns(header, header_line, file, problems)
     records: list[NumberedRecord] = []
+    names, all_named = tuple(columns.values()), len(columns) == len(header)
     for line, cells in rows:
         if len(cells) != len(header):
             problems.append(_wrong_width(file, line, cells, len(header)))
-        elif any(cell.strip() for cell in cells):
-            records.append((line, {name: cells[index] for index, name in columns.items()}))
+        elif any(map(str.strip, cells)):
+            used = cells if all_named else [cells[index] for index in columns]
+            records.append((line, dict(zip(names, used, strict=True))))
         else:
             problems.append(Problem(file, line, "every field is blank", fix="delete the line", kind="blank row"))
     spaced = any(cell.startswith(' "') for _, cells in rows[:1] for cell in cells)  # it has its own fix
     if rows and not records and not spaced and all(len(cells) == len(header) + 1 for _, cells in rows):
         problems = [problem for problem in problems if problem.kind != "fields"]
         problems.append(_one_too_many(file, rows, len(header)))
-    return Table(tuple(columns.values()), records, problems, header=header_line, text_only=True, warnings=warnings)
+    return Table(names, records, problems, header=header_line, text_only=True, warnings=warnings)
 
 
 def _rows(text: str, file: str, separator: str) -> tuple[list[GridRow], list[Problem]]:
