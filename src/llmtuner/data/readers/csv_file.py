@@ -16,6 +16,7 @@ from llmtuner.data.table import NumberedRecord, Table
 from llmtuner.errors import DataError
 
 _SEPARATORS = {",": "a comma", ";": "';'", "\t": "TAB", "|": "'|'"}
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # Excel's own first line that names the separator; other programs would take it for the names of the columns.
 _SEP_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?=\r|\n|$)', flags=re.IGNORECASE)
@@ -137,7 +138,8 @@ def _syntax_error(text: str, file: str, lines_of_row: tuple[int, int], reason: s
 
 def _check_separator(text: str, file: str, expected: str) -> None:
     """Reject other separators before parsing: with them, the csv module cannot parse a header of quoted names."""
-    header = next(((line, names) for line, names in enumerate(io.StringIO(text), start=1) if names.strip()), None)
+    lines = (match[0] for match in _LINE.finditer(text))  # a copy of the text, to read one line, would be slow
+    header = next(((line, names) for line, names in enumerate(lines, start=1) if names.strip()), None)
     if header is None or header[1].lstrip().startswith("#"):
         return
     for separator, name in _SEPARATORS.items():
