@@ -15,13 +15,8 @@ from typing import Any
 
 from llmtuner.data.registry import find_source
 from llmtuner.mcq.memory import suffices
-from patches.seam import Seam
+from patches.template_tokens import SEAM, extent
 
-SEAM = Seam(
-    "llamafactory.train.sft.workflow",
-    "get_dataset",
-    ("template", "model_args", "data_args", "training_args", "stage", "tokenizer", "processor"),
-)
 NOTICE = (
     "gradient checkpointing: off, since the memory suffices without it, which is faster "
     "(--disable_gradient_checkpointing false turns it on)"
@@ -78,20 +73,12 @@ def _with_decision(original: Callable[..., Any]) -> Callable[..., Any]:
         rows = module.get("train_dataset")
         names = data_args.dataset or []
         ours = bool(names) and all(find_source(name, data_args.dataset_dir) is not None for name in names)
-        if _left_open.get() and ours and hasattr(rows, "with_format"):
+        if _left_open.get() and ours and hasattr(rows, "num_rows"):
             from llamafactory.model.loader import load_config
 
-            longest = _longest(rows)
+            longest = extent(rows).longest
             tokens = longest * training_args.per_device_train_batch_size
             settle(model_args, load_config(model_args), tokens, longest, logits=True, speaks=training_args.should_log)
         return module
 
     return get_dataset
-
-
-def _longest(rows: Any) -> int:
-    """Tokens of the longest row."""
-    import pyarrow.compute as pc
-
-    column = rows.select_columns("input_ids").with_format("arrow")[:]["input_ids"]
-    return int(pc.max(pc.list_value_length(column)).as_py() or 0)

@@ -45,10 +45,10 @@ def _with_check(original: Callable[..., Any]) -> Callable[..., Any]:
         config = load_config(model_args)
         require_language_model(config)
         module = original(template, model_args, data_args, training_args, stage, tokenizer, processor)
-        extents = [_extent(dataset) for dataset in _data_sets(module)]
+        extents = [extent(dataset) for dataset in _data_sets(module)]
         if not model_args.resize_vocab:  # otherwise the embeddings grow with the tokenizer
-            check_vocabulary(config, max((extent.largest for extent in extents), default=-1), data_args.template)
-        longest = max((extent.longest for extent in extents), default=0)
+            check_vocabulary(config, max((each.largest for each in extents), default=-1), data_args.template)
+        longest = max((each.longest for each in extents), default=0)
         if not data_args.packing and has_last_position(config) and longest > positions_of(config):
             raise DataError(
                 f"the options of a question are longer than the model: {longest} tokens without its question text, and "
@@ -65,22 +65,22 @@ def _data_sets(module: Mapping[str, Any]) -> Iterator[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Extent:
+class Extent:
     """The largest token id of a data set, and the tokens of its longest row."""
 
     largest: int = -1
     longest: int = 0
 
 
-def _extent(dataset: Any) -> _Extent:
+def extent(dataset: Any) -> Extent:
     """The extent of a data set; an empty one if it is read while training."""
     import pyarrow.compute as compute
 
     if not hasattr(dataset, "num_rows") or "input_ids" not in (dataset.column_names or ()):
-        return _Extent()
+        return Extent()
     largest, longest = -1, 0
     for batch in dataset.select_columns("input_ids").with_format("arrow").iter(_ROWS):
         rows = batch["input_ids"].combine_chunks()
         largest = max(largest, compute.max(rows.flatten()).as_py() or 0)
         longest = max(longest, compute.max(compute.list_value_length(rows)).as_py() or 0)
-    return _Extent(largest, longest)
+    return Extent(largest, longest)

@@ -23,13 +23,8 @@ from llmtuner.data.tokenized import (
     write_origin,
 )
 from llmtuner.errors import UserError
-from patches.seam import Seam
+from patches.template_tokens import SEAM
 
-SEAM = Seam(
-    "llamafactory.train.sft.workflow",
-    "get_dataset",
-    ("template", "model_args", "data_args", "training_args", "stage", "tokenizer", "processor"),
-)
 # What the rows depend on, besides the content of the data and the tokenizer.
 _OF_DATA = (
     "template",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmtuner.cli.flags import Flags
-from llmtuner.data.collect import answer_places, read_source
+from llmtuner.data.collect import all_questions, answer_places
 from llmtuner.data.digest import data_digest
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
@@ -67,8 +67,8 @@ def _questions(names: list[str], dataset_dir: str) -> Iterator[Question]:
     """The questions of multiple-choice data sets; they have been read by the checks before."""
     for name in names:
         source = find_source(name, dataset_dir)
-        for file in read_source(source, purpose="predict") if source is not None else ():
-            yield from file.questions
+        if source is not None:
+            yield from all_questions(source)
 
 
 def _plain(words: tuple[str, ...]) -> Any:

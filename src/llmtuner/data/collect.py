@@ -73,13 +73,22 @@ def check_ids(name: str, files: Sequence[QuestionFile]) -> None:
         )
 
 
+def all_questions(source: DataSource) -> list[Question]:
+    """The questions of all files of a data set, without the registry's random sample of them.
+
+    Raises:
+        DataError: defects of a file.
+    """
+    return [question for file in read_source(source, purpose="predict") for question in file.questions]
+
+
 def questions_of(source: DataSource) -> list[Question]:
     """A source's questions: all of them, or a random sample of `num_samples` if the registry sets it.
 
     Raises:
         DataError: defects of a file.
     """
-    questions = [question for file in read_source(source, purpose="predict") for question in file.questions]
+    questions = all_questions(source)
     if source.num_samples is None:
         return questions
     return [questions[row] for row in _sample(len(questions), source.num_samples)]
@@ -95,11 +104,7 @@ def questions_in(names: Sequence[str], dataset_dir: str, *, max_samples: int | N
         DataError: defects of a file.
     """
     sources = [source for name in names if (source := find_source(name, dataset_dir)) is not None]
-    of_each = [
-        [question for file in read_source(source, purpose="predict") for question in file.questions]
-        for source in sources
-    ]
-    return [question for questions in of_each for question in questions[:max_samples]]
+    return [question for source in sources for question in all_questions(source)[:max_samples]]
 
 
 def _sample(available: int, num_samples: int) -> list[int]:

@@ -175,18 +175,18 @@ def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: st
 def _doubted(table: Table, form: Form, file: str) -> list[Problem]:
     """The rows that the data set's own authors mark as wrong: they are read as they stand."""
     lines = [line for line, record in table.records if form.doubts and record.get(form.doubts) not in ("ok", None)]
-    what = f"{form.doubts} is not 'ok': the authors of the data set hold these questions or answers to be wrong: "
+    defect = f"{form.doubts} is not 'ok': the authors of the data set hold these questions or answers to be wrong: "
     fix = "leave these rows out, or correct them"
-    return [Problem(file, lines[0], what + line_list(lines, table.unit), fix=fix, kind="doubted")] if lines else []
+    return [Problem(file, lines[0], defect + line_list(lines, table.unit), fix=fix, kind="doubted")] if lines else []
 
 
 def _other_splits(path: Path) -> list[Problem]:
     """That a folder has other splits than the one that was read."""
     others = ", ".join(map(terminal_path, other_splits(path)))
-    what = f"the split {TRAIN} of the folder is read"
-    return (
-        [Problem(terminal_path(path), 0, what, fix=f"for another one, give {others}", kind="split")] if others else []
-    )
+    if not others:
+        return []
+    notice, fix = f"the split {TRAIN} of the folder is read", f"for another one, give {others}"
+    return [Problem(terminal_path(path), 0, notice, fix=fix, kind="split")]
 
 
 def read_drafts(table: Table, form: Form, file: str) -> tuple[list[NumberedDraft], list[Problem]]:

@@ -149,12 +149,12 @@ class Choices:
     def read(self, row: RowReader) -> Options:
         """The texts in the file's order, with labels where there are any."""
         value = row.value(self.column)
-        found = _texts_and_labels(value)
-        if found is None:
+        texts_and_labels = _texts_and_labels(value)
+        if texts_and_labels is None:
             expected = "a list of texts, of objects with label and text, or an object of texts by label"
             row.defects.append(Defect("list", f"column {self.column} must be {expected}, found {quoted(value)}"))
             return Options([])
-        values, labels = found
+        values, labels = texts_and_labels
         texts = [
             "" if item is None else row.checked(item, f"{self.column}[{index}]") for index, item in enumerate(values)
         ]
