@@ -1,0 +1,1 @@
+"""Open book: a corpus becomes chunks, an index finds them, and they fill the context of questions."""
