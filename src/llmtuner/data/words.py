@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 # Chinese, Japanese and Korean are written without spaces: each character counts as a word.
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-_ONE_WORD = rf"[{_CJK}]|[^\W{_CJK}]+"
+CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+_ONE_WORD = rf"[{CJK}]|[^\W{CJK}]+"
 _LETTER = r"[^\W\d_]"
 # A hyphen between two letters joins them (gamma-ray); anywhere else it may be a minus sign.
 _SIGN = rf"[+*/<>=^±×÷≤≥≠≈√]|(?<!{_LETTER})-|-(?!{_LETTER})"
@@ -24,4 +24,9 @@ def words(text: str) -> list[str]:
 
 def words_and_signs(text: str) -> list[str]:
     """The words of a text in lower case with its mathematical signs, which tell 7 + 3, 7 - 3 and -3 apart."""
-    return _TOKEN.findall(text.casefold().replace("−", "-"))
+    return cased_words_and_signs(text.casefold())
+
+
+def cased_words_and_signs(text: str) -> list[str]:
+    """The same in the case of the text, which tells the genotypes AA, Aa and aa apart."""
+    return _TOKEN.findall(text.replace("−", "-"))
