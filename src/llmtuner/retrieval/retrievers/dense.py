@@ -47,17 +47,17 @@ class Dense:
         if source.rows > source.ann_from:
             raise UserError(too_many(source.rows, source.ann_from, encoder.dimensions))
         shape = (source.rows, encoder.dimensions)
-        vectors_ND: Any = np.lib.format.open_memmap(source.folder / VECTORS, mode="w+", dtype=np.float32, shape=shape)
-        start = 0
-        for number, texts in enumerate(source.parts()):
-            part_ND = finished_part(source.parts_folder, number, (len(texts), encoder.dimensions))
-            if part_ND is None:
-                part_ND = encoder.encode(texts)
-                write_part(source.parts_folder, number, part_ND)
-            vectors_ND[start : start + len(texts)] = part_ND
-            start += len(texts)
-            source.tell(len(texts))
-        vectors_ND.flush()
+        # Written as a file: a disk that is full under a mapped one kills the process.
+        with (source.folder / VECTORS).open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for number, texts in enumerate(source.parts()):
+                part_ND = finished_part(source.parts_folder, number, (len(texts), encoder.dimensions))
+                if part_ND is None:
+                    part_ND = encoder.encode(texts)
+                    write_part(source.parts_folder, number, part_ND)
+                file.write(part_ND.astype("<f4", copy=False).tobytes())
+                source.tell(len(texts))
 
     @classmethod
     def open(cls, folder: Path, rows: int, encoder: Encoder | None) -> Dense:
