@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ class Repeats:
 
     Two chunks are exact duplicates if title and text have the same normal form (white space, width and invisible
     characters do not count; case does). They are near duplicates if the Jaccard similarity of their pairs of
-    neighbouring words and signs, the title's included, is at least `near`. The first one is kept. Chunks of one document
-    overlap by design: they are compared for exact duplicates only.
+    neighbouring words and signs, the title's included, is at least `near`. The first one is kept. Chunks of one
+    document overlap by design: they are compared for exact duplicates only.
 
     The result depends only on the chunks and their order, not on how they are divided between calls.
 
@@ -88,7 +88,7 @@ class _WordHashes(dict[str, int]):
 
     def hashes(self, words: Iterable[str]) -> list[int]:
         """The hash of each word."""
-        return [self[word] for word in words]
+        return list(map(self.__getitem__, words))
 
 
 def _hash64(text: str) -> int:
@@ -98,7 +98,7 @@ def _hash64(text: str) -> int:
 def _pair_sets(texts: Sequence[Sequence[int]]) -> list[Any]:
     """The pairs of neighbouring words of each text as a sorted array of uint32; a single word counts as a pair."""
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
-    words_M = np.fromiter((word for text in texts for word in text), dtype=np.uint64, count=int(lengths.sum()))
+    words_M = np.fromiter(chain.from_iterable(texts), dtype=np.uint64, count=int(lengths.sum()))
     text_of_word = np.repeat(np.arange(len(texts)), lengths)
     following_M = np.zeros_like(words_M)
     following_M[:-1] = words_M[1:]
@@ -108,6 +108,9 @@ def _pair_sets(texts: Sequence[Sequence[int]]) -> list[Any]:
     is_pair = ~is_last | (lengths[text_of_word] == 1)
     hashed_M = ((words_M * _FACTOR) ^ (following_M + np.uint64(1)) * np.uint64(0xC2B2AE3D27D4EB4F)) * _FACTOR
     pairs = (text_of_word.astype(np.uint64) << np.uint64(32)) | (hashed_M >> np.uint64(32))
-    unique = np.unique(pairs[is_pair])
+    pairs = np.sort(pairs[is_pair])  # not np.unique, whose hash table takes ten times as long
+    is_first = np.ones(len(pairs), dtype=bool)
+    is_first[1:] = pairs[1:] != pairs[:-1]
+    unique = pairs[is_first]
     bounds = np.searchsorted(unique >> np.uint64(32), np.arange(1, len(texts)))
     return np.split((unique & np.uint64(0xFFFFFFFF)).astype(np.uint32), bounds)
