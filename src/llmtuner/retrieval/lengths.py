@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from llmtuner.data.words import CJK
 
 _LONGEST = 16  # characters
-_WORD = re.compile(rf"[{CJK}]|[^\s{CJK}]{{1,{_LONGEST}}}")
+_WORD = re.compile(rf"[{CJK}][^\w\s]{{0,{_LONGEST}}}|[^\s{CJK}]{{1,{_LONGEST}}}")
 _CJK = re.compile(f"[{CJK}]")
 
 
