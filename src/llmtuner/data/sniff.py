@@ -157,9 +157,8 @@ def read_start(path: Path, *, magic: tuple[bytes, ...], suffix: str) -> bytes:
         try:
             read_bytes(path, magic=magic, suffix=suffix)  # says what it is instead
         except WrongType as error:
-            raise DataError(
-                f"{error}; " + (f"rename it to {error.suffixes[0]}" if error.suffixes else "download it again")
-            )
+            fix = f"rename it to {error.suffixes[0]}" if error.suffixes else "download it again"
+            raise DataError(f"{error}; {fix}") from error
     return start
 
 

@@ -83,8 +83,8 @@ class NearIndex:
         """A key for each band of each set, uint64 [sets, bands]; those of empty sets mean nothing."""
         lengths = np.array([len(members) for members in sets], dtype=np.int64)
         keys_NB = np.zeros((len(sets), _BANDS), dtype=np.uint64)
-        filled = np.flatnonzero(lengths)
-        if not len(filled):
+        filled: list[int] = np.flatnonzero(lengths).tolist()
+        if not filled:
             return keys_NB
         members_M = np.concatenate([sets[number] for number in filled]).astype(np.uint64)
         starts = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])

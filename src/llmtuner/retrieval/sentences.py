@@ -39,17 +39,20 @@ _BLANK_LINE = re.compile(rf"(?:\r\n|[{_LINE_ENDS}])[^\S{_LINE_ENDS}]*+(?:\r\n|[{
 _SHORT_LINE = 50  # characters: a shorter line is no full line of a wrapped text
 _LONGEST_BEFORE = 24  # characters in front of a stop that are looked at
 
+
+def _split(*lines: str) -> frozenset[str]:
+    return frozenset(word for line in lines for word in line.split())
+
+
 # Abbreviations as they are written: "sun." and "mar." are no days and months.
-_NEVER_LAST = frozenset(
-    "e.g i.e eg ie cf Cf ca vs viz fig figs Fig Figs eq eqs Eq Eqs eqn approx resp "
-    "Dr Prof Mr Mrs Ms Messrs St Mt Gen Col Lt Capt Sgt Rev Hon Pres Gov Sen Rep".split()
+_NEVER_LAST = _split(
+    "e.g i.e eg ie cf Cf ca vs viz fig figs Fig Figs eq eqs Eq Eqs eqn approx resp",
+    "Dr Prof Mr Mrs Ms Messrs St Mt Gen Col Lt Capt Sgt Rev Hon Pres Gov Sen Rep",
 )
-_BEFORE_NUMBERS = frozenset(
-    "No no Nos nos Nr nr p pp Ch ch Chap chap Sec sec Sect sect Ref ref Vol vol Tab tab".split()
-)
-_MAY_BE_LAST = frozenset(
-    "al etc Inc Ltd Co Corp Bros Jr Sr Esq sp spp ssp subsp var cv ed eds Ph.D M.Sc B.Sc "
-    "Jan Feb Mar Apr Jun Jul Aug Sept Sep Oct Nov Dec".split()
+_BEFORE_NUMBERS = _split("No no Nos nos Nr nr p pp Ch ch Chap chap Sec sec Sect sect Ref ref Vol vol Tab tab")
+_MAY_BE_LAST = _split(
+    "al etc Inc Ltd Co Corp Bros Jr Sr Esq sp spp ssp subsp var cv ed eds Ph.D M.Sc B.Sc",
+    "Jan Feb Mar Apr Jun Jul Aug Sept Sep Oct Nov Dec",
 )
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _STARTERS = re.compile(
@@ -73,7 +76,7 @@ def sentence_ends(text: str) -> list[int]:
     for match in _CANDIDATE.finditer(text):
         end = match.end()
         if match["stop"] is not None:
-            is_end = bool(match["blank"]) and _ends(text, start, match) or _chinese_follows(text, match)
+            is_end = (bool(match["blank"]) and _ends(text, start, match)) or _chinese_follows(text, match)
         elif match["wide"] is not None:
             is_end = _wide_stop_ends(text, match)
         else:

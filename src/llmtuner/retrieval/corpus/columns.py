@@ -91,7 +91,7 @@ class TableRows:
             raise DataError(f"{where}: {role}={name}: no such column; found {_listed(names)}")
         if name and role != "id" and (explains(name) or repeats(name)):
             raise DataError(
-                f"{where}: {role}={name}: by its name, this column tells the answers of questions; it is never indexed; "
+                f"{where}: {role}={name}: by its name, this column tells answers of questions, and is never indexed; "
                 "choose the column of the passages"
             )
 
@@ -115,7 +115,7 @@ class TableRows:
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        if value is None or isinstance(value, float) and value != value:
+        if value is None or (isinstance(value, float) and value != value):
             return ""
         if not isinstance(value, str):
             raise self._defect(number, f"{column} must be a text or a whole number, found {quoted(value)}")

@@ -35,7 +35,7 @@ def corpus_files(paths: Iterable[str | os.PathLike[str]], notes: CorpusNotes | N
     """
     notes = CorpusNotes() if notes is None else notes
     files: list[CorpusFile] = []
-    for given in map(os.fspath, paths):
+    for given in [os.fspath(path) for path in paths]:
         name, query = split_query(given)
         columns = _columns(query, given) if query else TextColumns()
         for path in matching_paths(name):

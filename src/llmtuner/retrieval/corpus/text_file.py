@@ -31,7 +31,8 @@ def read(file: CorpusFile, notes: CorpusNotes) -> Iterator[Row]:
         yield Row(1, file.name, "", "\n".join(text for _, text in chain(sample, lines)))
         return
     notes.notices.append(
-        f"{file.shown}: each line is one statement, so each is a document; to read the file as one document, rename it to .md"
+        f"{file.shown}: a list of statements: each line is a document; to read the file as one document, rename it "
+        "to .md"
     )
     for number, text in chain(sample, lines):
         if not is_blank(text):
