@@ -71,7 +71,9 @@ class Encoder:
         if parts:
             vectors_ND[rows] = np.concatenate(parts)
         if not np.isfinite(vectors_ND).all():
-            raise UserError(f"{self.folder.path}: its vectors became NaN or Inf; the weights are damaged: copy them again")
+            raise UserError(
+                f"{self.folder.path}: its vectors became NaN or Inf; the weights are damaged: copy them again"
+            )
         return vectors_ND
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -131,7 +133,9 @@ def _load(folder: EncoderFolder) -> tuple[Any, Any]:
             "the model again"
         )
     if tokenizer.pad_token_id is None:
-        raise UserError(f"{folder.path}: its tokenizer has no padding token, so it is no encoder of texts; give another")
+        raise UserError(
+            f"{folder.path}: its tokenizer has no padding token, so it is no encoder of texts; give another"
+        )
     return tokenizer, model.eval()
 
 

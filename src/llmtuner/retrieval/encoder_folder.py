@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class EncoderFolder:
         }
 
 
-def encoder_folder(path: str | Path) -> EncoderFolder:
+def encoder_folder(path: str | os.PathLike[str]) -> EncoderFolder:
     """Look at the files of an encoder's folder.
 
     Raises:
@@ -88,7 +89,9 @@ def _read(file: Path, folder: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_bytes())
     except FileNotFoundError as error:
-        raise UserError(f"{folder}: it has no {file.name}, so it is no encoder's folder; copy the whole model") from error
+        raise UserError(
+            f"{folder}: it has no {file.name}, so it is no encoder's folder; copy the whole model"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: damaged: not JSON; copy the file again") from error
     if not isinstance(content, dict):
@@ -101,7 +104,9 @@ def _pooling(folder: Path) -> str:
         return POOLINGS[0]
     config = _read(folder / _POOLING_FILE, folder)
     chosen = [name.removeprefix("pooling_mode_") for name, value in config.items() if value is True]
-    chosen = [{"mean_tokens": "mean", "cls_token": "cls"}.get(name, name) for name in chosen if name != "include_prompt"]
+    chosen = [
+        {"mean_tokens": "mean", "cls_token": "cls"}.get(name, name) for name in chosen if name != "include_prompt"
+    ]
     if len(chosen) != 1 or chosen[0] not in POOLINGS:
         raise UserError(
             f"{folder / _POOLING_FILE}: pooling {', '.join(chosen) or 'not named'}; supported are mean and cls: use "

@@ -17,7 +17,6 @@ from llmtuner.retrieval.lengths import length
 from llmtuner.retrieval.minilm import minilm_folder
 from llmtuner.retrieval.passages import Chunk
 from llmtuner.retrieval.retrievers.base import Retriever
-from llmtuner.spec.entry import choose_from
 from llmtuner.spec.retrievers import RETRIEVERS
 
 _NEIGHBOURS = 16  # chunks on each side that are read at first for the text around one
@@ -69,8 +68,6 @@ class Index:
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
-        if manifest.retriever not in RETRIEVERS:
-            raise UserError(f"{folder}: retriever {manifest.retriever}: {choose_from(manifest.retriever, RETRIEVERS)}")
         check_files(folder, manifest, thorough=thorough)
         store = ChunkStore(folder / CHUNKS)
         if len(store) != manifest.chunks:

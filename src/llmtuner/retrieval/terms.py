@@ -28,16 +28,17 @@ _LONGEST_TERM = 64  # characters; longer ones are cut
 _LONGEST_REMEMBERED, _MOST_REMEMBERED = 40, 1_000_000  # characters of a written word; written words
 _SHOUTED_BLANKS = 3  # a text of four words in capitals alone: its capitals tell no names apart
 
-STOP_WORDS = frozenset(
+_STOPPED = (
     "a an and are as at be been but by did do does for from had has have how if in into is it its no not of on or such "
     "that the their then there these they this those to was were what when where which while who whom why will with "
-    "would".split()
+    "would"
 )
+STOP_WORDS = frozenset(_STOPPED.split())
 # Stop words that are symbols or names if they begin with a capital inside a sentence.
 _NAMES = frozenset({"A", "As", "At", "Be", "In", "No"})
 _AMBIGUOUS = _NAMES | {"a"}
 # "A" before these is no article: "A and B are right", "A is larger".
-_BEHIND_A_NAME = frozenset("and are but has in is of only or to was with".split())
+_BEHIND_A_NAME = frozenset({"and", "are", "but", "has", "in", "is", "of", "only", "or", "to", "was", "with"})
 _LINE = "\n"  # stands as a word of its own between lines
 _ELEMENTS = (
     "H|He|Li|Be|B|C|N|O|F|Ne|Na|Mg|Al|Si|P|S|Cl|Ar|K|Ca|Sc|Ti|V|Cr|Mn|Fe|Co|Ni|Cu|Zn|Ga|Ge|As|Se|Br|Kr|Rb|Sr|Y|Zr|Nb|Mo|"
@@ -63,14 +64,11 @@ _UNSPACED_RUN = re.compile(
 )
 _POWER = re.compile(r"(?<!\w)(\d+(?:[.,]\d+)*)([⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
 _PLAIN_SIGNS = str.maketrans("−－﹣⁻₋⁺₊＋’", "-----+++'")
-_GREEK = dict(
-    zip(
-        "αβγδεζηθικλμνξοπρστυφχψω",
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi "
-        "chi psi omega".split(),
-        strict=True,
-    )
+_GREEK_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi "
+    "psi omega"
 )
+_GREEK = dict(zip("αβγδεζηθικλμνξοπρστυφχψω", _GREEK_NAMES.split(), strict=True))
 
 
 class TermIds:

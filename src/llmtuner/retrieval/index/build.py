@@ -64,7 +64,11 @@ class BuildSettings:
     def __post_init__(self) -> None:
         if self.retriever not in RETRIEVERS:
             raise UserError(f"--retriever {self.retriever}: {choose_from(self.retriever, RETRIEVERS)}")
-        for flag, value, least in (("words", self.words, 1), ("overlap", self.overlap, 0), ("ann_from", self.ann_from, 1)):
+        for flag, value, least in (
+            ("words", self.words, 1),
+            ("overlap", self.overlap, 0),
+            ("ann_from", self.ann_from, 1),
+        ):
             if value < least:
                 raise UserError(f"--{flag} {value}: expected at least {least}")
         if self.encoder is not None and not RETRIEVERS[self.retriever].encodes:
@@ -120,8 +124,8 @@ def build_index(
             _move(building / _INDEX, out, overwrite=overwrite)
     except OSError as error:
         raise UserError(
-            f"--out {out}: cannot be written: {error.strerror or error} ({error.filename or building_folder(out)}); free "
-            "some space, or choose another folder. The same command then resumes"
+            f"--out {out}: cannot be written: {error.strerror or error} ({error.filename or building_folder(out)}); "
+            "free some space, or choose another folder. The same command then resumes"
         ) from error
     return built
 

@@ -13,6 +13,8 @@ import llmtuner
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file, sha256_of_json, write_synced
 from llmtuner.retrieval.terms import TERM_RULES
+from llmtuner.spec.entry import choose_from
+from llmtuner.spec.retrievers import RETRIEVERS
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -92,12 +94,16 @@ def read_manifest(index: Path) -> Manifest:
         raise UserError(f"{path}: is no manifest of an index; {_BUILD_AGAIN}")
     if content["format"] != FORMAT or content.get("term_rules") != TERM_RULES:
         raise UserError(
-            f"{index}: was built by version {content.get('version')} of this project, in format {content['format']} with "
-            f"search terms {content.get('term_rules')}; this version reads format {FORMAT} with search terms "
+            f"{index}: was built by version {content.get('version')} of this project, in format {content['format']} "
+            f"with search terms {content.get('term_rules')}; this version reads format {FORMAT} with search terms "
             f"{TERM_RULES}: {_BUILD_AGAIN}"
         )
+    if content.get("retriever") not in RETRIEVERS:
+        raise UserError(
+            f"{path}: retriever {content.get('retriever')}: {choose_from(content.get('retriever'), RETRIEVERS)}"
+        )
     names = {each.name for each in fields(Manifest)}
-    if set(content) != names or not all(map(_is_entry, _values(content["files"]))):
+    if set(content) != names or not _has_types(content):
         raise UserError(f"{path}: damaged: expected the keys {', '.join(sorted(names))}; {_BUILD_AGAIN}")
     return Manifest(**content)
 
@@ -114,7 +120,9 @@ def check_files(index: Path, manifest: Manifest, *, thorough: bool = False) -> N
     for name, entry in manifest.files.items():
         path = index / name
         if not path.is_file():
-            raise UserError(f"{path}: is missing, and the index needs it; copy the whole folder again, or {_BUILD_AGAIN}")
+            raise UserError(
+                f"{path}: is missing, and the index needs it; copy the whole folder again, or {_BUILD_AGAIN}"
+            )
         size = path.stat().st_size
         if size != entry["size"]:
             raise UserError(
@@ -159,8 +167,16 @@ def _no_index(index: Path) -> str:
     return f"{index}: is no index: it has no {MANIFEST}; give the --out of scripts/build_index.py"
 
 
-def _values(files: object) -> list[object]:
-    return list(files.values()) if isinstance(files, Mapping) else [None]
+def _has_types(content: Mapping[str, Any]) -> bool:
+    files, encoder = content["files"], content["encoder"]
+    return (
+        isinstance(files, dict)
+        and all(map(_is_entry, files.values()))
+        and isinstance(content["counts"], dict)
+        and isinstance(content["counts"].get("chunks"), int)
+        and (encoder is None or (isinstance(encoder, dict) and isinstance(encoder.get("folder"), str)))
+        and (encoder is None) != RETRIEVERS[content["retriever"]].encodes
+    )
 
 
 def _is_entry(entry: object) -> bool:

@@ -119,6 +119,9 @@ def _table(chunks: Sequence[Chunk]) -> Any:
     try:
         arrays = [pa.array(column, pa.string()) for column in columns]
     except UnicodeEncodeError:  # half of a surrogate pair, as JSON can write it, is no character
-        whole = [[text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in column] for column in columns]
+        whole = [
+            [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in column]
+            for column in columns
+        ]
         arrays = [pa.array(column, pa.string()) for column in whole]
     return pa.table(arrays, schema=_schema())

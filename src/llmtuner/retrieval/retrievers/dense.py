@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from llmtuner.retrieval.encoder import Encoder
 from llmtuner.retrieval.ranking import best_rows
 from llmtuner.retrieval.retrievers.base import BuildSource, Hits
 from llmtuner.retrieval.retrievers.vector_parts import finished_part, write_part
+from llmtuner.retrieval.terms import terms
 
 VECTORS = "vectors.npy"
 _BLOCK = 65_536  # chunks in memory at once
@@ -80,9 +80,9 @@ class Dense:
         return cls(vectors_ND, encoder)
 
     def search(self, texts: Sequence[str], k: int) -> list[Hits]:
-        """The k chunks with the most similar vectors for each text; none for a text without a letter or digit."""
+        """The k chunks with the most similar vectors for each text; none for a text of stop words or signs alone."""
         results: list[Hits] = [[] for _ in texts]
-        asked = [number for number, text in enumerate(texts) if any(map(str.isalnum, text))]
+        asked = [number for number, text in enumerate(texts) if terms(text)]
         for start in range(0, len(asked), _QUERIES):
             numbers = asked[start : start + _QUERIES]
             queries_QD = self._encoder.encode([texts[number] for number in numbers])
@@ -97,7 +97,10 @@ class Dense:
             for rows, scores_N in zip(rows_Q, scores_QN, strict=True):
                 last = scores_N[best_rows(scores_N, k)[-1]]
                 rows.append(start + np.flatnonzero(scores_N >= last - _MARGIN))
-        return [self._ranked(query_D, rows, k) for query_D, rows in zip(queries_QD, map(np.concatenate, rows_Q), strict=True)]
+        return [
+            self._ranked(query_D, rows, k)
+            for query_D, rows in zip(queries_QD, map(np.concatenate, rows_Q), strict=True)
+        ]
 
     def _ranked(self, query_D: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Hits:
         products_ND = self._vectors_ND[rows].astype(np.float64) * query_D.astype(np.float64)
