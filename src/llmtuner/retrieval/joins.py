@@ -8,7 +8,7 @@ from llmtuner.retrieval.lengths import length
 
 _STOPS = frozenset(".!?…。！？｡．।॥؟۔")
 _CLOSERS = "\"'”’»)]}」』）》〉】］｝〕"
-_HEAD = 3  # characters by which an overlap is looked for; one sentence has at least as many, but for a stop alone
+_HEAD = 2  # characters by which an overlap is looked for: the shortest sentence is a Chinese character and a stop
 
 
 def overlap(first: str, second: str) -> int:
@@ -46,7 +46,7 @@ def surroundings(texts: Sequence[str], place: int, words: int) -> tuple[str, str
     for text in reversed(texts[:place]):
         if size >= words:
             break
-        part = text[: len(text) - overlap(text, following)]
+        part = text[: len(text) - overlap(text, following)].rstrip()
         before = f"{part} {before}" if before else part
         size += length(part)
         following = text
@@ -55,7 +55,7 @@ def surroundings(texts: Sequence[str], place: int, words: int) -> tuple[str, str
     for text in texts[place + 1 :]:
         if size >= words:
             break
-        part = text[overlap(previous, text) :]
+        part = text[overlap(previous, text) :].lstrip()
         after = f"{after} {part}" if after else part
         size += length(part)
         previous = text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import Literal
 
 from llmtuner.data.question import Question
@@ -32,8 +33,8 @@ class Query:
 
     @property
     def text(self) -> str:
-        """The prompt, and each option on a line of its own."""
-        return "\n".join((self.prompt, *self.options))
+        """The prompt, and each option on a line of its own; blank ones are left out."""
+        return "\n".join(text for text in (self.prompt, *self.options) if text.strip())
 
 
 def queries(question: Question, kind: QueryKind = "all") -> list[Query]:
@@ -58,11 +59,12 @@ def merged(rankings: Sequence[Sequence[str]], k: int | None = None) -> list[tupl
     Returns:
         (id, score), best first; equal scores in the order of their ids.
     """
-    scores: dict[str, float] = {}
+    parts: dict[str, list[float]] = {}
     for ranking in rankings:
         for rank, name in enumerate(ranking, start=1):
-            scores[name] = scores.get(name, 0.0) + 1 / (_RANK + rank)
-    return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
+            parts.setdefault(name, []).append(1 / (_RANK + rank))
+    scores = [(name, fsum(each)) for name, each in parts.items()]
+    return sorted(scores, key=lambda pair: (-pair[1], pair[0]))[:k]
 
 
 def fitted(query: Query, most: int, count_tokens: Callable[[str], int]) -> tuple[Query, bool]:

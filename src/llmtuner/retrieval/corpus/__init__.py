@@ -42,7 +42,7 @@ def read_corpus(paths: Iterable[str | os.PathLike[str]], notes: CorpusNotes | No
             notes.documents += 1
             yield Document(document_id, row.title, row.text)
     if not notes.documents:
-        blank = f"{notes.blank:,} blank documents" if notes.blank else "no document"
+        blank = f"{notes.blank:,} blank document{'s' * (notes.blank > 1)}" if notes.blank else "no document"
         raise DataError(f"the corpus has {blank} and no text; give files with texts")
 
 

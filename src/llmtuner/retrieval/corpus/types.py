@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from llmtuner.retrieval.corpus import arrow_file, jsonl_file, markdown_file, parquet_file, text_file
+from llmtuner.retrieval.corpus.arrow_file import read as read_arrow
+from llmtuner.retrieval.corpus.jsonl_file import read as read_jsonl
+from llmtuner.retrieval.corpus.markdown_file import read as read_markdown
+from llmtuner.retrieval.corpus.parquet_file import read as read_parquet
 from llmtuner.retrieval.corpus.rows import CorpusFile, CorpusNotes, Row
+from llmtuner.retrieval.corpus.text_file import read as read_text
 
 READERS: dict[str, Callable[[CorpusFile, CorpusNotes], Iterator[Row]]] = {
-    ".jsonl": jsonl_file.read,
-    ".parquet": parquet_file.read,
-    ".arrow": arrow_file.read,
-    ".txt": text_file.read,
-    ".md": markdown_file.read,
+    ".jsonl": read_jsonl,
+    ".parquet": read_parquet,
+    ".arrow": read_arrow,
+    ".txt": read_text,
+    ".md": read_markdown,
 }
 TABLES = frozenset({".jsonl", ".parquet", ".arrow"})  # types with columns
 COMPRESSED = frozenset({".jsonl", ".txt", ".md"})  # types that may be compressed
