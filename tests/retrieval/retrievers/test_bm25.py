@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import random
 
+import bm25s
 import numpy as np
 import pytest
 
 from llmtuner.errors import UserError
 from llmtuner.retrieval.retrievers.base import BuildSource
-from llmtuner.retrieval.retrievers.bm25 import Bm25
+from llmtuner.retrieval.retrievers.bm25 import Bm25, stored_weights
 from llmtuner.retrieval.terms import terms
 
 
@@ -47,6 +48,21 @@ def test_scores_are_those_of_the_formula(tmp_path):
             row: score for row, score in enumerate(expected) if score > 0
         }
         assert [score for _, score in hits] == sorted((score for _, score in hits), reverse=True)
+
+
+def test_the_stored_weights_are_those_of_bm25s():
+    """Computed for all chunks at once, they must be what bm25s computes chunk by chunk."""
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(0, 50, size).tolist() for size in rng.integers(0, 40, 200)]
+    theirs = bm25s.BM25()
+    vocabulary = {str(number): number for number in range(50)}
+    theirs.index((rows, vocabulary), create_empty_token=False, show_progress=False)
+    lengths = np.array([len(row) for row in rows])
+    ours = stored_weights(np.array([number for row in rows for number in row], np.int32), lengths, 50)
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(ours[name], theirs.scores[name])
+        assert ours[name].dtype == theirs.scores[name].dtype
+    assert ours["num_docs"] == theirs.scores["num_docs"]
 
 
 def test_equal_chunks_go_by_row_and_word_order_counts_for_nothing(tmp_path):
