@@ -980,7 +980,6 @@ MUTATIONS = (
         "tests/retrieval/test_chunks.py",
         ("chunks: nothing new in the next one", "room = words - units[end][1]", "room = words"),
         ("chunks: no overlap", "end - overlap) and", "end) and"),
-        ("chunks: begins where the one before does", "max(begin + 1, end - overlap)", "max(begin, end - overlap)"),
         ("chunks: long sentences stay whole", "if size <= words:", "if True:"),
     ),
     *edits(

@@ -40,6 +40,7 @@ SPLIT = [
     "هل هذا ماء؟ |نعم.",
     "# A heading\n|The text begins here and\nis wrapped. |It ends.",
     "== History ==\n|It began early.",
+    "# A heading\n|in small letters. |It ends.",
     "Some text\n\n|another text",
     "Some text\n \t\n|another text",
     "It needs:\n|- salt and\n|- water\n|* bread\n|1. first thing\n|2) second thing\n|(a) third thing",

@@ -74,7 +74,8 @@ def _chunk_spans(units: list[tuple[int, int]], words: int, overlap: int) -> Iter
             return
         following = end
         room = words - units[end][1]
-        while following > max(begin + 1, end - overlap) and units[following - 1][1] <= room:
+        # It never comes back to `begin`: from there on, the next sentence did not fit.
+        while following > max(begin, end - overlap) and units[following - 1][1] <= room:
             following -= 1
             room -= units[following][1]
         begin = following
