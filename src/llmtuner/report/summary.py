@@ -65,8 +65,8 @@ def score_table(models: Mapping[str, Metrics]) -> list[str]:
     """The lines of a table: one for each model, then the baselines. Accuracy is that of the ranking's first option.
 
     A baseline is printed once if all models that have it agree, else once for each of its figures, with the names of
-    the models: those that were trained on different data have another most frequent place, and only runs with contexts have
-    BM25.
+    the models: those that were trained on different data have another most frequent place, and only runs with contexts
+    have BM25.
 
     Args:
         models: the contents of predict_results.json by the name to print, all for the same questions
