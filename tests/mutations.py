@@ -764,9 +764,31 @@ MUTATIONS = (
         ("a token stays among the flags", "return flags.without(*given)", "return flags"),
     ),
     *edits(
-        "scripts/demo.sh",
-        "tests/test_shell_scripts.py",
-        ("demo: any folder is emptied", 'rm -rf -- "${MADE[@]}"', "rm -rf -- *"),
+        "scripts/demo.py",
+        "tests/test_demo.py",
+        ("demo: any folder is emptied", "for name in made_names(out):", "for name in os.listdir(out):"),
+        ("demo: a folder of the user's is taken", "if out.exists() and not", "if False and not"),
+    ),
+    *edits(
+        "scripts/demo_parts/process.py",
+        "tests/test_demo.py",
+        ("demo: a run that failed counts as done", "        if status:", "        if False:"),
+    ),
+    *edits(
+        "scripts/demo_parts/closing.py",
+        "tests/test_demo.py",
+        ("demo: a fixed sentence", "if facts[1] > 0", "if facts[1] > -1"),
+        ("demo: every score is above chance", "> figures", "!= figures"),
+    ),
+    *edits(
+        "src/llmtuner/metrics.py",
+        "tests/test_metrics.py",
+        ("interval: of half the questions", "multinomial(questions,", "multinomial(questions // 2,"),
+    ),
+    *edits(
+        "src/llmtuner/report/summary.py",
+        "tests/test_scripts.py",
+        ("table: chance is above chance", "self.interval[0] <= chance", "self.interval[1] <= chance"),
     ),
     *edits(
         "src/llmtuner/mcq/batches.py",

@@ -15,7 +15,6 @@ from llmtuner.metrics import (
     accuracy,
     baselines,
     ece,
-    map3_interval,
     map_at_k,
     mrr,
     nll,
@@ -146,6 +145,10 @@ def test_scores_without_an_order_are_refused(broken):
         map_at_k([[0.0, 1.0], broken], [0, 0])
     with pytest.raises(ValueError, match="finite"):
         rank_of_answer(broken, 0)
+
+
+def map3_interval(scores: list[list[float]], answers: list[int]) -> tuple[float, float]:
+    return Ranks.of(scores, answers).interval(3)
 
 
 def test_the_interval_of_map3_is_that_of_a_bootstrap_over_questions():

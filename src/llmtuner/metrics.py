@@ -92,6 +92,24 @@ class Ranks:
         ranks = [RankOfAnswer(int(self.above_Q[row]), int(self.tied_Q[row])) for row in firsts]
         return np.array([_expected_reciprocal(rank, k) for rank in ranks])[places_Q] if ranks else np.zeros(0)
 
+    def interval(self, k: int, resamples: int = 10_000) -> tuple[float, float]:
+        """95 % bootstrap interval of `mean_reciprocal` over the questions. The same ranks give the same interval.
+
+        A question's value is one of a few (1, 1/2, 1/3, 0, and those of ties), so how often each value is drawn follows
+        a multinomial distribution: nothing is resampled question by question.
+        Source: Efron and Tibshirani, "An introduction to the bootstrap" (1993), percentile interval.
+
+        Raises:
+            ValueError: there are no questions.
+        """
+        values_V, counts_V = np.unique(self.reciprocal(k), return_counts=True)
+        if not len(values_V):
+            raise ValueError("no questions to score")
+        questions = int(counts_V.sum())
+        drawn_RV = np.random.default_rng(0).multinomial(questions, counts_V / questions, size=resamples)
+        low, high = np.quantile(drawn_RV @ values_V / questions, [0.025, 0.975])
+        return float(low), float(high)
+
 
 def _expected_reciprocal(rank: RankOfAnswer, k: int) -> float:
     places = range(rank.above + 1, rank.above + rank.tied + 1)
@@ -198,28 +216,9 @@ def paired_interval(
     return float(low), float(high)
 
 
-def map3_interval(scores: Iterable[Scores], answers: Iterable[int], resamples: int = 10_000) -> tuple[float, float]:
-    """95 % bootstrap interval of MAP@3 over the questions. The same ranks give the same interval.
-
-    A question's value is one of a few (1, 1/2, 1/3, 0, and those of ties), so how often each value is drawn follows a
-    multinomial distribution: nothing is resampled question by question.
-    Source: Efron and Tibshirani, "An introduction to the bootstrap" (1993), percentile interval.
-
-    Raises:
-        ValueError: no questions, or as in `rank_of_answer`.
-    """
-    values_V, counts_V = np.unique(Ranks.of(scores, answers).reciprocal(3), return_counts=True)
-    if not len(values_V):
-        raise ValueError("no questions to score")
-    questions = int(counts_V.sum())
-    drawn_RV = np.random.default_rng(0).multinomial(questions, counts_V / questions, size=resamples)
-    low, high = np.quantile(drawn_RV @ values_V / questions, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def interval_figures(prefix: str, scores: Sequence[Scores], answers: Sequence[int]) -> dict[str, float]:
     """The interval of MAP@3 by its two keys in result files, which begin with `prefix`."""
-    low, high = map3_interval(scores, answers)
+    low, high = Ranks.of(scores, answers).interval(3)
     return {f"{prefix}_map@3_low": low, f"{prefix}_map@3_high": high}
 
 
