@@ -25,6 +25,8 @@ def check_names(flags: Flags) -> None:
     """
     names = [(flag, flags[flag]) for flag in _PATHS if flags[flag] is not None]
     names += [(flag, name) for flag in _LISTS for name in flags.names(flag)]
+    if "adapter_name_or_path" in flags and not flags.names("adapter_name_or_path"):  # "$ADAPTER", which is not set
+        names.append(("adapter_name_or_path", ""))
     problems = [f"--{flag} {_shown(name)}: {problem}" for flag, name in names if (problem := _problem(flag, name))]
     if problems:
         raise UserError("\n".join(problems))
