@@ -182,9 +182,6 @@ class RunKeeper(TrainerCallback):
         self._check_finite(model, control)
         control.should_save = False
         self._final = True
-        if args.load_best_model_at_end and not state.best_model_checkpoint and args.process_index == 0:
-            none = f"no evaluation in {state.global_step} steps (lower --eval_steps)"
-            print(f"warning: --load_best_model_at_end: {none}, so the last weights are saved", file=sys.stderr)
 
     def require_best(self) -> None:
         """Check the checkpoint that --load_best_model_at_end is about to load.
