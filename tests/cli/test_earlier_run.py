@@ -347,12 +347,12 @@ def test_a_prediction_that_was_killed_after_its_training_is_made_by_the_same_com
 def test_an_evaluation_that_was_killed_after_its_training_is_made_by_the_same_command(tmp_path):
     folder = kept(tmp_path, 30)
     finished(tmp_path)
-    assert settle(flags(tmp_path, do_eval=True, val_size=2)).checkpoint == folder
+    assert settle(flags(tmp_path, do_eval=True, eval_dataset="other")).checkpoint == folder
     with pytest.raises(UserError, match="finished run"):  # nothing to evaluate on
         settle(flags(tmp_path, do_eval=True))
     (tmp_path / "eval_results.json").write_text("{}")
     with pytest.raises(UserError, match="finished run"):
-        settle(flags(tmp_path, do_eval=True, val_size=2))
+        settle(flags(tmp_path, do_eval=True, eval_dataset="other"))
 
 
 def test_a_run_that_stopped_early_is_finished(tmp_path):

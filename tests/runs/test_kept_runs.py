@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import time
 
 import pytest
 import torch
@@ -328,8 +330,9 @@ def test_a_resumed_run_stops_early_where_it_would_have_stopped(tiny_llama, tmp_p
 @pytest.mark.parametrize("stage", STAGES)
 def test_workers_that_are_told_to_stop_with_the_run_cost_no_checkpoint(stage, tiny_llama, tmp_path, at_batch):
     def stop_all(_trainer):
-        for worker in multiprocessing.active_children():
-            os.kill(worker.pid, signal.SIGTERM)
+        workers = [str(worker.pid) for worker in multiprocessing.active_children()]
+        subprocess.run(["kill", "-TERM", *workers], check=True)  # torch forgives a signal of the parent
+        time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGTERM)
 
     at_batch(3, stop_all)
