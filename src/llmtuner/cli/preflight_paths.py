@@ -53,6 +53,8 @@ def check_output_dir(output_dir: str | None) -> None:
     folder = Path(output_dir).absolute()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output_dir {output_dir}: cannot write to it: it is a file; name a folder")
+    if folder.is_symlink() and not folder.exists():
+        raise UserError(f"--output_dir {output_dir}: a link to a folder that is not there; create the folder it names")
     taken = [name for name in _WRITTEN if (folder / name).is_dir()]
     if taken:
         raise UserError(
