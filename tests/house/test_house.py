@@ -40,6 +40,7 @@ INWARDS = {
     "llmtuner.runs": {"llmtuner.data"},
     "llmtuner.gguf_files": {"llmtuner.data", "llmtuner.mcq"},
     "llmtuner.report": {"llmtuner.data", "llmtuner.metrics"},
+    "llmtuner.retrieval": {"llmtuner.data", "llmtuner.runs"},
     "llmtuner.metrics": set(),
     "llmtuner.spec": set(),
     "llmtuner.errors": set(),
