@@ -853,9 +853,10 @@ MUTATIONS = (
         "tests/cli/test_earlier_run.py",
         (
             "resume: a finished run trained again",
-            "if progress > 0 or (progress == 0 and not (predicts and ends_there)):",
+            "if progress > 0 or ((progress == 0 or stopped_early) and not (lacks and ends_there)):",
             "if False:",
         ),
+        ("resume: a training that stopped early trained again", "all(same(", "not all(same("),
         ("resume: other data of a finished run", "    if refused:\n", "    if False:\n"),
         ("resume: other settings accepted", "        if changes.refused:\n", "        if False:\n"),
         ("resume: beyond the planned end", "    if progress > 0 or (progress == 0 and was_finished):", "    if False:"),
