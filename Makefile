@@ -16,7 +16,7 @@ setup: ## make .venv with everything that training, prediction and tests need
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" VENV="$(VENV)" STAMP="$(STAMP)" bash scripts/setup.sh
 
 demo: setup ## train and score STEP1, STEP2, STEP3 and a small encoder on the project's exam; a few minutes on a CPU
-	@PYTHON="$(CURDIR)/$(BIN)/python" bash scripts/demo.sh
+	@$(BIN)/python scripts/demo.py
 
 check: setup ## ruff (lint and format), mypy over src and patches, and the tests of code style and documents
 	@$(BIN)/ruff check .

@@ -5,7 +5,7 @@
     python benchmarks/recorded_scores.py --demo --out benchmarks/results/recorded_scores.json
 
 The recorded checkout is used through its command line only: train_bash.py, make_tiny_llama.py and, with --demo,
-demo.sh. The cases are a table (recorded/cases.py): one to four steps on a few questions, saved, loaded and scored, for
+demo.py. The cases are a table (recorded/cases.py): one to four steps on a few questions, saved, loaded and scored, for
 every head, layout, pooling, loss and model family, and for stage sft. This checkout makes models and questions, except
 the tiny Llama, which the recorded one makes. All runs are on the CPU with one thread.
 
@@ -156,9 +156,9 @@ class Recording:
 
     def run_demo(self) -> None:
         """The checkout's demo, in its own folder."""
-        words = ["bash", str(self.project / "scripts" / "demo.sh")]
+        words = [sys.executable, str(self.project / "scripts" / "demo.py")]
         folder = str(self.place(DEMO) / "out")
-        self.execute(DEMO, words, self.key(DEMO), DEMO_DIR=folder, PYTHON=sys.executable)
+        self.execute(DEMO, words, self.key(DEMO), DEMO_DIR=folder)
 
     def results(self, cases: list[Case], *, demo: bool) -> dict[str, Any]:
         """The results of every case, by name."""
@@ -176,7 +176,7 @@ class Recording:
                 actual[case.name] = {"failed": "interrupted" if status is None else f"status {status}"}
         if demo:
             folders = sorted((self.place(DEMO) / "out").glob("*_predict"))
-            steps = {path.name: step_result(path, stage="sft" if "sft" in path.name else "mcq") for path in folders}
+            steps = {path.name: step_result(path, stage="sft" if "step1" in path.name else "mcq") for path in folders}
             done = self.status(DEMO, self.key(DEMO)) == 0
             actual[DEMO] = {"steps": steps} if done else {"failed": "see demo.log"}
         return actual
@@ -275,7 +275,7 @@ def main() -> int:
     parser.add_argument("--compare", type=Path, help="an earlier record to compare with")
     parser.add_argument("--work", type=Path, help="folder of the runs; finished ones are reused")
     parser.add_argument("--cases", default="*", help="run only cases whose names match; * and ? are wildcards")
-    parser.add_argument("--demo", action="store_true", help="also run scripts/demo.sh, which takes minutes")
+    parser.add_argument("--demo", action="store_true", help="also run scripts/demo.py, which takes minutes")
     parser.add_argument("--fresh", action="store_true", help="start a new process for each command")
     args = parser.parse_args()
     project = args.project.resolve()

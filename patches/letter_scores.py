@@ -18,7 +18,7 @@ from llmtuner.data.tokens.joint import JointTokens
 from llmtuner.mcq.bad_weights import blaming_bad_weights
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.letter import plain_letter_scores
-from llmtuner.mcq.predict import Scoring, as_predictions, figures_of, score_questions
+from llmtuner.mcq.predict import Scoring, as_predictions, figures_of, interval_of, score_questions
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.trained_places import TrainedPlaces
 from llmtuner.report.summary import print_scores
@@ -140,9 +140,13 @@ def _questions(rows: list[dict[str, Any]]) -> QuestionSet:
 
 
 def _metrics(predictions: list[Prediction], prefix: str, meaning: str) -> dict[str, float | int | str]:
-    """Every metric. Top-1 accuracy gets its own name, because `accuracy` is the prefix match on generated text."""
+    """Every metric, and the interval of MAP@3.
+
+    Top-1 accuracy gets its own name, because `accuracy` is the prefix match on generated text.
+    """
     figures = figures_of(predictions)
     if not figures:
         return {}
     figures["top1_accuracy"] = figures.pop("accuracy")
-    return {**{f"{prefix}_{name}": value for name, value in figures.items()}, f"{prefix}_accuracy_is": meaning}
+    named = {f"{prefix}_{name}": value for name, value in figures.items()} | interval_of(predictions, prefix)
+    return {**named, f"{prefix}_accuracy_is": meaning}

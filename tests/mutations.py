@@ -895,9 +895,31 @@ MUTATIONS = (
         ("a token stays among the flags", "return flags.without(*given)", "return flags"),
     ),
     *edits(
-        "scripts/demo.sh",
-        "tests/test_shell_scripts.py",
-        ("demo: any folder is emptied", 'rm -rf -- "${MADE[@]}"', "rm -rf -- *"),
+        "scripts/demo.py",
+        "tests/test_demo.py",
+        ("demo: any folder is emptied", "for name in made_names(out):", "for name in os.listdir(out):"),
+        ("demo: a folder of the user's is taken", "if out.exists() and not", "if False and not"),
+    ),
+    *edits(
+        "scripts/demo_parts/process.py",
+        "tests/test_demo.py",
+        ("demo: a run that failed counts as done", "        if status:", "        if False:"),
+    ),
+    *edits(
+        "scripts/demo_parts/closing.py",
+        "tests/test_demo.py",
+        ("demo: a fixed sentence", "if facts[1] > 0", "if facts[1] > -1"),
+        ("demo: every score is above chance", "> figures", "!= figures"),
+    ),
+    *edits(
+        "src/llmtuner/metrics.py",
+        "tests/test_metrics.py",
+        ("interval: of half the questions", "multinomial(questions,", "multinomial(questions // 2,"),
+    ),
+    *edits(
+        "src/llmtuner/report/summary.py",
+        "tests/test_scripts.py",
+        ("table: chance is above chance", "self.interval[0] <= chance", "self.interval[1] <= chance"),
     ),
     *edits(
         "src/llmtuner/mcq/batches.py",
@@ -962,9 +984,10 @@ MUTATIONS = (
         "tests/cli/test_earlier_run.py",
         (
             "resume: a finished run trained again",
-            "if progress > 0 or (progress == 0 and not (predicts and ends_there)):",
+            "if progress > 0 or ((progress == 0 or stopped_early) and not (lacks and ends_there)):",
             "if False:",
         ),
+        ("resume: a training that stopped early trained again", "all(same(", "not all(same("),
         ("resume: other data of a finished run", "    if refused:\n", "    if False:\n"),
         ("resume: other settings accepted", "        if changes.refused:\n", "        if False:\n"),
         ("resume: beyond the planned end", "    if progress > 0 or (progress == 0 and was_finished):", "    if False:"),

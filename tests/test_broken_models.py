@@ -69,6 +69,7 @@ BROKEN = {
     "config: nested": (written("config.json", "[" * 100_000), ["config.json", "nested too deeply"]),
     "config: no type": (changed(model_type=None), ["config.json", "no model_type"]),
     "config: a type that is a number": (changed(model_type=3), ["config.json", "no model_type"]),
+    "an adapter beside it": (written("adapter_config.json", "{}"), ["adapter_config.json", "move the adapter's files"]),
     "an unknown type": (changed(model_type="llama9"), ["config.json", "unknown model type 'llama9'"]),
     "its own code": (
         changed(model_type="strange", auto_map={"AutoConfig": "x.Y"}),
@@ -219,6 +220,7 @@ def test_a_name_on_the_hub_without_a_network_is_refused_at_once(stage, tmp_path,
         ("dataset", "a\0.csv", "a NUL character"),
         ("dataset_dir", "a" * 256, "has 256 bytes"),
         ("adapter_name_or_path", "a" * 256, "has 256 bytes"),
+        ("adapter_name_or_path", "", "the name is empty"),
         ("resume_from_checkpoint", "a" * 256, "has 256 bytes"),
     ],
 )

@@ -5,11 +5,22 @@ from __future__ import annotations
 import math
 from itertools import pairwise, permutations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtuner.metrics import Ranks, accuracy, baselines, ece, map_at_k, mrr, nll, paired_interval, rank_of_answer
+from llmtuner.metrics import (
+    Ranks,
+    accuracy,
+    baselines,
+    ece,
+    map_at_k,
+    mrr,
+    nll,
+    paired_interval,
+    rank_of_answer,
+)
 
 small_scores = st.lists(st.integers(-2, 2), min_size=2, max_size=6)
 
@@ -134,3 +145,30 @@ def test_scores_without_an_order_are_refused(broken):
         map_at_k([[0.0, 1.0], broken], [0, 0])
     with pytest.raises(ValueError, match="finite"):
         rank_of_answer(broken, 0)
+
+
+def map3_interval(scores: list[list[float]], answers: list[int]) -> tuple[float, float]:
+    return Ranks.of(scores, answers).interval(3)
+
+
+def test_the_interval_of_map3_is_that_of_a_bootstrap_over_questions():
+    """It is drawn as counts of equal values; the reference draws question by question."""
+    draw = np.random.default_rng(3)
+    scores, answers = draw.normal(size=(150, 5)).tolist(), draw.integers(5, size=150).tolist()
+    values = [map_at_k([s], [a]) for s, a in zip(scores, answers, strict=True)]
+    assert map3_interval(scores, answers) == pytest.approx(paired_interval(values), abs=0.004)
+    assert map3_interval(scores, answers) == map3_interval(scores[::-1], answers[::-1]), "the order does not matter"
+
+
+def test_the_interval_shrinks_with_the_root_of_the_number_of_questions():
+    scores, answers = [[3.0, 2.0, 1.0, 0.0]] * 40, [0, 1, 2, 3] * 10
+    low, high = map3_interval(scores, answers)
+    many_low, many_high = map3_interval(scores * 25, answers * 25)
+    assert (many_high - many_low) == pytest.approx((high - low) / 5, rel=0.05)
+    assert low < map_at_k(scores, answers) < high
+
+
+def test_all_right_has_an_interval_without_width_and_no_questions_have_none():
+    assert map3_interval([[1.0, 0.0]] * 9, [0] * 9) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="no questions"):
+        map3_interval([], [])

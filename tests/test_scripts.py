@@ -137,6 +137,29 @@ def test_a_baseline_that_several_runs_share_is_printed_once(tmp_path, capsys):
     ]
 
 
+def test_runs_that_agree_on_a_baseline_share_its_row(tmp_path, capsys):
+    """Four untrained runs and three trained ones gave seven rows of the most frequent place."""
+    places = {"a": 0.5, "b": 0.75, "c": 0.5, "d": 0.5}
+    base = {"predict_map@3": 0.5, "predict_accuracy": 0.5, "floor_place_accuracy": 0.5}
+    folders = [scored(tmp_path / name, **base, **{"floor_place_map@3": place}) for name, place in places.items()]
+    assert load_script("compare").main(folders) == 0
+    rows = [line.split()[3:] for line in capsys.readouterr().out.splitlines() if "place" in line]
+    assert rows == [["(a", "and", "2", "more)", "0.500", "0.500"], ["(b)", "0.750", "0.500"]]
+
+
+def test_a_row_whose_interval_holds_chance_says_so(tmp_path, capsys):
+    """A score of a third of the questions beside chance reads as a result."""
+    interval = {"predict_map@3_low": 0.2, "predict_map@3_high": 0.4, "floor_longest_map@3_low": 0.26}
+    figures = {"predict_map@3": 0.3, "predict_accuracy": 0.1, "floor_longest_map@3_high": 0.5, **interval}
+    above = scored(tmp_path / "above", **{**figures, "predict_map@3_low": 0.26})
+    assert load_script("compare").main([scored(tmp_path / "chance", **figures), above]) == 0
+    lines = {line[:16].strip(): line[16:].split() for line in capsys.readouterr().out.splitlines()[1:]}
+    assert lines["chance"] == ["0.300", "[0.200,", "0.400]", "0.100", "not", "above", "chance"]
+    assert lines["above"] == ["0.300", "[0.260,", "0.400]", "0.100"]
+    assert lines["longest option"] == ["0.250", "[0.260,", "0.500]", "0.250"]
+    assert lines["random"] == ["0.250", "0.250"]
+
+
 def test_predictions_of_other_questions_are_not_compared(tmp_path, capsys):
     """Equal baselines do not make equal questions: 40 questions of one length have the baselines of 40 others."""
     figures = {"predict_map@3": 0.5, "predict_accuracy": 0.5}

@@ -17,7 +17,7 @@ from llmtuner.mcq.checkpoint import check_base, fitting
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, renewed, with_options_counted
 from llmtuner.mcq.packing import settle_layout
-from llmtuner.mcq.predict import figures_of
+from llmtuner.mcq.predict import figures_of, interval_of
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.trained_places import places_of_run
@@ -189,6 +189,7 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
     if 0 < known < len(predictions):
         values["scored_questions"] = known
     results: dict[str, Any] = metrics | {f"predict_{name}": value for name, value in values.items()}
+    results |= interval_of(predictions, "predict")
     if values:
         results |= baselines_of(questions.questions, places_of_run(trainer.run, trainer.train_dataset))
     settings = trainer.run.settings

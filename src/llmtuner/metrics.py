@@ -82,11 +82,33 @@ class Ranks:
         return cls(above_Q, tied_Q)
 
     def mean_reciprocal(self, k: int) -> float:
-        """The mean over the questions of 1/rank if rank <= k, else 0; ties count as their expected value."""
+        """The mean over the questions of `reciprocal`."""
+        return _mean(self.reciprocal(k))
+
+    def reciprocal(self, k: int) -> np.ndarray:
+        """1/rank of each question if rank <= k, else 0, [Q]; ties count as their expected value."""
         codes_Q = self.above_Q * (self.tied_Q.max(initial=0) + 1) + self.tied_Q
         _, firsts, places_Q = np.unique(codes_Q, return_index=True, return_inverse=True)
         ranks = [RankOfAnswer(int(self.above_Q[row]), int(self.tied_Q[row])) for row in firsts]
-        return _mean(np.array([_expected_reciprocal(rank, k) for rank in ranks])[places_Q] if ranks else [])
+        return np.array([_expected_reciprocal(rank, k) for rank in ranks])[places_Q] if ranks else np.zeros(0)
+
+    def interval(self, k: int, resamples: int = 10_000) -> tuple[float, float]:
+        """95 % bootstrap interval of `mean_reciprocal` over the questions. The same ranks give the same interval.
+
+        A question's value is one of a few (1, 1/2, 1/3, 0, and those of ties), so how often each value is drawn follows
+        a multinomial distribution: nothing is resampled question by question.
+        Source: Efron and Tibshirani, "An introduction to the bootstrap" (1993), percentile interval.
+
+        Raises:
+            ValueError: there are no questions.
+        """
+        values_V, counts_V = np.unique(self.reciprocal(k), return_counts=True)
+        if not len(values_V):
+            raise ValueError("no questions to score")
+        questions = int(counts_V.sum())
+        drawn_RV = np.random.default_rng(0).multinomial(questions, counts_V / questions, size=resamples)
+        low, high = np.quantile(drawn_RV @ values_V / questions, [0.025, 0.975])
+        return float(low), float(high)
 
 
 def _expected_reciprocal(rank: RankOfAnswer, k: int) -> float:
@@ -194,9 +216,17 @@ def paired_interval(
     return float(low), float(high)
 
 
+def interval_figures(prefix: str, scores: Sequence[Scores], answers: Sequence[int]) -> dict[str, float]:
+    """The interval of MAP@3 by its two keys in result files, which begin with `prefix`."""
+    low, high = Ranks.of(scores, answers).interval(3)
+    return {f"{prefix}_map@3_low": low, f"{prefix}_map@3_high": high}
+
+
 def baseline(name: str, scores: Sequence[Scores], answers: Sequence[int]) -> dict[str, float]:
     """The figures of a baseline, which needs no model, by their keys in result files."""
-    return {f"floor_{name}_map@3": map_at_k(scores, answers), f"floor_{name}_accuracy": accuracy(scores, answers)}
+    prefix = f"floor_{name}"
+    figures = {f"{prefix}_map@3": map_at_k(scores, answers), f"{prefix}_accuracy": accuracy(scores, answers)}
+    return figures | interval_figures(prefix, scores, answers)
 
 
 def baselines(option_lengths: Sequence[Sequence[int]], answers: Sequence[int]) -> dict[str, float]:
@@ -206,4 +236,5 @@ def baselines(option_lengths: Sequence[Sequence[int]], answers: Sequence[int]) -
         option_lengths: characters of each option, for each question.
     """
     chance = [[0.0] * len(lengths) for lengths in option_lengths]
-    return baseline("longest", option_lengths, answers) | baseline("random", chance, answers)
+    random = {"floor_random_map@3": map_at_k(chance, answers), "floor_random_accuracy": accuracy(chance, answers)}
+    return baseline("longest", option_lengths, answers) | random  # chance is an expected value, without an interval

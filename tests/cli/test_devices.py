@@ -19,7 +19,7 @@ def flags(*names, **values) -> Flags:
 def machine(monkeypatch):
     def make(*, accelerator: bool, bf16: bool):
         monkeypatch.setattr(torch.accelerator, "is_available", lambda: accelerator)
-        monkeypatch.setattr(devices, "_has_bf16_kernels", lambda: bf16)
+        monkeypatch.setattr(devices, "has_bf16_kernels", lambda: bf16)
 
     return make
 

@@ -344,6 +344,28 @@ def test_a_prediction_that_was_killed_after_its_training_is_made_by_the_same_com
         settle(flags(tmp_path))
 
 
+def test_an_evaluation_that_was_killed_after_its_training_is_made_by_the_same_command(tmp_path):
+    folder = kept(tmp_path, 30)
+    finished(tmp_path)
+    assert settle(flags(tmp_path, do_eval=True, eval_dataset="other")).checkpoint == folder
+    with pytest.raises(UserError, match="finished run"):  # nothing to evaluate on
+        settle(flags(tmp_path, do_eval=True))
+    (tmp_path / "eval_results.json").write_text("{}")
+    with pytest.raises(UserError, match="finished run"):
+        settle(flags(tmp_path, do_eval=True, eval_dataset="other"))
+
+
+def test_a_run_that_stopped_early_is_finished(tmp_path):
+    """It was resumed, trained nothing, and wrote its results again."""
+    stopped = flags(tmp_path, early_stopping_steps=2)
+    folder = kept(tmp_path, 6, given=stopped)
+    finished(tmp_path, 6, given=stopped)
+    with pytest.raises(UserError, match=r"step 6 of 30, where it stopped early.*a larger --early_stopping_steps"):
+        settle(stopped)
+    assert settle(flags(tmp_path, early_stopping_steps=3)).checkpoint == folder
+    assert settle(flags(tmp_path, early_stopping_steps=2, num_train_epochs=5)).checkpoint == folder
+
+
 def test_fewer_steps_than_are_done_are_refused(tmp_path):
     """A training that resumed beyond its end made one more step."""
     kept(tmp_path, 20)

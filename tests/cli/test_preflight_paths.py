@@ -25,3 +25,12 @@ def test_a_deleted_working_directory_is_named(tmp_path, monkeypatch, capsys):
     (tmp_path / "gone").rmdir()
     assert main(["--do_train"]) == 2
     assert capsys.readouterr().err == "error: the working directory was deleted; change to a folder that exists\n"
+
+
+def test_a_link_to_nowhere_is_no_output_folder(tmp_path):
+    """It ended in a traceback, after the imports."""
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="link to a folder that is not there"):
+        check_output_dir(str(tmp_path / "link"))
+    (tmp_path / "nowhere").mkdir()
+    check_output_dir(str(tmp_path / "link"))

@@ -50,6 +50,15 @@ def test_weights_of_other_shapes_are_the_models_mistake(tmp_path):
         load(folder)
 
 
+def test_a_model_with_values_for_sampling_can_be_saved(tmp_path):
+    """Llama-2's generation_config.json of 2023: merging an adapter into such a model ended in transformers' words."""
+    folder = saved(llama(), tmp_path / "model")
+    (folder / "generation_config.json").write_text('{"temperature": 0.9, "top_p": 0.6, "do_sample": false}')
+    model = load(folder)
+    model.save_pretrained(tmp_path / "again")
+    assert model.generation_config.do_sample
+
+
 def test_tied_embeddings_are_no_lack(tmp_path):
     folder = saved(llama(tie_word_embeddings=True), tmp_path / "model")
     assert "lm_head.weight" not in load_file(folder / "model.safetensors")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import time
 
 import pytest
 import torch
@@ -302,3 +305,36 @@ def test_a_best_checkpoint_that_is_lost_during_the_run_is_an_error(tiny_llama, t
     assert not (tmp_path / "adapter_model.safetensors").exists()
     shutil.move(tmp_path / "lost", best)
     assert main(command("sft", tiny_llama, tmp_path, *more)) == 0
+
+
+@pytest.mark.slow
+def test_a_resumed_run_stops_early_where_it_would_have_stopped(tiny_llama, tmp_path):
+    """The evaluations without a gain were counted from 0 again: it trained on, and ended with other weights."""
+    more = ("--save_steps", "1", "--eval_strategy", "steps", "--eval_steps", "1", "--val_size", "2")
+    more += ("--load_best_model_at_end", "true", "--metric_for_best_model", "map@3", "--learning_rate", "1e-12")
+
+    def run(patience):
+        out = tmp_path / "out"
+        assert main(command("mcq", tiny_llama, out, *more, "--early_stopping_steps", str(patience))) == 0
+        return json.loads((out / "trainer_state.json").read_text())["global_step"]
+
+    assert run(2) == 3
+    for name in ("run.json", "adapter_model.safetensors", "train_results.json"):
+        (tmp_path / "out" / name).unlink()
+    shutil.rmtree(tmp_path / "out" / "checkpoint-3")
+    assert run(2) == 3
+    assert run(4) == 5  # further than it stopped
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_workers_that_are_told_to_stop_with_the_run_cost_no_checkpoint(stage, tiny_llama, tmp_path, at_batch):
+    def stop_all(_trainer):
+        workers = [str(worker.pid) for worker in multiprocessing.active_children()]
+        subprocess.run(["kill", "-TERM", *workers], check=True)  # torch forgives a signal of the parent
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    at_batch(3, stop_all)
+    assert main(command(stage, tiny_llama, tmp_path, "--dataloader_num_workers", "1", "--save_steps", "9")) == 143
+    assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [3]

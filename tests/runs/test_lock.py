@@ -106,3 +106,13 @@ def test_a_deeply_nested_lock_is_a_damaged_one(tmp_path):
     """Python's parser ends in a RecursionError, which is no ValueError."""
     (tmp_path / LOCK).write_text("[" * 100_000)
     assert not was_training(tmp_path)
+
+
+def test_a_run_that_is_refused_leaves_the_lock_of_the_first_alone(tmp_path, monkeypatch):
+    """Started at the same moment, it saw no lock before it tried, and then deleted that of the first run."""
+    with locked(tmp_path, training=True):
+        monkeypatch.setattr(lock.Path, "exists", lambda path: path.name != LOCK and os.path.exists(path))
+        with pytest.raises(UserError, match="another run"), locked(tmp_path):
+            pass
+        monkeypatch.undo()
+        assert was_training(tmp_path)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
+from support import ROOT
 
 from llmtuner.runs.stop import StopRequest, Terminated
 
@@ -61,3 +64,13 @@ def test_a_run_in_another_thread_works_without_it():
 def test_no_library_can_swallow_it():
     """An `except Exception` around a batch would train on."""
     assert not issubclass(Terminated, Exception)
+
+
+@pytest.mark.subprocess
+def test_a_worker_that_loads_data_outlives_the_runs_sigterm():
+    """`timeout` and schedulers signal it, too: its end was an error of the run, and no checkpoint was saved."""
+    code = "import os, signal; from llmtuner.runs.stop import WorkerStart\n"
+    code += "WorkerStart(print)(7); os.kill(os.getpid(), signal.SIGTERM); print('goes on', flush=True)\n"
+    code += "os.kill(os.getpid(), signal.SIGTERM); print('never')"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout.split()) == (0, ["7", "goes", "on"])

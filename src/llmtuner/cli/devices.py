@@ -21,7 +21,7 @@ def on_this_machine(flags: Flags) -> tuple[Flags, tuple[str, ...]]:
         if _given(flags, "use_cpu"):
             return flags, ()
         return flags.with_("no accelerator", use_cpu="true"), ("no accelerator was found: bf16 on the CPU",)
-    if flags["do_train"] and not _given(flags, "fp16") and _has_bf16_kernels():
+    if flags["do_train"] and not _given(flags, "fp16") and has_bf16_kernels():
         return flags, ("this CPU computes in bf16, which trains faster than fp32: add --bf16",)
     return flags, ()
 
@@ -34,7 +34,8 @@ def _given(flags: Flags, name: str) -> bool:
     return not words or words[0].lower() in TRUE
 
 
-def _has_bf16_kernels() -> bool:
+def has_bf16_kernels() -> bool:
+    """Whether this CPU multiplies in bf16 faster than in fp32. It imports torch."""
     import torch
 
     capabilities = torch.cpu.get_capabilities()

@@ -8,7 +8,7 @@ from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_checkpoint
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
-from llmtuner.runs.changes import changes_of
+from llmtuner.runs.changes import changes_of, same
 from llmtuner.runs.checkpoints import (
     Checkpoint,
     EarlierRun,
@@ -20,6 +20,7 @@ from llmtuner.runs.checkpoints import (
     newest_sound,
 )
 from llmtuner.runs.manifest import Manifest
+from llmtuner.spec.resume import EARLY_STOPPING, LENGTH
 
 AFRESH = "pass --overwrite_output_dir to train afresh, or another --output_dir"
 
@@ -144,11 +145,28 @@ def _beyond_finished(
             f"{AFRESH}"
         )
     progress = _progress(finished.step, finished.epoch, flags)
-    predicts = flags["do_predict"] and not (output_dir / "predict_results.json").exists()
+    results = {"predict_results.json": flags["do_predict"], "eval_results.json": _evaluates(flags)}
+    lacks = any(wanted and not (output_dir / name).exists() for name, wanted in results.items())
     ends_there = any(each.step == finished.step and not each.defect for each in find_checkpoints(output_dir))
-    if progress > 0 or (progress == 0 and not (predicts and ends_there)):
-        raise UserError(_finished(output_dir, finished.step, finished.epoch))
+    stopped_early = _stopped_early(finished, planned)
+    if progress > 0 or ((progress == 0 or stopped_early) and not (lacks and ends_there)):
+        early = f" of {finished.max_steps}, where it stopped early" if stopped_early else ""
+        raise UserError(_finished(output_dir, finished.step, finished.epoch, early))
     return _unfinished(output_dir, (), flags, planned, run)
+
+
+def _evaluates(flags: Flags) -> bool:
+    return bool(flags["do_eval"] and (flags["val_size"] or flags.names("eval_dataset")))
+
+
+def _stopped_early(finished: Manifest, planned: Manifest) -> bool:
+    """Whether a finished training stopped before its last step, and would stop there again."""
+    stored = finished.settings
+    return (
+        finished.step < finished.max_steps
+        and stored.get(EARLY_STOPPING) is not None
+        and all(same(stored.get(name), planned.settings.get(name)) for name in LENGTH)
+    )
 
 
 def _unfinished(
@@ -222,10 +240,11 @@ def _at(checkpoint: Checkpoint) -> str:
     return f"step {checkpoint.step}, epoch {checkpoint.epoch:g}"
 
 
-def _finished(output_dir: Path, step: int, epoch: float) -> str:
+def _finished(output_dir: Path, step: int, epoch: float, early: str = "") -> str:
+    longer = f"--{EARLY_STOPPING}" if early else "--num_train_epochs (or --max_steps)"
     return (
-        f"--output_dir {output_dir} holds a finished run: step {step}, epoch {epoch:g}. Running it again would train "
-        "nothing and overwrite its results. Pass a larger --num_train_epochs (or --max_steps) to continue it, "
+        f"--output_dir {output_dir} holds a finished run: step {step}{early}, epoch {epoch:g}. Running it again would "
+        f"train nothing and overwrite its results. Pass a larger {longer} to continue it, "
         "--overwrite_output_dir to train it afresh, or another --output_dir. For a prediction alone, leave out "
         "--do_train"
     )

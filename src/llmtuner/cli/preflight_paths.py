@@ -25,6 +25,8 @@ def check_names(flags: Flags) -> None:
     """
     names = [(flag, flags[flag]) for flag in _PATHS if flags[flag] is not None]
     names += [(flag, name) for flag in _LISTS for name in flags.names(flag)]
+    if "adapter_name_or_path" in flags and not flags.names("adapter_name_or_path"):  # "$ADAPTER", which is not set
+        names.append(("adapter_name_or_path", ""))
     problems = [f"--{flag} {_shown(name)}: {problem}" for flag, name in names if (problem := _problem(flag, name))]
     if problems:
         raise UserError("\n".join(problems))
@@ -51,6 +53,8 @@ def check_output_dir(output_dir: str | None) -> None:
     folder = Path(output_dir).absolute()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output_dir {output_dir}: cannot write to it: it is a file; name a folder")
+    if folder.is_symlink() and not folder.exists():
+        raise UserError(f"--output_dir {output_dir}: a link to a folder that is not there; create the folder it names")
     taken = [name for name in _WRITTEN if (folder / name).is_dir()]
     if taken:
         raise UserError(

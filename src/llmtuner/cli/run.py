@@ -107,6 +107,8 @@ def _errors_of_packages(flags: Flags) -> Iterator[None]:
         raise
     except Exception as error:  # torch, safetensors and tokenizers report a full disk in types and words of their own
         _raise_if_disk_is_full(flags["output_dir"], error)
+        if isinstance(error, RuntimeError) and "to be installed" in str(error):  # a tracker of --report_to
+            raise UserError(f"a package that this run needs is missing: {error}") from error
         raise
 
 

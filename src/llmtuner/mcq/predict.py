@@ -19,7 +19,7 @@ from llmtuner.mcq.batches import by_length
 from llmtuner.mcq.collate import Batch, Collator
 from llmtuner.mcq.outputs import Scores
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.metrics import figures
+from llmtuner.metrics import figures, interval_figures
 from llmtuner.spec.norms import NORMS
 
 OptionScores = tuple[float, ...]
@@ -179,7 +179,19 @@ def figures_of(predictions: Sequence[Prediction]) -> dict[str, float]:
 
     A metric that is infinite, because no right option can be scored, is left out.
     """
-    known = [(prediction.scores, prediction.answer) for prediction in predictions if prediction.answer is not None]
-    if not known:
+    scores, answers = _known(predictions)
+    if not answers:
         return {}
-    return {name: value for name, value in figures(*zip(*known, strict=True)).items() if math.isfinite(value)}
+    return {name: value for name, value in figures(scores, answers).items() if math.isfinite(value)}
+
+
+def interval_of(predictions: Sequence[Prediction], prefix: str) -> dict[str, float]:
+    """The interval of MAP@3 by its keys in predict_results.json; {} if no question has an answer."""
+    scores, answers = _known(predictions)
+    return interval_figures(prefix, scores, answers) if answers else {}
+
+
+def _known(predictions: Sequence[Prediction]) -> tuple[list[OptionScores], list[int]]:
+    """The scores and answers of the questions that have an answer."""
+    known = [(prediction.scores, prediction.answer) for prediction in predictions if prediction.answer is not None]
+    return [scores for scores, _ in known], [answer for _, answer in known]

@@ -32,6 +32,7 @@ from llmtuner.mcq.questions import NOT_COUNTED, QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import write_settings
 from llmtuner.mcq.unwrap import unwrap
+from llmtuner.runs.stop import WorkerStart
 from llmtuner.runs.training import KeptTraining
 
 
@@ -105,6 +106,7 @@ class McqTrainer(KeptTraining, Trainer):
             num_workers=workers,
             pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
             persistent_workers=self.args.dataloader_persistent_workers and workers > 0,
+            worker_init_fn=WorkerStart(),
             generator=torch.Generator(),  # otherwise each iterator draws from the random state that dropout uses, too
         )
 

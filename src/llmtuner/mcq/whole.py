@@ -33,6 +33,7 @@ def load_whole(load: Callable[..., Any], name: str, *, scores_tokens: bool, **mo
         raise UserError(
             f"{name}: its weights have other shapes than its config.json says; copy or download the model again"
         ) from error
+    _make_valid(getattr(model, "generation_config", None))
     missing = _needed(model, info, scores_tokens)
     if missing:
         raise UserError(
@@ -40,6 +41,19 @@ def load_whole(load: Callable[..., Any], name: str, *, scores_tokens: bool, **mo
             "download the model again"
         )
     return model
+
+
+def _make_valid(generation: Any) -> None:
+    """Sample, if a model's generation_config.json has values for sampling and does not say so, as Llama-2's of 2023.
+
+    transformers reads such a file, and refuses to save the model with it. Upstream does the same where it trains.
+    """
+    if generation is None or generation.do_sample:
+        return
+    try:
+        generation.validate(strict=True)
+    except ValueError:
+        generation.do_sample = True
 
 
 def _needed(model: Any, info: Mapping[str, Any], scores_tokens: bool) -> list[str]:

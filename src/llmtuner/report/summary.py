@@ -4,14 +4,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.problems import quoted, terminal_path
 
 LISTED = 5  # ids in a message
+NOT_ABOVE = "  not above chance"
 Metrics = Mapping[str, float | str]
 Key = tuple[str, str]  # data set, id
-Row = tuple[str, float | str, float | str | None]  # name, MAP@3, accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table.
+
+    Args:
+        interval: 95 % interval of MAP@3; None for chance, and for results that were written without one.
+    """
+
+    name: str
+    map3: float
+    accuracy: float
+    interval: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, name: str, metrics: Metrics, prefix: str, accuracy: str) -> Row:
+        """From the keys of predict_results.json that begin with `prefix`."""
+        ends = [metrics.get(f"{prefix}_map@3_{end}") for end in ("low", "high")]
+        interval = None if None in ends else (float(ends[0] or 0), float(ends[1] or 0))
+        return cls(name, float(metrics[f"{prefix}_map@3"]), float(metrics.get(accuracy) or 0), interval)
+
+    def line(self, width: int, chance: float | None) -> str:
+        """The row as text; a model or baseline whose interval is not wholly above chance says so."""
+        interval = "" if self.interval is None else "[{:.3f}, {:.3f}]".format(*self.interval)
+        remark = NOT_ABOVE if self.interval is not None and chance is not None and self.interval[0] <= chance else ""
+        return f"{self.name:{width}}{self.map3:>8.3f}{interval:>18}{self.accuracy:>10.3f}{remark}"
+
 
 # The baselines by their keys in result files, in the order of the table.
 BASELINES = {
@@ -35,32 +64,44 @@ def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
 def score_table(models: Mapping[str, Metrics]) -> list[str]:
     """The lines of a table: one for each model, then the baselines. Accuracy is that of the ranking's first option.
 
-    A baseline is printed once if the models that have it agree, else once for each, with the model's name: models that
-    were trained on different data have another most frequent place, and only runs with contexts have BM25.
+    A baseline is printed once if all models that have it agree, else once for each of its figures, with the names of
+    the models: those that were trained on different data have another most frequent place, and only runs with contexts
+    have BM25.
 
     Args:
         models: the contents of predict_results.json by the name to print, all for the same questions
             (`check_same_questions`).
     """
-    rows: list[Row] = [
-        (name, metrics["predict_map@3"], metrics.get("predict_top1_accuracy", metrics.get("predict_accuracy")))
-        for name, metrics in models.items()
-    ]
+    rows = [Row.of(name, metrics, "predict", _accuracy_key(metrics)) for name, metrics in models.items()]
     for key, title in BASELINES.items():
         rows += _baseline_rows(key, title, models)
-    width = max(16, 2 + max(len(name) for name, *_ in rows))
-    lines = [f"{'':{width}}{'MAP@3':>8}{'accuracy':>10}"]
-    return lines + [f"{name:{width}}{float(map3):>8.3f}{float(accuracy or 0):>10.3f}" for name, map3, accuracy in rows]
+    levels = {metrics["floor_random_map@3"] for metrics in models.values() if "floor_random_map@3" in metrics}
+    chance = float(levels.pop()) if len(levels) == 1 else None
+    width = max(16, 2 + max(len(row.name) for row in rows))
+    lines = [f"{'':{width}}{'MAP@3':>8}{'95 % interval':>18}{'accuracy':>10}"]
+    return lines + [row.line(width, chance) for row in rows]
+
+
+def _accuracy_key(metrics: Metrics) -> str:
+    return "predict_top1_accuracy" if "predict_top1_accuracy" in metrics else "predict_accuracy"
 
 
 def _baseline_rows(key: str, title: str, models: Mapping[str, Metrics]) -> Iterator[Row]:
-    map3, accuracy = f"floor_{key}_map@3", f"floor_{key}_accuracy"
-    by_model = {name: (metrics[map3], metrics[accuracy]) for name, metrics in models.items() if map3 in metrics}
-    if len(set(by_model.values())) == 1 and (len(by_model) > 1 or len(models) == 1):
-        yield (title, *next(iter(by_model.values())))
-        return
-    for name, figures in by_model.items():
-        yield (f"{title} ({name})", *figures)
+    prefix = f"floor_{key}"
+    alike: dict[tuple[object, object], list[str]] = {}
+    for name, metrics in models.items():
+        if f"{prefix}_map@3" in metrics:
+            figures = metrics[f"{prefix}_map@3"], metrics[f"{prefix}_accuracy"]
+            alike.setdefault(figures, []).append(name)
+    shared_by_all = len(alike) == 1 and (len(models) == 1 or len(next(iter(alike.values()))) > 1)
+    for names in alike.values():
+        shown = title if shared_by_all else f"{title} ({_named(names)})"
+        yield Row.of(shown, models[names[0]], prefix, f"{prefix}_accuracy")
+
+
+def _named(names: Sequence[str]) -> str:
+    first, *others = names
+    return f"{first} and {len(others)} more" if others else first
 
 
 def check_same_questions(runs: Mapping[str, Sequence[Prediction]]) -> None:

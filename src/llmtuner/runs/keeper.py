@@ -31,6 +31,9 @@ from llmtuner.runs.random_state import RandomState
 from llmtuner.runs.stop import StopRequest, Terminated
 from llmtuner.runs.weights import weight_files
 from llmtuner.spec.model_files import MODEL_FILES
+from llmtuner.spec.resume import EARLY_STOPPING
+
+_PATIENCE = "early_stopping_patience_counter"  # of transformers' callback
 
 
 class RunKeeper(TrainerCallback):
@@ -95,8 +98,9 @@ class RunKeeper(TrainerCallback):
         manifest = read_manifest(self._resumed / CHECKPOINT_MANIFEST)
         if manifest is None:
             return
+        self._restore_patience(state)
         stored = state.stateful_callbacks.get("TrainerControl", {})
-        if stored.get("args", {}).get("should_training_stop") and manifest.max_steps == state.max_steps:
+        if stored.get("args", {}).get("should_training_stop") and not self._goes_further(manifest, state):
             self._ended_at = state.global_step
         if manifest.world_size != args.world_size and args.process_index == 0:
             order = "the order of the batches changes"
@@ -276,6 +280,18 @@ class RunKeeper(TrainerCallback):
             "total": float(trainer._total_loss_scalar),
             "last_logged": int(trainer._globalstep_last_logged),
         }
+
+    def _goes_further(self, manifest: Manifest, state: Any) -> bool:
+        """Whether more steps are planned than when the checkpoint was saved, or the training stops early later."""
+        before, now = (each.settings.get(EARLY_STOPPING) for each in (manifest, self._planned))
+        return bool(manifest.max_steps != state.max_steps or before != now)
+
+    def _restore_patience(self, state: Any) -> None:
+        """How often in a row the metric did not improve: the Trainer stores it, and begins at 0 again."""
+        for callback in getattr(getattr(self._trainer(), "callback_handler", None), "callbacks", ()):
+            stored = state.stateful_callbacks.get(type(callback).__name__)
+            if hasattr(callback, _PATIENCE) and isinstance(stored, dict):
+                setattr(callback, _PATIENCE, int(stored.get("attributes", {}).get(_PATIENCE, 0)))
 
     def _restore_loss(self, manifest: Manifest) -> None:
         trainer = self._trainer()

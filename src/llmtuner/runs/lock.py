@@ -64,13 +64,15 @@ def locked(
     made = [folder for folder in (output_dir, *output_dir.parents) if not folder.exists()]
     before = path.read_bytes() if path.exists() else None
     output_dir.mkdir(parents=True, exist_ok=True)
+    is_ours = False  # the file of a run that came first is left alone
     try:
         with path.open("ab+") as file, _held(file, path, training, _Name(flag, shown or output_dir)):
+            is_ours = True
             yield
     except UserError:
-        if before is None:
+        if is_ours and before is None:
             path.unlink()
-        else:
+        elif is_ours and before is not None:
             path.write_bytes(before)
         for folder in made:
             if folder.is_dir() and not any(folder.iterdir()):

@@ -1,14 +1,20 @@
-"""SIGTERM in a training: the step in progress ends, a checkpoint is saved, and the process exits with 143."""
+"""SIGTERM in a training: the step in progress ends, a checkpoint is saved, and the process exits with 143.
+
+Schedulers and `timeout` send it to the workers that load the data, too. They go on, because torch makes an error of a
+worker that ends, and no checkpoint would be saved.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
+_WORKERS_SECONDS = 600  # longer than schedulers wait before SIGKILL
 
 
 class Terminated(BaseException):
@@ -51,3 +57,29 @@ class StopRequest:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+class WorkerStart:
+    """The start of a worker of a DataLoader (`worker_init_fn`): it goes on after the first SIGTERM, which is the run's.
+
+    The second one ends it: torch's own way to end a worker that hangs sends two. A worker that nobody ends does so
+    itself after ten minutes.
+
+    Args:
+        then: called with the worker's number, as the DataLoader would.
+    """
+
+    def __init__(self, then: Callable[[int], None] | None = None) -> None:
+        self._then = then
+
+    def __call__(self, worker: int) -> None:
+        """Called in the worker."""
+        signal.signal(signal.SIGTERM, _go_on)
+        if self._then is not None:
+            self._then(worker)
+
+
+def _go_on(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, lambda *_: os._exit(0))  # another status would be an error of the run
+    if hasattr(signal, "alarm"):
+        signal.alarm(_WORKERS_SECONDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmtuner.runs.keeper import RunKeeper
+from llmtuner.runs.stop import WorkerStart
 
 
 class KeptTraining:
@@ -41,6 +42,14 @@ class KeptTraining:
             result.metrics["train_resumed_from_step"] = first
         return result
 
+    def get_train_dataloader(self, *args: Any, **kwargs: Any) -> Any:
+        """Its workers leave the answer to SIGTERM to this process, as those of the other sets."""
+        return _with_worker_start(super().get_train_dataloader(*args, **kwargs))  # type: ignore[misc]
+
+    def get_eval_dataloader(self, *args: Any, **kwargs: Any) -> Any:
+        """As for training."""
+        return _with_worker_start(super().get_eval_dataloader(*args, **kwargs))  # type: ignore[misc]
+
     def _load_best_model(self, *args: Any, **kwargs: Any) -> None:
         """The best checkpoint must be as it was saved: the Trainer goes on with the last weights if it is gone.
 
@@ -65,3 +74,10 @@ class KeptTraining:
         """Write run.json if a training has ended and its final files are saved."""
         if self.keeper is not None and not self.is_in_train:  # type: ignore[attr-defined]
             self.keeper.finish()
+
+
+def _with_worker_start(loader: Any) -> Any:
+    inner = getattr(loader, "base_dataloader", loader)  # accelerate wraps it, and reads the inner one
+    if getattr(inner, "num_workers", 0) and not isinstance(inner.worker_init_fn, WorkerStart):
+        inner.worker_init_fn = WorkerStart(inner.worker_init_fn)
+    return loader
