@@ -49,8 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from llmtuner.retrieval.contexts import ORDERS
-    from llmtuner.retrieval.queries import KINDS
+    from llmtuner.spec.retrievers import CONTEXT_ORDERS, QUERY_KINDS
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -61,9 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--k", type=int, default=5, help="passages of a question, at most; default: 5")
     help_words = "words of a context, at most; passages are taken whole; default: 300"
     parser.add_argument("--max_words", type=int, default=300, metavar="N", help=help_words)
-    kinds = "; ".join(f"{name}: {line}" for name, line in KINDS.items())
+    kinds = "; ".join(f"{name}: {line}" for name, line in QUERY_KINDS.items())
     parser.add_argument("--query", default="all", metavar="NAME", help=f"{kinds}; default: all")
-    help_order = f"where the best passage stands: {' or '.join(ORDERS)}; default: best_last, next to the question"
+    help_order = (
+        f"where the best passage stands: {' or '.join(CONTEXT_ORDERS)}; default: best_last, next to the question"
+    )
     parser.add_argument("--order", default="best_last", metavar="NAME", help=help_order)
     parser.add_argument("--rerank", metavar="DIR", help="folder of a cross-encoder that reads the best 50 again")
     parser.add_argument("--replace", action="store_true", help="also replace contexts that the questions have")

@@ -12,6 +12,8 @@ from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun, RunData
+from llmtuner.retrieval.in_run import with_contexts
+from llmtuner.retrieval.settings import Retrieve
 from llmtuner.spec.flags import with_flags
 
 logger = logging.getLogger("llmtuner.mcq")
@@ -51,18 +53,22 @@ class RunSets:
         return first.joined(rest)
 
 
-def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool) -> RunQuestions:
+def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool, speaks: bool) -> RunQuestions:
     """Read the questions to train on, and those to evaluate: given, or held out of the training questions.
 
     Args:
         seed: the seed of the split.
+        speaks: whether this process reports what was retrieved.
 
     Raises:
         DataError: the files have defects, or answers are missing.
+        UserError: the index of --retrieve cannot be used.
     """
     data = run.data
-    parts = collect(data.train, data.dataset_dir, max_samples=data.max_samples)
-    evaluate = collect(data.evaluate, data.dataset_dir, max_samples=data.max_samples)
+    parts, evaluate = (
+        _with_contexts(collect(names, data.dataset_dir, max_samples=data.max_samples), data.retrieve, speaks=speaks)
+        for names in (data.train, data.evaluate)
+    )
     train = [question for part in parts.values() for question in part]
     if data.val_size > 1e-6:
         keys = [question_key(question.question) for question in train]
@@ -76,6 +82,14 @@ def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool) -
         elif run.evaluating and not run.training:
             require_answers(part, "--do_eval needs")
     return RunQuestions(train if run.training else [], evaluate)
+
+
+def _with_contexts(
+    parts: dict[str, list[Question]], settings: Retrieve | None, *, speaks: bool
+) -> dict[str, list[Question]]:
+    if settings is None:
+        return parts
+    return {name: with_contexts(questions, settings, speaks=speaks) for name, questions in parts.items()}
 
 
 def encode(questions: RunQuestions, encoder: PromptEncoder, data: RunData, *, seed: int, speaks: bool) -> RunSets:

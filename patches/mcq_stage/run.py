@@ -54,7 +54,7 @@ def _run(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None) -> No
     arguments = adapt(run, values)
     speaks, seed = arguments.training.should_log, arguments.training.seed
     evaluates_in_training = arguments.training.eval_strategy != "no"
-    questions = read_run_questions(run, seed=seed, evaluates_in_training=evaluates_in_training)
+    questions = read_run_questions(run, seed=seed, evaluates_in_training=evaluates_in_training, speaks=speaks)
     check_best_metric(run, arguments, [*questions.evaluate])
     run = with_options_counted(run, questions.everything)
     config = load_config(arguments.model)

@@ -44,7 +44,7 @@ def cached_folder(name: str, build: Callable[[Path], None], is_whole: Callable[[
     if is_whole(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{name}.lock")):
+    with locked(folder.with_name(f".{name}.lock")):
         if is_whole(folder):
             return folder
         _remove_leftovers(folder)
@@ -54,7 +54,7 @@ def cached_folder(name: str, build: Callable[[Path], None], is_whole: Callable[[
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Wait until no other process holds the lock, and hold it. The file stays: deleting it would split the lock."""
     with path.open("ab") as file:
         if fcntl is not None:

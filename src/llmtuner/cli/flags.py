@@ -25,6 +25,8 @@ PATHS = frozenset(
         "output_dir",
         "resume_from_checkpoint",
         "cache_dir",
+        "retrieve",
+        "retrieve_rerank",
     }
 )
 

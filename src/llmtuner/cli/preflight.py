@@ -18,6 +18,7 @@ from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.cli.preflight_model import check_adapter, check_model, fitted
 from llmtuner.cli.preflight_paths import check_names, check_output_dir, is_folder
+from llmtuner.cli.preflight_retrieve import settle_retrieve
 from llmtuner.cli.preflight_scoring import scoring_warnings
 from llmtuner.cli.preflight_vocabulary import settle_vocabulary
 from llmtuner.cli.preflight_weights import check_belonging, prompt_warnings
@@ -138,7 +139,7 @@ def preflight(flags: Flags) -> Plan:
     problems = _Problems(flags)
     run: McqRun | None = None
     training, earlier = None, EarlierRun()
-    warnings, fitting, edited, belonging, added = _NONE, _NONE, _NONE, _NONE, _NONE
+    warnings, fitting, edited, belonging, added, retrieving = (_NONE,) * 6
     with problems.collected():
         _check_conflicts(flags)
     with problems.collected():
@@ -159,6 +160,7 @@ def preflight(flags: Flags) -> Plan:
         belonging = check_belonging(flags, adapters, run)
         edited += prompt_warnings(flags, adapters)
         flags, run, added = settle_vocabulary(flags, adapters, run)
+        flags, run, retrieving = settle_retrieve(flags, adapters, run)
     with problems.collected():
         warnings = (*edited, *_check_data(flags), *scoring_warnings(flags))
     with problems.collected():
@@ -181,7 +183,7 @@ def preflight(flags: Flags) -> Plan:
     if run is not None:
         settled = _with_stored(settled, run)
     settled_notices = map(with_flags, run.notices) if run is not None else ()
-    notices = (*earlier.notices, *fitting, *belonging, *added, *settled_notices)
+    notices = (*earlier.notices, *fitting, *belonging, *added, *retrieving, *settled_notices)
     return Plan(settled, run, training, earlier, notices, warnings)
 
 

@@ -11,6 +11,9 @@ from llmtuner.data.digest import data_digest
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.mcq.run import McqRun
+from llmtuner.retrieval.open import check_index
+from llmtuner.retrieval.settings import FIELDS as RETRIEVE_FIELDS
+from llmtuner.retrieval.settings import FLAG, Retrieve
 from llmtuner.runs.base import model_folder
 from llmtuner.runs.manifest import DataDigest, Manifest
 from llmtuner.runs.versions import installed_versions
@@ -46,8 +49,17 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         settings=settings_of(flags, run),
         answer_places=answer_places(_questions(names, dataset_dir)),
         prompt={} if flags["template"] is None else {"template": flags["template"]},
+        retrieve=_retrieve(flags),
         versions=installed_versions(),
     )
+
+
+def _retrieve(flags: Flags) -> dict[str, Any] | None:
+    """How contexts are retrieved, with the fingerprint of the index, which was checked before."""
+    if flags[FLAG] is None:
+        return None
+    settings = Retrieve(index=flags[FLAG], **{name: flags[f"{FLAG}_{name}"] for name in RETRIEVE_FIELDS})
+    return check_index(settings).to_json()
 
 
 def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from llmtuner.retrieval.lengths import length
 from llmtuner.retrieval.passages import Chunk
 
 Order = Literal["best_last", "best_first"]
-ORDERS: tuple[Order, ...] = ("best_last", "best_first")
 _BETWEEN = "\n\n"
 
 

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from llmtuner.errors import UserError
-from llmtuner.retrieval.contexts import ORDERS, Order
-from llmtuner.retrieval.queries import KINDS, QueryKind
+from llmtuner.retrieval.contexts import Order
+from llmtuner.retrieval.queries import QueryKind
 from llmtuner.spec.entry import choose_from
+from llmtuner.spec.retrievers import CONTEXT_ORDERS, QUERY_KINDS
+
+FLAG = "retrieve"
+FIELDS = ("k", "max_words", "query", "order", "rerank", "replace")  # with a flag each: --retrieve_k, ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,7 @@ class Retrieve:
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
-        for name, known in (("query", (*KINDS,)), ("order", ORDERS)):
+        for name, known in (("query", (*QUERY_KINDS,)), ("order", CONTEXT_ORDERS)):
             if getattr(self, name) not in known:
                 raise UserError(f"`{name}` {getattr(self, name)}: {choose_from(getattr(self, name), known)}")
         for name in ("k", "max_words"):
@@ -72,3 +76,11 @@ class Retrieve:
     def at(self, index: Path) -> Self:
         """The same settings with the index elsewhere."""
         return type(self)(**{**self.to_json(), "index": str(index)})
+
+
+def retrieve_of(values: Any) -> Retrieve | None:
+    """The settings by the values of their flags, which are attributes of an object; None without an index."""
+    index = getattr(values, FLAG, None)
+    if index is None:
+        return None
+    return Retrieve(index=index, **{name: getattr(values, f"{FLAG}_{name}") for name in FIELDS})
