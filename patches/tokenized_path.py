@@ -23,7 +23,7 @@ from llmtuner.data.tokenized import (
     write_origin,
 )
 from llmtuner.errors import UserError
-from llmtuner.retrieval.open import check_index
+from llmtuner.retrieval.check import check_index
 from llmtuner.retrieval.settings import retrieve_of
 from patches.template_tokens import SEAM
 

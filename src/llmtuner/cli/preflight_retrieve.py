@@ -8,8 +8,8 @@ from typing import Any
 from llmtuner.cli.flags import Flags
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
+from llmtuner.retrieval.check import check_index
 from llmtuner.retrieval.encoder_folder import encoder_folder
-from llmtuner.retrieval.open import check_index
 from llmtuner.retrieval.settings import FIELDS as _FIELDS
 from llmtuner.retrieval.settings import FLAG, Retrieve
 from llmtuner.runs.places import training_of

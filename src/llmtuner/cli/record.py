@@ -11,7 +11,7 @@ from llmtuner.data.digest import data_digest
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.mcq.run import McqRun
-from llmtuner.retrieval.open import check_index
+from llmtuner.retrieval.check import check_index
 from llmtuner.retrieval.settings import FIELDS as RETRIEVE_FIELDS
 from llmtuner.retrieval.settings import FLAG, Retrieve
 from llmtuner.runs.base import model_folder

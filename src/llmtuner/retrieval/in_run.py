@@ -10,9 +10,10 @@ from itertools import islice
 
 from llmtuner.data.question import Question
 from llmtuner.retrieval.cache import ContextCache, key_of, opened
+from llmtuner.retrieval.check import check_index
 from llmtuner.retrieval.contexts import Context
 from llmtuner.retrieval.encoder_folder import encoder_folder
-from llmtuner.retrieval.open import check_index, open_finder
+from llmtuner.retrieval.open import open_finder
 from llmtuner.retrieval.progress import Progress
 from llmtuner.retrieval.settings import Retrieve
 
