@@ -1134,7 +1134,7 @@ MUTATIONS = (
         "tests/retrieval/test_chunks.py",
         ("chunks: nothing new in the next one", "room = words - units[end][1]", "room = words"),
         ("chunks: no overlap", "end - overlap) and", "end) and"),
-        ("chunks: long sentences stay whole", "if size <= words:", "if True:"),
+        ("chunks: parts of long sentences are too long", "range(words, size, words)", "range(words, size, words + 1)"),
     ),
     *edits(
         "src/llmtuner/retrieval/repeats.py",
@@ -1182,7 +1182,6 @@ MUTATIONS = (
         ("leaks: no words after", "*_words(after)[:AROUND]", ""),
         ("leaks: the title does not count", "*_words(chunk.title), ", ""),
         ("leaks: grams count as often as they occur", "list(dict.fromkeys(_spaced", "list((_spaced"),
-        ("leaks: options without words are held", "for each in option_words if each]", "for each in option_words]"),
     ),
     *edits(
         "src/llmtuner/retrieval/contexts.py",

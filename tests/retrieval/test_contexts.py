@@ -59,7 +59,11 @@ def test_no_passage_twice_under_another_id(copy):
 
 
 def test_no_passage_twice_in_chinese():
-    assert assemble(hits("细胞分裂。", "细胞分裂。"), 300).ids == ("d0#0",)
+    first = Chunk("book#0", "book", "", "水沸腾。细胞分裂。")
+    second = Chunk("book#1", "book", "", "细胞分裂。它生长。")
+    copy = Chunk("other#0", "other", "", "细胞分裂。它生长。")
+    context = assemble([(first, 3.0), (second, 2.0), (copy, 1.0)], 300)
+    assert (context.text, context.ids) == ("水沸腾。细胞分裂。它生长。", ("book#0", "book#1"))
 
 
 def test_a_part_of_a_word_is_no_copy():
@@ -92,6 +96,7 @@ def test_numbers_of_chunks_are_numbers():
     """Chunk 10 stands behind chunk 9, not behind chunk 1."""
     chunks = book(60)
     context = assemble([(chunks[10], 2.0), (chunks[9], 1.0)], 300)
+    assert context.text.count("A book") == 1
     assert context.text.index("Sentence number 27 ") < context.text.index("Sentence number 32 ")
 
 

@@ -46,7 +46,14 @@ def test_a_short_sentence_is_an_overlap():
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("It needs vitamin A", "A cell divides."), ("A cell.", "The cell."), ("", "A."), ("A.", "")]
+    ("first", "second"),
+    [
+        ("It needs vitamin A", "A cell divides."),
+        ("It needs the vitamin", "the vitamin A is needed."),
+        ("A cell.", "The cell."),
+        ("", "A."),
+        ("A.", ""),
+    ],
 )
 def test_no_overlap(first, second):
     """ "vitamin A" and "A cell" became "vitamin A cell"."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtuner.retrieval.ranking import best_rows, fused
+from llmtuner.retrieval.ranking import best_rows
 
 
 def sorted_rows(scores, k, above=-np.inf):
@@ -28,11 +28,3 @@ def test_many_equal_scores_go_by_row(rows):
     scores = np.zeros(rows, np.float32)
     scores[[rows - 1, 70]] = 1
     assert best_rows(scores, 4).tolist() == [70, rows - 1, 0, 1]
-
-
-def test_ranks_are_fused_by_their_reciprocals():
-    """A row that both rankings have third beats one that a single ranking has first."""
-    best = fused([[7, 1, 5], [8, 2, 5]], 3)
-    assert [row for row, _ in best] == [5, 7, 8]
-    assert best[0][1] == pytest.approx(2 / 63)
-    assert fused([[], []], 3) == []

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
-from typing import Literal
+from typing import Literal, TypeVar
 
 from llmtuner.data.question import Question
 from llmtuner.retrieval.lengths import word_starts
 
+Name = TypeVar("Name", str, int)
 QueryKind = Literal["all", "per_option", "prompt"]
 _RANK = 60  # of the paper
 
@@ -39,8 +40,8 @@ def queries(question: Question, kind: QueryKind = "all") -> list[Query]:
     return [Query(question.question, question.options if kind == "all" else ())]
 
 
-def merged(rankings: Sequence[Sequence[str]], k: int | None = None) -> list[tuple[str, float]]:
-    """The ids of several rankings as one, by reciprocal rank: the sum of 1 / (60 + rank) over the rankings.
+def merged(rankings: Sequence[Sequence[Name]], k: int | None = None) -> list[tuple[Name, float]]:
+    """The ids, or rows, of several rankings as one, by reciprocal rank: the sum of 1 / (60 + rank) over the rankings.
 
     Ranks count, and scores do not, because those of different queries and retrievers cannot be compared.
 
@@ -54,7 +55,7 @@ def merged(rankings: Sequence[Sequence[str]], k: int | None = None) -> list[tupl
     Returns:
         (id, score), best first; equal scores in the order of their ids.
     """
-    parts: dict[str, list[float]] = {}
+    parts: dict[Name, list[float]] = {}
     for ranking in rankings:
         for rank, name in enumerate(ranking, start=1):
             parts.setdefault(name, []).append(1 / (_RANK + rank))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,24 +31,3 @@ def best_rows(scores_N: NDArray[np.floating], k: int, *, above: float = -np.inf)
     candidates = np.flatnonzero(at_least_N)
     order = np.lexsort((candidates, -scores_N[candidates]))[:k]
     return candidates[order]
-
-
-def fused(rankings: Sequence[Sequence[int]], k: int, *, constant: int = 60) -> list[tuple[int, float]]:
-    """Reciprocal rank fusion: a row scores the sum of 1 / (constant + its place) over the rankings that have it.
-
-    Args:
-        rankings: rows, best first.
-        k: how many are returned.
-        constant: 60 in the paper.
-
-    Returns:
-        (row, score), best first, ties by row.
-
-    Source: Cormack, Clarke and Buettcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
-    methods", SIGIR 2009.
-    """
-    scores: dict[int, float] = {}
-    for ranking in rankings:
-        for place, row in enumerate(ranking, start=1):
-            scores[row] = scores.get(row, 0.0) + 1 / (constant + place)
-    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:k]

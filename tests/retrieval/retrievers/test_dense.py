@@ -8,7 +8,7 @@ import pytest
 from llmtuner.errors import UserError
 from llmtuner.retrieval.encoder import Encoder
 from llmtuner.retrieval.encoder_folder import encoder_folder
-from llmtuner.retrieval.ranking import fused
+from llmtuner.retrieval.queries import merged
 from llmtuner.retrieval.retrievers import dense, vector_parts
 from llmtuner.retrieval.retrievers.base import BuildSource
 from llmtuner.retrieval.retrievers.bm25 import Bm25
@@ -98,7 +98,7 @@ def test_a_part_of_another_shape_or_half_written_counts_as_missing(tmp_path):
     assert vector_parts.finished_part(tmp_path, 1, (3, 3)) is None
 
 
-def test_vectors_of_another_number_of_chunks_are_refused(opened, tmp_path, texts, encoder):
+def test_vectors_of_another_number_of_chunks_are_remerged(opened, tmp_path, texts, encoder):
     with pytest.raises(UserError, match=r"has float32 \[144, 32\], expected float32 \[145, 32\]"):
         Dense.open(tmp_path, 145, encoder)
     (tmp_path / "vectors.npy").write_bytes(b"\x93NUMPY")
@@ -112,6 +112,6 @@ def test_hybrid_is_the_fusion_of_both(tmp_path, texts, encoder):
     parts = [Bm25.open(tmp_path, len(texts)), Dense.open(tmp_path, len(texts), encoder)]
     for query, hits in zip(QUERIES, hybrid.search(QUERIES, 5), strict=True):
         rankings = [[row for row, _ in part.search([query], 100)[0]] for part in parts]
-        assert hits == fused(rankings, 5)
+        assert hits == merged(rankings, 5)
     assert hybrid.search(["the of"], 5) == [[]]
     assert len(hybrid.search(["light"], 144)[0]) == 144

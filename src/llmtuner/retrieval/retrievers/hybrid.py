@@ -1,6 +1,6 @@
 """BM25 and dense retrieval together, by reciprocal rank fusion: places count, since the scores cannot be compared.
 
-Source: Cormack, Clarke and Buettcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
+Source: Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
 methods", SIGIR 2009.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from llmtuner.retrieval.encoder import Encoder
-from llmtuner.retrieval.ranking import fused
+from llmtuner.retrieval.queries import merged
 from llmtuner.retrieval.retrievers.base import BuildSource, Hits
 from llmtuner.retrieval.retrievers.bm25 import Bm25
 from llmtuner.retrieval.retrievers.dense import Dense
@@ -48,4 +48,4 @@ class Hybrid:
         """The k best chunks of both rankings for each text."""
         depth = max(k, DEPTH)
         rankings = [retriever.search(texts, depth) for retriever in self._retrievers]
-        return [fused([[row for row, _ in hits] for hits in pair], k) for pair in zip(*rankings, strict=True)]
+        return [merged([[row for row, _ in hits] for hits in pair], k) for pair in zip(*rankings, strict=True)]
