@@ -17,6 +17,7 @@ from llmtuner.data.collect import questions_of
 from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.question import Question
 from llmtuner.errors import UserError
+from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.retrieval.in_run import with_contexts
 from llmtuner.retrieval.settings import retrieve_of
 from patches.seam import Seam
@@ -104,7 +105,7 @@ def _with_our_readers(original: Callable[..., Any]) -> Callable[..., Any]:
         questions = questions_of(source)[: data_args.max_samples]
         retrieve = retrieve_of(data_args)
         if retrieve is not None:
-            questions = with_contexts(questions, retrieve, speaks=training_args.should_log)
+            questions = with_contexts(questions, retrieve, RERANKERS, speaks=training_args.should_log)
         with garbage_collection_paused():
             rows = [convert(as_columns(question)) for question in questions]
             return Dataset(pa.Table.from_pylist(rows, schema=ALIGNED))

@@ -23,7 +23,8 @@ from llmtuner.data.tokenized import (
     write_origin,
 )
 from llmtuner.errors import UserError
-from llmtuner.retrieval.check import check_index
+from llmtuner.mcq.rerank import RERANKERS
+from llmtuner.retrieval.check import checked
 from llmtuner.retrieval.settings import retrieve_of
 from patches.template_tokens import SEAM
 
@@ -103,9 +104,11 @@ def origin_of(model_args: Any, data_args: Any, training_args: Any) -> dict[str, 
         "eval_dataset": _data(data_args.eval_dataset, data_args.dataset_dir),
         "tokenizer": tokenizer_digest(model_args.model_name_or_path),
     }
-    retrieve = retrieve_of(data_args)
-    if retrieve is not None:
-        settings = check_index(retrieve)
+    settings = retrieve_of(data_args)
+    if settings is None:
+        origin["retrieve"] = None
+    else:
+        settings = checked(settings, RERANKERS)
         origin["retrieve"] = {**settings.content, "replace": settings.replace}
     for arguments, names in ((data_args, _OF_DATA), (model_args, _OF_MODEL), (training_args, _OF_TRAINING)):
         origin |= {name: getattr(arguments, name) for name in names}

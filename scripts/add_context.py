@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     """Write the questions with their contexts; return the exit status."""
     from llmtuner.console import escape_unprintable
     from llmtuner.errors import UserError
+    from llmtuner.retrieval.settings import with_flags
 
     escape_unprintable()
     args = _parser().parse_args(argv)
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UserError("--engine ray: is not supported yet; leave it out")
         counts, as_kaggle = _add(args)
     except (UserError, OSError, UnicodeError) as error:
-        print(f"error: {_with_flags(str(error))}", file=sys.stderr)
+        print(f"error: {with_flags(str(error))}", file=sys.stderr)
         return 2
     if as_kaggle:
         print("The source's form has no place for a context: the questions are written as prompt, A, B, ..., answer")
@@ -66,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         f"where the best passage stands: {' or '.join(CONTEXT_ORDERS)}; default: best_last, next to the question"
     )
     parser.add_argument("--order", default="best_last", metavar="NAME", help=help_order)
-    parser.add_argument("--rerank", metavar="DIR", help="folder of a cross-encoder that reads the best 50 again")
+    help_rerank = "folder of a cross-encoder, or of a trained scorer, that reads the best 50 again"
+    parser.add_argument("--rerank", metavar="DIR", help=help_rerank)
     parser.add_argument("--replace", action="store_true", help="also replace contexts that the questions have")
     parser.add_argument("--engine", choices=ENGINES, default="local", help="local; ray is not supported yet")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE.jsonl if it exists")
@@ -76,17 +78,21 @@ def _parser() -> argparse.ArgumentParser:
 def _add(args: argparse.Namespace) -> tuple[Counts, bool]:
     from llmtuner.errors import UserError
     from llmtuner.files import open_atomic
+    from llmtuner.mcq.rerank import RERANKERS
+    from llmtuner.retrieval.check import checked
+    from llmtuner.retrieval.fill import Counts
     from llmtuner.retrieval.open import open_finder
     from llmtuner.retrieval.progress import Progress
     from llmtuner.retrieval.question_rows import json_line, needs_kaggles_form, read_rows
 
-    settings = _settings(args)
+    settings, counts = _settings(args), Counts()
     if args.out.suffix != ".jsonl":
         raise UserError(f"--out {args.out}: the questions are written as JSON lines; name it ....jsonl")
     if args.out.is_dir() or (args.out.exists() and not args.overwrite):
         raise UserError(f"--out {args.out}: exists; choose another path, or pass --overwrite")
+    settings = checked(settings, RERANKERS)
     rows = read_rows(_source(args.questions))
-    finder = open_finder(settings)
+    finder = open_finder(settings, RERANKERS)
     as_kaggle = needs_kaggles_form(rows)
     progress = Progress(_say, "searching", unit="questions", total=len(rows))
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -95,8 +101,9 @@ def _add(args: argparse.Namespace) -> tuple[Counts, bool]:
         for row, (_, context) in zip(rows, filled, strict=True):
             line = json_line(row.with_context(context, as_kaggle=as_kaggle))
             file.write(line.encode("utf-8"))
+            counts.add(context)
             progress(1)
-    return finder.counts, as_kaggle
+    return counts, as_kaggle
 
 
 def _settings(args: argparse.Namespace) -> Retrieve:
@@ -114,11 +121,6 @@ def _source(name: str):  # noqa: ANN202
     if source is None:
         raise UserError(f"{name}: has no multiple-choice questions; see data/README.md")
     return source
-
-
-def _with_flags(message: str) -> str:
-    """The names of settings, which messages put in `backticks`, as flags."""
-    return message.replace("`", "--", 1).replace("`", "", 1) if message.startswith("`") else message
 
 
 def _say(line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from itertools import islice
 
 from llmtuner.data.collect import collect, require_answers
 from llmtuner.data.question import Question
@@ -11,6 +12,7 @@ from llmtuner.data.split import question_key, split_by_key
 from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.mcq.questions import QuestionSet
+from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.mcq.run import McqRun, RunData
 from llmtuner.retrieval.in_run import with_contexts
 from llmtuner.retrieval.settings import Retrieve
@@ -66,9 +68,10 @@ def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool, s
     """
     data = run.data
     parts, evaluate = (
-        _with_contexts(collect(names, data.dataset_dir, max_samples=data.max_samples), data.retrieve, speaks=speaks)
-        for names in (data.train, data.evaluate)
+        collect(names, data.dataset_dir, max_samples=data.max_samples) for names in (data.train, data.evaluate)
     )
+    if data.retrieve is not None:
+        parts, evaluate = _with_contexts([parts, evaluate], data.retrieve, speaks=speaks)
     train = [question for part in parts.values() for question in part]
     if data.val_size > 1e-6:
         keys = [question_key(question.question) for question in train]
@@ -85,11 +88,12 @@ def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool, s
 
 
 def _with_contexts(
-    parts: dict[str, list[Question]], settings: Retrieve | None, *, speaks: bool
-) -> dict[str, list[Question]]:
-    if settings is None:
-        return parts
-    return {name: with_contexts(questions, settings, speaks=speaks) for name, questions in parts.items()}
+    sets: list[dict[str, list[Question]]], settings: Retrieve, *, speaks: bool
+) -> list[dict[str, list[Question]]]:
+    """All sets with their contexts; the index is opened once."""
+    everything = [question for parts in sets for questions in parts.values() for question in questions]
+    filled = iter(with_contexts(everything, settings, RERANKERS, speaks=speaks))
+    return [{name: list(islice(filled, len(questions))) for name, questions in parts.items()} for parts in sets]
 
 
 def encode(questions: RunQuestions, encoder: PromptEncoder, data: RunData, *, seed: int, speaks: bool) -> RunSets:

@@ -18,7 +18,7 @@ from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.cli.preflight_model import check_adapter, check_model, fitted
 from llmtuner.cli.preflight_paths import check_names, check_output_dir, is_folder
-from llmtuner.cli.preflight_retrieve import settle_retrieve
+from llmtuner.cli.preflight_retrieve import settle_retrieve, unfilled
 from llmtuner.cli.preflight_scoring import scoring_warnings
 from llmtuner.cli.preflight_vocabulary import settle_vocabulary
 from llmtuner.cli.preflight_weights import check_belonging, prompt_warnings
@@ -162,7 +162,7 @@ def preflight(flags: Flags) -> Plan:
         flags, run, added = settle_vocabulary(flags, adapters, run)
         flags, run, retrieving = settle_retrieve(flags, adapters, run)
     with problems.collected():
-        warnings = (*edited, *_check_data(flags), *scoring_warnings(flags))
+        warnings = (*edited, *_check_data(flags), *scoring_warnings(flags), *unfilled(flags))
     with problems.collected():
         check_output_dir(flags["output_dir"])
     problems.raise_all()

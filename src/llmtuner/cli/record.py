@@ -10,8 +10,9 @@ from llmtuner.data.collect import all_questions, answer_places
 from llmtuner.data.digest import data_digest
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
+from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.mcq.run import McqRun
-from llmtuner.retrieval.check import check_index
+from llmtuner.retrieval.check import checked
 from llmtuner.retrieval.settings import FIELDS as RETRIEVE_FIELDS
 from llmtuner.retrieval.settings import FLAG, Retrieve
 from llmtuner.runs.base import model_folder
@@ -55,11 +56,11 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
 
 
 def _retrieve(flags: Flags) -> dict[str, Any] | None:
-    """How contexts are retrieved, with the fingerprint of the index, which was checked before."""
+    """How contexts are retrieved, with digests of the index and the reranker, which were checked before."""
     if flags[FLAG] is None:
         return None
     settings = Retrieve(index=flags[FLAG], **{name: flags[f"{FLAG}_{name}"] for name in RETRIEVE_FIELDS})
-    return check_index(settings).to_json()
+    return checked(settings, RERANKERS).to_json()
 
 
 def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from llmtuner.retrieval.contexts import Context, assemble
 from llmtuner.retrieval.leaks import LeakGuard
 from llmtuner.retrieval.passages import Chunk
 from llmtuner.retrieval.queries import fitted, merged, queries
-from llmtuner.retrieval.rerank import Reranker, reranked
+from llmtuner.retrieval.rerank import reranked
+from llmtuner.retrieval.rerankers import Reranker
 from llmtuner.retrieval.search import Hit, Index
 from llmtuner.retrieval.settings import Retrieve
 
@@ -39,6 +40,17 @@ class Counts:
     refused: int = 0
     cut: int = 0
 
+    def add(self, context: Context | None) -> None:
+        """Count a question by its new context; None if it keeps the one that it has."""
+        self.questions += 1
+        if context is None:
+            self.kept += 1
+            return
+        self.found += bool(context.ids)
+        self.empty += not context.ids
+        self.refused += context.refused
+        self.cut += context.cut
+
     def line(self) -> str:
         """The counts for the user."""
         parts = [f"{self.found:,} of {self.questions:,} questions got passages"]
@@ -60,28 +72,22 @@ class ContextFinder:
         index: an open index.
         settings: of the retrieval.
         rerank: scores the best hits again; None for the retriever's own order.
-
-    Attributes:
-        counts: of all questions so far.
     """
 
     def __init__(self, index: Index, settings: Retrieve, rerank: Reranker | None = None) -> None:
-        self.index, self.settings, self.counts = index, settings, Counts()
+        self.index, self.settings = index, settings
         self._rerank = rerank
 
     def fill(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Context | None]]:
         """The questions in their order with their new contexts; None for those that keep the one they have."""
         remaining = iter(questions)
         while batch := list(islice(remaining, _BATCH)):
-            asked = [question for question in batch if self.settings.replace or not question.context.strip()]
-            found = iter(self.contexts(asked))
+            found = iter(self.contexts([question for question in batch if self.settings.fills(question)]))
             for question in batch:
-                self.counts.questions += 1
-                if self.settings.replace or not question.context.strip():
+                if self.settings.fills(question):
                     context = next(found)
                     yield replace(question, context=context.text), context
                 else:
-                    self.counts.kept += 1
                     yield question, None
 
     def contexts(self, questions: Sequence[Question]) -> list[Context]:
@@ -89,7 +95,7 @@ class ContextFinder:
         contexts: list[Context | None] = [None] * len(questions)
         waiting, depth = list(range(len(questions))), self.settings.k + _SPARE
         guards = [LeakGuard.of(question) for question in questions]
-        texts = [self._texts(question) for question in questions]
+        texts, cuts = zip(*map(self._texts, questions), strict=True) if questions else ((), ())
         while waiting:
             hits = self._hits([texts[row] for row in waiting], depth)
             unsettled = []
@@ -98,23 +104,19 @@ class ContextFinder:
                 if len(chosen) < self.settings.k and len(of_question) >= depth and depth < len(self.index):
                     unsettled.append(row)  # too many of its hits were refused: look further down
                     continue
-                self.counts.refused += refused
-                contexts[row] = assemble(chosen, self.settings.max_words, self.settings.order)
+                context = assemble(chosen, self.settings.max_words, self.settings.order)
+                contexts[row] = replace(context, refused=refused, cut=cuts[row])
             waiting, depth = unsettled, depth * 4
-        settled = [context for context in contexts if context is not None]
-        self.counts.found += sum(bool(context.ids) for context in settled)
-        self.counts.empty += sum(not context.ids for context in settled)
-        return settled
+        return [context for context in contexts if context is not None]
 
-    def _texts(self, question: Question) -> list[str]:
-        """What the question is searched by, cut to what the encoder takes."""
+    def _texts(self, question: Question) -> tuple[list[str], int]:
+        """What the question is searched by, cut to what the encoder takes, and how many of the texts were cut."""
         encoder = self.index.encoder
-        found = queries(question, self.settings.query)
+        asked = queries(_readable(question), self.settings.query)
         if encoder is None:
-            return [query.text for query in found]
-        pairs = [fitted(query, encoder.folder.max_tokens, encoder.count_tokens) for query in found]
-        self.counts.cut += sum(cut for _, cut in pairs)
-        return [query.text for query, _ in pairs]
+            return [query.text for query in asked], 0
+        pairs = [fitted(query, encoder.folder.max_tokens, encoder.count_tokens) for query in asked]
+        return [query.text for query, _ in pairs], sum(cut for _, cut in pairs)
 
     def _hits(self, texts: Sequence[Sequence[str]], depth: int) -> list[list[Hit]]:
         """The best hits of each question; of several queries, their rankings are merged."""
@@ -147,6 +149,15 @@ class ContextFinder:
             forms.add(form)
             chosen.append((chunk, hit.score))
         return chosen, refused
+
+
+def _readable(question: Question) -> Question:
+    """The question without halves of surrogate pairs, which no tokenizer takes."""
+
+    def clean(text: str) -> str:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+    return replace(question, question=clean(question.question), options=tuple(map(clean, question.options)))
 
 
 def _merged(rankings: Sequence[Sequence[Hit]], depth: int) -> list[Hit]:

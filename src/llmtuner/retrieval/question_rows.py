@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llmtuner.data.load import read_questions
+from llmtuner.data.load import forget_files, read_questions
 from llmtuner.data.paths import path_state
 from llmtuner.data.question import Question
 from llmtuner.data.read_as import ReadAs, form_for
@@ -79,21 +79,26 @@ def needs_kaggles_form(rows: Sequence[Row]) -> bool:
     how its answers are counted.
     """
     trial = [Context(_TRIAL if number % 2 else "", (), ()) for number in range(len(rows))]
-    written = [row.with_context(context, as_kaggle=False) for row, context in zip(rows, trial, strict=True)]
-    expected = [replace(row.question, context=context.text) for row, context in zip(rows, trial, strict=True)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trial.jsonl"
-        path.write_text("".join(map(json_line, written)), encoding="utf-8", errors="surrogatepass")
+        with path.open("w", encoding="utf-8") as file:
+            for row, context in zip(rows, trial, strict=True):
+                file.write(json_line(row.with_context(context, as_kaggle=False)))
         try:
             read = read_questions(path, purpose="predict").questions
         except DataError:
             return True
-    return list(map(_meaning, read)) != list(map(_meaning, expected))
+        finally:
+            forget_files()
+    expected = (replace(row.question, context=context.text) for row, context in zip(rows, trial, strict=True))
+    return len(read) != len(rows) or any(_meaning(a) != _meaning(b) for a, b in zip(read, expected, strict=True))
 
 
 def json_line(record: Mapping[str, Any]) -> str:
     """A row as a line of JSONL, with line separators of Unicode escaped, at which some programs end a line."""
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    if any("\ud800" <= char <= "\udfff" for char in text):  # half of a surrogate pair, which UTF-8 cannot hold
+        text = json.dumps(record, allow_nan=False)
     return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085") + "\n"
 
 

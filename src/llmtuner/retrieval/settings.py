@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, Self
 
+from llmtuner.data.question import Question, is_blank
 from llmtuner.errors import UserError
 from llmtuner.retrieval.contexts import Order
 from llmtuner.retrieval.queries import QueryKind
@@ -29,7 +30,8 @@ class Retrieve:
         order: where the best passage stands.
         rerank: folder of a cross-encoder or of a trained scorer that reads the best hits again; None for none.
         replace: whether questions that have a context get a new one.
-        fingerprint: of the index's content; "" before it is opened.
+        fingerprint, reranker: digests of the index's and of the reranker's content; "" before they were looked at, and
+            without a reranker.
 
     Raises:
         UserError: a value that is none of the known ones, or a number below 1.
@@ -43,6 +45,7 @@ class Retrieve:
     rerank: str | None = None
     replace: bool = False
     fingerprint: str = ""
+    reranker: str = ""
 
     def __post_init__(self) -> None:
         for name, known in (("query", (*QUERY_KINDS,)), ("order", CONTEXT_ORDERS)):
@@ -63,19 +66,22 @@ class Retrieve:
         Raises:
             UserError: a key is unknown or missing, or a value is invalid.
         """
-        names = {each.name for each in fields(cls)}
-        if set(stored) != names or not isinstance(stored["index"], str):
+        names = {each.name: str(each.type) for each in fields(cls)}
+        kinds = {"bool": bool, "str": str, "str | None": str | None}
+        if set(stored) != {*names} or not all(
+            isinstance(stored[name], kinds.get(kind, object)) for name, kind in names.items()
+        ):
             raise UserError(f"damaged settings of the retrieval: expected the keys {', '.join(sorted(names))}")
         return cls(**stored)
 
     @property
     def content(self) -> dict[str, Any]:
-        """What the contexts of a question depend on: not where the index is, and not which questions are replaced."""
-        return {name: value for name, value in self.to_json().items() if name not in ("index", "replace")}
+        """What the context of a question depends on: not where files are, and not which questions get another one."""
+        return {name: value for name, value in self.to_json().items() if name not in ("index", "rerank", "replace")}
 
-    def at(self, index: Path) -> Self:
-        """The same settings with the index elsewhere."""
-        return type(self)(**{**self.to_json(), "index": str(index)})
+    def fills(self, question: Question) -> bool:
+        """Whether a question gets a context: one without a visible character is none."""
+        return self.replace or is_blank(question.context)
 
 
 def retrieve_of(values: Any) -> Retrieve | None:
@@ -84,3 +90,8 @@ def retrieve_of(values: Any) -> Retrieve | None:
     if index is None:
         return None
     return Retrieve(index=index, **{name: getattr(values, f"{FLAG}_{name}") for name in FIELDS})
+
+
+def with_flags(message: str, prefix: str = "") -> str:
+    """A message in which the names of settings, in `backticks`, are flags: --k, or --retrieve_k by its prefix."""
+    return re.sub(rf"`({'|'.join(FIELDS)})`", rf"--{prefix}\1", message)

@@ -76,10 +76,18 @@ def _data(stored: Manifest, planned: Manifest) -> Iterator[str]:
 
 
 def _retrieval(stored: Manifest, planned: Manifest) -> Iterator[str]:
-    """The index of the contexts; its settings are flags of their own."""
-    before, now = (dict(manifest.retrieve or {}) for manifest in (stored, planned))
-    if before.get("fingerprint") != now.get("fingerprint"):
-        yield f"--retrieve (another index) stored {shown(before.get('index'))}, given {shown(now.get('index'))}"
+    """The index of the contexts, and what reranks them; the settings are flags of their own."""
+    before, now = (manifest.retrieve or {} for manifest in (stored, planned))
+    for flag, digest, what in (("retrieve", "fingerprint", "index"), ("retrieve_rerank", "reranker", "reranker")):
+        old, new = stored.settings.get(flag), planned.settings.get(flag)
+        if not before.get(digest) or not now.get(digest):
+            if not same(old, new):
+                yield f"--{flag} stored {shown(old)}, given {shown(new)}"
+        elif before[digest] != now[digest]:
+            yield (
+                f"--{flag} (another {what}) stored {shown(old)} ({before[digest][:_SHOWN]}), given {shown(new)} "
+                f"({now[digest][:_SHOWN]})"
+            )
 
 
 def _base(stored: Manifest, planned: Manifest) -> Iterator[str]:

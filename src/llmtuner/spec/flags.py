@@ -52,7 +52,11 @@ def _retrieval() -> tuple[Flag, ...]:
             choices=CONTEXT_ORDERS,
             value="NAME",
         ),
-        flag("retrieve_rerank", "folder of a cross-encoder that reads the best passages again", value="DIR"),
+        flag(
+            "retrieve_rerank",
+            "folder of a cross-encoder, or of a trained scorer, that reads the best 50 again",
+            value="DIR",
+        ),
         flag("retrieve_replace", "also replace the contexts that questions have", type=bool, default=False),
     )
 
