@@ -38,12 +38,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.engine == "ray":
             raise UserError("--engine ray: is not supported yet; leave it out")
-        counts, as_kaggle = _add(args)
+        counts, form = _add(args)
     except (UserError, OSError, UnicodeError) as error:
         print(f"error: {with_flags(str(error))}", file=sys.stderr)
         return 2
-    if as_kaggle:
-        print("The source's form has no place for a context: the questions are written as prompt, A, B, ..., answer")
+    if form != "own":
+        renamed = "; names of its other columns begin with source_" if form == "kaggle_apart" else ""
+        print(f"The source's form has no place for a context: written as prompt, A, B, ..., answer{renamed}")
     print(counts.line())
     print(f"Wrote {args.out}")
     return 0
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(args: argparse.Namespace) -> tuple[Counts, bool]:
+def _add(args: argparse.Namespace) -> tuple[Counts, str]:
     from llmtuner.errors import UserError
     from llmtuner.files import open_atomic
     from llmtuner.mcq.rerank import RERANKERS
@@ -83,7 +84,7 @@ def _add(args: argparse.Namespace) -> tuple[Counts, bool]:
     from llmtuner.retrieval.fill import Counts
     from llmtuner.retrieval.open import open_finder
     from llmtuner.retrieval.progress import Progress
-    from llmtuner.retrieval.question_rows import json_line, needs_kaggles_form, read_rows
+    from llmtuner.retrieval.question_rows import json_line, read_rows, written_form
 
     settings, counts = _settings(args), Counts()
     if args.out.suffix != ".jsonl":
@@ -93,17 +94,17 @@ def _add(args: argparse.Namespace) -> tuple[Counts, bool]:
     settings = checked(settings, RERANKERS)
     rows = read_rows(_source(args.questions))
     finder = open_finder(settings, RERANKERS)
-    as_kaggle = needs_kaggles_form(rows)
+    form = written_form(rows, settings.fills)
     progress = Progress(_say, "searching", unit="questions", total=len(rows))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with open_atomic(args.out) as file:
         filled = finder.fill(row.question for row in rows)
         for row, (_, context) in zip(rows, filled, strict=True):
-            line = json_line(row.with_context(context, as_kaggle=as_kaggle))
+            line = json_line(row.with_context(context, form))
             file.write(line.encode("utf-8"))
             counts.add(context)
             progress(1)
-    return counts, as_kaggle
+    return counts, form
 
 
 def _settings(args: argparse.Namespace) -> Retrieve:

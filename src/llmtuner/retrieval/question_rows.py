@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from llmtuner.data.load import forget_files, read_questions
 from llmtuner.data.paths import path_state
@@ -17,11 +17,12 @@ from llmtuner.data.read_as import ReadAs, form_for
 from llmtuner.data.readers import read_table
 from llmtuner.data.registry import DataSource
 from llmtuner.data.table import Table, rows_of_one_column
-from llmtuner.errors import DataError
+from llmtuner.errors import DataError, UserError
 from llmtuner.retrieval.contexts import Context
 
 ADDED = ("context", "context_ids", "context_scores")
-_TRIAL = "a passage that no file holds"
+WrittenForm = Literal["own", "kaggle", "kaggle_apart"]  # the source's; prompt, A, B, ...; with other columns renamed
+WRITTEN_FORMS: tuple[WrittenForm, ...] = get_args(WrittenForm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +39,20 @@ class Row:
     question: Question
     own: frozenset[str]
 
-    def with_context(self, context: Context | None, *, as_kaggle: bool) -> dict[str, Any]:
+    def with_context(self, context: Context | None, form: WrittenForm) -> dict[str, Any]:
         """The row as it is written.
 
         Args:
             context: the new one; None to keep what it has.
-            as_kaggle: whether the question is written in Kaggle's form, because its own has no place for a context.
         """
         question, record = self.question, dict(self.record)
-        if as_kaggle:
+        if form != "own":
             options = dict(zip(question.letters, question.options, strict=True))
             answer = {} if question.answer_letter is None else {"answer": question.answer_letter}
+            others = {name: value for name, value in record.items() if name not in self.own}
             record = {"id": question.id, "prompt": question.question, **options, **answer, "context": question.context}
-            record |= {name: value for name, value in self.record.items() if name not in {*record, *self.own}}
+            start = "source_" if form == "kaggle_apart" else ""
+            record |= {start + name: value for name, value in others.items() if start + name not in record}
         if context is None:
             return record
         return record | {"context": context.text, "context_ids": context.ids, "context_scores": context.scores}
@@ -72,26 +74,52 @@ def read_rows(source: DataSource) -> list[Row]:
     return rows
 
 
-def needs_kaggles_form(rows: Sequence[Row]) -> bool:
-    """Whether our readers would read something else than the questions with their new contexts from the source's form.
+def written_form(rows: Sequence[Row], fills: Callable[[Question], bool]) -> WrittenForm:
+    """The first form in which our readers read the questions with their new contexts, and nothing else.
 
-    It is tried: some forms have another column for the passage, or several that are joined, and only a whole file tells
-    how its answers are counted.
+    It is tried: some forms have another column for the passage, or several that are joined; a column that is left over
+    may make a third form of the file; and only a whole file tells how its answers are counted.
+
+    Args:
+        fills: whether a question gets a new context.
+
+    Raises:
+        UserError: there is none.
     """
-    trial = [Context(_TRIAL if number % 2 else "", (), ()) for number in range(len(rows))]
+    filled = [fills(row.question) for row in rows]
+    for form in WRITTEN_FORMS:
+        # Every row with a passage and without one: some readers take another column where the context is blank.
+        if all(
+            _reads_back(rows, [_trial(place % 2 == part) if new else None for place, new in enumerate(filled)], form)
+            for part in (0, 1)
+        ):
+            return form
+    raise UserError(
+        f"{rows[0].question.file}: its columns {', '.join(rows[0].record)} cannot be read with a context beside them; "
+        "leave out the columns that are not needed"
+    )
+
+
+def _trial(has_passage: bool) -> Context:
+    return Context("a passage that no file holds" if has_passage else "", (), ())
+
+
+def _reads_back(rows: Sequence[Row], contexts: Sequence[Context | None], form: WrittenForm) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trial.jsonl"
         with path.open("w", encoding="utf-8") as file:
-            for row, context in zip(rows, trial, strict=True):
-                file.write(json_line(row.with_context(context, as_kaggle=False)))
+            for row, context in zip(rows, contexts, strict=True):
+                file.write(json_line(row.with_context(context, form)))
         try:
             read = read_questions(path, purpose="predict").questions
         except DataError:
-            return True
+            return False
         finally:
             forget_files()
-    expected = (replace(row.question, context=context.text) for row, context in zip(rows, trial, strict=True))
-    return len(read) != len(rows) or any(_meaning(a) != _meaning(b) for a, b in zip(read, expected, strict=True))
+    return len(read) == len(rows) and all(
+        _meaning(question) == _meaning(row.question if context is None else replace(row.question, context=context.text))
+        for question, row, context in zip(read, rows, contexts, strict=True)
+    )
 
 
 def json_line(record: Mapping[str, Any]) -> str:
