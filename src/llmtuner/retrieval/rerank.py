@@ -9,7 +9,7 @@ Source: Nogueira and Cho, "Passage re-ranking with BERT", arXiv:1901.04085.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,15 @@ import numpy as np
 from llmtuner.errors import UserError
 from llmtuner.retrieval.encoder import quiet
 from llmtuner.retrieval.encoder_folder import encoder_folder
-from llmtuner.retrieval.rerankers import Reranker
 from llmtuner.retrieval.search import Hit, Index
 
 DEPTH = 50  # hits that are scored again; more if more are asked for
 _PAIRS = 32  # in a batch
 
 
-def reranked(index: Index, texts: Sequence[str], k: int, rerank: Reranker) -> list[list[Hit]]:
+def reranked(
+    index: Index, texts: Sequence[str], k: int, rerank: Callable[[str, Sequence[str]], Sequence[float]]
+) -> list[list[Hit]]:
     """The k best of each text's hits by the reranker's scores; equal scores in the order of the corpus.
 
     Args:
