@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from support import load_script
 
 from llmtuner.cli.main import main
+from llmtuner.mcq import load_scorer
 from llmtuner.retrieval.index.build import BuildSettings, build_index
 
 QUICK = (
@@ -168,3 +169,15 @@ def test_a_scorer_reranks_in_a_run(place, tiny_llama, tmp_path, trained, capsys)
     assert predict("mcq", tiny_llama, tmp_path / "out", place / "closed.jsonl", out, *retrieve) == 0
     assert "6 of 6 questions got passages" in capsys.readouterr().err
     assert scores(tmp_path / "out") != scores(place / "mcq" / "none")
+
+
+def test_a_merged_model_keeps_the_index_or_says_that_it_cannot(trained, place, tmp_path, capsys):
+    """The merged folder of a training with contexts predicted without any, in silence."""
+    stage, out = trained
+    assert load_script("merge").main([str(out), str(tmp_path / "merged")]) == 0
+    said = capsys.readouterr().out
+    if stage == "mcq":
+        assert step2.config(tmp_path / "merged")["retrieve"] == stored(out)
+        (notice,) = load_scorer(tmp_path / "merged").notices
+        assert "this scorer searches nothing" in notice
+    assert (f"--retrieve {place / 'index'}" in said) == (stage == "sft")

@@ -79,6 +79,11 @@ class OptionScorer:
         self._pad_token_id = tokenizer.pad_token_id or 0
         samples = QuestionSet(SAMPLES, self._encoder).tokens if layout_of(settings.layout).packed else []
         self.settings, self.notices = settle_layout(model, settings, samples, self._pad_token_id)
+        if settings.retrieve:
+            self.notices += (
+                f"trained with contexts from the index {settings.retrieve.get('index')}: this scorer searches nothing; "
+                "give the questions their contexts first (docs/retrieval.md)",
+            )
 
     def score(
         self, questions: Sequence[Question], *, batch_size: int = 8, tokens_per_batch: int | None = None
