@@ -1248,7 +1248,11 @@ MUTATIONS = (
         "src/llmtuner/retrieval/fill.py",
         "tests/retrieval/test_fill.py",
         ("contexts: refused passages are missing", "if len(chosen) < self.settings.k and", "if False and"),
-        ("contexts: a refused passage is used", "                refused += 1\n                continue\n", ""),
+        (
+            "contexts: a refused passage is used",
+            "                refused += 1\n                continue\n",
+            "                refused += 1\n",
+        ),
         (
             "contexts: one passage too many",
             "            if len(chosen) == self.settings.k:\n                break\n",

@@ -96,6 +96,9 @@ def test_questions_keep_their_order_and_their_own_context_unless_replaced(index,
 def test_a_question_of_stop_words_and_signs_gets_no_context(index):
     (context,) = find(index, Question("1", "the of ?!", ("-", "...")))
     assert (context.text, context.ids, context.scores) == ("", (), ())
+    counts = Counts()
+    counts.add(context)
+    assert (counts.found, counts.empty) == (0, 1)
 
 
 def test_a_context_without_a_visible_character_is_filled(index):

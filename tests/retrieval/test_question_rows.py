@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 from public_forms import ASKED, ROWS
 
@@ -47,7 +47,9 @@ def assert_read_back(before: list, out: Path, contexts: list[Context | None]) ->
     assert list(map(meaning, read_questions(out, purpose="predict").questions)) == list(map(meaning, expected))
 
 
-@pytest.mark.parametrize("contexts", [[NEW, NOTHING, None], [None, NEW, None], [NEW, NEW, NEW]], ids=str)
+@pytest.mark.parametrize(
+    "contexts", [[NEW, NOTHING, None], [None, NEW, None], [None, NOTHING, None], [NEW, NEW, NEW]], ids=str
+)
 @pytest.mark.parametrize("form", ROWS)
 def test_every_form_reads_back_equal_with_the_new_context(form, contexts, tmp_path):
     """A form with a column of its own for the passage lost the context, or read its old one."""
@@ -98,6 +100,8 @@ def test_columns_of_other_forms_do_not_change_what_is_read(form, more, contexts)
 WITHOUT_HALVES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
+@example(["Q\u2028?", "a\x85", "b", "c\u2029"], "")
+@example(["Q?", "a", "b", "c"], "\ud83d")
 @given(st.lists(WITHOUT_HALVES, min_size=4, max_size=4), st.text(st.characters()))
 def test_any_text_comes_back(texts, note):
     """U+2028 ended a line for some readers; half of a surrogate pair could not be written at all."""
