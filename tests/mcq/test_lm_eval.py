@@ -33,10 +33,14 @@ def questions() -> list[Question]:
 
 
 @pytest.fixture(scope="module")
-def both(tiny_llama, questions):
+def harness(tiny_llama):
+    return check.harness_of(tiny_llama, AutoTokenizer.from_pretrained(tiny_llama), batch_size=5)
+
+
+@pytest.fixture(scope="module")
+def both(tiny_llama, harness, questions):
     """For each form of the prompt, our predictions and the harness's result on the same ids."""
-    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
-    model, harness = check.with_head(tiny_llama), check.harness_of(tiny_llama, tokenizer, batch_size=5)
+    tokenizer, model = harness.tokenizer, check.with_head(tiny_llama)
     results = {}
     for form, encode in (("plain", check.plain_tokens), ("chat", check.chat_tokens)):
         tokens = encode(tokenizer, questions)
@@ -60,3 +64,15 @@ def test_acc_is_the_norm_sum_and_acc_norm_is_char(both, questions, form):
     assert (report["acc"], report["acc_norm"]) == (report["sum"], report["char"])
     assert report["other_choices_sum"] == report["other_choices_char"] == 0
     assert given.choices(questions, by_characters=True) != given.choices(questions, by_characters=False)
+
+
+def test_its_own_tokenisation_is_scored_where_ids_differ(harness, questions, both):
+    """A question of which no id differs has the sums that are known."""
+    tokens = check.plain_tokens(harness.tokenizer, questions)
+    other = check.other_ids(harness, questions, tokens)
+    assert 0 < len(other) < len(questions), "what is to be tested happens"
+    own = check.own_tokenisation(harness, questions, tokens, both["plain"][1])
+    every = check.by_harness(harness, questions)
+    for row, expected in zip(own.sums, every.sums, strict=True):
+        assert row == pytest.approx(expected, abs=1e-3)
+    assert (own.acc, own.acc_norm) == (every.acc, every.acc_norm)
