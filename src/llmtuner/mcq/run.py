@@ -150,7 +150,7 @@ def check_option_orders(orders: int, settings: McqSettings) -> None:
             "option_orders",
             orders,
             f"it is for joint prompts (head letter, or layout joint); in the layout {settings.layout} options do not "
-            "see each other, so their order changes no score: leave it out",
+            "see each other, so their order changes no score: leave it out, or add `head` letter",
         )
 
 
