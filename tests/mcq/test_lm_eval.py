@@ -8,6 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from llmtuner.data.question import Question
+from llmtuner.data.tokens.option import OptionTokens
 
 pytest.importorskip("lm_eval", reason="lm_eval is not installed; to run this: pip install -e '.[bench]'")
 
@@ -66,12 +67,20 @@ def test_acc_is_the_norm_sum_and_acc_norm_is_char(both, questions, form):
     assert given.choices(questions, by_characters=True) != given.choices(questions, by_characters=False)
 
 
-def test_its_own_tokenisation_is_scored_where_ids_differ(harness, questions, both):
+def read_by_harness(harness, question: Question) -> OptionTokens:
+    """The ids of its own tokenisation."""
+    pairs = [harness._encode_pair(check.prompt_text(question), f" {text}") for text in question.options]
+    spans = [(len(context), len(context) + len(option)) for context, option in pairs]
+    lengths = [len(text) for text in question.options]
+    return OptionTokens([[*context, *option, 2] for context, option in pairs], (0, 0), (0, 1), spans, 0, 0, 0, lengths)
+
+
+def test_its_own_tokenisation_is_scored_where_ids_differ(harness, questions):
     """A question of which no id differs has the sums that are known."""
     tokens = check.plain_tokens(harness.tokenizer, questions)
-    other = check.other_ids(harness, questions, tokens)
-    assert 0 < len(other) < len(questions), "what is to be tested happens"
-    own = check.own_tokenisation(harness, questions, tokens, both["plain"][1])
+    tokens[::2] = [read_by_harness(harness, question) for question in questions[::2]]
+    assert check.other_ids(harness, questions, tokens) == [*range(1, len(questions), 2)]
+    own = check.own_tokenisation(harness, questions, tokens, check.by_harness(harness, questions, tokens))
     every = check.by_harness(harness, questions)
     for row, expected in zip(own.sums, every.sums, strict=True):
         assert row == pytest.approx(expected, abs=1e-3)
