@@ -167,13 +167,7 @@ def load_scorer(
     place = str(folder)
     if adapters:
         place = base_model or stored_base(folder)
-        check_lower_adapters(adapters, allow_other=allow_other_base)
-        for adapter in adapters:
-            for line in require_intact(Path(adapter)):
-                logger.warning(line)
-            check_adapter_files(adapter)
-            check_random_start(adapter)
-            check_same_base(adapter, place, allow_other=allow_other_base)
+        _check_adapters(adapters, place, allow_other=allow_other_base)
     has_weights, loader = HEADS[settings.head].pools, AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
     if Path(place).is_dir():
         require_intact(Path(place))
@@ -197,6 +191,16 @@ def load_scorer(
         option_orders=option_orders,
         allow_unknown_tokens=allow_unknown_tokens,
     )
+
+
+def _check_adapters(adapters: Sequence[str], base_model: str, *, allow_other: bool) -> None:
+    check_lower_adapters(adapters, allow_other=allow_other)
+    for adapter in adapters:
+        for line in require_intact(Path(adapter)):
+            logger.warning(line)
+        check_adapter_files(adapter)
+        check_random_start(adapter)
+        check_same_base(adapter, base_model, allow_other=allow_other)
 
 
 def _adapters(folder: str | Path, settings: McqSettings) -> tuple[str, ...]:
