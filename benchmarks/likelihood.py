@@ -123,6 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="a SmolLM2; scripts/smollm2.py prints its folder")
     parser.add_argument("--data", type=Path, required=True, help="folder with arc/ and qasc/")
+    parser.add_argument("--sets", nargs="+", help="only these sets, by their names in the report")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "likelihood", help="folder of the predictions")
     parser.add_argument("--out", type=Path, default=trial_file("likelihood"), help="the results as JSON")
     args = parser.parse_args()
@@ -130,7 +131,9 @@ def main() -> None:
     sets: dict[str, Any] = {}
     every: dict[str, list[Sequence[float]]] = {norm: [] for norm in NORMS}
     all_answers: list[int] = []
-    for name, exam in exams(args.data).items():
+    known = exams(args.data)
+    for name in args.sets or known:
+        exam = known[name]
         questions, predictions = predicted(args.model, name, exam, args.work)
         scores = scores_by_norm(questions, predictions)
         answers = [question.answer for question in questions]
