@@ -144,8 +144,9 @@ def main() -> None:
         for norm, rows in scores.items():
             every[norm] += rows
     sets["all"] = {"questions": len(all_answers), **compare(every, all_answers)}
+    chosen = "".join([" --sets", *(f' "{name}"' for name in args.sets)]) if args.sets else ""
     result = {
-        "command": "python benchmarks/likelihood.py --model SMOLLM2 --data DATA",
+        "command": f"python benchmarks/likelihood.py --model SMOLLM2 --data DATA{chosen}",
         "commit": measured,
         "hardware": hardware("cpu"),
         "flags": FLAGS.split(),
