@@ -97,8 +97,12 @@ def scores_by_norm(questions: Sequence[Question], predictions: Sequence[Predicti
     return of_norm | {"pmi": [p.scores for p in predictions]}
 
 
-def compare(scores: dict[str, Scores], answers: Sequence[int]) -> dict[str, Any]:
-    """MAP@3 and accuracy of each norm, with the difference from the default norm and its interval."""
+def compare(scores: dict[str, Scores], answers: Sequence[int], groups_Q: Sequence[str] | None = None) -> dict[str, Any]:
+    """MAP@3 and accuracy of each norm, with the difference from the default norm and its interval.
+
+    Args:
+        groups_Q: questions of the same group are drawn together: the same ones with their facts and without.
+    """
     each = {
         norm: {
             metric: [value([row], [answer]) for row, answer in zip(rows, answers, strict=True)]
@@ -113,7 +117,7 @@ def compare(scores: dict[str, Scores], answers: Sequence[int]) -> dict[str, Any]
             differences = [a - b for a, b in zip(values, each[DEFAULT_NORM][metric], strict=True)]
             report[norm][f"{metric}_minus_{DEFAULT_NORM}"] = {
                 "difference": round(sum(differences) / len(differences), 4),
-                "interval": [round(bound, 4) for bound in paired_interval(differences)],
+                "interval": [round(bound, 4) for bound in paired_interval(differences, groups_Q)],
             }
     return report
 
@@ -131,6 +135,7 @@ def main() -> None:
     sets: dict[str, Any] = {}
     every: dict[str, list[Sequence[float]]] = {norm: [] for norm in NORMS}
     all_answers: list[int] = []
+    texts: list[str] = []
     known = exams(args.data)
     for name in args.sets or known:
         exam = known[name]
@@ -141,9 +146,10 @@ def main() -> None:
         sets[name] = {"questions": len(questions), "options": len(questions[0].options), **compare(scores, answers)}
         sets[name] |= {key: round(value, 4) for key, value in floors.items()}
         all_answers += answers
+        texts += [question.question for question in questions]
         for norm, rows in scores.items():
             every[norm] += rows
-    sets["all"] = {"questions": len(all_answers), **compare(every, all_answers)}
+    sets["all"] = {"questions": len(all_answers), **compare(every, all_answers, texts)}
     chosen = "".join([" --sets", *(f' "{name}"' for name in args.sets)]) if args.sets else ""
     result = {
         "command": f"python benchmarks/likelihood.py --model SMOLLM2 --data DATA{chosen}",
