@@ -578,6 +578,41 @@ MUTATIONS = (
         ("heads: scores in half precision", "layer.weight.float(), bias)", "layer.weight.float(), bias).bfloat16()"),
     ),
     *edits(
+        "src/llmtuner/mcq/orders.py",
+        "tests/mcq/test_orders.py",
+        ("orders: averaged by place", "[(option - shift) % options]", "[option]"),
+        (
+            "orders: rotated the other way",
+            "(*options[shift:], *options[:shift])",
+            "(*options[-shift:], *options[:-shift])",
+        ),
+        ("orders: the answer stays", "(answer - shift) % len(options)", "answer"),
+        ("orders: an order twice", "min(orders, len(question.options))", "orders"),
+        ("orders: always the first order", "if shift else self.tokens[row]", "if not shift else self.tokens[row]"),
+        ("orders: logits averaged", "score - _log_sum_exp(of_order) for", "score - max(of_order) for"),
+        ("orders: a probability underflows", "math.log(sum(math.exp(value - highest)", "math.log(sum(math.exp(value)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/run.py",
+        "tests/mcq/test_orders.py",
+        (
+            "orders: for options that do not see each other",
+            "if orders > 1 and layout_of",
+            "if orders > 10 and layout_of",
+        ),
+        ("orders: without a prediction", "if self.option_orders > 1 and not", "if self.option_orders > 10 and not"),
+    ),
+    *edits(
+        "patches/letter_scores.py",
+        "tests/test_orders_runs.py",
+        ("orders: not in stage sft", "orders=1 if self._orders is None else self._orders.count", "orders=1"),
+    ),
+    *edits(
+        "patches/mcq_stage/run.py",
+        "tests/test_orders_runs.py",
+        ("orders: not in stage mcq", '"predict", orders=orders)', '"predict")'),
+    ),
+    *edits(
         "src/llmtuner/mcq/letter.py",
         "tests/mcq/test_letter.py",
         ("letter: half precision", "weight_LD = head.weight[rows_L].float()", "weight_LD = head.weight[rows_L]"),

@@ -8,9 +8,9 @@ from typing import Any
 
 from llmtuner.cli.flags import Flags
 from llmtuner.data.registry import PROJECT_DATA
-from llmtuner.errors import UserError
+from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.layouts import layout_of
-from llmtuner.mcq.run import McqRun, RunData, resolve_run
+from llmtuner.mcq.run import PREDICTS, McqRun, RunData, resolve_run
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.spec.flags import FLAGS, OWN
 from llmtuner.spec.heads import HEADS
@@ -20,14 +20,17 @@ UNREACHABLE = "neither a local model folder nor reachable on the hub"
 
 
 def check_other_stage(flags: Flags) -> None:
-    """Refuse flags of stage mcq in another stage.
+    """Refuse flags of stage mcq in another stage, and orders of options without a prediction.
 
     Raises:
         UserError: one is given.
     """
     given = [flag.name for flag in OWN if flag.name in flags and flag.stages and flags["stage"] not in flag.stages]
     if given:
-        raise UserError(f"--{given[0]} is for --stage {FLAGS[given[0]].stages[0]}; leave it out, or change the stage")
+        stages = " or ".join(FLAGS[given[0]].stages)
+        raise UserError(f"--{given[0]} is for --stage {stages}; leave it out, or change the stage")
+    if flags["mcq_option_orders"] > 1 and not flags["do_predict"]:
+        raise FieldError("option_orders", flags["mcq_option_orders"], PREDICTS)
 
 
 def resolve_mcq(flags: Flags, adapters: list[str]) -> McqRun:

@@ -17,6 +17,7 @@ from llmtuner.errors import RunError
 from llmtuner.mcq.bad_weights import refuse_bad_weights
 from llmtuner.mcq.batches import by_length
 from llmtuner.mcq.collate import Batch, Collator
+from llmtuner.mcq.orders import InOrders
 from llmtuner.mcq.outputs import Scores
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.metrics import figures, interval_figures
@@ -39,7 +40,8 @@ class Scoring:
         gather: joins the lists of all processes.
         precision: the context of a forward pass (autocast).
         forward: called with the model and a batch's inputs for its scores.
-        progress: called after each batch with its number of questions.
+        progress: called after each batch with its number of questions, each order of one counted by itself.
+        orders: cyclic orders of the options that joint prompts are scored in, at most; each is a question of a batch.
     """
 
     collator: Collator
@@ -51,6 +53,7 @@ class Scoring:
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext
     forward: Callable[[Any, Batch], Scores] = lambda model, inputs: model(**inputs)
     progress: Callable[[int], None] = lambda _: None
+    orders: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ def _option_tokens(tokens: OptionTokens) -> tuple[int, ...]:
 def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> list[OptionScores]:
     """Scores of every question's options before the softmax, in the order of the questions.
 
+    In several orders of the options: the logarithms of the averaged probabilities.
+
     Batch size and the other questions of a batch change no score beyond rounding.
 
     Args:
@@ -102,6 +107,9 @@ def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Sco
 
 
 def _scored(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> list[Scored]:
+    if scoring.orders > 1:
+        several = InOrders(questions, scoring.orders)
+        return [Scored(scores) for scores in several.averaged([row.scores for row in _pass(model, several, scoring)])]
     norm = scoring.collator.norm
     scored = _pass(model, questions, scoring)
     if norm is None or not NORMS[norm].neutral:

@@ -27,6 +27,7 @@ from llmtuner.spec.flags import FIELDS
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.norms import NORMS
 
+PREDICTS = "it is for predictions, and evaluations during training use one order: add --do_predict, or leave it out"
 CUTOFF_LEN = 2048  # the most tokens of a question, unless the run or the model says otherwise
 
 
@@ -72,6 +73,7 @@ class McqRun:
         template: name of the chat template; None for encoders, and if the prompt's form is stored.
         tokens_per_batch: padded tokens per batch, instead of a batch size.
         head_learning_rate: of the head; None for the common learning rate.
+        option_orders: cyclic orders of the options that a prediction from joint prompts averages, at most.
         data: the questions.
         output_dir: where everything is written.
         notices: lines for the user.
@@ -90,6 +92,7 @@ class McqRun:
     template: str | None = None
     tokens_per_batch: int | None = None
     head_learning_rate: float | None = None
+    option_orders: int = 1
     data: RunData = field(default_factory=RunData)
     output_dir: str = ""
     notices: tuple[str, ...] = ()
@@ -109,6 +112,9 @@ class McqRun:
         if self.training and norm is not None and NORMS[norm].neutral:
             takes = ", ".join(name for name, each in NORMS.items() if not each.neutral)
             raise FieldError("likelihood_norm", norm, f"it is for prediction only; train with one of {takes}")
+        check_option_orders(self.option_orders, self.settings)
+        if self.option_orders > 1 and not self.predicting:
+            raise FieldError("option_orders", self.option_orders, PREDICTS)
         if self.data.shuffle_options and self.training and layout_of(self.settings.layout).text != "joint":
             raise FieldError(
                 "shuffle_options",
@@ -130,6 +136,22 @@ class McqRun:
     def with_settings(self, **changes: Any) -> McqRun:
         """A copy with changed settings."""
         return replace(self, settings=self.settings.with_(**changes))
+
+
+def check_option_orders(orders: int, settings: McqSettings) -> None:
+    """Refuse several orders of options that do not see each other.
+
+    Raises:
+        FieldError: the layout is not joint, or the number is out of range.
+    """
+    check_field("option_orders", orders)
+    if orders > 1 and layout_of(settings.layout).text != "joint":
+        raise FieldError(
+            "option_orders",
+            orders,
+            f"it is for joint prompts (head letter, or layout joint); in the layout {settings.layout} options do not "
+            "see each other, so their order changes no score: leave it out, or add `head` letter",
+        )
 
 
 def resolve_run(
@@ -186,8 +208,7 @@ def resolve_run(
         cutoff_len=given.get("cutoff_len", settings.cutoff_len or CUTOFF_LEN),
         layout_required=given.get("layout") == settings.layout,
         template=_template(settings, source, given.get("template")),
-        tokens_per_batch=given.get("tokens_per_batch"),
-        head_learning_rate=given.get("head_learning_rate"),
+        **{name: given[name] for name in ("tokens_per_batch", "head_learning_rate", "option_orders") if name in given},
         data=_data(data or RunData(), given),
         notices=(*notices, *_left_out(settings, given)),
         **more,

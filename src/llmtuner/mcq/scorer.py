@@ -26,7 +26,7 @@ from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.predict import Scoring, predict_questions
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.mcq.run import CUTOFF_LEN
+from llmtuner.mcq.run import CUTOFF_LEN, check_option_orders
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings, write_settings
 from llmtuner.mcq.unwrap import unwrap
 from llmtuner.mcq.whole import load_whole
@@ -55,6 +55,7 @@ class OptionScorer:
         tokenizer: the model's.
         settings: as stored with the model.
         cutoff_len: the most tokens of a question, as in training unless given; only the end of its context is cut.
+        option_orders: cyclic orders of the options that scores of joint prompts are averaged over, at most.
         allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
 
     Attributes:
@@ -69,8 +70,11 @@ class OptionScorer:
         settings: McqSettings,
         *,
         cutoff_len: int | None = None,
+        option_orders: int = 1,
         allow_unknown_tokens: bool = False,
     ) -> None:
+        check_option_orders(option_orders, settings)
+        self._orders = option_orders
         self.model, self.tokenizer, self._allow_unknown = model.eval(), tokenizer, allow_unknown_tokens
         limit = (settings.cutoff_len or CUTOFF_LEN) if cutoff_len is None else cutoff_len
         check_field("cutoff_len", limit)
@@ -86,7 +90,7 @@ class OptionScorer:
         """Scores, probabilities and ranking of each question, in the order of the questions.
 
         Args:
-            batch_size: questions per forward pass.
+            batch_size: questions per forward pass; each order of one counts by itself.
             tokens_per_batch: padded tokens per forward pass, instead of the batch size.
 
         Raises:
@@ -107,7 +111,7 @@ class OptionScorer:
         for line in encoded.require_readable(training=False):
             logger.warning(line)
         collator = Collator.of(self.settings, self._pad_token_id)
-        scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch)
+        scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch, orders=self._orders)
         with finite_gradients(unwrap(self.model)):
             return predict_questions(self.model, encoded, scoring)
 
@@ -136,6 +140,7 @@ def load_scorer(
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "auto",
     cutoff_len: int | None = None,
+    option_orders: int = 1,
     trust_remote_code: bool = False,
     allow_unknown_tokens: bool = False,
 ) -> OptionScorer:
@@ -146,6 +151,7 @@ def load_scorer(
         base_model: an adapter's base model, if it has moved since training.
         allow_other_base: accept another base model than the adapter was trained on.
         dtype: of the backbone; scores are always fp32.
+        option_orders: cyclic orders of the options that scores of joint prompts are averaged over, at most.
         allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
 
     Raises:
@@ -161,13 +167,7 @@ def load_scorer(
     place = str(folder)
     if adapters:
         place = base_model or stored_base(folder)
-        check_lower_adapters(adapters, allow_other=allow_other_base)
-        for adapter in adapters:
-            for line in require_intact(Path(adapter)):
-                logger.warning(line)
-            check_adapter_files(adapter)
-            check_random_start(adapter)
-            check_same_base(adapter, place, allow_other=allow_other_base)
+        _check_adapters(adapters, place, allow_other=allow_other_base)
     has_weights, loader = HEADS[settings.head].pools, AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
     if Path(place).is_dir():
         require_intact(Path(place))
@@ -183,7 +183,24 @@ def load_scorer(
     attach_head(model.to(device), settings)
     with fitting([str(folder)], place):
         model = _with_weights(model, folder, settings, adapters)
-    return OptionScorer(model, tokenizer, settings, cutoff_len=cutoff_len, allow_unknown_tokens=allow_unknown_tokens)
+    return OptionScorer(
+        model,
+        tokenizer,
+        settings,
+        cutoff_len=cutoff_len,
+        option_orders=option_orders,
+        allow_unknown_tokens=allow_unknown_tokens,
+    )
+
+
+def _check_adapters(adapters: Sequence[str], base_model: str, *, allow_other: bool) -> None:
+    check_lower_adapters(adapters, allow_other=allow_other)
+    for adapter in adapters:
+        for line in require_intact(Path(adapter)):
+            logger.warning(line)
+        check_adapter_files(adapter)
+        check_random_start(adapter)
+        check_same_base(adapter, base_model, allow_other=allow_other)
 
 
 def _adapters(folder: str | Path, settings: McqSettings) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from llmtuner.mcq.collate import Batch, Collator, Twice
 from llmtuner.mcq.finite import FiniteGuard, StepLoss
 from llmtuner.mcq.losses.criterion import Criterion
 from llmtuner.mcq.model import HEAD
+from llmtuner.mcq.orders import orders_of
 from llmtuner.mcq.pace import Pace
 from llmtuner.mcq.predict import NOT_READ, UNSCORED, Scoring, figures_of, predict_questions
 from llmtuner.mcq.questions import NOT_COUNTED, QuestionSet
@@ -218,13 +219,21 @@ class McqTrainer(KeptTraining, Trainer):
         assert self._criterion is not None, "a run that evaluates has one"
         return float(self._criterion.evaluate(padded_QN.where(mask_QN, 0.0), answers_Q, mask_QN).mean())
 
-    def predict_options(self, questions: QuestionSet, prefix: str) -> tuple[list[Prediction], dict[str, float]]:
-        """Predictions in the order of the questions, and run times: runtime, samples_per_second, steps_per_second."""
+    def predict_options(
+        self, questions: QuestionSet, prefix: str, *, orders: int = 1
+    ) -> tuple[list[Prediction], dict[str, float]]:
+        """Predictions in the order of the questions, and run times: runtime, samples_per_second, steps_per_second.
+
+        Args:
+            orders: cyclic orders of the options that joint prompts are scored in, at most.
+        """
         batch_size = self.args.per_device_eval_batch_size
         start = time.perf_counter()
         model = self.model_wrapped if self.is_deepspeed_enabled or self.is_fsdp_enabled else self.model
         hidden = self.args.disable_tqdm or not self.is_world_process_zero()
-        bar = tqdm(total=len(questions), desc=prefix, unit=" questions", leave=False, disable=hidden)
+        counts = orders_of(questions.questions, orders)
+        total, unit = sum(counts), " questions" if orders == 1 else " prompts"
+        bar = tqdm(total=total, desc=prefix, unit=unit, leave=False, disable=hidden)
         scoring = Scoring(
             self.collator,
             batch_size=batch_size,
@@ -233,12 +242,14 @@ class McqTrainer(KeptTraining, Trainer):
             world=self.args.world_size,
             gather=gather_object if self.args.world_size > 1 else list,
             precision=self.accelerator.autocast,
-            progress=lambda done: bar.update(min(done * self.args.world_size, len(questions) - bar.n)),
+            progress=lambda done: bar.update(min(done * self.args.world_size, total - bar.n)),
+            orders=orders,
         )
         with bar, finite_gradients(unwrap(self.model)):
             predictions = predict_questions(model, questions, scoring)
         seconds = time.perf_counter() - start
         shapes = questions.shapes(self.collator.layout)
+        shapes = [shape for shape, count in zip(shapes, counts, strict=True) for _ in range(count)]
         batches = by_length(shapes, batch_size=batch_size, tokens_per_batch=self.run.tokens_per_batch)
         steps = -(-len(batches) // self.args.world_size)
         return predictions, {

@@ -17,6 +17,7 @@ CO_ATTENTION = tuple(name for name, head in HEADS.items() if head.measures == "d
 LIKELIHOOD = tuple(name for name, head in HEADS.items() if head.reads == OPTION_TOKENS)
 DUMA_PRESETS = ("bottleneck", "paper")
 DUMA_PASSAGES = ("context_question", "context")
+MOST_OPTIONS = 10  # of a question (llmtuner.data.question.MAX_OPTIONS)
 
 
 def _mcq(name: str, help: str, field: str, **more: object) -> Flag:
@@ -133,6 +134,18 @@ OWN = (
         "shuffle_options",
         type=bool,
         default=False,
+    ),
+    Flag(
+        name="mcq_option_orders",
+        help="predictions from joint prompts (head letter, layout joint, stage sft): average each option's probability "
+        "over K cyclic orders of the options, or as many as there are options; evaluations during training use one",
+        type=int,
+        default=1,
+        range=Range(1, MOST_OPTIONS),
+        stages=("mcq", "sft"),
+        value="K",
+        field="option_orders",
+        arguments="data",
     ),
     Flag(
         name="mcq_answer_base",
