@@ -178,8 +178,7 @@ def resolve_run(
     fresh_head = stored is None and HEADS[settings.head].pools
     merge_all = bool(training and complete and (fresh_head or new_adapter))
     if merge_all:
-        trained = f"a fresh {settings.head} head is" if fresh_head else "a new adapter is"
-        notices += (f"{', '.join(complete)} merged into the base model; {trained} trained on top",)
+        notices += (_merged(complete, f"a fresh {settings.head} head" if fresh_head else "a new adapter"),)
     if training and complete:
         settings = settings.with_(merged_adapters=tuple(map(stored_path, complete if merge_all else complete[:-1])))
     return McqRun(
@@ -198,6 +197,10 @@ def resolve_run(
         notices=(*notices, *_left_out(settings, given)),
         **more,
     )
+
+
+def _merged(adapters: Sequence[str], trained: str) -> str:
+    return f"{', '.join(adapters)} merged into the base model; {trained} is trained on top"
 
 
 def _known(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class OptionScorer:
         for line in encoded.require_readable(training=False):
             logger.warning(line)
         collator = Collator.of(self.settings, self._pad_token_id)
-        scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch)
+        scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch, notice=logger.info)
         with finite_gradients(unwrap(self.model)):
             return predict_questions(self.model, encoded, scoring)
 

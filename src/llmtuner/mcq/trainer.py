@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import write_settings
 from llmtuner.mcq.unwrap import unwrap
 from llmtuner.runs.training import KeptTraining
+
+logger = logging.getLogger("llmtuner.mcq")
 
 
 class McqTrainer(KeptTraining, Trainer):
@@ -72,6 +75,7 @@ class McqTrainer(KeptTraining, Trainer):
         self._build_optimizer = build_optimizer
         self._criterion = Criterion(run.objective) if run.training or run.evaluating else None
         self._step_losses: list[StepLoss] = []
+        self._said: set[str] = set()
         self._pace = Pace(self.args.world_size, run.objective.copies)
         self._batches = None if train_set is None else self._train_batches(train_set)
         self.add_callback(FiniteGuard(self._take_losses))
@@ -231,6 +235,8 @@ class McqTrainer(KeptTraining, Trainer):
             world=self.args.world_size,
             gather=gather_object if self.args.world_size > 1 else list,
             precision=self.accelerator.autocast,
+            reuse_shots=not (self.is_fsdp_enabled or self.is_deepspeed_enabled),
+            notice=self._say_once,
             progress=lambda done: bar.update(min(done * self.args.world_size, len(questions) - bar.n)),
         )
         with bar, finite_gradients(unwrap(self.model)):
@@ -246,6 +252,11 @@ class McqTrainer(KeptTraining, Trainer):
         }
 
     # ---- logs and files
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said and self.is_world_process_zero():
+            logger.info(line)
+        self._said.add(line)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add questions and tokens per second and the time left to the training logs."""
