@@ -62,7 +62,6 @@ def measure(model_dir: Path, layout: str, args: argparse.Namespace) -> dict[str,
             predictions[way] = predict_questions(model, questions, chosen)
             seconds[way].append(time.process_time() - begin)
     tokens = questions.tokens[0].shots
-    rows, longest = zip(*questions.shapes(layout), strict=True)
     padded = [rows * longest for rows, longest in questions.shapes(layout)]
     rates = {way: len(questions) / median(times) for way, times in seconds.items()}
     return {

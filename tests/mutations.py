@@ -468,6 +468,39 @@ MUTATIONS = (
         ("shots: the first option is right", "shot.options[shot.answer or 0]", "shot.options[0]"),
     ),
     *edits(
+        "src/llmtuner/mcq/shot_states.py",
+        "tests/mcq/test_shot_states.py",
+        ("shots: positions start anew", 'batch["position_ids"] = batch["position_ids"] + length', "pass"),
+        ("shots: states of other shots", "or tokens.sequences[0][:length] != self.ids", ""),
+        (
+            "shots: states not compared",
+            "return all(abs(one - two) <= bound",
+            "return True or all(abs(one - two) <= bound",
+        ),
+        ("shots: a pooling that reads them", "not in (last, own):", "not in (last, own) and False:"),
+        ("shots: no length of the states", "return 0 if self._recording else len(self.ids)", "return 0"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/attention.py",
+        "tests/mcq/test_shot_states.py",
+        (
+            "shots: no window",
+            "tree_mask(segments_BT, positions_BT, window, before)",
+            "tree_mask(segments_BT, positions_BT, None, before)",
+        ),
+        ("shots: hidden from the rows", "(before, 0), value=PREFIX)", "(before, 0), value=PADDING)"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/predict.py",
+        "tests/mcq/test_shot_states.py",
+        (
+            "shots: computed each time",
+            "            return states\n    scoring.notice",
+            "            return None\n    scoring.notice",
+        ),
+        ("shots: our own errors", "if is_ours(error) or is_about_memory(error):", "if False:"),
+    ),
+    *edits(
         "src/llmtuner/mcq/prompts.py",
         "tests/test_prompt_runs.py",
         ("shots: scored", "    if lines:\n", "    if False:\n"),
