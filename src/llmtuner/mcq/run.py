@@ -152,8 +152,7 @@ def resolve_run(
         training: if false, the head must have been trained.
         new_adapter: whether to train a new adapter on top of the given ones.
         config: the model's configuration; if None, its config.json is read.
-        data: the questions; given values replace its fields.
-        more: other fields of the run.
+        data, more: the questions, whose fields given values replace; other fields of the run.
 
     Raises:
         UserError: given values contradict each other or stored ones, or there is no trained head to predict with.
@@ -162,8 +161,7 @@ def resolve_run(
     config = _config(model) if config is None else config
     stored, source = _stored(model, adapters)
     notices: tuple[str, ...] = ()
-    used = _data(data or RunData(), given)
-    below: dict[str, Any] = {}
+    used, below = _data(data or RunData(), given), {}
     if stored is not None and training and _leaves_no_head(stored, given):
         below = carried(stored.prompt, given)
         adapters, given, notices = _below_fresh_head(stored, source, adapters, given)
@@ -177,8 +175,6 @@ def resolve_run(
     # A fresh head needs a new adapter; letter and stored heads continue with the last one.
     fresh_head = stored is None and HEADS[settings.head].pools
     merge_all = bool(training and complete and (fresh_head or new_adapter))
-    if merge_all:
-        notices += (_merged(complete, f"a fresh {settings.head} head" if fresh_head else "a new adapter"),)
     if training and complete:
         settings = settings.with_(merged_adapters=tuple(map(stored_path, complete if merge_all else complete[:-1])))
     return McqRun(
@@ -194,13 +190,14 @@ def resolve_run(
         tokens_per_batch=given.get("tokens_per_batch"),
         head_learning_rate=given.get("head_learning_rate"),
         data=used,
-        notices=(*notices, *_left_out(settings, given)),
+        notices=(*notices, *_merged(complete if merge_all else (), settings, fresh_head), *_left_out(settings, given)),
         **more,
     )
 
 
-def _merged(adapters: Sequence[str], trained: str) -> str:
-    return f"{', '.join(adapters)} merged into the base model; {trained} is trained on top"
+def _merged(adapters: Sequence[str], settings: McqSettings, fresh_head: bool) -> tuple[str, ...]:
+    trained = f"a fresh {settings.head} head is" if fresh_head else "a new adapter is"
+    return (f"{', '.join(adapters)} merged into the base model; {trained} trained on top",) if adapters else ()
 
 
 def _known(given: Mapping[str, Any]) -> dict[str, Any]:
