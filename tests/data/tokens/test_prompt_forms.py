@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 import pytest
-from support import byte_level
-from transformers import AutoTokenizer
+from support import DEMO, byte_level
+from tokenizers import Tokenizer, models, normalizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llmtuner.data.prompt import compose_letter, compose_option, question_text
 from llmtuner.data.question import Question
@@ -65,12 +66,24 @@ def test_the_blank_before_a_field_is_tokenised_with_it_and_in_its_span(byte):
     assert tokens.characters == [len(text) for text in QUESTION.options], "the blank is no part of the file's text"
 
 
-def test_a_tokenizer_that_adds_a_blank_itself_gets_no_second_one(tokenizer):
-    """SentencePiece puts one before every text; two would be a token that no text of the training had."""
+@pytest.mark.parametrize("name", ["metaspace", "prepend"])
+def test_a_tokenizer_that_adds_a_blank_itself_gets_no_second_one(name, tiny_llama):
+    """Llama-2's puts one before every text, whatever it begins with; two are a token that no text of the training had."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama) if name == "metaspace" else prepending()
     tokens = option_encoder(tokenizer, PLAIN).encode([QUESTION])[0]
-    text = decoded(tokenizer, tokens.sequences[0]).replace("▁", " ")
-    assert "Answer:  the" not in text
-    assert "Answer: the water" in text
+    alone = tokenizer("the water", add_special_tokens=False)["input_ids"]
+    assert tokens.sequences[0][slice(*tokens.options[0])] == alone
+    assert decoded(tokenizer, tokens.sequences[0]).replace("▁", " ").count("Answer: the water") == 1
+
+
+def prepending() -> PreTrainedTokenizerFast:
+    """A tokenizer of Llama-2's form, whose normaliser puts a blank before every text."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.train(
+        [str(DEMO)], trainers.BpeTrainer(vocab_size=600, special_tokens=["<s>", "</s>"], show_progress=False)
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
 
 
 def test_a_text_begins_as_the_tokenizer_begins_it(byte, tiny_llama):
