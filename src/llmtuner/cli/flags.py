@@ -25,6 +25,8 @@ PATHS = frozenset(
         "output_dir",
         "resume_from_checkpoint",
         "cache_dir",
+        "mcq_prompt",
+        "mcq_shots_from",
     }
 )
 
@@ -122,7 +124,7 @@ class Flags:
         base = self[ANSWER_BASE]
         changed = {
             name: ",".join(part if base == "auto" else _with_base(part, base) for part in self.names(name))
-            for name in ("dataset", "eval_dataset")
+            for name in ("dataset", "eval_dataset", "mcq_shots_from")
             if name in self.given
         }
         given = {

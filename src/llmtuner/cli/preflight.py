@@ -18,7 +18,7 @@ from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.cli.preflight_model import check_adapter, check_model, fitted
 from llmtuner.cli.preflight_paths import check_names, check_output_dir, is_folder
-from llmtuner.cli.preflight_scoring import scoring_warnings
+from llmtuner.cli.preflight_scoring import check_shots, scoring_warnings
 from llmtuner.cli.preflight_vocabulary import settle_vocabulary
 from llmtuner.cli.preflight_weights import check_belonging, prompt_warnings
 from llmtuner.cli.process import LAYOUT
@@ -118,7 +118,7 @@ def offline_environment(flags: Flags) -> dict[str, str]:
     if not model or flags["push_to_hub"] or not all(map(is_folder, places)):
         return {}
     dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
-    names = [*flags.names("dataset"), *flags.names("eval_dataset")]
+    names = [*flags.names("dataset"), *flags.names("eval_dataset"), *flags.names("mcq_shots_from")]
     try:
         return OFFLINE if all(is_local(name, dataset_dir) for name in names) else {}
     except (OSError, ValueError):  # unknown, or a name that no file can have
@@ -161,6 +161,8 @@ def preflight(flags: Flags) -> Plan:
         flags, run, added = settle_vocabulary(flags, adapters, run)
     with problems.collected():
         warnings = (*edited, *_check_data(flags), *scoring_warnings(flags))
+        if run is not None:
+            check_shots(flags, run)
     with problems.collected():
         check_output_dir(flags["output_dir"])
     problems.raise_all()

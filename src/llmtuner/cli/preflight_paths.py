@@ -10,7 +10,15 @@ from llmtuner.errors import UserError
 from llmtuner.runs.checkpoints import RESULTS
 from llmtuner.runs.lock import LOCK
 
-_PATHS = ("model_name_or_path", "output_dir", "dataset_dir", "cache_dir", "resume_from_checkpoint")
+_PATHS = (
+    "model_name_or_path",
+    "output_dir",
+    "dataset_dir",
+    "cache_dir",
+    "resume_from_checkpoint",
+    "mcq_prompt",
+    "mcq_shots_from",
+)
 _LISTS = ("adapter_name_or_path", "dataset", "eval_dataset")
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes; the limits of Linux, macOS and Windows with long paths
 _WRITTEN = (LOCK, *RESULTS)  # the files of a run that are looked at before its end would fail on them

@@ -20,6 +20,7 @@ from llmtuner.mcq.fields import check_field
 from llmtuner.mcq.kinds import model_kind
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.objective import NUMBERS, Objective
+from llmtuner.mcq.prompts import carried, check_prompt, fresh_prompt, is_plain
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.runs.base import stored_path
 from llmtuner.spec.entry import choose_from
@@ -173,8 +174,7 @@ def resolve_run(
         training: if false, the head must have been trained.
         new_adapter: whether to train a new adapter on top of the given ones.
         config: the model's configuration; if None, its config.json is read.
-        data: the questions; given values replace its fields.
-        more: other fields of the run.
+        data, more: the questions, whose fields given values replace; other fields of the run.
 
     Raises:
         UserError: given values contradict each other or stored ones, or there is no trained head to predict with.
@@ -183,19 +183,20 @@ def resolve_run(
     config = _config(model) if config is None else config
     stored, source = _stored(model, adapters)
     notices: tuple[str, ...] = ()
+    used, below = _data(data or RunData(), given), {}
     if stored is not None and training and _leaves_no_head(stored, given):
+        below = carried(stored.prompt, given)
         adapters, given, notices = _below_fresh_head(stored, source, adapters, given)
         stored, source = None, ""
     if stored is None:
         settings, complete = _fresh(model, adapters, given, config, training), tuple(adapters)
+        settings = settings.with_(prompt={**below, **fresh_prompt(given, settings.kind, used.dataset_dir)})
     else:
         settings, complete, notices = _stored_run(stored, source, model, adapters, given, config, training)
+        check_prompt(stored.prompt, given, stored.kind, used.dataset_dir, Path(source) / CONFIG_NAME)
     # A fresh head needs a new adapter; letter and stored heads continue with the last one.
     fresh_head = stored is None and HEADS[settings.head].pools
     merge_all = bool(training and complete and (fresh_head or new_adapter))
-    if merge_all:
-        trained = f"a fresh {settings.head} head is" if fresh_head else "a new adapter is"
-        notices += (f"{', '.join(complete)} merged into the base model; {trained} trained on top",)
     if training and complete:
         settings = settings.with_(merged_adapters=tuple(map(stored_path, complete if merge_all else complete[:-1])))
     return McqRun(
@@ -209,10 +210,15 @@ def resolve_run(
         layout_required=given.get("layout") == settings.layout,
         template=_template(settings, source, given.get("template")),
         **{name: given[name] for name in ("tokens_per_batch", "head_learning_rate", "option_orders") if name in given},
-        data=_data(data or RunData(), given),
-        notices=(*notices, *_left_out(settings, given)),
+        data=used,
+        notices=(*notices, *_merged(complete if merge_all else (), settings, fresh_head), *_left_out(settings, given)),
         **more,
     )
+
+
+def _merged(adapters: Sequence[str], settings: McqSettings, fresh_head: bool) -> tuple[str, ...]:
+    trained = f"a fresh {settings.head} head is" if fresh_head else "a new adapter is"
+    return (f"{', '.join(adapters)} merged into the base model; {trained} trained on top",) if adapters else ()
 
 
 def _known(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -341,8 +347,8 @@ def _refuse_other_objective(stored: Objective, given: Mapping[str, Any], source:
 
 
 def _template(settings: McqSettings, source: str, given: str | None) -> str | None:
-    """The chat template: none for an encoder, for a stored model the one it was trained with."""
-    if settings.kind == "encoder":
+    """The chat template: none for encoders and plain prompts, for a stored model the one it was trained with."""
+    if settings.kind == "encoder" or is_plain(settings.prompt):
         return None
     if not source:
         return given
@@ -357,6 +363,8 @@ def _template(settings: McqSettings, source: str, given: str | None) -> str | No
 def _left_out(settings: McqSettings, given: Mapping[str, Any]) -> tuple[str, ...]:
     if settings.kind == "encoder" and given.get("template") is not None:
         return (f"`template` {given['template']} is ignored: an encoder reads pairs of texts, without a chat template",)
+    if settings.kind == "causal" and is_plain(settings.prompt) and given.get("template") is not None:
+        return (f"`template` {given['template']} is ignored: the prompt is plain text, without chat turns",)
     return ()
 
 

@@ -25,6 +25,7 @@ from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.predict import Scoring, predict_questions
+from llmtuner.mcq.prompts import refuse_scored_shots
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import CUTOFF_LEN, check_option_orders
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings, write_settings
@@ -96,7 +97,7 @@ class OptionScorer:
         Raises:
             RunError: a score is not finite.
             DataError: a question has a number of options that cannot be scored, an option gives no tokens, or the
-                tokenizer cannot read the questions.
+                tokenizer cannot read the questions; a question is one of the model's shots.
         """
         if batch_size < 1 or (tokens_per_batch is not None and tokens_per_batch < 1):
             raise UserError(f"batch_size {batch_size}, tokens_per_batch {tokens_per_batch}: expected at least 1")
@@ -105,13 +106,20 @@ class OptionScorer:
             count = len(question.options)
             if fixed not in (None, count):
                 raise DataError(f"question {question.shown_id}: {count} options, and this model scores {fixed}")
+        refuse_scored_shots(questions, self.settings.prompt)
         for line in check_tokenizer(self.tokenizer, questions, allow=self._allow_unknown):
             logger.warning(line)
         encoded = QuestionSet(questions, self._encoder)
         for line in encoded.require_readable(training=False):
             logger.warning(line)
         collator = Collator.of(self.settings, self._pad_token_id)
-        scoring = Scoring(collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch, orders=self._orders)
+        scoring = Scoring(
+            collator,
+            batch_size=batch_size,
+            tokens_per_batch=tokens_per_batch,
+            orders=self._orders,
+            notice=logger.info,
+        )
         with finite_gradients(unwrap(self.model)):
             return predict_questions(self.model, encoded, scoring)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,8 @@ from llmtuner.mcq.settings import write_settings
 from llmtuner.mcq.unwrap import unwrap
 from llmtuner.runs.stop import WorkerStart
 from llmtuner.runs.training import KeptTraining
+
+logger = logging.getLogger("llmtuner.mcq")
 
 
 class McqTrainer(KeptTraining, Trainer):
@@ -74,6 +77,7 @@ class McqTrainer(KeptTraining, Trainer):
         self._build_optimizer = build_optimizer
         self._criterion = Criterion(run.objective) if run.training or run.evaluating else None
         self._step_losses: list[StepLoss] = []
+        self._said: set[str] = set()
         self._pace = Pace(self.args.world_size, run.objective.copies)
         self._batches = None if train_set is None else self._train_batches(train_set)
         self.add_callback(FiniteGuard(self._take_losses))
@@ -242,6 +246,8 @@ class McqTrainer(KeptTraining, Trainer):
             world=self.args.world_size,
             gather=gather_object if self.args.world_size > 1 else list,
             precision=self.accelerator.autocast,
+            reuse_shots=not (self.is_fsdp_enabled or self.is_deepspeed_enabled),
+            notice=self._say_once,
             progress=lambda done: bar.update(min(done * self.args.world_size, total - bar.n)),
             orders=orders,
         )
@@ -259,6 +265,11 @@ class McqTrainer(KeptTraining, Trainer):
         }
 
     # ---- logs and files
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said and self.is_world_process_zero():
+            logger.info(line)
+        self._said.add(line)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add questions and tokens per second and the time left to the training logs."""

@@ -56,6 +56,31 @@ OWN = (
         value="NAME",
     ),
     _mcq(
+        "mcq_prompt",
+        "form of the prompt; names below (unless given, template), or a YAML FILE with the texts question, option, "
+        "context, answer_mark and system; a FILE goes into the turns of --template if that is given, and is plain "
+        "text otherwise",
+        "prompt",
+        value="NAME",
+    ),
+    _mcq(
+        "mcq_shots",
+        "number of solved examples in front of every question (few-shot)",
+        "shots",
+        type=int,
+        range=Range(0, 1000),
+        value="K",
+    ),
+    _mcq("mcq_shots_from", "questions with answers from which the examples are drawn", "shots_from", value="DATA"),
+    _mcq(
+        "mcq_shots_seed",
+        "seed of that draw; unless given, 0",
+        "shots_seed",
+        type=int,
+        range=AT_LEAST_0,
+        value="N",
+    ),
+    _mcq(
         "mcq_loss", "loss: NAME, or NAME:WEIGHT+NAME:WEIGHT; names below", "loss", default="cross_entropy", value="LOSS"
     ),
     _mcq(
