@@ -64,6 +64,21 @@ def test_probabilities_are_the_means_over_files_with_rotated_options(tiny_llama,
     assert averaged != turned[0]
 
 
+def test_orders_behind_examples_are_the_means_over_rotated_files(tiny_llama, tmp_path):
+    """The rotated prompts are encoded apart from the others, and must have the same examples in front."""
+    from support import DEMO
+
+    data = tmp_path / "rows.jsonl"
+    shots = ("--mcq_shots", "2", "--mcq_shots_from", str(DEMO), "--cutoff_len", "900")
+    averaged = predict(tiny_llama, tmp_path / "out", "mcq", data, *shots, "--mcq_option_orders", "2")
+    turned = [predict(tiny_llama, tmp_path / f"{turn}", "mcq", data, *shots, rotated=turn) for turn in range(2)]
+    for number, actual in enumerate(averaged):
+        count = len(actual)
+        means = [sum(turned[t][number][(option - t) % count] for t in range(2)) / 2 for option in range(count)]
+        assert actual == pytest.approx(means, abs=1e-5)
+    assert turned[0] != predict(tiny_llama, tmp_path / "bare", "mcq", data), "the examples change the scores"
+
+
 def test_one_order_changes_no_file(tiny_llama, tmp_path):
     data = tmp_path / "rows.jsonl"
     for name, more in (("without", ()), ("one", ("--mcq_option_orders", "1"))):
