@@ -91,7 +91,7 @@ MUTATIONS = (
             "np.argsort(-scores_N[candidates])[::1]",
         ),
         ("ranking: the bound is too high", "whole - k)[whole - k]", "whole - 1)[whole - 1]"),
-        ("ranking: misses count as hits", "& (scores_N > above) if bound", "if bound"),
+        ("ranking: misses count as hits", "else scores_N > above", "else scores_N >= above"),
     ),
     *edits(
         "src/llmtuner/retrieval/retrievers/bm25.py",
