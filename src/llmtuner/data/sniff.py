@@ -141,6 +141,48 @@ def read_text(path: Path, compression: str | None = None) -> str:
         ) from error
 
 
+def read_start(path: Path, *, magic: tuple[bytes, ...], suffix: str) -> bytes:
+    """The first bytes of a binary file that is read in parts, checked as `read_bytes` checks a whole one.
+
+    Raises:
+        DataError: as in `read_bytes`.
+    """
+    file_status(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(max(map(len, magic)))
+    except OSError as error:
+        raise DataError(f"{terminal_path(path)}: cannot be read: {_reason(error)}; check its permissions") from error
+    if not start.startswith(magic):
+        try:
+            read_bytes(path, magic=magic, suffix=suffix)  # says what it is instead
+        except WrongType as error:
+            fix = f"rename it to {error.suffixes[0]}" if error.suffixes else "download it again"
+            raise DataError(f"{error}; {fix}") from error
+    return start
+
+
+def check_text_start(start: bytes, suffix: str, path: Path) -> None:
+    """Check the first bytes of a text that is read in parts, as `read_text` checks a whole one.
+
+    Args:
+        start: the expanded content's beginning.
+        suffix: the suffix of the text's type.
+
+    Raises:
+        DataError: empty, a web page, a Git LFS pointer, another type, UTF-16 or UTF-32.
+    """
+    if not start:
+        raise DataError(f"{terminal_path(path)}: is empty (0 bytes); download it again")
+    defect = _page_or_pointer(start)
+    if defect and (suffix != ".md" or start.startswith(_LFS)):  # Markdown may begin with HTML
+        raise DataError(f"{terminal_path(path)}: {defect}")
+    compression = split_suffix(path)[1]
+    if encoding := _utf16(start):  # before the type: a byte order mark looks like Arrow
+        raise DataError(f"{terminal_path(path)}: is {encoding}, expected UTF-8; save it as UTF-8")
+    _check_type(start, suffix, compression, False, path)
+
+
 def _expanded(content: bytes, compression: str, suffix: str, path: Path) -> bytes:
     """The expanded content; a file that is not compressed at all may only have the wrong name."""
     kind = _kind(content, path)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from llmtuner.errors import UserError
 
@@ -24,6 +24,13 @@ LOCK = ".lock"
 _TOUCH_SECONDS, _STALE_SECONDS = 30, 300  # where the file system has no locks
 
 
+class _Name(NamedTuple):
+    """How a message names the folder."""
+
+    flag: str
+    folder: Path
+
+
 def check_lock(output_dir: Path) -> None:
     """Refuse a folder that another run writes to; nothing is created.
 
@@ -34,15 +41,18 @@ def check_lock(output_dir: Path) -> None:
     if not path.is_file():
         return
     with path.open("rb") as file:
-        _take(file, path)
+        _take(file, path, _Name("--output_dir", output_dir))
 
 
 @contextmanager
-def locked(output_dir: Path, *, training: bool = False) -> Iterator[None]:
+def locked(
+    output_dir: Path, *, training: bool = False, flag: str = "--output_dir", shown: Path | None = None
+) -> Iterator[None]:
     """Hold the folder's lock; the folder is created if it does not exist.
 
     Args:
         training: whether the run trains; `was_training` then tells a killed training from other folders.
+        flag, shown: how the message names the folder; by default, the folder itself.
 
     The file stays when the block ends: a lock that nobody holds is taken over by the next run. But if the block ends
     with a mistake of the user, what this made is removed: nothing was written.
@@ -56,7 +66,7 @@ def locked(output_dir: Path, *, training: bool = False) -> Iterator[None]:
     output_dir.mkdir(parents=True, exist_ok=True)
     is_ours = False  # the file of a run that came first is left alone
     try:
-        with path.open("ab+") as file, _held(file, path, training):
+        with path.open("ab+") as file, _held(file, path, training, _Name(flag, shown or output_dir)):
             is_ours = True
             yield
     except UserError:
@@ -71,8 +81,8 @@ def locked(output_dir: Path, *, training: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _held(file: BinaryIO, path: Path, training: bool) -> Iterator[None]:
-    has_locks = _take(file, path)
+def _held(file: BinaryIO, path: Path, training: bool, name: _Name) -> Iterator[None]:
+    has_locks = _take(file, path, name)
     # A prediction into the folder of an interrupted training does not end it.
     trains = training or was_training(path.parent)
     file.truncate(0)
@@ -94,7 +104,7 @@ def was_training(output_dir: Path) -> bool:
     return isinstance(holder, dict) and holder.get("training") is True
 
 
-def _take(file: BinaryIO, path: Path) -> bool:
+def _take(file: BinaryIO, path: Path, name: _Name) -> bool:
     """Take the lock; return whether the file system has locks.
 
     Raises:
@@ -105,11 +115,11 @@ def _take(file: BinaryIO, path: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            raise UserError(_in_use(path)) from None
+            raise UserError(_in_use(path, name)) from None
         except OSError:  # no locks here (some network disks)
             pass
     if path.stat().st_size and time.time() - path.stat().st_mtime < _STALE_SECONDS:
-        raise UserError(_in_use(path))
+        raise UserError(_in_use(path, name))
     return False
 
 
@@ -137,10 +147,10 @@ def _holder(training: bool) -> dict[str, Any]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "start": start, "training": training}
 
 
-def _in_use(path: Path) -> str:
+def _in_use(path: Path, name: _Name) -> str:
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
-        name = f"process {holder['pid']} on {holder['host']}, started {holder['start']}"
+        run = f"process {holder['pid']} on {holder['host']}, started {holder['start']}"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # it is being written at this moment
-        name = "another process"
-    return f"--output_dir {path.parent}: another run writes to it ({name}); wait for it, or pass another --output_dir"
+        run = "another process"
+    return f"{name.flag} {name.folder}: another run writes to it ({run}); wait for it, or pass another {name.flag}"

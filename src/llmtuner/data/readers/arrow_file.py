@@ -34,7 +34,7 @@ def read(path: Path) -> Table:
             # Damaged offsets lead out of the mapped memory, which would end the process.
             table.validate(full=True)
             if start.startswith(_STREAM):
-                _check_end(path, name)
+                check_end(path, name)
 
             def rows(columns: list[str]) -> list[dict[str, Any]]:
                 records: list[dict[str, Any]] = table.select(columns).to_pylist()
@@ -56,7 +56,7 @@ def _start(path: Path) -> bytes:
         raise DataError(f"{terminal_path(path)}: cannot be read: {error.strerror}; check its permissions") from error
 
 
-def _check_end(path: Path, name: str) -> None:
+def check_end(path: Path, name: str) -> None:
     """A stream ends with a mark. Cut between two batches, it would only have fewer rows."""
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - 8, 0))

@@ -1,0 +1,56 @@
+"""Reads a corpus: files of any type that has a reader become a stream of documents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from llmtuner.data.question import is_blank
+from llmtuner.data.sniff import split_suffix
+from llmtuner.errors import DataError
+from llmtuner.retrieval.corpus.files import corpus_files
+from llmtuner.retrieval.corpus.rows import CorpusFile, CorpusNotes
+from llmtuner.retrieval.corpus.types import READERS
+from llmtuner.retrieval.passages import Document
+
+__all__ = ["READERS", "CorpusFile", "CorpusNotes", "corpus_files", "read_corpus"]
+
+
+def read_corpus(paths: Iterable[str | os.PathLike[str]], notes: CorpusNotes | None = None) -> Iterator[Document]:
+    """The documents of a corpus, in the order of the files and of their rows. One document at a time is in memory.
+
+    An id that an earlier document has, in the same or in another file, gets the first free of "ID~2", "ID~3", ...
+
+    Args:
+        paths: as for `corpus_files`.
+        notes: filled with counts and notices while the documents are taken.
+
+    Raises:
+        UserError, DataError: as for `corpus_files`, at the first document; a defect of a file where it is reached; at
+            the end, a corpus without any text.
+    """
+    notes = CorpusNotes() if notes is None else notes
+    taken: set[int] = set()
+    for file in corpus_files(paths, notes):
+        reader = READERS[split_suffix(file.path)[0]]
+        for row in reader(file, notes):
+            if is_blank(row.text):
+                notes.blank += 1
+                continue
+            document_id = _free_id(row.id, taken)
+            notes.renamed += document_id != row.id
+            notes.documents += 1
+            yield Document(document_id, row.title, row.text)
+    if not notes.documents:
+        blank = f"{notes.blank:,} blank document{'s' * (notes.blank > 1)}" if notes.blank else "no document"
+        raise DataError(f"the corpus has {blank} and no text; give files with texts")
+
+
+def _free_id(document_id: str, taken: set[int]) -> str:
+    """The id, or one made of it that no document has. Hashes are stored: they take half of the memory of most ids."""
+    free, number = document_id, 1
+    while (digest := hash(free)) in taken:
+        number += 1
+        free = f"{document_id}~{number}"
+    taken.add(digest)
+    return free

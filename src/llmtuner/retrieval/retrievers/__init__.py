@@ -1,0 +1,1 @@
+"""The retrievers, one a file; `llmtuner.spec.retrievers` lists them."""

@@ -1,0 +1,164 @@
+"""Opens an index and searches it; used by every command that searches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from llmtuner.errors import UserError
+from llmtuner.retrieval.encoder import Encoder
+from llmtuner.retrieval.encoder_folder import EncoderFolder, encoder_folder
+from llmtuner.retrieval.index.manifest import Manifest, check_files, read_manifest
+from llmtuner.retrieval.index.store import CHUNKS, ChunkStore
+from llmtuner.retrieval.joins import surroundings
+from llmtuner.retrieval.lengths import length
+from llmtuner.retrieval.minilm import minilm_folder
+from llmtuner.retrieval.passages import Chunk
+from llmtuner.retrieval.retrievers.base import Retriever
+from llmtuner.spec.retrievers import RETRIEVERS
+
+_NEIGHBOURS = 16  # chunks on each side that are read at first for the text around one
+
+
+class Hit(NamedTuple):
+    """A chunk that was found.
+
+    Args:
+        row: its number in the index, from 0.
+        chunk_id: its id.
+        score: the retriever's or, after reranking, the reranker's; larger is better.
+    """
+
+    row: int
+    chunk_id: str
+    score: float
+
+
+class Index:
+    """An index that was opened. Texts, weights and vectors stay on disk until they are needed.
+
+    Attributes:
+        folder: where it is.
+        manifest: what it was made of.
+        encoder: of a retriever that encodes, else None.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, store: ChunkStore, retriever: Retriever, encoder: Encoder | None
+    ) -> None:
+        self.folder, self.manifest, self.encoder = folder, manifest, encoder
+        self._store, self._retriever = store, retriever
+
+    @classmethod
+    def open(
+        cls, folder: str | os.PathLike[str], *, encoder: str | os.PathLike[str] | None = None, thorough: bool = False
+    ) -> Index:
+        """Check an index and open it.
+
+        Args:
+            folder: the --out of scripts/build_index.py.
+            encoder: its encoder's folder, if that has moved since.
+            thorough: compare files above 256 MB by SHA-256, too, not by size alone.
+
+        Raises:
+            UserError: no index, an unfinished one, one of another version, or a damaged one; or its encoder is not
+                where it was, or is another.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        check_files(folder, manifest, thorough=thorough)
+        store = ChunkStore(folder / CHUNKS)
+        if len(store) != manifest.chunks:
+            raise UserError(
+                f"{folder / CHUNKS}: has {len(store):,} chunks, and the manifest says {manifest.chunks:,}; copy the "
+                "whole folder again, or build the index again"
+            )
+        entry = RETRIEVERS[manifest.retriever]
+        loaded = Encoder(_encoder_of(folder, manifest, encoder)) if entry.encodes else None
+        return cls(folder, manifest, store, entry.load().open(folder, len(store), loaded), loaded)
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def search(self, texts: Sequence[str], k: int) -> list[list[Hit]]:
+        """The k best chunks for each text, best first; equal scores in the order of the corpus.
+
+        Fewer than k if the index has fewer, or if fewer match: a text of stop words or signs alone gives none.
+
+        Raises:
+            UserError: k is below 1.
+        """
+        if k < 1:
+            raise UserError(f"--k {k}: expected at least 1")
+        # Half of a surrogate pair is no character, and no package takes it.
+        clean = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+        found = self._retriever.search(clean, min(k, len(self)))
+        return [[Hit(row, self.chunk(row).chunk_id, score) for row, score in hits] for hits in found]
+
+    def chunk(self, row: int) -> Chunk:
+        """The chunk of a row."""
+        return self._store.chunk(row)
+
+    def text_around(self, row: int, words: int = 500) -> tuple[str, str]:
+        """The text of a chunk's document before and after it, at least so many words where the document has them.
+
+        Chunks that were left out of the index as repeats are missing in it, but for what their neighbours share with
+        them.
+        """
+        document = self.chunk(row).document_id
+        reach = _NEIGHBOURS
+        while True:
+            first, last = row, row
+            while first > max(0, row - reach) and self.chunk(first - 1).document_id == document:
+                first -= 1
+            while last < min(len(self) - 1, row + reach) and self.chunk(last + 1).document_id == document:
+                last += 1
+            texts = [self.chunk(number).text for number in range(first, last + 1)]
+            before, after = surroundings(texts, row - first, words)
+            more_before = row - first == reach and length(before) < words
+            more_after = last - row == reach and length(after) < words
+            if not (more_before or more_after):
+                return before, after
+            reach *= 2
+
+
+def _encoder_of(folder: Path, manifest: Manifest, given: str | os.PathLike[str] | None) -> EncoderFolder:
+    """The encoder that an index was built with: the folder that was given, where it was, or MiniLM's.
+
+    Raises:
+        UserError: it is not there, or is another one.
+    """
+    assert manifest.encoder is not None, "the table says that this retriever encodes"
+    known = dict(manifest.encoder)
+    place = known.pop("folder")
+    if given is not None:
+        encoder = encoder_folder(given)
+        if encoder.fingerprint != known:
+            raise UserError(_other_encoder(folder, place, known, encoder))
+        return encoder
+    if Path(place).is_dir():
+        encoder = encoder_folder(place)
+        if encoder.fingerprint == known:
+            return encoder
+    try:
+        default = encoder_folder(minilm_folder())
+    except UserError:
+        default = None
+    if default is not None and default.fingerprint == known:
+        return default
+    if Path(place).is_dir():
+        raise UserError(_other_encoder(folder, place, known, encoder))
+    raise UserError(
+        f"{folder}: its encoder is not where it was ({place}); pass --encoder with the folder of that encoder (weights "
+        f"with SHA-256 {known['weights_sha256'][:12]}...), or build the index again"
+    )
+
+
+def _other_encoder(folder: Path, place: str, known: dict[str, object], encoder: EncoderFolder) -> str:
+    differences = [name for name, value in encoder.fingerprint.items() if known.get(name) != value]
+    return (
+        f"{encoder.path}: is another encoder than that of {folder} ({place}): {', '.join(differences)} differ; pass "
+        "--encoder with the encoder of the index, or build the index again with this one"
+    )
