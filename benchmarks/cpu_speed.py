@@ -7,9 +7,9 @@ Each question has five options of 32 tokens behind a prefix of 256, 512 or 1,024
 those of a file. The ways take turns in one process with one thread, so that a busy machine slows all; seconds are CPU
 time, the least of the rounds.
 
-- `shared_prefix`, `per_option`: this project, scoring and a training step (LoRA on all linear layers, as the trainer does
-  it: bf16 weights and autocast with --bf16). Batches have up to `--batch` questions and 2,800 tokens. Training is left
-  out where one question has more, in rows of its own for each option.
+- `shared_prefix`, `per_option`: this project, scoring and a training step (LoRA on all linear layers, as the trainer
+  does it: bf16 weights and autocast with --bf16). Batches have up to `--batch` questions and 2,800 tokens. Training is
+  left out where one question has more, in rows of its own for each option.
 - `sequence_classification`: transformers' LlamaForSequenceClassification with one label, a row for each option.
 - `lm_eval`: the harness's own call for log-likelihoods, on the same token ids; only if it is installed.
 
