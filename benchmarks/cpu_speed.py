@@ -7,8 +7,9 @@ Each question has five options of 32 tokens behind a prefix of 256, 512 or 1,024
 those of a file. The ways take turns in one process with one thread, so that a busy machine slows all; seconds are CPU
 time, the least of the rounds.
 
-- `shared_prefix`, `per_option`: this project, scoring and a training step (LoRA on all linear layers, batches of
-  `--batch` questions, as the trainer does it: bf16 weights and autocast with --bf16).
+- `shared_prefix`, `per_option`: this project, scoring and a training step (LoRA on all linear layers, as the trainer
+  does it: bf16 weights and autocast with --bf16). Batches have up to `--batch` questions and 2,800 tokens. Training is
+  left out where one question has more, in rows of its own for each option.
 - `sequence_classification`: transformers' LlamaForSequenceClassification with one label, a row for each option.
 - `lm_eval`: the harness's own call for log-likelihoods, on the same token ids; only if it is installed.
 
@@ -55,6 +56,7 @@ from llmtuner.mcq.predict import NOT_READ  # noqa: E402
 PREFIXES, OWN, OPTIONS = (256, 512, 1024), 32, 5
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 LISTED = 8  # operations of the profile
+TOKENS = 2_800  # of a batch, at most, unless one question has more: a training step keeps about 3 MB of each token
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -69,6 +71,10 @@ class Questions:
         """The number of tokens that a layout reads, without padding."""
         own = sum(len(row) - t.prefix_length for t in self.tokens for row in t.sequences)
         return own + sum(t.prefix_length * (1 if packed else t.count) for t in self.tokens)
+
+    def in_a_batch(self, most: int, *, packed: bool) -> int:
+        """How many questions a batch has: up to `most`, within the tokens of a batch."""
+        return max(1, min(most, TOKENS * len(self.tokens) // self.read(packed=packed)))
 
 
 def random_questions(prefix: int, count: int, vocabulary: int) -> Questions:
@@ -142,8 +148,9 @@ class Ways:
     @torch.inference_mode()
     def classify(self, questions: Questions) -> None:
         rows = sorted((row for tokens in questions.tokens for row in tokens.sequences), key=len)
-        for start in range(0, len(rows), self.batch * OPTIONS):
-            batch = rows[start : start + self.batch * OPTIONS]
+        size = questions.in_a_batch(self.batch, packed=False) * OPTIONS
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
             with self.autocast():
                 mask_BT = pad_rows([[1] * len(row) for row in batch], 0)
                 self.rows(input_ids=pad_rows(batch, 0), attention_mask=mask_BT, use_cache=False)
@@ -153,14 +160,15 @@ class Ways:
         for tokens in questions.tokens:
             for row, (begin, _) in zip(tokens.sequences, tokens.options, strict=True):
                 requests.append((("", str(len(requests))), row[:begin], row[begin:]))
-        self.harness.batch_size_per_gpu = self.batch * OPTIONS
+        self.harness.batch_size_per_gpu = questions.in_a_batch(self.batch, packed=False) * OPTIONS
         with self.autocast():
             self.harness._loglikelihood_tokens(requests, disable_tqdm=True)
 
     def _batches(self, questions: Questions, layout: str) -> list[dict[str, Any]]:
         collate = Collator(layout, "last", 0)
         examples = [SimpleNamespace(tokens=t, label=0, row=row) for row, t in enumerate(questions.tokens)]
-        parts = [examples[start : start + self.batch] for start in range(0, len(examples), self.batch)]
+        size = questions.in_a_batch(self.batch, packed=layout == "shared_prefix")
+        parts = [examples[start : start + size] for start in range(0, len(examples), size)]
         batches = map(collate, parts)
         return [{name: value for name, value in batch.items() if name not in NOT_READ} for batch in batches]
 
@@ -206,6 +214,8 @@ def measure(ways: Ways, questions: Questions, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         rate = max(rate, ways.matmul_rate(read["shared_prefix"] * ways.batch // len(questions.tokens)))
         for name, way in ways.named().items():
+            if "training" in name and read["per_option"] > TOKENS * len(questions.tokens):
+                continue  # one question alone would need more memory than such a machine has
             spent = _seconds(lambda way=way: way(questions))
             seconds[name] = min(spent, seconds.get(name, spent))
             print(f"{questions.name}: {name}: {spent:.1f} s", file=sys.stderr, flush=True)
@@ -213,6 +223,8 @@ def measure(ways: Ways, questions: Questions, rounds: int) -> dict[str, Any]:
     result: dict[str, Any] = {"tokens": read, "token_ratio": round(ratio, 2), "matmul_gflops": round(rate / 1e9, 1)}
     result["questions_a_second"] = {name: round(len(questions.tokens) / s, 3) for name, s in seconds.items()}
     for kind, operations in (("scoring", 2), ("training", 4)):
+        if f"shared_prefix, {kind}" not in seconds:
+            continue
         packed = seconds[f"shared_prefix, {kind}"]
         faster = seconds[f"per_option, {kind}"] / packed
         share = operations * ways.weights * read["shared_prefix"] / packed / rate

@@ -21,6 +21,7 @@ PATCHES = {
     "template_tokens": "tokens without embeddings refused before the model is loaded, in stage sft",
     "tokenized_path": "tokenised data only for what it was made of",
     "gradient_checkpointing": "off on a CPU with enough memory",
+    "option_orders": "how many orders of the options stage sft scores letters in",
     "accuracy_metric": "predict_accuracy, 2023's prefix match",
     "model_weights": "models with missing weights are refused",
     "option_head": "a head for --stage mcq in the models that upstream loads",

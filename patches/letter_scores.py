@@ -27,6 +27,7 @@ from llmtuner.spec.heads import LETTERS
 from llmtuner.spec.poolings import NONE
 from patches.dataset_files import as_question
 from patches.dataset_processor import SCORED
+from patches.option_orders import OptionOrders
 from patches.seam import Seam
 
 SEAM = Seam(
@@ -35,6 +36,7 @@ SEAM = Seam(
     ("finetuning_args", "processor", "model_args", "gen_kwargs", "ref_model", "kwargs"),
 )
 RUNTIME = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time", "jit_compilation_time")
+KEPT = (*RUNTIME, "mcq_option_orders")  # of a prediction without answers
 SAMPLED = "2023's prefix match on generated text, which is sampled (--do_sample False takes the likeliest tokens)"
 GREEDY = "2023's prefix match on generated text, the likeliest tokens"
 
@@ -74,7 +76,10 @@ class FilesTogether:
 
 def _with_scores(upstream: type) -> type:
     class CustomSeq2SeqTrainer(FilesTogether, KeptTraining, upstream):
-        def __init__(self, *args: Any, data_collator: Any = None, **kwargs: Any) -> None:
+        def __init__(
+            self, *args: Any, data_collator: Any = None, option_orders: OptionOrders | None = None, **kwargs: Any
+        ) -> None:
+            self._orders = option_orders
             super().__init__(*args, data_collator=_without_questions(data_collator), **kwargs)
             self._predictions: list[Prediction] = []
             if hasattr(self.compute_metrics, "labelled_only"):
@@ -88,7 +93,7 @@ def _with_scores(upstream: type) -> type:
             if not rows:
                 return output
             prefix = kwargs.get("metric_key_prefix", "test")
-            questions = _questions(rows)
+            questions = _questions(rows, self._orders)
             self._predictions = as_predictions(questions.questions, self._score(questions))
             metrics = dict(output.metrics)
             sampled = bool(self._gen_kwargs.get("do_sample"))
@@ -99,8 +104,10 @@ def _with_scores(upstream: type) -> type:
             if 0 < scored < len(test_dataset):  # some rows have no answer, or are other data without options to rank
                 figures[f"{prefix}_scored_questions"] = scored
             metrics |= figures
+            if self._orders is not None:
+                metrics["mcq_option_orders"] = self._orders.count
             if not figures:
-                metrics = {k: v for k, v in metrics.items() if k.removeprefix(f"{prefix}_") in RUNTIME}
+                metrics = {k: v for k, v in metrics.items() if k.removeprefix(f"{prefix}_") in KEPT}
             return output._replace(metrics=metrics)
 
         def _score(self, questions: QuestionSet) -> list[tuple[float, ...]]:
@@ -114,6 +121,7 @@ def _with_scores(upstream: type) -> type:
                 gather=gather_object if self.args.world_size > 1 else list,
                 precision=self.compute_loss_context_manager,
                 forward=plain_letter_scores,
+                orders=1 if self._orders is None else self._orders.count,
             )
             return score_questions(self.model, questions, scoring)
 
@@ -133,10 +141,11 @@ def _without_questions(collate: Callable[[list[dict[str, Any]]], Any]) -> Callab
     return collate_tokens
 
 
-def _questions(rows: list[dict[str, Any]]) -> QuestionSet:
+def _questions(rows: list[dict[str, Any]], orders: OptionOrders | None = None) -> QuestionSet:
     """The questions of scored rows with the tokens that upstream's processors had."""
     tokens = [JointTokens(**row["tokens"]) for row in rows]
-    return QuestionSet.ready([as_question(row["question"]) for row in rows], tokens)
+    questions = [as_question(row["question"]) for row in rows]
+    return QuestionSet.ready(questions, tokens, None if orders is None else orders.encode)
 
 
 def _metrics(predictions: list[Prediction], prefix: str, meaning: str) -> dict[str, float | int | str]:

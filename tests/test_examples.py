@@ -328,6 +328,12 @@ def test_likelihoods_rank_without_training(models, tmp_path):
     assert not list(out.glob("*.safetensors"))
 
 
+def test_shots_stand_before_every_question(models, tmp_path):
+    out = start("few_shot", models["qwen"], tmp_path)
+    assert_predicted(out)
+    assert results(out)["mcq_layout"] == "shared_prefix"
+
+
 @pytest.mark.subprocess
 def test_two_t4_runs_as_two_processes(models, tmp_path):
     """As the launcher does with two visible GPUs, but on a CPU."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.errors import UserError
+from llmtuner.mcq.prompts import is_plain
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME
 from patches.mcq_stage.arguments import StageArguments
@@ -38,8 +39,11 @@ def make_reader(run: McqRun, config: Any, arguments: StageArguments) -> Reader:
     from llmtuner.mcq.encoding import make_encoder, stored_encoder
 
     tokenizer = load_tokenizer(arguments.model)["tokenizer"]
-    is_causal = run.settings.kind == "causal"
-    template = get_template_and_fix_tokenizer(tokenizer, arguments.data) if is_causal else None
+    template = None
+    if run.settings.kind == "causal" and not is_plain(run.settings.prompt):
+        template = get_template_and_fix_tokenizer(tokenizer, arguments.data)
+    elif tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
     settings, limit = run.settings, run.cutoff_len
     if run.new:
         encoder = make_encoder(settings, tokenizer, config, cutoff_len=limit, template=template)

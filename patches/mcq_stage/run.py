@@ -187,7 +187,8 @@ def _train(trainer: McqTrainer, arguments: StageArguments) -> None:
 def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
     if questions is None:
         raise UserError("--do_predict needs questions: name them with --eval_dataset")
-    predictions, metrics = trainer.predict_options(questions, "predict")
+    orders = trainer.run.option_orders
+    predictions, metrics = trainer.predict_options(questions, "predict", orders=orders)
     values = figures_of(predictions)
     known = sum(prediction.answer is not None for prediction in predictions)
     if 0 < known < len(predictions):
@@ -200,6 +201,8 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
     results |= {"mcq_layout": settings.layout, "mcq_head": settings.head}
     if settings.likelihood_norm is not None:
         results["mcq_likelihood_norm"] = settings.likelihood_norm
+    if orders > 1:
+        results["mcq_option_orders"] = orders
     trainer.log_metrics("predict", results)
     if trainer.is_world_process_zero():
         with replacing_prediction(trainer.args.output_dir, results) as folder:

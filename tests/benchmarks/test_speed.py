@@ -10,6 +10,7 @@ import peers
 import provenance
 import pytest
 import shared_prefix
+import shots
 import torch
 from gpu_parts.model import WAYS
 from support import ROOT
@@ -93,3 +94,13 @@ def test_the_ways_of_the_shared_prefix_benchmark_have_the_same_gradients(monkeyp
     assert expected.norm() > 0
     for name, gradient in gradients.items():
         assert (gradient - expected).norm() < 1e-4 * expected.norm(), name
+
+
+def test_shots_are_scored_the_same_both_ways(monkeypatch, tiny_llama, tmp_path):
+    out = tmp_path / "shots.json"
+    words = ["shots.py", "--model", str(tiny_llama), "--questions", "3", "--shots", "2", "--rounds", "1"]
+    monkeypatch.setattr(sys, "argv", [*words, "--layouts", *shots.HEADS, "--out", str(out)])
+    shots.main()
+    results = json.loads(out.read_text())["results"]
+    assert [each["layout"] for each in results] == list(shots.HEADS)
+    assert all(each["same_ranking"] == 3 and each["shot_tokens"] > 0 for each in results)

@@ -151,7 +151,7 @@ def _with(change: Callable[[dict[str, Any]], None]) -> Callable[..., torch.Tenso
         right_BT = inputs["position_ids"]
         change(inputs)
 
-        def mask(backbone, segments_BT, _, shared, dtype):
+        def mask(backbone, segments_BT, _, shared, dtype, *_before):
             return _packed_mask(backbone, segments_BT, right_BT, shared, dtype)
 
         with patch.object(model_module, "packed_mask", mask):

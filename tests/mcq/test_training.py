@@ -38,6 +38,17 @@ def test_a_stored_head_is_trained_on_from_its_weights(head, trained, questions, 
     assert again.settings.head == (head or "linear")
 
 
+def test_a_prompt_with_shots_is_trained_trained_on_and_scored(tiny_llama, questions, tmp_path):
+    """The stored token ids are enough, also for a question that is a shot and sees the reserve in its place."""
+    more = {"prompt": "plain", "shots": 7, "shots_from": str(DEMO)}
+    first = train(str(tiny_llama), questions, str(tmp_path / "one"), arguments=QUICK, **more)
+    again = train(str(tmp_path / "one"), questions, str(tmp_path / "two"), arguments=QUICK)
+    assert again.settings.prompt == first.settings.prompt
+    shown = {shot["id"] for shot in first.settings.prompt["shots"]["questions"][:7]}
+    others = [each for each in read_questions(DEMO, purpose="predict").questions if each.id not in shown][:3]
+    assert len(again.score(others)) == 3
+
+
 def test_adapters_are_trained_and_the_callers_configuration_is_left_alone(tiny_llama, questions, tmp_path):
     lora = LoraConfig(r=2, target_modules=["q_proj"], lora_dropout=0.1)
     for name in ("one", "two"):

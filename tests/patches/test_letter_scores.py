@@ -58,10 +58,13 @@ def mcq_prediction(folder: Path) -> None:
     trainer = SimpleNamespace(
         args=SimpleNamespace(output_dir=str(folder)),
         run=SimpleNamespace(
-            settings=SimpleNamespace(layout="joint", head="letter", likelihood_norm=None), adapters=(), model=""
+            settings=SimpleNamespace(layout="joint", head="letter", likelihood_norm=None),
+            adapters=(),
+            model="",
+            option_orders=1,
         ),
         train_dataset=None,
-        predict_options=lambda _, prefix: (PREDICTIONS, {f"{prefix}_runtime": 1.0}),
+        predict_options=lambda _, prefix, orders: (PREDICTIONS, {f"{prefix}_runtime": 1.0}),
         log_metrics=lambda *_: None,
         is_world_process_zero=lambda: True,
     )

@@ -27,6 +27,8 @@ PATHS = frozenset(
         "cache_dir",
         "retrieve",
         "retrieve_rerank",
+        "mcq_prompt",
+        "mcq_shots_from",
     }
 )
 
@@ -124,7 +126,7 @@ class Flags:
         base = self[ANSWER_BASE]
         changed = {
             name: ",".join(part if base == "auto" else _with_base(part, base) for part in self.names(name))
-            for name in ("dataset", "eval_dataset")
+            for name in ("dataset", "eval_dataset", "mcq_shots_from")
             if name in self.given
         }
         given = {

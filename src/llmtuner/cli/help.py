@@ -14,6 +14,7 @@ from llmtuner.spec.losses import LOSSES
 from llmtuner.spec.metrics import METRICS
 from llmtuner.spec.norms import NORMS
 from llmtuner.spec.poolings import POOLINGS
+from llmtuner.spec.prompts import PROMPTS, NamedPrompt
 from llmtuner.spec.upstream_flags import HIDDEN
 
 _WIDTH = 110
@@ -57,11 +58,12 @@ with a notice, or refused with the reason.
 def help_text() -> str:
     """The page that `--help` prints."""
     groups = [_group(title, flags) for title, flags in GROUPS.items() if title != HIDDEN]
-    tables: tuple[tuple[str, Mapping[str, Entry]], ...] = (
+    tables: tuple[tuple[str, Mapping[str, Entry | NamedPrompt]], ...] = (
         ("Heads", HEADS),
         ("Layouts", LAYOUTS),
         ("Poolings", POOLINGS),
         ("Likelihood norms", NORMS),
+        ("Prompts", PROMPTS),
         ("Losses", LOSSES),
         ("Metrics", METRICS),
     )
@@ -72,7 +74,7 @@ def _group(title: str, flags: Iterable[Flag]) -> str:
     return "\n".join([f"{title}:", *(_line(flag) for flag in flags)])
 
 
-def _table(title: str, entries: Mapping[str, Entry]) -> str:
+def _table(title: str, entries: Mapping[str, Entry | NamedPrompt]) -> str:
     return "\n".join([f"{title}:", *(_columns(f"  {entry.name}", entry.help) for entry in entries.values())])
 
 

@@ -19,7 +19,7 @@ from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.cli.preflight_model import check_adapter, check_model, fitted
 from llmtuner.cli.preflight_paths import check_names, check_output_dir, is_folder
 from llmtuner.cli.preflight_retrieve import settle_retrieve, unfilled
-from llmtuner.cli.preflight_scoring import scoring_warnings
+from llmtuner.cli.preflight_scoring import check_shots, scoring_warnings
 from llmtuner.cli.preflight_vocabulary import settle_vocabulary
 from llmtuner.cli.preflight_weights import check_belonging, prompt_warnings
 from llmtuner.cli.process import LAYOUT
@@ -119,7 +119,7 @@ def offline_environment(flags: Flags) -> dict[str, str]:
     if not model or flags["push_to_hub"] or not all(map(is_folder, places)):
         return {}
     dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
-    names = [*flags.names("dataset"), *flags.names("eval_dataset")]
+    names = [*flags.names("dataset"), *flags.names("eval_dataset"), *flags.names("mcq_shots_from")]
     try:
         return OFFLINE if all(is_local(name, dataset_dir) for name in names) else {}
     except (OSError, ValueError):  # unknown, or a name that no file can have
@@ -162,7 +162,9 @@ def preflight(flags: Flags) -> Plan:
         flags, run, added = settle_vocabulary(flags, adapters, run)
         flags, run, retrieving = settle_retrieve(flags, adapters, run)
     with problems.collected():
-        warnings = (*edited, *_check_data(flags), *scoring_warnings(flags), *unfilled(flags))
+        warnings = (*edited, *_check_data(flags), *scoring_warnings(flags))
+        if run is not None:
+            check_shots(flags, run)
     with problems.collected():
         check_output_dir(flags["output_dir"])
     problems.raise_all()
@@ -172,7 +174,6 @@ def preflight(flags: Flags) -> Plan:
     if flags["do_train"]:
         training = planned_manifest(flags, run)
         earlier = settle_earlier_run(flags, training, run)
-
     settled = flags if "dataset_dir" in flags else flags.with_("default", dataset_dir=str(PROJECT_DATA))
     if earlier.checkpoint is not None:
         settled = settled.with_("earlier run", resume_from_checkpoint=str(earlier.checkpoint))
@@ -244,4 +245,4 @@ def _check_data(flags: Flags) -> tuple[str, ...]:
                 check_ids(name, files)
             for checked in files:
                 warnings |= {(p.file, p.line, p.what): p for p in checked.warnings}
-    return (render_problems(list(warnings.values())),) if warnings else ()
+    return (*((render_problems(list(warnings.values())),) if warnings else ()), *unfilled(flags))

@@ -8,11 +8,12 @@ from typing import Any
 
 from llmtuner.cli.flags import Flags
 from llmtuner.data.registry import PROJECT_DATA
-from llmtuner.errors import UserError
+from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.layouts import layout_of
-from llmtuner.mcq.run import McqRun, RunData, resolve_run
+from llmtuner.mcq.prompts import PROMPT_FIELDS, recorded_prompt
+from llmtuner.mcq.run import PREDICTS, McqRun, RunData, resolve_run
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
-from llmtuner.spec.flags import FLAGS, OWN
+from llmtuner.spec.flags import FIELDS, FLAGS, OWN
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
 
@@ -20,14 +21,19 @@ UNREACHABLE = "neither a local model folder nor reachable on the hub"
 
 
 def check_other_stage(flags: Flags) -> None:
-    """Refuse flags of stage mcq in another stage.
+    """Refuse flags of stage mcq in another stage, and orders of options without a prediction.
 
     Raises:
         UserError: one is given.
     """
     given = [flag.name for flag in OWN if flag.name in flags and flag.stages and flags["stage"] not in flag.stages]
     if given:
-        raise UserError(f"--{given[0]} is for --stage {FLAGS[given[0]].stages[0]}; leave it out, or change the stage")
+        of_prompt = FLAGS[given[0]].field in PROMPT_FIELDS
+        why = f": the prompts of --stage {flags['stage']} are those of its chat template" if of_prompt else ""
+        stages = " or ".join(FLAGS[given[0]].stages)
+        raise UserError(f"--{given[0]} is for --stage {stages}{why}; leave it out, or change the stage")
+    if flags["mcq_option_orders"] > 1 and not flags["do_predict"]:
+        raise FieldError("option_orders", flags["mcq_option_orders"], PREDICTS)
 
 
 def resolve_mcq(flags: Flags, adapters: list[str]) -> McqRun:
@@ -130,9 +136,10 @@ def check_checkpoint(checkpoint: Path, run: McqRun) -> None:
             )
 
 
-def _comparable(settings: McqSettings) -> dict[str, str | None]:
+def _comparable(settings: McqSettings) -> dict[str, Any]:
     """The settings that must not change within a training, by flag."""
     stored = settings.to_json()
+    prompt = {f"--{FIELDS[name].name}": value for name, value in recorded_prompt(settings.prompt).items()}
     duma = ", ".join(f"{name} {value}" for name, value in stored["duma"].items())
     text = layout_of(settings.layout).text
     return {
@@ -145,4 +152,5 @@ def _comparable(settings: McqSettings) -> dict[str, str | None]:
         # Layouts of the same text are equivalent to a model.
         "--mcq_layout": " or ".join(name for name, layout in LAYOUTS.items() if layout.load().text == text),
         "merged adapters": ", ".join(settings.merged_adapters) or "none",
+        **prompt,
     }

@@ -12,6 +12,8 @@ from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.data.scoring import scoring_oddities
 from llmtuner.data.split import question_key, split_by_key
 from llmtuner.errors import UserError
+from llmtuner.mcq.prompts import refuse_scored_shots, require_reserve
+from llmtuner.mcq.run import McqRun
 from llmtuner.runs.places import training_of
 
 
@@ -21,18 +23,47 @@ def scoring_warnings(flags: Flags) -> tuple[str, ...]:
     Raises:
         UserError: --val_size leaves no question on one side.
     """
+    trained, scored = trained_and_scored(flags)
+    return tuple(scoring_oddities(scored, trained if flags["do_train"] else _stored_training(flags)))
+
+
+def check_shots(flags: Flags, run: McqRun) -> None:
+    """Refuse shots that are also scored, and training questions without a shot to take their own place.
+
+    An evaluation within a training may score its shots: with --val_size both are drawn from the same questions. Such a
+    question sees the reserve in its own place, too.
+
+    Raises:
+        DataError: naming the questions.
+    """
+    if "shots" not in run.settings.prompt:
+        return
+    trained, scored = trained_and_scored(flags)
+    require_reserve(trained, run.settings.prompt)
+    if flags["do_predict"] or not flags["do_train"]:
+        refuse_scored_shots(scored, run.settings.prompt)
+    else:
+        require_reserve(scored, run.settings.prompt)
+
+
+def trained_and_scored(flags: Flags) -> tuple[Sequence[Question], Sequence[Question]]:
+    """The questions that a run trains on, none if it only predicts, and those that it scores.
+
+    Raises:
+        UserError: --val_size leaves no question on one side.
+    """
     dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
     names, limit = flags.names("dataset"), flags["max_samples"]
-    scored = questions_in(flags.names("eval_dataset"), dataset_dir, max_samples=limit)
+    scored: Sequence[Question] = questions_in(flags.names("eval_dataset"), dataset_dir, max_samples=limit)
     if not flags["do_train"]:
-        return tuple(scoring_oddities(scored, _stored_training(flags)))
+        return [], scored
     trained: Sequence[Question] = questions_in(names, dataset_dir, max_samples=limit)
     # With data of other forms among it, the part that is held out is drawn from all of it.
     if flags["val_size"] > 1e-6 and trained and all(find_source(name, dataset_dir) for name in names):
         keys = [question_key(question.question) for question in trained]
         training, validation = split_by_key(keys, flags["val_size"], flags["seed"])
         trained, scored = [trained[row] for row in training], [trained[row] for row in validation]
-    return tuple(scoring_oddities(scored, trained))
+    return trained, scored
 
 
 def _stored_training(flags: Flags) -> Sequence[Question]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.record import settings_of
 from llmtuner.errors import UserError
+from llmtuner.mcq.prompts import recorded_flags
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, check_random_start, is_adapter
@@ -114,6 +115,12 @@ def _check_stage(adapter: str, flags: Flags) -> list[str]:
 
 def _letters(adapter: str, settings: McqSettings, flags: Flags) -> str:
     stored = settings.prompt.get("template")
+    others = recorded_flags(settings.prompt)
+    if any(others.values()):
+        raise UserError(
+            f"--adapter_name_or_path {adapter}: trained with other prompts than those of --stage {flags['stage']} "
+            f"({', '.join(f'--{name} {value}' for name, value in others.items() if value)}); use --stage mcq"
+        )
     if flags["template"] is not None and stored is not None and flags["template"] != stored:
         raise UserError(
             f"--template {flags['template']}: {adapter} was trained with {stored} ({CONFIG_NAME}); pass that"

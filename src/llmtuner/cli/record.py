@@ -10,6 +10,7 @@ from llmtuner.data.collect import all_questions, answer_places
 from llmtuner.data.digest import data_digest
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
+from llmtuner.mcq.prompts import recorded_flags
 from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.mcq.run import McqRun
 from llmtuner.retrieval.check import checked
@@ -73,6 +74,7 @@ def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
         settings["lora_alpha"] = 2 * settings["lora_rank"]  # upstream's default
     if run is not None:
         settings |= {FIELDS[field].name: getattr(run.settings, field) for field in _SETTLED}
+        settings |= recorded_flags(run.settings.prompt)
     return {name: value for name, value in sorted(settings.items()) if not is_secret(name)}
 
 

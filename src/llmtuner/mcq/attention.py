@@ -68,21 +68,31 @@ def additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def packed_mask(
-    backbone: nn.Module, segments_BT: torch.Tensor, positions_BT: torch.Tensor, shared: int, dtype: torch.dtype
+    backbone: nn.Module,
+    segments_BT: torch.Tensor,
+    positions_BT: torch.Tensor,
+    shared: int,
+    dtype: torch.dtype,
+    before: int = 0,
 ) -> Any:
     """The `attention_mask` of packed rows for a Hugging Face backbone: a tensor, or one for each type of layer.
 
     Args:
         shared: how many tokens at the start of the rows are prefix in every row.
+        before: how many more tokens of the prefix come before the rows, as keys only.
     """
     config: Any = backbone.config
-    splits = config._attn_implementation == SPLIT
+    splits = config._attn_implementation == SPLIT and not before
+    if before:
+        segments_BT = nn.functional.pad(segments_BT, (before, 0), value=PREFIX)
+        earlier_BS = torch.arange(before, device=positions_BT.device).expand(len(positions_BT), -1)
+        positions_BT = torch.cat([earlier_BS, positions_BT], dim=1)
     window = getattr(config, "sliding_window", None)
     if window is not None and window >= segments_BT.shape[1]:
         window = None  # no row is longer than the window
     # The queries of the common part get no mask, so they see all earlier tokens: wrong inside a window.
-    full = additive(tree_mask(segments_BT, positions_BT, first=shared if splits else 0), dtype)
-    sliding = full if window is None else additive(tree_mask(segments_BT, positions_BT, window), dtype)
+    full = additive(tree_mask(segments_BT, positions_BT, first=shared if splits else before), dtype)
+    sliding = full if window is None else additive(tree_mask(segments_BT, positions_BT, window, before), dtype)
     if takes_mask_per_layer_type(backbone):
         return {"full_attention": full, "sliding_attention": sliding}
     return sliding

@@ -83,6 +83,14 @@ class Collator:
         batch["rows"] = torch.tensor([example.row for example in examples])
         return batch
 
+    def masked(self, examples: Sequence[Example]) -> Batch:
+        """A batch in which every layout has `segments`, as packed rows do, so that the mask is made of them."""
+        batch = self(examples)
+        if "segments" not in batch:
+            real_BT = batch.pop("attention_mask") > 0
+            batch["segments"] = torch.zeros_like(batch["input_ids"]).masked_fill(~real_BT, PADDING)
+        return batch | {"shared": 0}
+
     def _rows(self, questions: Sequence[Tokens], rows: Rows) -> Batch:
         """What the backbone reads."""
         layout = layout_of(self.layout)

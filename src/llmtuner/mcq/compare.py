@@ -27,10 +27,10 @@ from torch.nn.functional import pad
 
 from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.mcq.collate import Batch, Collator
+from llmtuner.mcq.device import device_of, to_device
 from llmtuner.mcq.layouts.base import PREFIX
 from llmtuner.mcq.model import backbone_of, hidden_states
 from llmtuner.mcq.pooling import pool
-from llmtuner.mcq.predict import device_of, to_device
 from llmtuner.mcq.questions import Example
 
 MARGIN = 5.0  # times the model's own rounding
@@ -203,7 +203,7 @@ def _guarded(model: Any, inputs: Batch) -> torch.Tensor:
     try:
         return hidden_states(model, **inputs)
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        if not inside or _is_ours(error) or is_about_memory(error):
+        if not inside or is_ours(error) or is_about_memory(error):
             raise
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise RefusedError(first_line) from error
@@ -211,7 +211,7 @@ def _guarded(model: Any, inputs: Batch) -> torch.Tensor:
         handle.remove()
 
 
-def _is_ours(error: Exception) -> bool:
+def is_ours(error: Exception) -> bool:
     """Whether this package raised it: our attention function is called from within a model's forward."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return Path(frame.f_code.co_filename).resolve().is_relative_to(_PACKAGE)

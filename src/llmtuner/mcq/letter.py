@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from llmtuner.mcq.attention import packed_mask
 from llmtuner.mcq.lm_head import forward_replaced, linear_in_fp32, plain_head
+from llmtuner.mcq.model import backbone_of
 from llmtuner.mcq.outputs import Scores
 from llmtuner.mcq.unwrap import unwrap
 
@@ -45,13 +47,23 @@ def letter_logits(model: nn.Module, forward: Callable[..., Any], inputs: dict[st
     letter_ids_BN = inputs["letter_ids"]
     letters_L = letter_ids_BN.unique()  # sorted
     # Only the last token's logits are needed: [B, T, V] in fp32 would be the largest tensor of the pass.
-    reads = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids")}
+    reads = {name: inputs.get(name) for name in ("input_ids", "attention_mask", "position_ids")}
+    if inputs.get("past") is not None:
+        reads |= behind_shots(model, inputs)
     if _keeps_last_logits(type(unwrap(model)).forward):
         reads["logits_to_keep"] = 1
     with _fp32_head(model, letters_L) as narrow:
-        logits_BTV = forward(model, use_cache=False, **reads).logits
+        logits_BTV = forward(model, use_cache="past_key_values" in reads, **reads).logits
     places_BN = torch.searchsorted(letters_L, letter_ids_BN) if narrow else letter_ids_BN
     return logits_BTV[:, -1].float().gather(1, places_BN)
+
+
+def behind_shots(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
+    """What rows behind known states need beside their ids: these states, and a mask that covers both."""
+    backbone, past = backbone_of(model), inputs["past"]
+    dtype = next(backbone.parameters()).dtype
+    mask = packed_mask(backbone, inputs["segments"], inputs["position_ids"], 0, dtype, past.get_seq_length())
+    return {"attention_mask": mask, "past_key_values": past}
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from llmtuner.spec.heads import HEADS
 HEAD = "mcq_head"
 POOLER = "pooler"  # a layer on top of the last states, from BERT's pre-training
 # Keys of a batch that the backbone reads, and of its logits' rows; the others depend on what the head reads.
-READS = ("input_ids", "position_ids", "attention_mask", "segments", "shared", "token_type_ids")
+READS = ("input_ids", "position_ids", "attention_mask", "segments", "shared", "token_type_ids", "past")
 # Families whose positions start after the padding token's id.
 _FROM_PADDING = ("roberta", "camembert", "mpnet", "longformer", "data2vec", "ibert", "esm", "xmod", "luke")
 
@@ -134,10 +134,11 @@ def _forward(
     predict_tokens: torch.Tensor | None = None,
     target_ids: torch.Tensor | None = None,
     divisors: torch.Tensor | None = None,
+    past: Any = None,
     **_: Any,  # what PEFT adds, all None
 ) -> Scores:
     """Scores of a batch as `llmtuner.mcq.collate.Collator` makes it."""
-    read = (input_ids, position_ids, attention_mask, segments, shared, token_type_ids)
+    read = (input_ids, position_ids, attention_mask, segments, shared, token_type_ids, past)
     if self.mcq_scores is not None:
         inputs = {
             **dict(zip(READS, read, strict=True)),
@@ -167,9 +168,10 @@ def hidden_states(
     segments: torch.Tensor | None = None,
     shared: int = 0,
     token_type_ids: torch.Tensor | None = None,
+    past: Any = None,
 ) -> torch.Tensor:
     """The backbone's last hidden states of a batch, [B, T, D]."""
-    read = (input_ids, position_ids, attention_mask, segments, shared, token_type_ids)
+    read = (input_ids, position_ids, attention_mask, segments, shared, token_type_ids, past)
     return backbone_output(model, *read).last_hidden_state
 
 
@@ -181,18 +183,27 @@ def backbone_output(
     segments: torch.Tensor | None = None,
     shared: int = 0,
     token_type_ids: torch.Tensor | None = None,
+    past: Any = None,
 ) -> Any:
-    """What the backbone returns for a batch; `last_hidden_state` has the states."""
+    """What the backbone returns for a batch; `last_hidden_state` has the states.
+
+    Args:
+        past: keys and values of tokens before all rows (`llmtuner.mcq.shot_states.ShotStates`).
+    """
     backbone = backbone_of(model)
     if backbone is unwrap(model):  # an encoder: it computes its own positions
-        inputs = {"attention_mask": attention_mask}
+        inputs: dict[str, Any] = {"attention_mask": attention_mask}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
         return type(backbone).forward(backbone, input_ids=input_ids, **inputs)
-    mask = attention_mask
+    inputs = {"attention_mask": attention_mask, "use_cache": past is not None}
     if segments is not None:
-        mask = packed_mask(backbone, segments, position_ids, shared, next(backbone.parameters()).dtype)
-    return backbone(input_ids=input_ids, attention_mask=mask, position_ids=position_ids, use_cache=False)
+        before = 0 if past is None else past.get_seq_length()
+        dtype = next(backbone.parameters()).dtype
+        inputs["attention_mask"] = packed_mask(backbone, segments, position_ids, shared, dtype, before)
+    if past is not None:
+        inputs["past_key_values"] = past
+    return backbone(input_ids=input_ids, position_ids=position_ids, **inputs)
 
 
 class StowedHead(nn.Module):

@@ -17,8 +17,20 @@ from llmtuner.errors import RunError
 from llmtuner.mcq.bad_weights import refuse_bad_weights
 from llmtuner.mcq.batches import by_length
 from llmtuner.mcq.collate import Batch, Collator
+from llmtuner.mcq.compare import is_about_memory, is_ours
+from llmtuner.mcq.device import device_of, to_device
+from llmtuner.mcq.orders import InOrders
 from llmtuner.mcq.outputs import Scores
 from llmtuner.mcq.questions import QuestionSet
+from llmtuner.mcq.shot_states import (
+    Obstacle,
+    ShotStates,
+    agree,
+    behind_shots,
+    obstacle_of,
+    prepare_attention,
+    shots_of,
+)
 from llmtuner.metrics import figures, interval_figures
 from llmtuner.spec.norms import NORMS
 
@@ -39,7 +51,10 @@ class Scoring:
         gather: joins the lists of all processes.
         precision: the context of a forward pass (autocast).
         forward: called with the model and a batch's inputs for its scores.
-        progress: called after each batch with its number of questions.
+        progress: called after each batch with its number of questions, each order of one counted by itself.
+        orders: cyclic orders of the options that joint prompts are scored in, at most; each is a question of a batch.
+        reuse_shots: whether the states of shots may be computed once; not for weights that are split over processes.
+        notice: called with lines for the user.
     """
 
     collator: Collator
@@ -51,6 +66,9 @@ class Scoring:
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext
     forward: Callable[[Any, Batch], Scores] = lambda model, inputs: model(**inputs)
     progress: Callable[[int], None] = lambda _: None
+    orders: int = 1
+    reuse_shots: bool = True
+    notice: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +107,8 @@ def _option_tokens(tokens: OptionTokens) -> tuple[int, ...]:
 def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> list[OptionScores]:
     """Scores of every question's options before the softmax, in the order of the questions.
 
+    In several orders of the options: the logarithms of the averaged probabilities.
+
     Batch size and the other questions of a batch change no score beyond rounding.
 
     Args:
@@ -102,6 +122,9 @@ def score_questions(model: torch.nn.Module, questions: QuestionSet, scoring: Sco
 
 
 def _scored(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> list[Scored]:
+    if scoring.orders > 1:
+        several = InOrders(questions, scoring.orders)
+        return [Scored(scores) for scores in several.averaged([row.scores for row in _pass(model, several, scoring)])]
     norm = scoring.collator.norm
     scored = _pass(model, questions, scoring)
     if norm is None or not NORMS[norm].neutral:
@@ -123,10 +146,11 @@ def _pass(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> l
     model.eval()
     scored: list[tuple[int, Scored]] = []
     try:
+        states = _states_of_shots(model, questions, scoring)
         # All processes make the same number of passes, since a sharded model needs all of them in each pass.
         for place in range(scoring.rank, -(-len(batches) // scoring.world) * scoring.world, scoring.world):
             rows = batches[place] if place < len(batches) else batches[0]
-            scored += _score_batch(model, questions, rows, scoring)
+            scored += _score_rows(model, questions, rows, scoring, states)
             scoring.progress(len(rows) if place < len(batches) else 0)
     except RunError:
         refuse_bad_weights(model, trained=was_training)
@@ -137,10 +161,69 @@ def _pass(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> l
     return [scores[row] for row in range(len(questions))]
 
 
-def _score_batch(
-    model: torch.nn.Module, questions: QuestionSet, rows: Sequence[int], scoring: Scoring
+def _states_of_shots(model: torch.nn.Module, questions: QuestionSet, scoring: Scoring) -> ShotStates | None:
+    """The states of the shots in front of the questions; None if they have none, or cannot be used again.
+
+    The first question is scored with and without them, and the scores are compared.
+    """
+    ids = shots_of(questions.tokens)
+    if not ids:
+        return None
+    obstacle = obstacle_of(model, scoring.collator)
+    if not scoring.reuse_shots:
+        obstacle = Obstacle("the model's weights are split over processes")
+    if obstacle is None:
+        states, obstacle = _tried(model, questions, ids, scoring)
+        if obstacle is None:
+            return states
+    scoring.notice(str(obstacle))
+    return None
+
+
+def _tried(
+    model: torch.nn.Module, questions: QuestionSet, ids: list[int], scoring: Scoring
+) -> tuple[ShotStates | None, Obstacle | None]:
+    """The states of tokens, or why the model does not take them."""
+    prepare_attention(model)
+    try:
+        with scoring.precision():
+            states = ShotStates.record(model, ids)
+        if not states.usable:
+            return None, Obstacle("its keys and values are not stored token by token")
+        if not states.precede(questions.tokens[0]):
+            return None, Obstacle("nothing stands between them and the options")
+        [(_, cached)] = _score_batch(model, questions, [0], scoring, states)
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        if is_ours(error) or is_about_memory(error):
+            raise
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return None, Obstacle(f"the model refuses them ({first_line[:200]})")
+    [(_, again)] = _score_batch(model, questions, [0], scoring)
+    if not agree(cached.scores, again.scores, next(model.parameters()).dtype):
+        return None, Obstacle("the scores of the first question would be others")
+    return states, None
+
+
+def _score_rows(
+    model: torch.nn.Module, questions: QuestionSet, rows: Sequence[int], scoring: Scoring, states: ShotStates | None
 ) -> list[tuple[int, Scored]]:
-    batch = to_device(scoring.collator([questions[row] for row in rows]), device_of(model))
+    """The scores of a batch; questions with other shots are scored apart."""
+    behind = [row for row in rows if states is not None and states.precede(questions.tokens[row])]
+    others = [row for row in rows if row not in behind]
+    scored = _score_batch(model, questions, behind, scoring, states) if behind else []
+    return scored + (_score_batch(model, questions, others, scoring) if others else [])
+
+
+def _score_batch(
+    model: torch.nn.Module,
+    questions: QuestionSet,
+    rows: Sequence[int],
+    scoring: Scoring,
+    states: ShotStates | None = None,
+) -> list[tuple[int, Scored]]:
+    examples = [questions[row] for row in rows]
+    collated = scoring.collator(examples) if states is None else behind_shots(scoring.collator, examples, states)
+    batch = to_device(collated, device_of(model))
     with scoring.precision():
         output = scoring.forward(model, {name: batch[name] for name in batch if name not in NOT_READ})
     scored = []
@@ -156,16 +239,6 @@ def _score_batch(
             values.append(tuple(number_N.where(mask_N, torch.tensor(UNSCORED))[exists_N].tolist()))
         scored.append((row, Scored(*values)))
     return scored
-
-
-def device_of(model: torch.nn.Module) -> torch.device:
-    """Where the model's weights are."""
-    return next(model.parameters()).device
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch's tensors to a device; numbers are unchanged."""
-    return {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
 
 
 def as_predictions(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[Prediction]:

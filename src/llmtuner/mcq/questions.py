@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from torch.utils.data import Dataset
@@ -66,6 +66,7 @@ class QuestionSet(Dataset):
                     f"question {question.shown_id}: {count} options, expected {MIN_OPTIONS} to {MAX_OPTIONS}"
                 )
         self._encoder, self._shuffle_seed = encoder, shuffle_seed
+        self._ready_encode: Callable[[Question], Tokens] | None = None
         self.tokens: list[Tokens] = []
         with garbage_collection_paused():
             for begin in range(0, len(self.questions), _CHUNK):
@@ -86,11 +87,27 @@ class QuestionSet(Dataset):
         return Example(tokens, NOT_COUNTED if answer is None else answer, pick.row)
 
     @classmethod
-    def ready(cls, questions: Sequence[Question], tokens: Sequence[Tokens]) -> QuestionSet:
-        """A set of questions that are already encoded."""
+    def ready(
+        cls,
+        questions: Sequence[Question],
+        tokens: Sequence[Tokens],
+        encode_one: Callable[[Question], Tokens] | None = None,
+    ) -> QuestionSet:
+        """A set of questions that are already encoded.
+
+        Args:
+            encode_one: encodes a question as these were encoded.
+        """
         known = cls([])
-        known.questions, known.tokens = list(questions), list(tokens)
+        known.questions, known.tokens, known._ready_encode = list(questions), list(tokens), encode_one
         return known
+
+    def encode_one(self, question: Question) -> Tokens:
+        """The tokens of a question that is not in the set, as those of the set were made."""
+        if self._ready_encode is not None:
+            return self._ready_encode(question)
+        assert self._encoder is not None, "ready questions come with what encoded them"
+        return encode(self._encoder, [question])[0]
 
     def subset(self, rows: Sequence[int]) -> QuestionSet:
         """Some of the questions, without encoding again."""

@@ -20,6 +20,7 @@ from llmtuner.mcq.fields import check_field
 from llmtuner.mcq.kinds import model_kind
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.objective import NUMBERS, Objective
+from llmtuner.mcq.prompts import carried, check_prompt, fresh_prompt, is_plain
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.retrieval.settings import Retrieve
 from llmtuner.runs.base import stored_path
@@ -28,6 +29,7 @@ from llmtuner.spec.flags import FIELDS
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.norms import NORMS
 
+PREDICTS = "it is for predictions, and evaluations during training use one order: add --do_predict, or leave it out"
 CUTOFF_LEN = 2048  # the most tokens of a question, unless the run or the model says otherwise
 
 
@@ -75,6 +77,7 @@ class McqRun:
         template: name of the chat template; None for encoders, and if the prompt's form is stored.
         tokens_per_batch: padded tokens per batch, instead of a batch size.
         head_learning_rate: of the head; None for the common learning rate.
+        option_orders: cyclic orders of the options that a prediction from joint prompts averages, at most.
         data: the questions.
         output_dir: where everything is written.
         notices: lines for the user.
@@ -93,6 +96,7 @@ class McqRun:
     template: str | None = None
     tokens_per_batch: int | None = None
     head_learning_rate: float | None = None
+    option_orders: int = 1
     data: RunData = field(default_factory=RunData)
     output_dir: str = ""
     notices: tuple[str, ...] = ()
@@ -112,6 +116,9 @@ class McqRun:
         if self.training and norm is not None and NORMS[norm].neutral:
             takes = ", ".join(name for name, each in NORMS.items() if not each.neutral)
             raise FieldError("likelihood_norm", norm, f"it is for prediction only; train with one of {takes}")
+        check_option_orders(self.option_orders, self.settings)
+        if self.option_orders > 1 and not self.predicting:
+            raise FieldError("option_orders", self.option_orders, PREDICTS)
         if self.data.shuffle_options and self.training and layout_of(self.settings.layout).text != "joint":
             raise FieldError(
                 "shuffle_options",
@@ -135,6 +142,22 @@ class McqRun:
         return replace(self, settings=self.settings.with_(**changes))
 
 
+def check_option_orders(orders: int, settings: McqSettings) -> None:
+    """Refuse several orders of options that do not see each other.
+
+    Raises:
+        FieldError: the layout is not joint, or the number is out of range.
+    """
+    check_field("option_orders", orders)
+    if orders > 1 and layout_of(settings.layout).text != "joint":
+        raise FieldError(
+            "option_orders",
+            orders,
+            f"it is for joint prompts (head letter, or layout joint); in the layout {settings.layout} options do not "
+            "see each other, so their order changes no score: leave it out, or add `head` letter",
+        )
+
+
 def resolve_run(
     model: str,
     adapters: Sequence[str] = (),
@@ -154,8 +177,7 @@ def resolve_run(
         training: if false, the head must have been trained.
         new_adapter: whether to train a new adapter on top of the given ones.
         config: the model's configuration; if None, its config.json is read.
-        data: the questions; given values replace its fields.
-        more: other fields of the run.
+        data, more: the questions, whose fields given values replace; other fields of the run.
 
     Raises:
         UserError: given values contradict each other or stored ones, or there is no trained head to predict with.
@@ -164,19 +186,20 @@ def resolve_run(
     config = _config(model) if config is None else config
     stored, source = _stored(model, adapters)
     notices: tuple[str, ...] = ()
+    used, below = _data(data or RunData(), given), {}
     if stored is not None and training and _leaves_no_head(stored, given):
+        below = carried(stored.prompt, given)
         adapters, given, notices = _below_fresh_head(stored, source, adapters, given)
         stored, source = None, ""
     if stored is None:
         settings, complete = _fresh(model, adapters, given, config, training), tuple(adapters)
+        settings = settings.with_(prompt={**below, **fresh_prompt(given, settings.kind, used.dataset_dir)})
     else:
         settings, complete, notices = _stored_run(stored, source, model, adapters, given, config, training)
+        check_prompt(stored.prompt, given, stored.kind, used.dataset_dir, Path(source) / CONFIG_NAME)
     # A fresh head needs a new adapter; letter and stored heads continue with the last one.
     fresh_head = stored is None and HEADS[settings.head].pools
     merge_all = bool(training and complete and (fresh_head or new_adapter))
-    if merge_all:
-        trained = f"a fresh {settings.head} head is" if fresh_head else "a new adapter is"
-        notices += (f"{', '.join(complete)} merged into the base model; {trained} trained on top",)
     if training and complete:
         settings = settings.with_(merged_adapters=tuple(map(stored_path, complete if merge_all else complete[:-1])))
     return McqRun(
@@ -189,12 +212,16 @@ def resolve_run(
         cutoff_len=given.get("cutoff_len", settings.cutoff_len or CUTOFF_LEN),
         layout_required=given.get("layout") == settings.layout,
         template=_template(settings, source, given.get("template")),
-        tokens_per_batch=given.get("tokens_per_batch"),
-        head_learning_rate=given.get("head_learning_rate"),
-        data=_data(data or RunData(), given),
-        notices=(*notices, *_left_out(settings, given)),
+        **{name: given[name] for name in ("tokens_per_batch", "head_learning_rate", "option_orders") if name in given},
+        data=used,
+        notices=(*notices, *_merged(complete if merge_all else (), settings, fresh_head), *_left_out(settings, given)),
         **more,
     )
+
+
+def _merged(adapters: Sequence[str], settings: McqSettings, fresh_head: bool) -> tuple[str, ...]:
+    trained = f"a fresh {settings.head} head is" if fresh_head else "a new adapter is"
+    return (f"{', '.join(adapters)} merged into the base model; {trained} trained on top",) if adapters else ()
 
 
 def _known(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,8 +350,8 @@ def _refuse_other_objective(stored: Objective, given: Mapping[str, Any], source:
 
 
 def _template(settings: McqSettings, source: str, given: str | None) -> str | None:
-    """The chat template: none for an encoder, for a stored model the one it was trained with."""
-    if settings.kind == "encoder":
+    """The chat template: none for encoders and plain prompts, for a stored model the one it was trained with."""
+    if settings.kind == "encoder" or is_plain(settings.prompt):
         return None
     if not source:
         return given
@@ -339,6 +366,8 @@ def _template(settings: McqSettings, source: str, given: str | None) -> str | No
 def _left_out(settings: McqSettings, given: Mapping[str, Any]) -> tuple[str, ...]:
     if settings.kind == "encoder" and given.get("template") is not None:
         return (f"`template` {given['template']} is ignored: an encoder reads pairs of texts, without a chat template",)
+    if settings.kind == "causal" and is_plain(settings.prompt) and given.get("template") is not None:
+        return (f"`template` {given['template']} is ignored: the prompt is plain text, without chat turns",)
     return ()
 
 

@@ -25,8 +25,9 @@ from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.predict import Scoring, predict_questions, score_questions
+from llmtuner.mcq.prompts import refuse_scored_shots
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.mcq.run import CUTOFF_LEN
+from llmtuner.mcq.run import CUTOFF_LEN, check_option_orders
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings, write_settings
 from llmtuner.mcq.unwrap import unwrap
 from llmtuner.mcq.whole import load_whole
@@ -55,6 +56,7 @@ class OptionScorer:
         tokenizer: the model's.
         settings: as stored with the model.
         cutoff_len: the most tokens of a question, as in training unless given; only the end of its context is cut.
+        option_orders: cyclic orders of the options that scores of joint prompts are averaged over, at most.
         allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
 
     Attributes:
@@ -69,8 +71,11 @@ class OptionScorer:
         settings: McqSettings,
         *,
         cutoff_len: int | None = None,
+        option_orders: int = 1,
         allow_unknown_tokens: bool = False,
     ) -> None:
+        check_option_orders(option_orders, settings)
+        self._orders = option_orders
         self.model, self.tokenizer, self._allow_unknown = model.eval(), tokenizer, allow_unknown_tokens
         limit = (settings.cutoff_len or CUTOFF_LEN) if cutoff_len is None else cutoff_len
         check_field("cutoff_len", limit)
@@ -91,13 +96,13 @@ class OptionScorer:
         """Scores, probabilities and ranking of each question, in the order of the questions.
 
         Args:
-            batch_size: questions per forward pass.
+            batch_size: questions per forward pass; each order of one counts by itself.
             tokens_per_batch: padded tokens per forward pass, instead of the batch size.
 
         Raises:
             RunError: a score is not finite.
             DataError: a question has a number of options that cannot be scored, an option gives no tokens, or the
-                tokenizer cannot read the questions.
+                tokenizer cannot read the questions; a question is one of the model's shots.
         """
         if batch_size < 1 or (tokens_per_batch is not None and tokens_per_batch < 1):
             raise UserError(f"batch_size {batch_size}, tokens_per_batch {tokens_per_batch}: expected at least 1")
@@ -106,12 +111,19 @@ class OptionScorer:
             count = len(question.options)
             if fixed not in (None, count):
                 raise DataError(f"question {question.shown_id}: {count} options, and this model scores {fixed}")
+        refuse_scored_shots(questions, self.settings.prompt)
         for line in check_tokenizer(self.tokenizer, questions, allow=self._allow_unknown):
             logger.warning(line)
         encoded = QuestionSet(questions, self._encoder)
         for line in encoded.require_readable(training=False):
             logger.warning(line)
-        scoring = Scoring(self._collator, batch_size=batch_size, tokens_per_batch=tokens_per_batch)
+        scoring = Scoring(
+            self._collator,
+            batch_size=batch_size,
+            tokens_per_batch=tokens_per_batch,
+            orders=self._orders,
+            notice=logger.info,
+        )
         with finite_gradients(unwrap(self.model)):
             return predict_questions(self.model, encoded, scoring)
 
@@ -166,6 +178,7 @@ def load_scorer(
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "auto",
     cutoff_len: int | None = None,
+    option_orders: int = 1,
     trust_remote_code: bool = False,
     allow_unknown_tokens: bool = False,
 ) -> OptionScorer:
@@ -176,6 +189,7 @@ def load_scorer(
         base_model: an adapter's base model, if it has moved since training.
         allow_other_base: accept another base model than the adapter was trained on.
         dtype: of the backbone; scores are always fp32.
+        option_orders: cyclic orders of the options that scores of joint prompts are averaged over, at most.
         allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
 
     Raises:
@@ -191,13 +205,7 @@ def load_scorer(
     place = str(folder)
     if adapters:
         place = base_model or stored_base(folder)
-        check_lower_adapters(adapters, allow_other=allow_other_base)
-        for adapter in adapters:
-            for line in require_intact(Path(adapter)):
-                logger.warning(line)
-            check_adapter_files(adapter)
-            check_random_start(adapter)
-            check_same_base(adapter, place, allow_other=allow_other_base)
+        _check_adapters(adapters, place, allow_other=allow_other_base)
     has_weights, loader = HEADS[settings.head].pools, AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
     if Path(place).is_dir():
         require_intact(Path(place))
@@ -213,7 +221,24 @@ def load_scorer(
     attach_head(model.to(device), settings)
     with fitting([str(folder)], place):
         model = _with_weights(model, folder, settings, adapters)
-    return OptionScorer(model, tokenizer, settings, cutoff_len=cutoff_len, allow_unknown_tokens=allow_unknown_tokens)
+    return OptionScorer(
+        model,
+        tokenizer,
+        settings,
+        cutoff_len=cutoff_len,
+        option_orders=option_orders,
+        allow_unknown_tokens=allow_unknown_tokens,
+    )
+
+
+def _check_adapters(adapters: Sequence[str], base_model: str, *, allow_other: bool) -> None:
+    check_lower_adapters(adapters, allow_other=allow_other)
+    for adapter in adapters:
+        for line in require_intact(Path(adapter)):
+            logger.warning(line)
+        check_adapter_files(adapter)
+        check_random_start(adapter)
+        check_same_base(adapter, base_model, allow_other=allow_other)
 
 
 def _adapters(folder: str | Path, settings: McqSettings) -> tuple[str, ...]:

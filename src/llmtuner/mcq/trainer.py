@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from llmtuner.mcq.collate import Batch, Collator, Twice
 from llmtuner.mcq.finite import FiniteGuard, StepLoss
 from llmtuner.mcq.losses.criterion import Criterion
 from llmtuner.mcq.model import HEAD
+from llmtuner.mcq.orders import orders_of
 from llmtuner.mcq.pace import Pace
 from llmtuner.mcq.predict import NOT_READ, UNSCORED, Scoring, figures_of, predict_questions
 from llmtuner.mcq.questions import NOT_COUNTED, QuestionSet
@@ -34,6 +36,8 @@ from llmtuner.mcq.settings import write_settings
 from llmtuner.mcq.unwrap import unwrap
 from llmtuner.runs.stop import WorkerStart
 from llmtuner.runs.training import KeptTraining
+
+logger = logging.getLogger("llmtuner.mcq")
 
 
 class McqTrainer(KeptTraining, Trainer):
@@ -73,6 +77,7 @@ class McqTrainer(KeptTraining, Trainer):
         self._build_optimizer = build_optimizer
         self._criterion = Criterion(run.objective) if run.training or run.evaluating else None
         self._step_losses: list[StepLoss] = []
+        self._said: set[str] = set()
         self._pace = Pace(self.args.world_size, run.objective.copies)
         self._batches = None if train_set is None else self._train_batches(train_set)
         self.add_callback(FiniteGuard(self._take_losses))
@@ -218,13 +223,21 @@ class McqTrainer(KeptTraining, Trainer):
         assert self._criterion is not None, "a run that evaluates has one"
         return float(self._criterion.evaluate(padded_QN.where(mask_QN, 0.0), answers_Q, mask_QN).mean())
 
-    def predict_options(self, questions: QuestionSet, prefix: str) -> tuple[list[Prediction], dict[str, float]]:
-        """Predictions in the order of the questions, and run times: runtime, samples_per_second, steps_per_second."""
+    def predict_options(
+        self, questions: QuestionSet, prefix: str, *, orders: int = 1
+    ) -> tuple[list[Prediction], dict[str, float]]:
+        """Predictions in the order of the questions, and run times: runtime, samples_per_second, steps_per_second.
+
+        Args:
+            orders: cyclic orders of the options that joint prompts are scored in, at most.
+        """
         batch_size = self.args.per_device_eval_batch_size
         start = time.perf_counter()
         model = self.model_wrapped if self.is_deepspeed_enabled or self.is_fsdp_enabled else self.model
         hidden = self.args.disable_tqdm or not self.is_world_process_zero()
-        bar = tqdm(total=len(questions), desc=prefix, unit=" questions", leave=False, disable=hidden)
+        counts = orders_of(questions.questions, orders)
+        total, unit = sum(counts), " questions" if orders == 1 else " prompts"
+        bar = tqdm(total=total, desc=prefix, unit=unit, leave=False, disable=hidden)
         scoring = Scoring(
             self.collator,
             batch_size=batch_size,
@@ -233,12 +246,16 @@ class McqTrainer(KeptTraining, Trainer):
             world=self.args.world_size,
             gather=gather_object if self.args.world_size > 1 else list,
             precision=self.accelerator.autocast,
-            progress=lambda done: bar.update(min(done * self.args.world_size, len(questions) - bar.n)),
+            reuse_shots=not (self.is_fsdp_enabled or self.is_deepspeed_enabled),
+            notice=self._say_once,
+            progress=lambda done: bar.update(min(done * self.args.world_size, total - bar.n)),
+            orders=orders,
         )
         with bar, finite_gradients(unwrap(self.model)):
             predictions = predict_questions(model, questions, scoring)
         seconds = time.perf_counter() - start
         shapes = questions.shapes(self.collator.layout)
+        shapes = [shape for shape, count in zip(shapes, counts, strict=True) for _ in range(count)]
         batches = by_length(shapes, batch_size=batch_size, tokens_per_batch=self.run.tokens_per_batch)
         steps = -(-len(batches) // self.args.world_size)
         return predictions, {
@@ -248,6 +265,11 @@ class McqTrainer(KeptTraining, Trainer):
         }
 
     # ---- logs and files
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said and self.is_world_process_zero():
+            logger.info(line)
+        self._said.add(line)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add questions and tokens per second and the time left to the training logs."""

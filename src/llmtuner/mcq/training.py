@@ -28,6 +28,7 @@ from llmtuner.mcq.encoding import complete, make_encoder, renewed, stored_encode
 from llmtuner.mcq.folders import check_model_folder
 from llmtuner.mcq.model import HEAD, attach_head, freeze_pooler
 from llmtuner.mcq.packing import settle_layout
+from llmtuner.mcq.prompts import recorded_flags
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun, resolve_run
 from llmtuner.mcq.scorer import OptionScorer, load_scorer
@@ -92,6 +93,8 @@ def train(
     require_answers(questions, "training needs")
     training = _arguments(output_dir, arguments or {})
     given = {_field(name): value for name, value in fields.items()}
+    if template is not None and given.get("prompt") is not None:
+        given["template"] = type(template).__name__  # a prompt's file goes into its turns
     if Path(model).is_dir():
         check_model_folder(model, trust_remote_code=trust_remote_code)
     run = resolve_run(model, given=given, training=True, output_dir=output_dir, evaluating=bool(evaluate))
@@ -112,6 +115,7 @@ def _planned(run: McqRun, questions: Sequence[Question], given: Mapping[str, Any
     """The manifest of a training before its first step; its settings are the given values, by flag."""
     settings = {FIELDS[name].name if name in FIELDS else name: value for name, value in given.items()}
     settings |= {FIELDS[name].name: getattr(run.settings, name) for name in ("head", "layout", "pooling", "loss")}
+    settings |= recorded_flags(run.settings.prompt)
     base = model_folder(run.model)
     return Manifest(
         stage="mcq",

@@ -27,7 +27,7 @@ def best_rows(scores_N: NDArray[np.floating], k: int, *, above: float = -np.inf)
     if whole > k:
         largest_B = scores_N[: whole * _BLOCK].reshape(whole, _BLOCK).max(axis=1)
         bound = np.partition(largest_B, whole - k)[whole - k]
-    at_least_N = (scores_N >= bound) & (scores_N > above) if bound > above else scores_N > above
+    at_least_N = scores_N >= bound if bound > above else scores_N > above
     candidates = np.flatnonzero(at_least_N)
     order = np.lexsort((candidates, -scores_N[candidates]))[:k]
     return candidates[order]

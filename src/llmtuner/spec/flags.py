@@ -18,6 +18,7 @@ CO_ATTENTION = tuple(name for name, head in HEADS.items() if head.measures == "d
 LIKELIHOOD = tuple(name for name, head in HEADS.items() if head.reads == OPTION_TOKENS)
 DUMA_PRESETS = ("bottleneck", "paper")
 DUMA_PASSAGES = ("context_question", "context")
+MOST_OPTIONS = 10  # of a question (llmtuner.data.question.MAX_OPTIONS)
 
 
 def _mcq(name: str, help: str, field: str, **more: object) -> Flag:
@@ -87,6 +88,31 @@ OWN = (
         choices=(*NORMS,),
         heads=LIKELIHOOD,
         value="NAME",
+    ),
+    _mcq(
+        "mcq_prompt",
+        "form of the prompt; names below (unless given, template), or a YAML FILE with the texts question, option, "
+        "context, answer_mark and system; a FILE goes into the turns of --template if that is given, and is plain "
+        "text otherwise",
+        "prompt",
+        value="NAME",
+    ),
+    _mcq(
+        "mcq_shots",
+        "number of solved examples in front of every question (few-shot)",
+        "shots",
+        type=int,
+        range=Range(0, 1000),
+        value="K",
+    ),
+    _mcq("mcq_shots_from", "questions with answers from which the examples are drawn", "shots_from", value="DATA"),
+    _mcq(
+        "mcq_shots_seed",
+        "seed of that draw; unless given, 0",
+        "shots_seed",
+        type=int,
+        range=AT_LEAST_0,
+        value="N",
     ),
     _mcq(
         "mcq_loss", "loss: NAME, or NAME:WEIGHT+NAME:WEIGHT; names below", "loss", default="cross_entropy", value="LOSS"
@@ -167,6 +193,18 @@ OWN = (
         "shuffle_options",
         type=bool,
         default=False,
+    ),
+    Flag(
+        name="mcq_option_orders",
+        help="predictions from joint prompts (head letter, layout joint, stage sft): average each option's probability "
+        "over K cyclic orders of the options, or as many as there are options; evaluations during training use one",
+        type=int,
+        default=1,
+        range=Range(1, MOST_OPTIONS),
+        stages=("mcq", "sft"),
+        value="K",
+        field="option_orders",
+        arguments="data",
     ),
     Flag(
         name="mcq_answer_base",

@@ -85,6 +85,7 @@ REPORTED = (
     "batch_eval_metrics",
     "eval_on_each_dataset",
     "eval_num_beams",
+    "mcq_option_orders",
     "compute_accuracy",
     "predict_with_generate",
     "generation_*",

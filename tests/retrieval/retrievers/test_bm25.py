@@ -65,12 +65,19 @@ def test_the_stored_weights_are_those_of_bm25s():
     assert ours["num_docs"] == theirs.scores["num_docs"]
 
 
-def test_equal_chunks_go_by_row_and_word_order_counts_for_nothing(tmp_path):
-    texts = ["light and water"] * 200 + ["water"]
-    index = built(tmp_path, texts, size=64)
-    first, second = index.search(["water light", "light water"], 5)
+def test_equal_chunks_go_by_row(tmp_path):
+    index = built(tmp_path, ["light and water"] * 200 + ["water"], size=64)
+    assert [row for row, _ in index.search(["water light"], 5)[0]] == [0, 1, 2, 3, 4]
+
+
+def test_the_order_of_a_querys_words_counts_for_nothing(tmp_path):
+    """Sums in fp32 differ in their last bit with the order, and two equal queries gave other hits."""
+    rng = random.Random(0)
+    words = [f"w{number}" for number in range(30)]
+    index = built(tmp_path, [" ".join(rng.choices(words, k=20)) for _ in range(100)])
+    query = rng.sample(words, 12)
+    first, second = index.search([" ".join(query), " ".join(reversed(query))], 100)
     assert first == second
-    assert [row for row, _ in first] == [0, 1, 2, 3, 4]
 
 
 def test_a_query_finds_the_same_alone_and_among_others(tmp_path):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from llmtuner.data.prompt import Field, Part
+from llmtuner.data.prompt import Field, Part, Turn
 from llmtuner.errors import UserError
 
 
@@ -23,7 +23,7 @@ class Template(Protocol):
     def encode_oneturn(
         self, tokenizer: Any, messages: list[dict[str, str]], system: str | None = None, tools: str | None = None
     ) -> tuple[list[int], list[int]]:
-        """Token ids of the user turn (with everything before it) and of the answer (with its closing tokens)."""
+        """Token ids of the last user turn (with everything before it) and of the answer (with its closing tokens)."""
         ...
 
 
@@ -39,10 +39,13 @@ class Skeleton:
 
 
 def skeleton_to_json(skeleton: Skeleton) -> dict[str, list[Any]]:
-    """A skeleton as plain numbers and ["field", index] pairs."""
+    """A skeleton as plain numbers and ["field", index] pairs, with the blanks before the field if it has any."""
 
     def plain(parts: tuple[SkeletonPart, ...]) -> list[Any]:
-        return [[part.name, part.index] if isinstance(part, Field) else part for part in parts]
+        return [
+            [part.name, part.index, *([part.lead] if part.lead else [])] if isinstance(part, Field) else part
+            for part in parts
+        ]
 
     return {"prompt": plain(skeleton.prompt), "response": plain(skeleton.response)}
 
@@ -79,6 +82,10 @@ class _MarkingTokenizer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
 
+    def lead_of(self, field: Field) -> str:
+        """The blanks that must be put before a field's text, so that its tokens begin with the field's own."""
+        return field.lead.removeprefix(" ") if self._adds_blank else field.lead
+
     def encode(self, text: str, add_special_tokens: bool = False, **_: Any) -> list[int]:
         pieces = _MARK.split(text)  # literal, number, literal, number, ..., literal
         ids: list[int] = []
@@ -100,6 +107,9 @@ class _MarkingTokenizer:
         return literal
 
 
+TurnPart = int | tuple[int, Field]  # a token id, or a field and the number of its turn
+
+
 def build_skeleton(
     tokenizer: Any, template: Template | None, user: Sequence[Part], answer: Sequence[Part], system: str | None = None
 ) -> Skeleton:
@@ -112,27 +122,76 @@ def build_skeleton(
         ValueError: the template repeats or loses a field, so the skeleton cannot be filled.
         UserError: there is no template, and the required form was not stored with the model.
     """
+    prompt, response = build_turns(tokenizer, template, [(tuple(user), tuple(answer))], system)
+
+    def alone(parts: Iterable[TurnPart]) -> tuple[SkeletonPart, ...]:
+        return tuple(part if isinstance(part, int) else part[1] for part in parts)
+
+    return Skeleton(alone(prompt), alone(response))
+
+
+def build_turns(
+    tokenizer: Any, template: Template | None, turns: Sequence[Turn], system: str | None = None
+) -> tuple[list[TurnPart], list[TurnPart]]:
+    """The same for several turns: everything before the last answer, and that answer with its closing tokens.
+
+    Raises:
+        ValueError, UserError: as in `build_skeleton`.
+    """
     if template is None:
         raise UserError(
             "the model was stored without this form of prompt; pass the `template` that it was trained with"
         )
-    fields = [part for part in (*user, *answer) if isinstance(part, Field)]
-    numbers = iter(range(len(fields)))
+    marking = _MarkingTokenizer(tokenizer)
+    if system:
+        _require_system(marking, template, system)
+    fields: list[tuple[int, Field]] = []
 
-    def marked(parts: Sequence[Part]) -> str:
-        return "".join(part if isinstance(part, str) else f"\ue000{next(numbers)}\ue001" for part in parts)
+    def marked(number: int, parts: Sequence[Part]) -> str:
+        texts = []
+        for part in parts:
+            if isinstance(part, Field):
+                texts.append(f"\ue000{len(fields)}\ue001")
+                fields.append((number, replace(part, lead=marking.lead_of(part))))
+            else:
+                texts.append(part)
+        return "".join(texts)
 
-    messages = [{"role": "user", "content": marked(user)}, {"role": "assistant", "content": marked(answer)}]
-    prompt_ids, response_ids = template.encode_oneturn(_MarkingTokenizer(tokenizer), messages, system)
+    messages = []
+    for number, (user, answer) in enumerate(turns):
+        messages.append({"role": "user", "content": marked(number, user)})
+        messages.append({"role": "assistant", "content": marked(number, answer)})
+    prompt_ids, response_ids = template.encode_oneturn(marking, messages, system)
     if template.efficient_eos:  # such templates leave the end token to their caller
         response_ids = [*response_ids, tokenizer.eos_token_id]
     if sorted(-i - 1 for i in (*prompt_ids, *response_ids) if i < 0) != list(range(len(fields))):
         raise ValueError(f"the chat template {type(template).__name__} does not keep the prompt's fields in place")
 
-    def with_fields(ids: list[int]) -> tuple[SkeletonPart, ...]:
-        return tuple(i if i >= 0 else fields[-i - 1] for i in ids)
+    def with_fields(ids: list[int]) -> list[TurnPart]:
+        return [i if i >= 0 else fields[-i - 1] for i in ids]
 
-    return Skeleton(with_fields(prompt_ids), with_fields(response_ids))
+    return with_fields(prompt_ids), with_fields(response_ids)
+
+
+def _require_system(tokenizer: Any, template: Template, system: str) -> None:
+    """Refuse a system text that a template drops, or has no turn for.
+
+    Raises:
+        UserError: with the fix.
+    """
+    from jinja2.exceptions import TemplateError
+
+    messages = [{"role": "user", "content": "A"}, {"role": "assistant", "content": "A"}]
+    try:
+        first, second = (template.encode_oneturn(tokenizer, messages, text) for text in (system, f"{system} A"))
+        is_held, reason = first != second, ""
+    except TemplateError as error:  # such as Gemma's: "System role not supported"
+        is_held, reason = False, f" ({error})"
+    if not is_held:
+        raise UserError(
+            f"`prompt`: this chat template has no place for a system text{reason}; remove `system` from the file, or "
+            "write it into the question's text"
+        )
 
 
 def cut_to_fit(

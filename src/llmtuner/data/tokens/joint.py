@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, ClassVar
 
-from llmtuner.data.prompt import Field, build_pieces, compose_joint
+from llmtuner.data.prompt import Field, Turn, build_pieces, compose_letter, question_text
 from llmtuner.data.question import LETTERS, Question
 from llmtuner.data.tokens.fields import (
     Skeleton,
     SkeletonPart,
     Template,
-    build_skeleton,
     cut_to_fit,
     encode_fields,
     largest_literal,
@@ -21,7 +20,11 @@ from llmtuner.data.tokens.fields import (
     skeleton_from_json,
     skeleton_to_json,
 )
+from llmtuner.data.tokens.shots import Shots, encode_turns, filled_turns, require_room
+from llmtuner.data.tokens.stored import form_of, form_to_json
+from llmtuner.data.tokens.templates import NoTemplate
 from llmtuner.errors import UserError
+from llmtuner.spec.prompts import TEMPLATE, PromptForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class JointTokens:
         letter_ids: that token for each option.
         cut: tokens taken from the end of the context.
         over: tokens by which the question is longer than the limit even without its context.
+        shots: tokens at the start of the prompt that are solved examples.
     """
 
     prompt: list[int]
@@ -43,6 +47,7 @@ class JointTokens:
     letter_ids: list[int]
     cut: int
     over: int
+    shots: int = 0
 
     second: ClassVar[int] = 0  # a joint prompt is not a pair of texts
 
@@ -67,7 +72,11 @@ class JointEncoder:
     """Turns questions into joint prompts of at most `cutoff_len` tokens, answer included.
 
     Only the end of the context is cut. A question that is too long even without its context loses the beginning of its
-    question text; options, answer and the template's closing tokens are never cut.
+    question text; shots, options, answer and the template's closing tokens are never cut.
+
+    Attributes:
+        form: the texts of the prompt.
+        shots: solved examples in front of every question.
     """
 
     tokenizer: Any
@@ -76,11 +85,13 @@ class JointEncoder:
     skeletons: dict[tuple[int, bool, int | None], Skeleton] = field(default_factory=dict)
     letters: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
     positions: int | None = None
+    form: PromptForm = TEMPLATE
+    shots: Shots = field(default_factory=Shots)
     _forms: dict[tuple[int, bool, int | None], _Form] = field(default_factory=dict, repr=False)
 
     def encode(self, questions: Sequence[Question]) -> list[JointTokens]:
         """Encode a batch; one tokenizer call for all its texts."""
-        texts = [text for question in questions for text in _texts(question)]
+        texts = [text for question in questions for text in self._texts(question)]
         ids = iter(encode_fields(self.tokenizer, texts))
         return [self._encode_one(question, ids) for question in questions]
 
@@ -89,9 +100,11 @@ class JointEncoder:
         cls, tokenizer: Any, stored: Mapping[str, Any], *, cutoff_len: int, template: Template | None = None
     ) -> JointEncoder:
         """The encoder for a stored form of prompts; a template makes the forms that are not stored."""
-        encoder = cls(tokenizer, template, cutoff_len)
-        for form in stored.get("joint", ()):
-            encoder.skeletons[form["options"], form["context"], None] = skeleton_from_json(form["form"])
+        form = form_of(stored)
+        template = template if form.turns else NoTemplate()
+        encoder = cls(tokenizer, template, cutoff_len, form=form, shots=Shots.from_json(stored))
+        for entry in stored.get("joint", ()):
+            encoder.skeletons[entry["options"], entry["context"], None] = skeleton_from_json(entry["form"])
         letters = stored.get("letters", {})
         encoder.letters |= {int(count): (list(prefix), list(ids)) for count, (prefix, ids) in letters.items()}
         return encoder
@@ -106,7 +119,10 @@ class JointEncoder:
             if answer is None
         ]
         letters = {str(count): [list(prefix), list(ids)] for count, (prefix, ids) in self.letters.items()}
-        return {"template": template, "joint": joint, "letters": letters}
+        for number in self.shots.places if self.shots else ():
+            self.shots.ids.setdefault(number, self._solved(self.shots.chosen(number)))
+        stored = {"template": template, **form_to_json(self.form), "joint": joint, "letters": letters}
+        return stored | self.shots.to_json()
 
     @property
     def largest_id(self) -> int:
@@ -125,22 +141,52 @@ class JointEncoder:
         count = len(question.options)
         tokens = [next(ids) for _ in range(_number_of_fields(count))]
         context, asked = tokens[:_FIRST_OPTION]
+        before = self._before(question) if self.shots else []
 
         def length_of_rest(with_context: bool) -> int:
             form = self._form(count, with_context, question.answer)
-            return form.length + sum(len(tokens[place]) for place in form.places if place >= _FIRST_OPTION)
+            return (
+                len(before) + form.length + sum(len(tokens[place]) for place in form.places if place >= _FIRST_OPTION)
+            )
 
         tokens[0], tokens[1], cut, over = cut_to_fit(context, asked, length_of_rest, self.cutoff_len)
         form = self._form(count, bool(tokens[0]), question.answer)
         letter_prefix, letter_ids = self.letter_tokens(count)
         return JointTokens(
-            prompt=form.prompt.filled(tokens),
+            prompt=[*before, *form.prompt.filled(tokens)],
             response=form.response.filled(tokens),
             letter_prefix=letter_prefix,
             letter_ids=letter_ids,
             cut=cut,
             over=over,
+            shots=len(before),
         )
+
+    def _texts(self, question: Question) -> list[str]:
+        if self.form == TEMPLATE:
+            return _texts(question)
+        shown = question.context if self.form.context else ""
+        question = replace(question, context=shown, question=question_text(self.form, question.question))
+        leads = self._form(len(question.options), bool(shown), None).leads
+        return [leads.get(place, "") + text if text else "" for place, text in enumerate(_texts(question))]
+
+    def _before(self, question: Question) -> list[int]:
+        before = self.shots.before(question, self._solved)
+        form = self._form(len(question.options), False, None)
+        require_room(self.shots, before, form.length, self.cutoff_len)
+        return before
+
+    def _solved(self, shots: Sequence[Question]) -> list[int]:
+        """The token ids of shots, each with its options and its letter."""
+        turns = self._turns(shots)
+        asked = compose_letter(self.form, 2, None, with_context=False)
+        parts, _ = encode_turns(self.tokenizer, self.template, self.form, turns, asked)
+        return filled_turns(self.tokenizer, self.form, parts, shots)
+
+    def _turns(self, shots: Sequence[Question]) -> list[Turn]:
+        return [
+            compose_letter(self.form, len(shot.options), shot.answer, with_context=bool(shot.context)) for shot in shots
+        ]
 
     def _form(self, num_options: int, with_context: bool, answer: int | None) -> _Form:
         key = (num_options, with_context, answer)
@@ -155,9 +201,9 @@ class JointEncoder:
     def _skeleton(self, num_options: int, with_context: bool, answer: int | None) -> Skeleton:
         key = (num_options, with_context, answer)
         if key not in self.skeletons:
-            user = compose_joint(num_options, with_context=with_context)
-            given = () if answer is None else (Field("letter", answer),)
-            self.skeletons[key] = build_skeleton(self.tokenizer, self.template, user, given)
+            before = self._turns(self.shots.chosen())
+            asked = compose_letter(self.form, num_options, answer, with_context=with_context)
+            _, self.skeletons[key] = encode_turns(self.tokenizer, self.template, self.form, before, asked)
         return self.skeletons[key]
 
     def letter_tokens(self, num_options: int) -> tuple[list[int], list[int]]:
@@ -168,10 +214,11 @@ class JointEncoder:
         """
         if num_options not in self.letters:
             letters = LETTERS[:num_options]
-            encoded = encode_fields(self.tokenizer, letters)
+            responses = [self._skeleton(num_options, False, index).response for index in range(num_options)]
+            leads = [next(part.lead for part in parts if isinstance(part, Field)) for parts in responses]
+            encoded = encode_fields(self.tokenizer, [lead + text for lead, text in zip(leads, letters, strict=True)])
             sequences = [
-                _fill(self._skeleton(num_options, False, index).response, {Field("letter", index): encoded[index]})
-                for index in range(num_options)
+                _fill(parts, {Field("letter", index): encoded[index]}) for index, parts in enumerate(responses)
             ]
             shared = 0
             for column in zip_longest(*sequences):
@@ -209,13 +256,15 @@ def _place(field: Field, num_options: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """Part of a skeleton, prepared for filling: token ids, and the numbers of fields."""
+    """Part of a skeleton, prepared for filling: token ids, and the numbers of fields with the blanks before them."""
 
     runs: list[list[int] | int]
+    leads: dict[int, str]
 
     @classmethod
     def of(cls, parts: Sequence[SkeletonPart], num_options: int) -> _Runs:
-        return cls([_place(run, num_options) if isinstance(run, Field) else run for run in runs_of_ids(parts)])
+        leads = {_place(part, num_options): part.lead for part in parts if isinstance(part, Field)}
+        return cls([_place(run, num_options) if isinstance(run, Field) else run for run in runs_of_ids(parts)], leads)
 
     @property
     def places(self) -> list[int]:
@@ -242,6 +291,7 @@ class _Form:
         self.prompt, self.response = prompt, response
         self.places = [*prompt.places, *response.places]
         self.length = prompt.length + response.length
+        self.leads = {**prompt.leads, **response.leads}
 
 
 def _fill(parts: Sequence[SkeletonPart], tokens: dict[Field, list[int]]) -> list[int]:

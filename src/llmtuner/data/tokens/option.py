@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from llmtuner.data.prompt import Field, compose_option
+from llmtuner.data.prompt import CONTEXT, OPTION, QUESTION, Field, compose_neutral, compose_option, question_text
 from llmtuner.data.question import Question, is_blank
 from llmtuner.data.tokens.fields import (
     Skeleton,
@@ -19,10 +19,13 @@ from llmtuner.data.tokens.fields import (
     skeleton_from_json,
     skeleton_to_json,
 )
+from llmtuner.data.tokens.shots import Shots, encode_turns, filled_turns, require_room
+from llmtuner.data.tokens.stored import form_of, form_to_json
+from llmtuner.data.tokens.templates import NoTemplate
 from llmtuner.errors import DataError, UserError
+from llmtuner.spec.prompts import TEMPLATE, PromptForm
 
 Span = tuple[int, int]
-CONTEXT, QUESTION, OPTION = Field("context"), Field("question"), Field("option")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class OptionTokens:
         over: tokens by which the longest sequence exceeds the limit even without the context.
         second: index of a pair's second text (token type 1), for encoders; 0 for causal models.
         characters: code points of each option's text as it stands in the file; 0 for a text with no visible character.
+        shots: tokens at the start of every sequence that are solved examples.
     """
 
     sequences: list[list[int]]
@@ -47,6 +51,7 @@ class OptionTokens:
     over: int
     second: int = 0
     characters: list[int] = field(default_factory=list)
+    shots: int = 0
 
     @property
     def count(self) -> int:
@@ -76,11 +81,13 @@ class _Form:
 
     Args:
         length: tokens of the skeleton itself.
+        leads: the blanks that are tokenised with each field.
     """
 
     before: list[list[int] | Field]
     after: list[int]
     length: int
+    leads: dict[Field, str]
 
     @classmethod
     def of(cls, skeleton: Skeleton) -> _Form:
@@ -88,7 +95,8 @@ class _Form:
         place = parts.index(OPTION)
         after = [part for part in parts[place + 1 :] if not isinstance(part, Field)]
         assert len(parts) == place + 1 + len(after), "the option is the last field of a sequence"
-        return cls(runs_of_ids(parts[:place]), after, sum(not isinstance(part, Field) for part in parts))
+        leads = {part: part.lead for part in parts if isinstance(part, Field)}
+        return cls(runs_of_ids(parts[:place]), after, sum(not isinstance(part, Field) for part in parts), leads)
 
 
 @dataclass
@@ -103,7 +111,9 @@ class OptionEncoder:
         positions: the most tokens that the model can read at all; None if there is no end.
         likelihood: whether an option is scored by the likelihood of its text, which may be compared with its likelihood
             after the neutral prompt.
-        neutral: that prompt, without context and question; None until it is needed.
+        neutral: that prompt, without context, question and shots; None until it is needed.
+        form: the texts of the prompt.
+        shots: solved examples in front of every question; they count in `cutoff_len` and are never cut.
     """
 
     tokenizer: Any
@@ -114,13 +124,16 @@ class OptionEncoder:
     positions: int | None = None
     likelihood: bool = False
     neutral: Skeleton | None = None
+    form: PromptForm = TEMPLATE
+    shots: Shots = field(default_factory=Shots)
     _forms: dict[bool, _Form] = field(default_factory=dict, repr=False)
 
     def encode(self, questions: Sequence[Question]) -> list[OptionTokens]:
         """Encode a batch; one tokenizer call for all its texts.
 
         Raises:
-            DataError: an option gives no token, neither its own nor the template's closing ones.
+            DataError: an option gives no token, neither its own nor the template's closing ones; the shots leave no
+                room for a question.
         """
         texts = [text for question in questions for text in self._texts(question)]
         ids = iter(encode_fields(self.tokenizer, texts))
@@ -130,7 +143,8 @@ class OptionEncoder:
         """The options behind the neutral prompt, with the same tokens as in `encode`."""
         form = _Form.of(self._neutral())
         head, _ = _fill(form.before, {})
-        ids = iter(encode_fields(self.tokenizer, [text for question in questions for text in question.options]))
+        texts = [self._option_text(text) for question in questions for text in question.options]
+        ids = iter(encode_fields(self.tokenizer, texts))
         encoded = []
         for question in questions:
             options = [next(ids) for _ in question.options]
@@ -143,8 +157,16 @@ class OptionEncoder:
     ) -> Self:
         """The encoder for a stored form of prompts; a template makes the forms that are not stored."""
         forms = {form["context"]: skeleton_from_json(form["form"]) for form in stored.get("option", ())}
-        neutral = stored.get("neutral")
-        return cls(tokenizer, template, cutoff_len, forms, neutral=neutral and skeleton_from_json(neutral))
+        neutral, form = stored.get("neutral"), form_of(stored)
+        return cls(
+            tokenizer,
+            template if form.turns else NoTemplate(),
+            cutoff_len,
+            forms,
+            neutral=neutral and skeleton_from_json(neutral),
+            form=form,
+            shots=Shots.from_json(stored),
+        )
 
     def to_json(self, template: str | None, counts: Iterable[int] = ()) -> dict[str, Any]:
         """The prompt forms with and without a context, and the neutral one if it is for `likelihood`.
@@ -154,7 +176,10 @@ class OptionEncoder:
         for with_context in (False, True):
             self._skeleton(with_context)
         option = [{"context": context, "form": skeleton_to_json(form)} for context, form in self.skeletons.items()]
-        stored: dict[str, Any] = {"template": template, "option": option}
+        for number in self.shots.places if self.shots else ():
+            self.shots.ids.setdefault(number, self._solved(self.shots.chosen(number)))
+        stored: dict[str, Any] = {"template": template, **form_to_json(self.form), "option": option}
+        stored |= self.shots.to_json()
         if self.likelihood:
             stored["neutral"] = skeleton_to_json(self._neutral())
         return stored
@@ -165,17 +190,43 @@ class OptionEncoder:
         return largest_literal(self.skeletons.values())
 
     def _texts(self, question: Question) -> tuple[str, ...]:
-        return question.context, question.question, *question.options
+        shown = question.context if self.form.context else ""
+        leads = self._form(bool(shown)).leads
+        asked = leads[QUESTION] + question_text(self.form, question.question)
+        return leads.get(CONTEXT, "") + shown if shown else "", asked, *map(self._option_text, question.options)
+
+    def _option_text(self, text: str) -> str:
+        return self._form(False).leads[OPTION] + text if text else ""
 
     def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> OptionTokens:
         context, asked, *options = [next(ids) for _ in range(2 + len(question.options))]
         longest = max(map(len, options))
+        before = self._before(question)
         context, asked, cut, over = cut_to_fit(
-            context, asked, lambda with_context: self._form(with_context).length + longest, self.cutoff_len
+            context,
+            asked,
+            lambda with_context: len(before) + self._form(with_context).length + longest,
+            self.cutoff_len,
         )
         form = self._form(bool(context))
-        head, spans = _fill(form.before, {CONTEXT: context, QUESTION: asked})
-        return self._tokens(question, head, options, form, spans.get(CONTEXT, (0, 0)), spans[QUESTION], cut, over)
+        head, spans = _fill(form.before, {CONTEXT: context, QUESTION: asked}, before)
+        tokens = self._tokens(question, head, options, form, spans.get(CONTEXT, (0, 0)), spans[QUESTION], cut, over)
+        return replace(tokens, shots=len(before)) if before else tokens
+
+    def _before(self, question: Question) -> list[int]:
+        if not self.shots:
+            return []
+        before = self.shots.before(question, self._solved)
+        require_room(self.shots, before, self._form(False).length, self.cutoff_len)
+        return before
+
+    def _solved(self, shots: Sequence[Question]) -> list[int]:
+        """The token ids of shots, each with its right option."""
+        solved = [replace(shot, options=(shot.options[shot.answer or 0],)) for shot in shots]
+        turns = [compose_option(self.form, with_context=bool(shot.context)) for shot in solved]
+        asked = compose_option(self.form, with_context=False)
+        parts, _ = encode_turns(self.tokenizer, self.template, self.form, turns, asked)
+        return filled_turns(self.tokenizer, self.form, parts, solved)
 
     def _tokens(
         self,
@@ -212,8 +263,9 @@ class OptionEncoder:
 
     def _skeleton(self, with_context: bool) -> Skeleton:
         if with_context not in self.skeletons:
-            user, answer = compose_option(with_context=with_context)
-            self.skeletons[with_context] = build_skeleton(self.tokenizer, self.template, user, answer)
+            before = [compose_option(self.form, with_context=bool(shot.context)) for shot in self.shots.chosen()]
+            asked = compose_option(self.form, with_context=with_context)
+            _, self.skeletons[with_context] = encode_turns(self.tokenizer, self.template, self.form, before, asked)
         return self.skeletons[with_context]
 
     def _neutral(self) -> Skeleton:
@@ -223,7 +275,11 @@ class OptionEncoder:
             UserError: nothing would stand before the option, and the tokenizer has no begin or end token.
         """
         if self.neutral is None:
-            bare = self._skeleton(False)
+            if self.form == TEMPLATE and not self.shots:
+                bare = self._skeleton(False)
+            else:
+                asked, answer = compose_neutral(self.form)
+                bare = build_skeleton(self.tokenizer, self.template, asked, answer, self.form.system or None)
             prompt = tuple(part for part in bare.prompt if part != QUESTION)
             if not prompt and bare.response[0] == OPTION:  # its first token needs one that predicts it
                 prompt = (_first_token(self.tokenizer),)
@@ -239,8 +295,11 @@ def _first_token(tokenizer: Any) -> int:
     return known[0]
 
 
-def _fill(runs: Sequence[list[int] | Field], tokens: Mapping[Field, list[int]]) -> tuple[list[int], dict[Field, Span]]:
-    ids: list[int] = []
+def _fill(
+    runs: Sequence[list[int] | Field], tokens: Mapping[Field, list[int]], before: Sequence[int] = ()
+) -> tuple[list[int], dict[Field, Span]]:
+    """The ids of runs behind others, and the spans of their fields."""
+    ids = list(before)
     spans: dict[Field, Span] = {}
     for run in runs:
         begin = len(ids)

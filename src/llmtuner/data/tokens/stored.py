@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, get_args, get_type_hints
 
 from llmtuner.data.prompt import Field
 from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS
+from llmtuner.data.tokens.shots import Shots
 from llmtuner.errors import FieldError
 from llmtuner.spec.entry import choose_from
+from llmtuner.spec.prompts import TEMPLATE, TEXTS, PromptForm
 
-KEYS = ("template", "option", "neutral", "joint", "letters")
+KEYS = ("template", "form", "shots", "option", "neutral", "joint", "letters")
 FIELD_NAMES = get_args(get_type_hints(Field)["name"])
 
 
@@ -26,6 +29,9 @@ def check_form(stored: Mapping[str, Any]) -> None:
     template = stored.get("template")
     if template is not None and not isinstance(template, str):
         raise FieldError("prompt.template", template, "expected text, or null")
+    if "form" in stored:
+        form_from_json(stored["form"])
+    Shots.from_json(stored)
     for key, names in (("option", ("context", "form")), ("joint", ("options", "context", "form"))):
         for number, entry in enumerate(_list(stored, key)):
             _check_entry(f"prompt.{key}[{number}]", entry, names)
@@ -40,6 +46,29 @@ def check_form(stored: Mapping[str, Any]) -> None:
             count.isdecimal() and MIN_OPTIONS <= int(count) <= MAX_OPTIONS and pair and len(tokens[1]) == int(count)
         ):
             raise FieldError("prompt.letters", count, "expected a number of options, and token ids for each letter")
+
+
+def form_from_json(stored: Any) -> PromptForm:
+    """The texts of a prompt, as `dataclasses.asdict` gives them.
+
+    Raises:
+        FieldError: an unknown or missing text, or one that is no text.
+    """
+    if not isinstance(stored, dict) or set(stored) != {*TEXTS, "turns"}:
+        raise FieldError("prompt.form", None, f"expected an object of {', '.join((*TEXTS, 'turns'))}")
+    if not all(isinstance(stored[name], str) for name in TEXTS) or type(stored["turns"]) is not bool:
+        raise FieldError("prompt.form", None, "expected texts, and true or false for the turns")
+    return PromptForm(**stored)
+
+
+def form_of(stored: Mapping[str, Any]) -> PromptForm:
+    """The texts of a stored prompt; those of `template` are not stored."""
+    return form_from_json(stored["form"]) if "form" in stored else TEMPLATE
+
+
+def form_to_json(form: PromptForm) -> dict[str, Any]:
+    """What a stored prompt holds of its texts: nothing for `template`."""
+    return {} if form == TEMPLATE else {"form": asdict(form)}
 
 
 def require_form(stored: Mapping[str, Any], text: str, where: str) -> None:
@@ -81,7 +110,9 @@ def _check_form(field: str, form: Any) -> None:
 
 def _is_part(part: Any) -> bool:
     if isinstance(part, list):
-        return len(part) == 2 and part[0] in FIELD_NAMES and type(part[1]) is int and part[1] >= 0
+        lead = part[2:]
+        blank = not lead or (len(lead) == 1 and isinstance(lead[0], str) and lead[0] and not lead[0].strip(" "))
+        return len(part) >= 2 and part[0] in FIELD_NAMES and type(part[1]) is int and part[1] >= 0 and bool(blank)
     return type(part) is int and part >= 0
 
 

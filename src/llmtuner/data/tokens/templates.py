@@ -7,6 +7,8 @@ from typing import Any
 from llmtuner.data.tokens.fields import Template
 from llmtuner.errors import UserError
 
+BETWEEN = "\n\n"  # solved examples
+
 
 class PlainTemplate:
     """Prompt, line break, answer and end token, as plain text; for base models."""
@@ -17,10 +19,41 @@ class PlainTemplate:
         self, tokenizer: Any, messages: list[dict[str, str]], system: str | None = None, tools: str | None = None
     ) -> tuple[list[int], list[int]]:
         """Token ids of the prompt, and of the answer with the end token."""
-        user, answer = (message["content"] for message in messages)
-        begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-        text = f"{system}\n{user}\n" if system else f"{user}\n"
-        return [*begin, *tokenizer.encode(text)], [*tokenizer.encode(answer), tokenizer.eos_token_id]
+        *earlier, user, answer = (message["content"] for message in messages)
+        ids = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        opening = f"{system}\n" if system else ""
+        for asked, given in zip(earlier[::2], earlier[1::2], strict=True):
+            ids += [*tokenizer.encode(f"{opening}{asked}\n"), *tokenizer.encode(given), tokenizer.eos_token_id]
+            opening = ""
+        ids += tokenizer.encode(f"{opening}{user}\n")
+        return ids, [*tokenizer.encode(answer), tokenizer.eos_token_id]
+
+
+class NoTemplate:
+    """Plain text without turns, for forms of prompts that bring their own texts; the end token closes it.
+
+    It begins as the tokenizer begins every text. Earlier questions and their answers stand before it, one blank line
+    apart.
+    """
+
+    efficient_eos = False
+
+    def encode_oneturn(
+        self, tokenizer: Any, messages: list[dict[str, str]], system: str | None = None, tools: str | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Token ids of everything before the answer, and of the answer with the end token."""
+        *earlier, user, answer = (message["content"] for message in messages)
+        solved = [f"{asked}{given}{BETWEEN}" for asked, given in zip(earlier[::2], earlier[1::2], strict=True)]
+        end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        ids = [*begin_of_text(tokenizer), *tokenizer.encode(f"{''.join(solved)}{user}")]
+        return ids, [*tokenizer.encode(answer), *end]
+
+
+def begin_of_text(tokenizer: Any) -> list[int]:
+    """The tokens that a tokenizer puts before every text."""
+    plain, whole = (tokenizer.encode("A", add_special_tokens=added) for added in (False, True))
+    place = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), 0)
+    return whole[:place]
 
 
 class ChatTemplate:
