@@ -17,6 +17,9 @@ from llmtuner.data.collect import questions_of
 from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.question import Question
 from llmtuner.errors import UserError
+from llmtuner.mcq.rerank import RERANKERS
+from llmtuner.retrieval.in_run import with_contexts
+from llmtuner.retrieval.settings import retrieve_of
 from patches.seam import Seam
 
 SEAM = Seam(
@@ -99,8 +102,12 @@ def _with_our_readers(original: Callable[..., Any]) -> Callable[..., Any]:
 
         # What upstream's align_dataset does, without a temporary data set: its map took a minute for 200,000 rows.
         convert = get_dataset_converter(dataset_attr.formatting, dataset_attr, data_args)
+        questions = questions_of(source)[: data_args.max_samples]
+        retrieve = retrieve_of(data_args)
+        if retrieve is not None:
+            questions = with_contexts(questions, retrieve, RERANKERS, speaks=training_args.should_log)
         with garbage_collection_paused():
-            rows = [convert(as_columns(question)) for question in questions_of(source)[: data_args.max_samples]]
+            rows = [convert(as_columns(question)) for question in questions]
             return Dataset(pa.Table.from_pylist(rows, schema=ALIGNED))
 
     return _load_single_dataset

@@ -23,6 +23,9 @@ from llmtuner.data.tokenized import (
     write_origin,
 )
 from llmtuner.errors import UserError
+from llmtuner.mcq.rerank import RERANKERS
+from llmtuner.retrieval.check import checked
+from llmtuner.retrieval.settings import retrieve_of
 from patches.template_tokens import SEAM
 
 # What the rows depend on, besides the content of the data and the tokenizer.
@@ -101,6 +104,12 @@ def origin_of(model_args: Any, data_args: Any, training_args: Any) -> dict[str, 
         "eval_dataset": _data(data_args.eval_dataset, data_args.dataset_dir),
         "tokenizer": tokenizer_digest(model_args.model_name_or_path),
     }
+    settings = retrieve_of(data_args)
+    if settings is None:
+        origin["retrieve"] = None
+    else:
+        settings = checked(settings, RERANKERS)
+        origin["retrieve"] = {**settings.content, "replace": settings.replace}
     for arguments, names in ((data_args, _OF_DATA), (model_args, _OF_MODEL), (training_args, _OF_TRAINING)):
         origin |= {name: getattr(arguments, name) for name in names}
     return origin

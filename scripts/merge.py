@@ -33,6 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     from llmtuner.mcq.merge import merge
+    from llmtuner.mcq.settings import read_settings
+    from llmtuner.runs.base import manifest_of
     from llmtuner.spec.flags import with_flags
 
     try:
@@ -42,6 +44,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {message}", file=sys.stderr)
         return 2
     print(f"Wrote {args.out}")
+    manifest = manifest_of(args.run)
+    if manifest is not None and manifest.retrieve and read_settings(args.out) is None:
+        index = manifest.retrieve.get("index")
+        print(f"The training had contexts from {index}, which a merged model of stage sft does not know: predict with")
+        print(f"    --retrieve {index} and its other --retrieve_ flags")
     return 0
 
 

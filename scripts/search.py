@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     """Search; return the exit status."""
     from llmtuner.console import escape_unprintable
     from llmtuner.errors import UserError
+    from llmtuner.retrieval.settings import with_flags
 
     escape_unprintable()
     args = _parser().parse_args(argv)
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader closed the pipe; Python must not write to it at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {with_flags(str(error))}", file=sys.stderr)
         return 2
     return 0
 
@@ -53,7 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("text", metavar="TEXT", help="what to search for")
     parser.add_argument("--k", type=int, default=5, help="how many passages; default: 5")
     parser.add_argument("--encoder", metavar="DIR", help="the index's encoder, if its folder has moved")
-    parser.add_argument("--rerank", metavar="DIR", help="folder of a cross-encoder that reads the best 50 again")
+    parser.add_argument(
+        "--rerank",
+        metavar="DIR",
+        help="folder of a cross-encoder, or of a trained scorer, that reads the best 50 again",
+    )
     parser.add_argument(
         "--json", nargs="?", const=STDOUT, metavar="FILE", help="JSON instead of text, into FILE if given"
     )
@@ -68,9 +73,11 @@ def _search(args: argparse.Namespace) -> tuple[Index, list[Hit]]:
     if not args.rerank:
         return index, index.search([args.text], args.k)[0]
 
-    from llmtuner.retrieval.rerank import CrossEncoder, reranked
+    from llmtuner.mcq.rerank import RERANKERS
+    from llmtuner.retrieval.rerank import reranked
 
-    return index, reranked(index, [args.text], args.k, CrossEncoder(args.rerank))[0]
+    RERANKERS.digest(args.rerank)  # its files are looked at before torch is imported
+    return index, reranked(index, [args.text], args.k, RERANKERS.load(args.rerank))[0]
 
 
 def _print(index: Index, hits: list[Hit], json_to: str | None) -> None:

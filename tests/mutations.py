@@ -164,7 +164,6 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/retrieval/search.py",
         "tests/retrieval/test_search.py",
-        ("search: another encoder accepted", "        if encoder.fingerprint != known:\n", "        if False:\n"),
         ("search: neighbouring documents are read", "self.chunk(last + 1).document_id == document", "True"),
         (
             "search: the text around is short",
@@ -175,7 +174,6 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/retrieval/rerank.py",
         "tests/retrieval/test_rerank.py",
-        ("rerank: STEP2 models accepted", 'if (Path(folder) / "mcq_config.json").is_file():', "if False:"),
         ("rerank: random heads accepted", 'if loaded["missing_keys"]:', "if False:"),
         ("rerank: the retriever's order stays", "key=lambda hit: (-hit.score, hit.row)", "key=lambda hit: hit.row"),
     ),
@@ -1359,5 +1357,142 @@ MUTATIONS = (
         "src/llmtuner/retrieval/corpus/arrow_file.py",
         "tests/retrieval/corpus/test_corpus_readers.py",
         ("corpus: a cut stream is a shorter one", "check_end(file.path, file.shown)", "pass"),
+    ),
+    *edits(
+        "src/llmtuner/retrieval/encoder_of.py",
+        "tests/retrieval/test_search.py",
+        ("search: another encoder accepted", "        if encoder.fingerprint != known:\n", "        if False:\n"),
+    ),
+    *edits(
+        "src/llmtuner/retrieval/fill.py",
+        "tests/retrieval/test_fill.py",
+        ("contexts: refused passages are missing", "if len(chosen) < self.settings.k and", "if False and"),
+        ("contexts: a refused passage is used", "                refused += 1\n                continue\n", ""),
+        (
+            "contexts: one passage too many",
+            "            if len(chosen) == self.settings.k:\n                break\n",
+            "",
+        ),
+        ("contexts: cut queries are not counted", "cut=cuts[row]", "cut=0"),
+        ("contexts: half a character ends the search", "queries(_readable(question)", "queries((question)"),
+        ("contexts: found questions count as none", "self.found += bool(context.ids)", "self.found += 1"),
+    ),
+    *edits(
+        "src/llmtuner/retrieval/question_rows.py",
+        "tests/retrieval/test_question_rows.py",
+        ("rows: left-over columns are read", '"kaggle", "kaggle_apart"]', '"kaggle"]'),
+        ("rows: NaN in JSON", "value if math.isfinite(value) else None", "value"),
+        (
+            "rows: the source's form is taken for good",
+            "_meaning(question) == _meaning(",
+            "True or _meaning(question) == _meaning(",
+        ),
+        ("rows: blank contexts are not tried", "for part in (0, 1)", "for part in (1,)"),
+        ("rows: line separators in a line", '.replace("\\u2028", "\\\\u2028")', ""),
+        ("rows: half a character", 'if any("\\ud800" <= char <= "\\udfff" for char in text):', "if False:"),
+    ),
+    *edits(
+        "src/llmtuner/retrieval/settings.py",
+        "tests/retrieval/test_fill.py",
+        ("contexts: a zero-width space is a context", "is_blank(question.context)", "not question.context.strip()"),
+    ),
+    *edits(
+        "src/llmtuner/retrieval/settings.py",
+        "tests/retrieval/test_context_cache.py",
+        ("cache: a moved index is another one", '("index", "rerank", "replace")}', '("rerank", "replace")}'),
+    ),
+    *edits(
+        "src/llmtuner/retrieval/cache.py",
+        "tests/retrieval/test_context_cache.py",
+        ("cache: options do not count", "[question.question, question.options]", "[question.question]"),
+        (
+            "cache: damage ends the run",
+            "    except (ValueError, TypeError):\n        return None",
+            "    except OSError:\n        return None",
+        ),
+        ("cache: damage stays", "path.unlink(missing_ok=True)", "pass"),
+        (
+            "cache: more keys than a query takes",
+            "for start in range(0, len(keys), _AT_ONCE):",
+            "for start in range(0, 1):",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/cache.py",
+        "tests/retrieval/test_context_cache.py",
+        (
+            "cache: two runs at once",
+            "                fcntl.flock(file, fcntl.LOCK_EX)\n        yield",
+            "                pass\n        yield",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/retrieval/in_run.py",
+        "tests/retrieval/test_in_run.py",
+        (
+            "retrieve: own contexts are replaced",
+            "else None\n        filled.append(question if context is None",
+            "else Context('', (), ())\n        filled.append(question if context is None",
+        ),
+        ("retrieve: nothing is cached", "        cache.write(found)\n", ""),
+        ("retrieve: all processes speak", "    if speaks and questions:\n", "    if questions:\n"),
+    ),
+    *edits(
+        "src/llmtuner/retrieval/check.py",
+        "tests/retrieval/test_in_run.py",
+        (
+            "retrieve: another index accepted",
+            "if settings.fingerprint and settings.fingerprint != actual:",
+            "if False:",
+        ),
+        ("retrieve: another reranker accepted", "if settings.reranker and settings.reranker != reranker:", "if False:"),
+        ("retrieve: the note is content", "manifest.term_rules, encoder", "manifest.note, encoder"),
+    ),
+    *edits(
+        "src/llmtuner/cli/preflight_retrieve.py",
+        "tests/cli/test_preflight_retrieve.py",
+        (
+            "retrieve: a training stores an old index",
+            "retrieve={} if settings is None else settings.to_json()",
+            "**({} if settings is None else {'retrieve': settings.to_json()})",
+        ),
+        (
+            "retrieve: a training takes a stored index",
+            'stored = None if flags["do_train"] else _stored',
+            "stored = _stored",
+        ),
+        (
+            "retrieve: the model counts before the adapter",
+            '[*reversed(adapters), flags["model_name_or_path"]]',
+            '[flags["model_name_or_path"], *adapters]',
+        ),
+        (
+            "retrieve: stored settings are lost",
+            "replace(_changed(stored, given), index=index",
+            "replace(Retrieve(index=index, **given), index=index",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/runs/changes.py",
+        "tests/runs/test_changes.py",
+        ("resume: another index accepted", "        elif before[digest] != now[digest]:\n", "        elif False:\n"),
+        (
+            "resume: contexts may come and go",
+            '            if not same(old, new):\n                yield f"--{flag} stored',
+            '            if False:\n                yield f"--{flag} stored',
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/rerank.py",
+        "tests/mcq/test_scorer_reranks.py",
+        ("rerank: heads that compare options", "    elif head.compares:\n", "    elif False:\n"),
+        ("rerank: joint prompts", 'elif layout_of(settings.layout).text != "option":', "elif False:"),
+        ("rerank: a passage alone", "tuple(part) if len(part) >= MIN_OPTIONS else (*part, *part)", "tuple(part)"),
+        (
+            "rerank: long passages are not cut",
+            "return query, [_beginning(passage, room, self._count) for passage in passages]",
+            "return query, [*passages]",
+        ),
+        ("rerank: the digest knows no settings", "{name: stored.get(name) for name in _SHAPES}", "{}"),
     ),
 )

@@ -20,6 +20,7 @@ from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.main import main
 from llmtuner.cli.run import check_names, read_values
+from llmtuner.retrieval.index.build import build_index
 
 EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*.yaml"))}
 README = ROOT / "examples" / "README.md"
@@ -281,6 +282,19 @@ def test_a_causal_model_is_trained_and_predicts(name, models, tmp_path, capsys):
     stored = json.loads((trained / "mcq_config.json").read_text())
     assert (stored["layout"], stored["prompt"]["template"]) == ("shared_prefix", CAUSAL[name])
     assert "New tokens have been added" not in capsys.readouterr().err
+
+
+def test_open_book_is_trained_and_predicts_with_the_stored_index(models, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LLMTUNER_CACHE", str(tmp_path / "cache"))
+    build_index([str(ROOT / "data" / "elementary" / "corpus.jsonl")], tmp_path / "index")
+    trained = start("open_book", models["llama2"], tmp_path / "trained", f"retrieve={tmp_path / 'index'}")
+    assert_trained(trained, "adapter_model.safetensors")
+    assert_predicted(trained)
+    closed = ("dataset=null", "eval_dataset=llmscience_elementary_test", f"adapter_name_or_path={trained}")
+    start("predict", models["llama2"], tmp_path / "again", *closed)
+    assert "contexts are retrieved from" in capsys.readouterr().err
+    for first, second in zip(predictions(trained), predictions(tmp_path / "again"), strict=True):
+        assert list(first["scores"].values()) == pytest.approx(list(second["scores"].values()), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["deberta", "minilm"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from itertools import islice
 
 from llmtuner.data.collect import collect, require_answers
 from llmtuner.data.question import Question
@@ -11,7 +12,10 @@ from llmtuner.data.split import question_key, split_by_key
 from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.mcq.questions import QuestionSet
+from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.mcq.run import McqRun, RunData
+from llmtuner.retrieval.in_run import with_contexts
+from llmtuner.retrieval.settings import Retrieve
 from llmtuner.spec.flags import with_flags
 
 logger = logging.getLogger("llmtuner.mcq")
@@ -51,18 +55,23 @@ class RunSets:
         return first.joined(rest)
 
 
-def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool) -> RunQuestions:
+def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool, speaks: bool) -> RunQuestions:
     """Read the questions to train on, and those to evaluate: given, or held out of the training questions.
 
     Args:
         seed: the seed of the split.
+        speaks: whether this process reports what was retrieved.
 
     Raises:
         DataError: the files have defects, or answers are missing.
+        UserError: the index of --retrieve cannot be used.
     """
     data = run.data
-    parts = collect(data.train, data.dataset_dir, max_samples=data.max_samples)
-    evaluate = collect(data.evaluate, data.dataset_dir, max_samples=data.max_samples)
+    parts, evaluate = (
+        collect(names, data.dataset_dir, max_samples=data.max_samples) for names in (data.train, data.evaluate)
+    )
+    if data.retrieve is not None:
+        parts, evaluate = _with_contexts([parts, evaluate], data.retrieve, speaks=speaks)
     train = [question for part in parts.values() for question in part]
     if data.val_size > 1e-6:
         keys = [question_key(question.question) for question in train]
@@ -76,6 +85,15 @@ def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool) -
         elif run.evaluating and not run.training:
             require_answers(part, "--do_eval needs")
     return RunQuestions(train if run.training else [], evaluate)
+
+
+def _with_contexts(
+    sets: list[dict[str, list[Question]]], settings: Retrieve, *, speaks: bool
+) -> list[dict[str, list[Question]]]:
+    """All sets with their contexts; the index is opened once."""
+    everything = [question for parts in sets for questions in parts.values() for question in questions]
+    filled = iter(with_contexts(everything, settings, RERANKERS, speaks=speaks))
+    return [{name: list(islice(filled, len(questions))) for name, questions in parts.items()} for parts in sets]
 
 
 def encode(questions: RunQuestions, encoder: PromptEncoder, data: RunData, *, seed: int, speaks: bool) -> RunSets:

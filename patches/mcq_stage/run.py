@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -54,7 +55,10 @@ def _run(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None) -> No
     arguments = adapt(run, values)
     speaks, seed = arguments.training.should_log, arguments.training.seed
     evaluates_in_training = arguments.training.eval_strategy != "no"
-    questions = read_run_questions(run, seed=seed, evaluates_in_training=evaluates_in_training)
+    # The process that reports retrieves first; the others then take its contexts from the cache.
+    first = arguments.training.main_process_first if run.data.retrieve is not None else nullcontext
+    with first():
+        questions = read_run_questions(run, seed=seed, evaluates_in_training=evaluates_in_training, speaks=speaks)
     check_best_metric(run, arguments, [*questions.evaluate])
     run = with_options_counted(run, questions.everything)
     config = load_config(arguments.model)

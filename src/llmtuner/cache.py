@@ -44,7 +44,7 @@ def cached_folder(name: str, build: Callable[[Path], None], is_whole: Callable[[
     if is_whole(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{name}.lock")):
+    with locked(folder.with_name(f".{name}.lock")):
         if is_whole(folder):
             return folder
         _remove_leftovers(folder)
@@ -54,11 +54,23 @@ def cached_folder(name: str, build: Callable[[Path], None], is_whole: Callable[[
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock, and hold it. The file stays: deleting it would split the lock."""
+def locked(path: Path, waits: Callable[[], None] | None = None) -> Iterator[None]:
+    """Wait until no other process holds the lock, and hold it. The file stays: deleting it would split the lock.
+
+    Args:
+        waits: called once if another process holds it.
+
+    Raises:
+        OSError: the file cannot be written, or its file system has no locks.
+    """
     with path.open("ab") as file:
         if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waits is not None:
+                    waits()
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

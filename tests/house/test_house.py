@@ -27,6 +27,7 @@ SCRIPTS = sorted([*(ROOT / "scripts").glob("*.py"), *(ROOT / "benchmarks").glob(
 INWARDS = {
     "train_bash": {"llmtuner.cli"},
     "llmtuner.cli": {
+        "llmtuner.retrieval",
         "patches",
         "llmtuner.data",
         "llmtuner.mcq",
@@ -34,9 +35,16 @@ INWARDS = {
         "llmtuner.report",
         "llmtuner.runs",
     },
-    "patches": {"llmtuner.data", "llmtuner.mcq", "llmtuner.metrics", "llmtuner.report", "llmtuner.runs"},
+    "patches": {
+        "llmtuner.data",
+        "llmtuner.mcq",
+        "llmtuner.metrics",
+        "llmtuner.report",
+        "llmtuner.retrieval",
+        "llmtuner.runs",
+    },
     "llmtuner.data": {"llmtuner.metrics"},
-    "llmtuner.mcq": {"llmtuner.data", "llmtuner.metrics", "llmtuner.runs"},
+    "llmtuner.mcq": {"llmtuner.data", "llmtuner.metrics", "llmtuner.retrieval", "llmtuner.runs"},
     "llmtuner.runs": {"llmtuner.data"},
     "llmtuner.gguf_files": {"llmtuner.data", "llmtuner.mcq"},
     "llmtuner.report": {"llmtuner.data", "llmtuner.metrics"},

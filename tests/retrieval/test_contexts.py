@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtuner.retrieval.chunks import cut
-from llmtuner.retrieval.contexts import ORDERS, Context, assemble
+from llmtuner.retrieval.contexts import Context, assemble
 from llmtuner.retrieval.lengths import length
 from llmtuner.retrieval.passages import Chunk, Document
+from llmtuner.spec.retrievers import CONTEXT_ORDERS
 
 
 def hits(*texts, title=""):
@@ -31,7 +32,7 @@ def test_both_orders():
     assert assemble(hits("one", "two", "three"), 300, "best_first").text == "one\n\ntwo\n\nthree"
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", CONTEXT_ORDERS)
 def test_ids_and_scores_are_best_first_in_both_orders(order):
     context = assemble(hits("one", "two", "three"), 300, order)
     assert context.ids == ("d0#0", "d1#0", "d2#0")
@@ -118,6 +119,6 @@ def test_no_sentence_twice_and_never_above_the_budget(order, count, budget):
 @given(budget=st.integers(min_value=0, max_value=100))
 def test_the_best_passage_stands_at_the_chosen_end(budget):
     chunks = hits("one", "two two", "three three three", "four")
-    for order, end in zip(ORDERS, (-1, 0), strict=True):
+    for order, end in zip(CONTEXT_ORDERS, (-1, 0), strict=True):
         text = assemble(chunks, budget, order).text
         assert not budget or text.split("\n\n")[end] == "one"

@@ -43,10 +43,6 @@ def test_what_is_no_cross_encoder_is_refused(tmp_path, cross_encoder, tiny_bert)
         CrossEncoder(tmp_path / "absent")
     with pytest.raises(UserError, match="has 2 labels, expected one"):
         CrossEncoder(tiny_bert)
-    scorer = shutil.copytree(cross_encoder, tmp_path / "scorer")
-    (scorer / "mcq_config.json").write_text("{}")
-    with pytest.raises(UserError, match="model of --stage mcq, which scores options"):
-        CrossEncoder(scorer)
     headless = shutil.copytree(tiny_bert, tmp_path / "headless")
     shutil.copy(cross_encoder / "config.json", headless)
     with pytest.raises(UserError, match="would be random"):

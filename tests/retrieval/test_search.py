@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from llmtuner.errors import UserError
-from llmtuner.retrieval import search
+from llmtuner.retrieval import encoder_of
 from llmtuner.retrieval.index import manifest as manifests
 from llmtuner.retrieval.index.build import BuildSettings, build_index
 from llmtuner.retrieval.search import Index
@@ -132,9 +132,9 @@ def test_another_encoder_is_refused_and_the_same_one_elsewhere_taken(
     assert Index.open(tmp_path / "index", encoder=tmp_path / "moved").search(["vitamin A"], 3) == hits
     with pytest.raises(UserError, match=r"its encoder is not where it was .*pass --encoder"):
         Index.open(tmp_path / "index")
-    monkeypatch.setattr(search, "minilm_folder", lambda: tmp_path / "moved")
+    monkeypatch.setattr(encoder_of, "minilm_folder", lambda: tmp_path / "moved")
     assert Index.open(tmp_path / "index").search(["vitamin A"], 3) == hits
     shutil.copytree(other_bert, here)
-    monkeypatch.setattr(search, "minilm_folder", lambda: other_bert)
+    monkeypatch.setattr(encoder_of, "minilm_folder", lambda: other_bert)
     with pytest.raises(UserError, match="is another encoder"):
         Index.open(tmp_path / "index")

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtuner.data.question import Question
-from llmtuner.retrieval.queries import KINDS, Query, fitted, merged, queries
+from llmtuner.retrieval.queries import Query, fitted, merged, queries
+from llmtuner.spec.retrievers import QUERY_KINDS
 
 QUESTION = Question("1", "Which gas do plants take in?", ("oxygen", "", "carbon dioxide"), answer=2, context="A text.")
 
@@ -33,7 +34,7 @@ def test_the_forms(kind, texts):
     assert [query.text for query in queries(QUESTION, kind)] == texts
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", QUERY_KINDS)
 def test_neither_answer_nor_context_are_read(kind):
     other = replace(QUESTION, answer=None, context="")
     assert queries(QUESTION, kind) == queries(other, kind)

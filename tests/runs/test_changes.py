@@ -88,3 +88,30 @@ def test_adapters_below_and_the_tokenizer_are_compared_by_content(stored, planne
     two = replace(STORED, settings={"adapter_name_or_path": "./a" if stored.get("adapters") else "a"}, **planned)
     lines = changes_of(one, two).refused
     assert refused in lines[0] if refused else not lines, lines
+
+
+RETRIEVE = {"index": "/index", "k": 5, "fingerprint": "a" * 64, "reranker": "b" * 64}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [
+        (RETRIEVE, RETRIEVE | {"index": "/moved"}, ""),
+        (
+            RETRIEVE,
+            RETRIEVE | {"fingerprint": "c" * 64},
+            "--retrieve (another index) stored /index (aaaaaaaaaaaa), given",
+        ),
+        (RETRIEVE, RETRIEVE | {"reranker": "c" * 64}, "--retrieve_rerank (another reranker) stored"),
+        (RETRIEVE, None, "--retrieve stored /index, given nothing"),
+        (None, RETRIEVE, "--retrieve stored nothing, given /index"),
+        (None, None, ""),
+    ],
+)
+def test_a_moved_index_resumes_and_another_one_is_refused_and_named(before, now, message):
+    stored, planned = (
+        replace(STORED, retrieve=each, settings={"retrieve": each and each["index"]}) for each in (before, now)
+    )
+    refused = changes_of(stored, planned).refused
+    assert bool(refused) == bool(message)
+    assert not message or refused[0].startswith(message)

@@ -27,6 +27,8 @@ PATHS = frozenset(
         "cache_dir",
         "mcq_prompt",
         "mcq_shots_from",
+        "retrieve",
+        "retrieve_rerank",
     }
 )
 

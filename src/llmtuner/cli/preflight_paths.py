@@ -18,6 +18,8 @@ _PATHS = (
     "resume_from_checkpoint",
     "mcq_prompt",
     "mcq_shots_from",
+    "retrieve",
+    "retrieve_rerank",
 )
 _LISTS = ("adapter_name_or_path", "dataset", "eval_dataset")
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes; the limits of Linux, macOS and Windows with long paths

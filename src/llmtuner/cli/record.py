@@ -11,7 +11,11 @@ from llmtuner.data.digest import data_digest
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.mcq.prompts import recorded_flags
+from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.mcq.run import McqRun
+from llmtuner.retrieval.check import checked
+from llmtuner.retrieval.settings import FIELDS as RETRIEVE_FIELDS
+from llmtuner.retrieval.settings import FLAG, Retrieve
 from llmtuner.runs.base import model_folder
 from llmtuner.runs.manifest import DataDigest, Manifest
 from llmtuner.runs.versions import installed_versions
@@ -47,8 +51,17 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         settings=settings_of(flags, run),
         answer_places=answer_places(_questions(names, dataset_dir)),
         prompt={} if flags["template"] is None else {"template": flags["template"]},
+        retrieve=_retrieve(flags),
         versions=installed_versions(),
     )
+
+
+def _retrieve(flags: Flags) -> dict[str, Any] | None:
+    """How contexts are retrieved, with digests of the index and the reranker, which were checked before."""
+    if flags[FLAG] is None:
+        return None
+    settings = Retrieve(index=flags[FLAG], **{name: flags[f"{FLAG}_{name}"] for name in RETRIEVE_FIELDS})
+    return checked(settings, RERANKERS).to_json()
 
 
 def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:

@@ -75,6 +75,11 @@ def read_questions(
     return QuestionFile(file, reading.questions, reading.form.name, tuple(_by_line(warnings)), numbered)
 
 
+def forget_files() -> None:
+    """Free the files that were read, for a command that is done with large ones."""
+    _read.cache_clear()
+
+
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """The readable rows of a file, and all of its defects.

@@ -22,6 +22,7 @@ from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.objective import NUMBERS, Objective
 from llmtuner.mcq.prompts import carried, check_prompt, fresh_prompt, is_plain
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
+from llmtuner.retrieval.settings import Retrieve
 from llmtuner.runs.base import stored_path
 from llmtuner.spec.entry import choose_from
 from llmtuner.spec.flags import FIELDS
@@ -45,6 +46,7 @@ class RunData:
         shuffle_options: whether the options of joint prompts are permuted in training.
         each: whether every evaluation set is scored on its own.
         allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
+        retrieve: how contexts are retrieved; None if they are not.
     """
 
     train: tuple[str, ...] = ()
@@ -56,6 +58,7 @@ class RunData:
     shuffle_options: bool = False
     each: bool = False
     allow_unknown_tokens: bool = False
+    retrieve: Retrieve | None = None
 
 
 @dataclass(frozen=True, slots=True)

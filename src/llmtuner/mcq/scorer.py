@@ -24,7 +24,7 @@ from llmtuner.mcq.folders import check_model_folder
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.model import HEAD, attach_head
 from llmtuner.mcq.packing import settle_layout
-from llmtuner.mcq.predict import Scoring, predict_questions
+from llmtuner.mcq.predict import Scoring, predict_questions, score_questions
 from llmtuner.mcq.prompts import refuse_scored_shots
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import CUTOFF_LEN, check_option_orders
@@ -84,6 +84,11 @@ class OptionScorer:
         self._pad_token_id = tokenizer.pad_token_id or 0
         samples = QuestionSet(SAMPLES, self._encoder).tokens if layout_of(settings.layout).packed else []
         self.settings, self.notices = settle_layout(model, settings, samples, self._pad_token_id)
+        if settings.retrieve:
+            self.notices += (
+                f"trained with contexts from the index {settings.retrieve.get('index')}: this scorer searches nothing; "
+                "give the questions their contexts first (docs/retrieval.md)",
+            )
 
     def score(
         self, questions: Sequence[Question], *, batch_size: int = 8, tokens_per_batch: int | None = None
@@ -112,9 +117,8 @@ class OptionScorer:
         encoded = QuestionSet(questions, self._encoder)
         for line in encoded.require_readable(training=False):
             logger.warning(line)
-        collator = Collator.of(self.settings, self._pad_token_id)
         scoring = Scoring(
-            collator,
+            self._collator,
             batch_size=batch_size,
             tokens_per_batch=tokens_per_batch,
             orders=self._orders,
@@ -122,6 +126,32 @@ class OptionScorer:
         )
         with finite_gradients(unwrap(self.model)):
             return predict_questions(self.model, encoded, scoring)
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a question with one option that the model takes as they are."""
+        return min(filter(None, (self._encoder.cutoff_len, self._encoder.positions)))
+
+    def lengths(self, questions: Sequence[Question]) -> list[list[int]]:
+        """The tokens of each question with each of its options, after the end of a long context was cut."""
+        tokens = QuestionSet(questions, self._encoder).tokens
+        return [list(map(len, each.sequences)) for each in tokens]
+
+    def raw_scores(self, questions: Sequence[Question], *, batch_size: int = 8) -> list[tuple[float, ...]]:
+        """Scores of each question's options before the softmax, without a look at how well the tokenizer reads them.
+
+        Raises:
+            RunError: a score is not finite.
+            DataError: an option gives no tokens, or the model has no positions for one.
+        """
+        encoded = QuestionSet(questions, self._encoder)
+        encoded.require_positions()
+        with finite_gradients(unwrap(self.model)):
+            return score_questions(self.model, encoded, Scoring(self._collator, batch_size=batch_size))
+
+    @property
+    def _collator(self) -> Collator:
+        return Collator.of(self.settings, self._pad_token_id)
 
     def save(self, folder: str | Path) -> None:
         """Save model, head, tokenizer and settings as one whole model, which `load_scorer` reads.

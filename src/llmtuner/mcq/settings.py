@@ -28,6 +28,7 @@ from llmtuner.spec.heads import HEADS, OPTION_TOKENS
 from llmtuner.spec.poolings import NONE, POOLINGS
 
 CONFIG_NAME = "mcq_config.json"
+_ONLY_WHERE_SET = ("likelihood_norm", "retrieve")  # no key in the files of other models
 FORMAT = 1
 
 
@@ -47,6 +48,7 @@ class McqSettings:
         likelihood_norm: of the likelihood head; None for other heads.
         duma: sizes of a co-attention head; None for other heads.
         merged_adapters: adapters that were merged into the base model before this one was trained.
+        retrieve: how the contexts of the training were retrieved; {} if they were not.
         vocabulary: tokens that were added for the training (`llmtuner.runs.vocabulary.Vocabulary`).
         versions: of the packages that wrote the file.
 
@@ -66,6 +68,7 @@ class McqSettings:
     likelihood_norm: str | None = None
     duma: DumaOptions | None = None
     merged_adapters: tuple[str, ...] = ()
+    retrieve: dict[str, Any] = field(default_factory=dict)
     vocabulary: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -103,6 +106,7 @@ class McqSettings:
         check_form(self.prompt)
         check_type("base", self.base, dict)
         check_type("merged_adapters", self.merged_adapters, tuple, of=str)
+        check_type("retrieve", self.retrieve, dict)
         check_type("vocabulary", self.vocabulary, dict)
         Vocabulary.from_json(self.vocabulary)
         check_type("versions", self.versions, dict, of=str)
@@ -120,7 +124,7 @@ class McqSettings:
         """The content of mcq_config.json."""
         stored: dict[str, Any] = {"format": FORMAT}
         for each in fields(self):
-            if each.name != "likelihood_norm" or self.likelihood_norm is not None:  # no key of the other heads
+            if each.name not in _ONLY_WHERE_SET or getattr(self, each.name):
                 stored[each.name] = getattr(self, each.name)
             if each.name == "pooling":
                 stored["loss"] = self.objective.loss

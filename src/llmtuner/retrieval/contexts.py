@@ -12,7 +12,6 @@ from llmtuner.retrieval.lengths import length
 from llmtuner.retrieval.passages import Chunk
 
 Order = Literal["best_last", "best_first"]
-ORDERS: tuple[Order, ...] = ("best_last", "best_first")
 _BETWEEN = "\n\n"
 
 
@@ -23,11 +22,15 @@ class Context:
     Args:
         text: the passages, "" if there is none.
         ids, scores: of the chunks in it, best first, whatever their order in the text.
+        refused: how many better chunks the leak guard refused.
+        cut: how many of the question's queries an encoder could not take whole.
     """
 
     text: str
     ids: tuple[str, ...]
     scores: tuple[float, ...]
+    refused: int = 0
+    cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)

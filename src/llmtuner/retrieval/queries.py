@@ -12,11 +12,6 @@ from llmtuner.retrieval.lengths import word_starts
 
 Name = TypeVar("Name", str, int)
 QueryKind = Literal["all", "per_option", "prompt"]
-KINDS: dict[QueryKind, str] = {
-    "all": "one search with the question and all options",
-    "per_option": "a search for each option, with the question in front of it; their hits are merged",
-    "prompt": "one search with the question alone",
-}
 _RANK = 60  # of the paper
 
 

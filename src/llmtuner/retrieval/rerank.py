@@ -1,8 +1,7 @@
 """A second look at the best hits: a cross-encoder reads query and passage together.
 
-A cross-encoder is a model with one output for a pair of texts. A model of STEP2 is none: it scores the options of a
-question, and what it thinks of a passage could only be told from how sure it becomes, which says nothing about whether
-the passage is right. So its folder is refused.
+A cross-encoder is a model with one output for a pair of texts. A scorer of --stage mcq is another kind of reranker
+(llmtuner.mcq.rerank).
 
 Source: Nogueira and Cho, "Passage re-ranking with BERT", arXiv:1901.04085.
 """
@@ -21,13 +20,13 @@ from llmtuner.retrieval.encoder import quiet
 from llmtuner.retrieval.encoder_folder import encoder_folder
 from llmtuner.retrieval.search import Hit, Index
 
-Reranker = Callable[[str, Sequence[str]], Sequence[float]]  # of a query and passages: a score each, larger is better
-
 DEPTH = 50  # hits that are scored again; more if more are asked for
 _PAIRS = 32  # in a batch
 
 
-def reranked(index: Index, texts: Sequence[str], k: int, rerank: Reranker) -> list[list[Hit]]:
+def reranked(
+    index: Index, texts: Sequence[str], k: int, rerank: Callable[[str, Sequence[str]], Sequence[float]]
+) -> list[list[Hit]]:
     """The k best of each text's hits by the reranker's scores; equal scores in the order of the corpus.
 
     Args:
@@ -58,11 +57,6 @@ class CrossEncoder:
     def __init__(self, folder: str | os.PathLike[str], device: str | None = None) -> None:
         import torch
 
-        if (Path(folder) / "mcq_config.json").is_file():
-            raise UserError(
-                f"--rerank {folder}: is a model of --stage mcq, which scores options, not passages; give the folder of "
-                "a cross-encoder (a sequence classification model with one label)"
-            )
         files = encoder_folder(folder)
         self._most = files.max_tokens
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -87,7 +81,7 @@ class CrossEncoder:
             with torch.inference_mode():
                 scores += self._model(**inputs).logits[:, 0].float().tolist()
         if not np.isfinite(scores).all():
-            raise UserError("--rerank: a score became NaN or Inf; the weights are damaged: copy the model again")
+            raise UserError("`rerank`: a score became NaN or Inf; the weights are damaged: copy the model again")
         return scores
 
 
@@ -100,7 +94,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
         labels = AutoConfig.from_pretrained(folder, **safe).num_labels
         if labels != 1:
             raise UserError(
-                f"--rerank {folder}: has {labels} labels, expected one; give the folder of a cross-encoder that was "
+                f"`rerank` {folder}: has {labels} labels, expected one; give the folder of a cross-encoder that was "
                 "trained to rank"
             )
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
@@ -112,10 +106,10 @@ def _load(folder: Path) -> tuple[Any, Any]:
         raise
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise UserError(f"--rerank {folder}: cannot be loaded: {reason}; give the folder of a cross-encoder") from error
+        raise UserError(f"`rerank` {folder}: cannot be loaded: {reason}; give the folder of a cross-encoder") from error
     if loaded["missing_keys"]:
         raise UserError(
-            f"--rerank {folder}: its weights lack {sorted(loaded['missing_keys'])[0]}, so that its scores would be "
+            f"`rerank` {folder}: its weights lack {sorted(loaded['missing_keys'])[0]}, so that its scores would be "
             "random; give the folder of a cross-encoder"
         )
     return tokenizer, model

@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 from llmtuner.errors import UserError
 from llmtuner.retrieval.encoder import Encoder
-from llmtuner.retrieval.encoder_folder import EncoderFolder, encoder_folder
+from llmtuner.retrieval.encoder_of import encoder_of
 from llmtuner.retrieval.index.manifest import Manifest, check_files, read_manifest
 from llmtuner.retrieval.index.store import CHUNKS, ChunkStore
 from llmtuner.retrieval.joins import surroundings
 from llmtuner.retrieval.lengths import length
-from llmtuner.retrieval.minilm import minilm_folder
 from llmtuner.retrieval.passages import Chunk
 from llmtuner.retrieval.retrievers.base import Retriever
 from llmtuner.spec.retrievers import RETRIEVERS
@@ -76,7 +75,7 @@ class Index:
                 "whole folder again, or build the index again"
             )
         entry = RETRIEVERS[manifest.retriever]
-        loaded = Encoder(_encoder_of(folder, manifest, encoder)) if entry.encodes else None
+        loaded = Encoder(encoder_of(folder, manifest, encoder)) if entry.encodes else None
         return cls(folder, manifest, store, entry.load().open(folder, len(store), loaded), loaded)
 
     def __len__(self) -> int:
@@ -122,43 +121,3 @@ class Index:
             if not (more_before or more_after):
                 return before, after
             reach *= 2
-
-
-def _encoder_of(folder: Path, manifest: Manifest, given: str | os.PathLike[str] | None) -> EncoderFolder:
-    """The encoder that an index was built with: the folder that was given, where it was, or MiniLM's.
-
-    Raises:
-        UserError: it is not there, or is another one.
-    """
-    assert manifest.encoder is not None, "the table says that this retriever encodes"
-    known = dict(manifest.encoder)
-    place = known.pop("folder")
-    if given is not None:
-        encoder = encoder_folder(given)
-        if encoder.fingerprint != known:
-            raise UserError(_other_encoder(folder, place, known, encoder))
-        return encoder
-    if Path(place).is_dir():
-        encoder = encoder_folder(place)
-        if encoder.fingerprint == known:
-            return encoder
-    try:
-        default = encoder_folder(minilm_folder())
-    except UserError:
-        default = None
-    if default is not None and default.fingerprint == known:
-        return default
-    if Path(place).is_dir():
-        raise UserError(_other_encoder(folder, place, known, encoder))
-    raise UserError(
-        f"{folder}: its encoder is not where it was ({place}); pass --encoder with the folder of that encoder (weights "
-        f"with SHA-256 {known['weights_sha256'][:12]}...), or build the index again"
-    )
-
-
-def _other_encoder(folder: Path, place: str, known: dict[str, object], encoder: EncoderFolder) -> str:
-    differences = [name for name, value in encoder.fingerprint.items() if known.get(name) != value]
-    return (
-        f"{encoder.path}: is another encoder than that of {folder} ({place}): {', '.join(differences)} differ; pass "
-        "--encoder with the encoder of the index, or build the index again with this one"
-    )

@@ -26,7 +26,12 @@ def changes_of(stored: Manifest, planned: Manifest) -> Changes:
 
     Data is compared by its digest and the base model by its fingerprint; by their names only where these are unknown.
     """
-    refused = [*_data(stored, planned), *_base(stored, planned), *_adapters(stored, planned)]
+    refused = [
+        *_data(stored, planned),
+        *_retrieval(stored, planned),
+        *_base(stored, planned),
+        *_adapters(stored, planned),
+    ]
     taken_up = []
     for name in sorted({*stored.settings, *planned.settings} - BY_CONTENT):
         before, now = stored.settings.get(name), planned.settings.get(name)
@@ -68,6 +73,21 @@ def _data(stored: Manifest, planned: Manifest) -> Iterator[str]:
             f"--dataset (other data) stored {shown(before)} ({stored.data.sha256[:_SHOWN]}), given {shown(now)} "
             f"({planned.data.sha256[:_SHOWN]})"
         )
+
+
+def _retrieval(stored: Manifest, planned: Manifest) -> Iterator[str]:
+    """The index of the contexts, and what reranks them; the settings are flags of their own."""
+    before, now = (manifest.retrieve or {} for manifest in (stored, planned))
+    for flag, digest, what in (("retrieve", "fingerprint", "index"), ("retrieve_rerank", "reranker", "reranker")):
+        old, new = stored.settings.get(flag), planned.settings.get(flag)
+        if not before.get(digest) or not now.get(digest):
+            if not same(old, new):
+                yield f"--{flag} stored {shown(old)}, given {shown(new)}"
+        elif before[digest] != now[digest]:
+            yield (
+                f"--{flag} (another {what}) stored {shown(old)} ({before[digest][:_SHOWN]}), given {shown(new)} "
+                f"({now[digest][:_SHOWN]})"
+            )
 
 
 def _base(stored: Manifest, planned: Manifest) -> Iterator[str]:

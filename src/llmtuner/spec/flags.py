@@ -10,7 +10,8 @@ from llmtuner.spec.heads import HEADS, OPTION_TOKENS
 from llmtuner.spec.layouts import LAYOUTS
 from llmtuner.spec.norms import DEFAULT_NORM, NORMS
 from llmtuner.spec.poolings import AUTO, POOLINGS
-from llmtuner.spec.upstream_flags import UPSTREAM_GROUPS
+from llmtuner.spec.retrievers import CONTEXT_ORDERS, QUERY_KINDS
+from llmtuner.spec.upstream_flags import STAGES, UPSTREAM_GROUPS
 
 MCQ = ("mcq",)  # stages
 CO_ATTENTION = tuple(name for name, head in HEADS.items() if head.measures == "duma")
@@ -26,6 +27,39 @@ def _mcq(name: str, help: str, field: str, **more: object) -> Flag:
 
 def _duma(name: str, help: str, **more: object) -> Flag:
     return _mcq(f"mcq_duma_{name}", help, f"duma.{name}", heads=CO_ATTENTION, **more)
+
+
+def _retrieval() -> tuple[Flag, ...]:
+    """The flags of open-book runs; those of scripts/add_context.py without "retrieve_"."""
+
+    def flag(name: str, help: str, **more: object) -> Flag:
+        return Flag(name=name, help=help, stages=STAGES, arguments="data", **more)  # type: ignore[arg-type]
+
+    return (
+        flag("retrieve", "fill blank contexts with passages of this index (scripts/build_index.py)", value="INDEX"),
+        flag("retrieve_k", "passages of a question, at most", type=int, default=5, range=AT_LEAST_1, value="N"),
+        flag("retrieve_max_words", "words of a context, at most", type=int, default=300, range=AT_LEAST_1, value="N"),
+        flag(
+            "retrieve_query",
+            "what a question is searched by: all (the question and its options), per_option, or prompt",
+            default="all",
+            choices=(*QUERY_KINDS,),
+            value="NAME",
+        ),
+        flag(
+            "retrieve_order",
+            "where the best passage stands: best_last (next to the question) or best_first",
+            default="best_last",
+            choices=CONTEXT_ORDERS,
+            value="NAME",
+        ),
+        flag(
+            "retrieve_rerank",
+            "folder of a cross-encoder, or of a trained scorer, that reads the best 50 again",
+            value="DIR",
+        ),
+        flag("retrieve_replace", "also replace the contexts that questions have", type=bool, default=False),
+    )
 
 
 OWN = (
@@ -195,6 +229,7 @@ OWN = (
         field="allow_unknown_tokens",
         arguments="data",
     ),
+    *_retrieval(),
     Flag(
         name="allow_other_base",
         type=bool,

@@ -23,6 +23,7 @@ class Head(Entry):
             model and a batch instead of a class.
         extends: the head whose trained weights it can load, since it starts with that head's scores.
         measures: the field of the settings that holds its sizes; "" if it has none.
+        compares: whether an option's score depends on the other options, even where each has a sequence of its own.
     """
 
     texts: tuple[str, ...] = ("option",)
@@ -30,6 +31,7 @@ class Head(Entry):
     reads: str = STATES
     extends: str = ""
     measures: str = ""
+    compares: bool = False
 
     @property
     def pools(self) -> bool:
@@ -54,6 +56,7 @@ HEADS = table(
         code="llmtuner.mcq.heads.option_mean:OptionMeanHead",
         help="linear, plus the mean of the other options' states",
         extends="linear",
+        compares=True,
     ),
     Head(
         name="duma",
@@ -68,6 +71,7 @@ HEADS = table(
         help="duma, plus a comparison of the options (STEP3)",
         extends="linear",
         measures="duma",
+        compares=True,
     ),
     Head(
         name="letter",

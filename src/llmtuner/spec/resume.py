@@ -43,7 +43,9 @@ EARLY_STOPPING = "early_stopping_steps"
 # With another value, a training that stopped early goes on.
 LENGTH = frozenset({"num_train_epochs", "max_steps", EARLY_STOPPING, *ORDER_OF_BATCHES})
 # Compared by content, not by name: a copied folder is the same model, a renamed file the same data.
-BY_CONTENT = frozenset({"model_name_or_path", "adapter_name_or_path", "dataset", "dataset_dir"})
+BY_CONTENT = frozenset(
+    {"model_name_or_path", "adapter_name_or_path", "dataset", "dataset_dir", "retrieve", "retrieve_rerank"}
+)
 # These only decide where something is reported or stored, what is printed, or what happens after the training.
 REPORTED = (
     "output_dir",

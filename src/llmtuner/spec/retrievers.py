@@ -6,6 +6,13 @@ from dataclasses import dataclass
 
 from llmtuner.spec.entry import Entry, table
 
+QUERY_KINDS = {
+    "all": "one search with the question and all options",
+    "per_option": "a search for each option, with the question in front of it; their hits are merged",
+    "prompt": "one search with the question alone",
+}
+CONTEXT_ORDERS = ("best_last", "best_first")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrieverEntry(Entry):

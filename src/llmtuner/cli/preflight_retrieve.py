@@ -1,0 +1,127 @@
+"""Settle `--retrieve`: from the flags, or as it is stored with the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from llmtuner.cli.flags import Flags
+from llmtuner.data.registry import PROJECT_DATA, find_source
+from llmtuner.errors import UserError
+from llmtuner.mcq.rerank import RERANKERS
+from llmtuner.mcq.run import McqRun
+from llmtuner.retrieval.check import checked
+from llmtuner.retrieval.settings import FIELDS, FLAG, Retrieve, with_flags
+from llmtuner.runs.places import training_of
+from llmtuner.spec.flags import FLAGS
+
+OFF = "none"
+STORED = "stored with the model"
+_PREFIX = f"{FLAG}_"
+
+
+def settle_retrieve(
+    flags: Flags, adapters: list[str], run: McqRun | None
+) -> tuple[Flags, McqRun | None, tuple[str, ...]]:
+    """The flags and the run with the retrieval that they ask for, and lines for the user.
+
+    A training uses what is given. A prediction uses what its model was trained with, as far as nothing else is given:
+    contexts from another index, or none, are other inputs than those that the model has learned from.
+
+    Raises:
+        UserError: a flag of the retrieval without an index; an index or reranker that is missing, damaged or not the
+            stored one.
+    """
+    given = {name: flags[_PREFIX + name] for name in FIELDS if _PREFIX + name in flags}
+    stored = None if flags["do_train"] else _stored(flags, adapters, run)
+    try:
+        if flags[FLAG] == OFF or (FLAG not in flags and stored is None):
+            settings, lines = None, _without(flags, given, stored)
+        elif FLAG in flags:
+            settings, lines = _chosen(flags[FLAG], given, stored)
+        else:
+            assert stored is not None, "one of the two is given"
+            settings, lines = _as_stored(stored, given)
+    except UserError as error:
+        raise UserError(with_flags(str(error), _PREFIX)) from error
+    if run is not None:
+        run = replace(run, data=replace(run.data, retrieve=settings))
+        if run.training:  # also where the model that is trained further had contexts, and this training has none
+            run = run.with_settings(retrieve={} if settings is None else settings.to_json())
+    return (flags.without(FLAG) if settings is None else _with(flags, settings)), run, lines
+
+
+def unfilled(flags: Flags) -> tuple[str, ...]:
+    """Warnings about data sets that get no contexts, because their rows are no questions; the files were checked."""
+    if FLAG not in flags:
+        return ()
+    names = dict.fromkeys([*flags.names("dataset"), *flags.names("eval_dataset")])
+    dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
+    others = [name for name in names if find_source(name, dataset_dir) is None]
+    return tuple(f"--{FLAG}: {name} has no multiple-choice questions; its rows stay as they are" for name in others)
+
+
+def _stored(flags: Flags, adapters: list[str], run: McqRun | None) -> Retrieve | None:
+    """What the model was trained with."""
+    stored: Any = None if run is None else run.settings.retrieve
+    if not stored:
+        manifest = training_of([*reversed(adapters), flags["model_name_or_path"]])
+        stored = None if manifest is None else manifest.retrieve
+    return Retrieve.from_json(stored) if stored else None
+
+
+def _without(flags: Flags, given: dict[str, Any], stored: Retrieve | None) -> tuple[str, ...]:
+    if given:
+        raise UserError(f"`{next(iter(given))}` needs --{FLAG} INDEX, the folder that scripts/build_index.py wrote")
+    if stored is None:
+        return ()
+    return (f"--{FLAG} {OFF}: no contexts are retrieved; the model was trained with those of {stored.index}",)
+
+
+def _chosen(index: str, given: dict[str, Any], stored: Retrieve | None) -> tuple[Retrieve, tuple[str, ...]]:
+    """Another place, or another index; its other settings are those of the training, if it had any."""
+    if stored is None:
+        return checked(Retrieve(index=index, **given), RERANKERS), ()
+    settings = checked(replace(_changed(stored, given), index=index, fingerprint=""), RERANKERS)
+    taken = {name: getattr(stored, name) for name in FIELDS if name not in given}
+    lines = [
+        f"--{_PREFIX}{name} {_word(value)}, as in the training"
+        for name, value in taken.items()
+        if value != FLAGS[_PREFIX + name].default
+    ]
+    if settings.fingerprint != stored.fingerprint:
+        lines.insert(0, f"--{FLAG} {index}: the model was trained with contexts of another index, {stored.index}")
+    return settings, tuple(lines)
+
+
+def _as_stored(stored: Retrieve, given: dict[str, Any]) -> tuple[Retrieve, tuple[str, ...]]:
+    try:
+        settings = checked(_changed(stored, given), RERANKERS)
+    except UserError as error:
+        raise UserError(
+            f"{error}\nThe model was trained with contexts of this index. If it has moved, pass --{FLAG} with its "
+            f"folder now; --{FLAG} {OFF} works without contexts"
+        ) from error
+    return settings, (
+        f"contexts are retrieved from {stored.index}, as in the training; --{FLAG} {OFF} works without them",
+    )
+
+
+def _changed(stored: Retrieve, given: dict[str, Any]) -> Retrieve:
+    """The stored settings with given ones; a reranker that is given need not be the stored one."""
+    return replace(stored, **given, reranker="" if "rerank" in given else stored.reranker)
+
+
+def _with(flags: Flags, settings: Retrieve) -> Flags:
+    """The flags with the settings, which upstream's data loader reads from them."""
+    values = {FLAG: settings.index, **{_PREFIX + name: getattr(settings, name) for name in FIELDS}}
+    for name, value in values.items():
+        if value is not None:
+            origin = flags.given[name].origin if name in flags else STORED
+            flags = flags.with_(origin, **{name: _word(value)})
+    return flags
+
+
+def _word(value: Any) -> str:
+    """A value as the word of its flag."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

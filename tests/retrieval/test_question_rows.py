@@ -1,0 +1,144 @@
+"""Question files of every form get contexts, and our readers read them back with all else as it was."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+from public_forms import ASKED, ROWS
+
+from llmtuner.data.load import read_questions
+from llmtuner.data.question import is_blank
+from llmtuner.data.registry import find_source
+from llmtuner.errors import DataError
+from llmtuner.retrieval.contexts import Context
+from llmtuner.retrieval.question_rows import json_line, read_rows, written_form
+
+NEW = Context("Neon glows.\n\nOxygen is breathed.", ("a#0", "b#3"), (2.5, 1.0))
+NOTHING = Context("", (), ())
+
+
+def write(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def with_contexts(path: str | Path, out: Path, contexts: list[Context | None]) -> tuple[list[dict], str]:
+    """The new file's rows, as scripts/add_context.py writes them, and their form."""
+    rows = read_rows(find_source(str(path), str(out.parent)))
+    filled = [row.question for row, context in zip(rows, contexts, strict=True) if context is not None]
+    form = written_form(rows, lambda question: question in filled)
+    records = [row.with_context(each, form) for row, each in zip(rows, contexts, strict=True)]
+    out.write_text("".join(map(json_line, records)), encoding="utf-8")
+    return records, form
+
+
+def assert_read_back(before: list, out: Path, contexts: list[Context | None]) -> None:
+    expected = [
+        replace(question, context=question.context if context is None else context.text)
+        for question, context in zip(before, contexts, strict=True)
+    ]
+    meaning = lambda q: (q.id, q.question, q.options, q.answer, q.context)  # noqa: E731
+    assert list(map(meaning, read_questions(out, purpose="predict").questions)) == list(map(meaning, expected))
+
+
+@pytest.mark.parametrize("contexts", [[NEW, NOTHING, None], [None, NEW, None], [NEW, NEW, NEW]], ids=str)
+@pytest.mark.parametrize("form", ROWS)
+def test_every_form_reads_back_equal_with_the_new_context(form, contexts, tmp_path):
+    """A form with a column of its own for the passage lost the context, or read its old one."""
+    path = write(tmp_path / "questions.jsonl", [ROWS[form](*asked) for asked in ASKED])
+    before = read_questions(path, purpose="predict").questions
+    records, _ = with_contexts(path, tmp_path / "out.jsonl", contexts)
+    assert_read_back(before, tmp_path / "out.jsonl", contexts)
+    for record, context in zip(records, contexts, strict=True):
+        assert record.get("context_ids") == (None if context is None else context.ids)
+
+
+@pytest.mark.parametrize("form", ROWS)
+def test_columns_that_are_not_read_stay(form, tmp_path):
+    asked = [{**ROWS[form](*each), "my_note": f"note {number}"} for number, each in enumerate(ASKED)]
+    path = write(tmp_path / "questions.jsonl", asked)
+    records, form_now = with_contexts(path, tmp_path / "out.jsonl", [NEW] * 3)
+    assert [record["my_note"] for record in records] == [row["my_note"] for row in asked]
+    if form_now == "own":
+        for record, row in zip(records, asked, strict=True):
+            assert {**row, "context": NEW.text} == {name: record[name] for name in {**row, "context": ""}}
+
+
+COLUMNS = sorted(
+    {name for row in ROWS.values() for name in row(*ASKED[0])} | {"context_ids", "probabilities", "weight"}
+)
+VALUES = ["A", "B", 1, 0, "Oxygen", "A passage.", ["x", "y"], None, 0.5]
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(sorted(ROWS)),
+    st.dictionaries(st.sampled_from(COLUMNS), st.sampled_from(VALUES), max_size=3),
+    st.lists(st.sampled_from([NEW, NOTHING, None]), min_size=3, max_size=3),
+)
+def test_columns_of_other_forms_do_not_change_what_is_read(form, more, contexts):
+    """A question in Kaggle's form with a left-over column of its source was read in a third form."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder) / "questions.jsonl", [{**more, **ROWS[form](*asked)} for asked in ASKED])
+        try:
+            before = read_questions(path, purpose="predict").questions
+        except DataError:
+            reject()
+        contexts = [NEW if is_blank(q.context) else each for q, each in zip(before, contexts, strict=True)]
+        with_contexts(path, Path(folder) / "out.jsonl", contexts)
+        assert_read_back(before, Path(folder) / "out.jsonl", contexts)
+
+
+WITHOUT_HALVES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(st.lists(WITHOUT_HALVES, min_size=4, max_size=4), st.text(st.characters()))
+def test_any_text_comes_back(texts, note):
+    """U+2028 ended a line for some readers; half of a surrogate pair could not be written at all."""
+    prompt, *options, context = texts
+    with tempfile.TemporaryDirectory() as folder:
+        row = {"prompt": prompt, "A": options[0], "B": options[1], "answer": "A", "note": note}
+        path = write(Path(folder) / "questions.jsonl", [row])
+        try:
+            before = read_questions(path, purpose="predict").questions
+        except DataError:
+            reject()
+        written = Context(f"x{context}x", ("a#0",), (1.0,))
+        with_contexts(path, Path(folder) / "out.jsonl", [written])
+        (line,) = (Path(folder) / "out.jsonl").read_text(encoding="utf-8").splitlines()
+        assert json.loads(line)["note"] == note
+        assert_read_back(before, Path(folder) / "out.jsonl", [written])
+
+
+def test_a_number_that_is_none_is_written_as_null(tmp_path):
+    """Parquet has NaN, which is no JSON: the new file could not be read by others."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    row = {"id": 7, "prompt": "Which gas?", "A": "Neon", "B": "Oxygen", "answer": "B"}
+    more = {"image": {"bytes": b"\x89PNG"}, "share": float("nan"), "shares": [0.5, float("inf")]}
+    pq.write_table(pa.Table.from_pylist([row | more]), tmp_path / "q.parquet")
+    _, form_now = with_contexts(tmp_path / "q.parquet", tmp_path / "out.jsonl", [NEW])
+    assert form_now == "own"
+    new = {"context": NEW.text, "context_ids": [*NEW.ids], "context_scores": [*NEW.scores]}
+    stored = json.loads((tmp_path / "out.jsonl").read_text())
+    assert stored == {**row, "share": None, "shares": [0.5, None], **new}  # images are not read
+
+
+def test_rows_of_several_files_and_named_columns(tmp_path):
+    write(tmp_path / "a.jsonl", [{"q": "One?", "x": "1", "y": "2", "right": 0, "about": "old"}])
+    write(tmp_path / "b.jsonl", [{"q": "Two?", "x": "1", "y": "2", "right": 1, "about": ""}])
+    columns = {"prompt": "q", "options": ["x", "y"], "answer": "right", "context": "about"}
+    entry = {"file_name": ["a.jsonl", "b.jsonl"], "formatting": "mcq", "columns": columns}
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}))
+    rows = read_rows(find_source("mine", str(tmp_path)))
+    assert [row.question.question for row in rows] == ["One?", "Two?"]
+    assert written_form(rows, lambda question: not question.context) == "kaggle"
+    records = [row.with_context(each, "kaggle") for row, each in zip(rows, [None, NEW], strict=True)]
+    assert [record["context"] for record in records] == ["old", NEW.text]
