@@ -14,11 +14,11 @@ from llmtuner.spec.retrievers import QUERY_KINDS, RETRIEVERS
 
 SPEED = " ".join(f"An object in step {step} moves and its speed is counted." for step in range(12))
 DOCUMENTS = [
-    Document("a", "", "Frost forms."),
-    Document("b", "", "Frost  forms. It melts."),
+    Document("a", "", "frost forms."),
+    Document("b", "", "frost  forms. It melts."),
     Document("c", "", SPEED + " A mile is long."),
     Document("d", "", SPEED + " A kilometer is long."),
-    Document("e", "", "Defrost forms."),
+    Document("e", "", "Permafrost forms."),
 ]
 
 
@@ -83,6 +83,7 @@ def test_pieces_are_used_again_for_the_same_questions_only(monkeypatch, tmp_path
     assert run(11)["indexes"][0]["build_cpu_seconds"] != 12345.0
     assert first["command"].endswith("--data DATA --sets elementary --limit 12")
     assert [row["query"] for row in first["recall"]] == [*QUERY_KINDS]
+    assert len({str(row["recall"]) for row in first["recall"]}) > 1, "each form of the query is searched"
     assert first["sets"] == [
         {"set": "elementary", "questions": 12, "gold_passages": 12, "gold_refused": 0, "gold_left_out": 0}
     ]
