@@ -16,7 +16,7 @@ from llmtuner.cli.words import Words
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from demo_parts import closing as closing_module
-from demo_parts.process import carry_out
+from demo_parts.process import carry_out, log_of
 from demo_parts.runs import EXAM, GIVEN, Run, encoder_runs, language_runs, random_llama, with_lora
 
 
@@ -80,7 +80,7 @@ def test_every_command_of_the_demo_passes_the_checks_before_a_run(
     model = random_llama(str(tiny_llama)) if kind == "random" else with_lora("SmolLM2", str(tiny_llama), "llama2", ())
     for run in [*language_runs(model, tmp_path), *encoder_runs(str(tiny_bert), tmp_path)]:
         flags = Flags.of(Words.from_argv([*run.words, "--output_dir", str(tmp_path / run.name)]))
-        if not any("_checkpoint" in word for word in run.words):  # those folders do not exist yet
+        if not any("_checkpoint" in word or "_index" in word for word in run.words):  # those folders do not exist yet
             assert preflight(flags).flags["output_dir"] == str(tmp_path / run.name)
 
 
@@ -88,7 +88,7 @@ def test_all_rows_of_the_table_score_the_same_questions(tmp_path):
     runs = [*language_runs(with_lora("SmolLM2", "M", "smollm2", ()), tmp_path), *encoder_runs("E", tmp_path)]
     sets = {run.words[run.words.index("--eval_dataset") + 1] for run in runs if run.row}
     assert sets == {GIVEN["test"], str(tmp_path / "closed_test.jsonl")}
-    assert len({run.row for run in runs if run.row}) == len([run for run in runs if run.row]) == 8
+    assert len({run.row for run in runs if run.row}) == len([run for run in runs if run.row]) == 9
     assert [run.name for run in runs if "--do_predict" in run.words and not run.row] == [EXAM]
 
 
@@ -111,7 +111,7 @@ def write_prediction(folder: Path, right: int, of: int, chance: float = 0.45) ->
 )
 def test_the_last_sentences_follow_from_the_figures(tmp_path, given, closed, step2, expected):
     """Sentences that were fixed would claim what another machine's run did not show."""
-    counts = {"given": given, "closed": closed, "step1": 22, "step2": step2, "step3": 30}
+    counts = {"given": given, "searched": 25, "closed": closed, "step1": 22, "step2": step2, "step3": 30}
     for name, right in counts.items():
         write_prediction(tmp_path / f"{name}_predict", right, 40)
     write_prediction(tmp_path / EXAM, 0, 40, chance=0.458)
@@ -119,6 +119,7 @@ def test_the_last_sentences_follow_from_the_figures(tmp_path, given, closed, ste
     harder, _, seen, meaning, following = closing_module.closing(tmp_path, model)
     assert "MAP@3 0.500 [0.450, 0.550]; chance is 0.458, so it is not above chance." in harder
     assert seen.startswith("Seen: ")
+    assert f"finds by {(25 - closed) / 80:+.3f} [" in seen
     assert f"STEP2 {(step2 + (40 - step2) / 2) / 40:.3f}" in seen
     assert all(part in meaning for part in expected)
     assert following.startswith("Next: ")
@@ -134,3 +135,12 @@ def test_a_run_that_fails_ends_the_demo_with_the_end_of_its_log(tmp_path, capfd)
     assert "the whole log is" in shown.err
     assert "== a mistake" in shown.out
     assert (tmp_path / "bad.log").read_text().startswith("python src/train_bash.py --stage mcq --no_such_flag 1")
+
+
+def test_what_was_printed_before_a_log_does_not_go_to_the_log(tmp_path, capfd):
+    """With a pipe as its output, the demo's first line was found in a log."""
+    print("before", end="")
+    with log_of(tmp_path / "a.log"):
+        print("inside")
+    print("after")
+    assert (tmp_path / "a.log").read_text() == "inside\n"
