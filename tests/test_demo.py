@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from llmtuner.cli.words import Words
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from demo_parts import closing as closing_module
-from demo_parts.process import carry_out, log_of
+from demo_parts.process import carry_out
 from demo_parts.runs import EXAM, GIVEN, Run, encoder_runs, language_runs, random_llama, with_lora
 
 
@@ -137,10 +139,19 @@ def test_a_run_that_fails_ends_the_demo_with_the_end_of_its_log(tmp_path, capfd)
     assert (tmp_path / "bad.log").read_text().startswith("python src/train_bash.py --stage mcq --no_such_flag 1")
 
 
-def test_what_was_printed_before_a_log_does_not_go_to_the_log(tmp_path, capfd):
+def test_what_was_printed_before_a_log_does_not_go_to_the_log(tmp_path):
     """With a pipe as its output, the demo's first line was found in a log."""
-    print("before", end="")
-    with log_of(tmp_path / "a.log"):
-        print("inside")
-    print("after")
+    code = (
+        "import sys; from pathlib import Path; from demo_parts.process import log_of\n"
+        "print('before')\nwith log_of(Path(sys.argv[1])):\n    print('inside')\nprint('after')"
+    )
+    paths = {"PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT / 'src'}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.log")],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **paths},
+    )
+    assert done.stdout == "before\nafter\n"
     assert (tmp_path / "a.log").read_text() == "inside\n"
