@@ -221,10 +221,11 @@ def search(index: Path, questions: Sequence[Question], kind: str) -> tuple[Ids, 
     settings = Retrieve(index=str(index), k=max(PLACES), max_words=ROOM, query=kind, replace=True)
     finder = open_finder(settings)
     start = time.process_time()
-    found = [context.ids for _, context in finder.fill(questions) if context is not None]
+    contexts = [context for _, context in finder.fill(questions) if context is not None]
     each = (time.process_time() - start) / len(questions) * 1000
-    counts = finder.counts
-    return found, {"cpu_ms_a_question": round(each, 2), "refused": counts.refused, "queries_cut": counts.cut}
+    refused, cut = sum(context.refused for context in contexts), sum(context.cut for context in contexts)
+    found = [context.ids for context in contexts]
+    return found, {"cpu_ms_a_question": round(each, 2), "refused": refused, "queries_cut": cut}
 
 
 def peak_megabytes() -> int:
