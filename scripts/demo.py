@@ -25,13 +25,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+import build_index
 import compare
 import make_tiny_llama
 import minilm
 import smollm2
 from demo_parts.closing import closing
-from demo_parts.process import in_a_process, shown
-from demo_parts.runs import GIVEN, LanguageModel, encoder_runs, language_runs, random_llama, with_lora
+from demo_parts.process import in_a_process, log_of, show_end, shown
+from demo_parts.runs import GIVEN, INDEX, LanguageModel, encoder_runs, language_runs, random_llama, with_lora
 
 from llmtuner.cli.devices import has_bf16_kernels
 from llmtuner.console import escape_unprintable
@@ -54,6 +55,12 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: DEMO_DIR {error}", file=sys.stderr)
         return 2
     start = time.monotonic()
+    print("== An index of 640 facts, half of which answer no question")
+    with log_of(out / f"{INDEX}.log"):
+        status = build_index.main([str(ROOT / "data" / "elementary" / "corpus.jsonl"), "--out", str(out / INDEX)])
+    if status:
+        show_end(out / f"{INDEX}.log")
+        return 1
     model = language_model(out)
     runs = language_runs(model, out)
     in_a_process(runs, out)

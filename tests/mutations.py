@@ -1377,6 +1377,7 @@ MUTATIONS = (
             "            if len(chosen) == self.settings.k:\n                break\n",
             "",
         ),
+        ("contexts: the last score of several queries", "hit.score > best[hit.row].score", "True"),
         ("contexts: cut queries are not counted", "cut=cuts[row]", "cut=0"),
         ("contexts: half a character ends the search", "queries(_readable(question)", "queries((question)"),
         ("contexts: found questions count as none", "self.found += bool(context.ids)", "self.found += 1"),

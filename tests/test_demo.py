@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,7 +82,7 @@ def test_every_command_of_the_demo_passes_the_checks_before_a_run(
     model = random_llama(str(tiny_llama)) if kind == "random" else with_lora("SmolLM2", str(tiny_llama), "llama2", ())
     for run in [*language_runs(model, tmp_path), *encoder_runs(str(tiny_bert), tmp_path)]:
         flags = Flags.of(Words.from_argv([*run.words, "--output_dir", str(tmp_path / run.name)]))
-        if not any("_checkpoint" in word for word in run.words):  # those folders do not exist yet
+        if not any("_checkpoint" in word or "_index" in word for word in run.words):  # those folders do not exist yet
             assert preflight(flags).flags["output_dir"] == str(tmp_path / run.name)
 
 
@@ -88,7 +90,7 @@ def test_all_rows_of_the_table_score_the_same_questions(tmp_path):
     runs = [*language_runs(with_lora("SmolLM2", "M", "smollm2", ()), tmp_path), *encoder_runs("E", tmp_path)]
     sets = {run.words[run.words.index("--eval_dataset") + 1] for run in runs if run.row}
     assert sets == {GIVEN["test"], str(tmp_path / "closed_test.jsonl")}
-    assert len({run.row for run in runs if run.row}) == len([run for run in runs if run.row]) == 8
+    assert len({run.row for run in runs if run.row}) == len([run for run in runs if run.row]) == 9
     assert [run.name for run in runs if "--do_predict" in run.words and not run.row] == [EXAM]
 
 
@@ -111,7 +113,7 @@ def write_prediction(folder: Path, right: int, of: int, chance: float = 0.45) ->
 )
 def test_the_last_sentences_follow_from_the_figures(tmp_path, given, closed, step2, expected):
     """Sentences that were fixed would claim what another machine's run did not show."""
-    counts = {"given": given, "closed": closed, "step1": 22, "step2": step2, "step3": 30}
+    counts = {"given": given, "searched": 25, "closed": closed, "step1": 22, "step2": step2, "step3": 30}
     for name, right in counts.items():
         write_prediction(tmp_path / f"{name}_predict", right, 40)
     write_prediction(tmp_path / EXAM, 0, 40, chance=0.458)
@@ -119,6 +121,7 @@ def test_the_last_sentences_follow_from_the_figures(tmp_path, given, closed, ste
     harder, _, seen, meaning, following = closing_module.closing(tmp_path, model)
     assert "MAP@3 0.500 [0.450, 0.550]; chance is 0.458, so it is not above chance." in harder
     assert seen.startswith("Seen: ")
+    assert f"finds by {(25 - closed) / 80:+.3f} [" in seen
     assert f"STEP2 {(step2 + (40 - step2) / 2) / 40:.3f}" in seen
     assert all(part in meaning for part in expected)
     assert following.startswith("Next: ")
@@ -134,3 +137,21 @@ def test_a_run_that_fails_ends_the_demo_with_the_end_of_its_log(tmp_path, capfd)
     assert "the whole log is" in shown.err
     assert "== a mistake" in shown.out
     assert (tmp_path / "bad.log").read_text().startswith("python src/train_bash.py --stage mcq --no_such_flag 1")
+
+
+def test_what_was_printed_before_a_log_does_not_go_to_the_log(tmp_path):
+    """With a pipe as its output, the demo's first line was found in a log."""
+    code = (
+        "import sys; from pathlib import Path; from demo_parts.process import log_of\n"
+        "print('before')\nwith log_of(Path(sys.argv[1])):\n    print('inside')\nprint('after')"
+    )
+    paths = {"PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT / 'src'}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.log")],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **paths},
+    )
+    assert done.stdout == "before\nafter\n"
+    assert (tmp_path / "a.log").read_text() == "inside\n"

@@ -20,12 +20,12 @@ def closing(out: Path, model: LanguageModel) -> list[str]:
     harder = f"The harder exam (126 test questions with passages): {model.label}, untrained, MAP@3 {level}"
     chance = exam["floor_random_map@3"]
     verdict = f"chance is {chance:.3f}, so it is {'above' if _is_above_chance(exam) else 'not above'} chance."
-    facts = difference(out / "given_predict", out / "closed_predict")
+    facts = {name: difference(out / f"{name}_predict", out / "closed_predict") for name in ("given", "searched")}
     return [
         f"{harder}; {verdict}",
         "",
         f"Seen: {_seen(out, facts)}",
-        f"Meaning: {_meaning(model, out, facts)}",
+        f"Meaning: {_meaning(model, out, facts['given'])}",
         "Next: check your own file (python scripts/audit_mcq.py FILE), then train on it "
         "(MODEL=FOLDER DATASET=FILE bash scripts/step2_mcq.sh).",
     ]
@@ -38,12 +38,14 @@ def difference(folder: Path, other: Path) -> tuple[float, float, float]:
     return sum(values) / len(values), *paired_interval(values)
 
 
-def _seen(out: Path, facts: tuple[float, float, float]) -> str:
+def _seen(out: Path, facts: Mapping[str, tuple[float, float, float]]) -> str:
     steps = {f"STEP{number}": _figures(out / f"step{number}_predict") for number in (1, 2, 3)}
     scores = ", ".join(f"{step} {figures['predict_map@3']:.3f}" for step, figures in steps.items())
-    mean, low, high = facts
-    change = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
-    return f"the fact of a question changes the untrained model's MAP@3 by {change}; trained with facts: {scores}."
+    given, searched = ("{:+.3f} [{:+.3f}, {:+.3f}]".format(*facts[name]) for name in ("given", "searched"))
+    return (
+        f"a question's fact changes the untrained model's MAP@3 by {given}, the facts that a search finds by "
+        f"{searched}; trained with the facts: {scores}."
+    )
 
 
 def _meaning(model: LanguageModel, out: Path, facts: tuple[float, float, float]) -> str:

@@ -25,19 +25,19 @@ def carry_out(runs: Sequence[Run], out: Path) -> None:
     for run in runs:
         print(f"== {run.title}", file=terminal, flush=True)
         words, log, start = [*run.words, "--output_dir", str(out / run.name)], out / f"{run.name}.log", time.monotonic()
-        with _output_to(log) as file:
+        with log_of(log) as file:
             print(f"python src/train_bash.py {shlex.join(words)}", file=file, flush=True)
             status = train_bash(words)
         if status:
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]
-            print("\n".join(lines), f"error: failed; the whole log is {log}", sep="\n", file=sys.stderr)
+            show_end(log)
             sys.exit(1)
         print(f"   {time.monotonic() - start:.0f} s, log: {shown(log)}", file=terminal, flush=True)
 
 
 @contextlib.contextmanager
-def _output_to(log: Path) -> Iterator[TextIO]:
-    """Send what this process and its libraries print to a file."""
+def log_of(log: Path) -> Iterator[TextIO]:
+    """Send what this process and its libraries print to a file, within a `with`."""
+    sys.stdout.flush()  # or what was printed before goes to the file, too
     saved = [os.dup(number) for number in (1, 2)]
     with log.open("w", encoding="utf-8") as file:
         for number in (1, 2):
@@ -50,6 +50,12 @@ def _output_to(log: Path) -> Iterator[TextIO]:
             for number, kept in zip((1, 2), saved, strict=True):
                 os.dup2(kept, number)
                 os.close(kept)
+
+
+def show_end(log: Path) -> None:
+    """Print the last lines of the log of a run that failed."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]
+    print("\n".join(lines), f"error: failed; the whole log is {log}", sep="\n", file=sys.stderr)
 
 
 def in_a_process(runs: Sequence[Run], out: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GIVEN = {"train": "llmscience_elementary_train", "test": "llmscience_elementary_test"}  # each with its fact
+INDEX = "facts_index"  # of the elementary exam's corpus
 EXAM = "exam_predict"  # the prediction of the harder exam, which has other questions than the table
 
 
@@ -89,6 +90,9 @@ def language_runs(model: LanguageModel, out: Path) -> list[Run]:
             (*mcq, "--mcq_head", "letter", *base, "--do_predict", *asked, *batches, *given), f"{name}, letters"),
         Run("closed_predict", f"{name}, untrained: likelihood of the options, closed book",
             (*likelihood, *closed), f"{name}, likelihood, closed book"),
+        Run("searched_predict", f"{name}, untrained: likelihood of the options, with facts that a search finds",
+            (*likelihood, *closed, "--retrieve", str(out / INDEX), "--retrieve_k", "3"),
+            f"{name}, likelihood, searched facts"),
         Run("given_predict", f"{name}, untrained: likelihood of the options, with the fact of each question",
             (*likelihood, *given), f"{name}, likelihood, given facts"),
         Run(EXAM, f"{name}, untrained: likelihood on the exam, with passages",

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtuner.data.question import Question
+from llmtuner.retrieval import fill
 from llmtuner.retrieval.fill import ContextFinder, Counts
 from llmtuner.retrieval.index.build import BuildSettings, build_index
-from llmtuner.retrieval.search import Index
+from llmtuner.retrieval.search import Hit, Index
 from llmtuner.retrieval.settings import Retrieve
 
 ASKED = "Which vitamin is stored in the liver of a fish?"
@@ -113,11 +114,19 @@ def test_more_passages_than_the_index_has(index):
     assert len(context.ids) == 41
 
 
-def test_searches_of_options_are_merged_and_give_options_that_the_prompt_does_not(index):
+def test_searches_of_options_give_options_that_the_prompt_does_not(index):
     question = Question("1", "Which one?", ("nothing here", "book 17"))
     (context,) = find(index, question, query="per_option", k=1)
     assert "book 17" in context.text
     assert find(index, question, query="prompt", k=1)[0].ids == ()
+
+
+def test_a_passage_that_is_first_for_one_option_beats_one_in_the_middle_of_all_rankings():
+    """By reciprocal rank, the right fact came behind passages that say a little about every option."""
+    rankings = [[Hit(0, "fact", 9.0), Hit(1, "a", 2.0)], [Hit(2, "b", 3.0), Hit(1, "a", 2.5)], [Hit(1, "a", 1.0)]]
+    assert [(hit.row, hit.score) for hit in fill._best(rankings, 2)] == [(0, 9.0), (2, 3.0)]
+    tied = [[Hit(5, "x", 1.0)], [Hit(3, "y", 1.0)]]
+    assert [hit.row for hit in fill._best(tied, 5)] == [3, 5], "equal scores in the order of the corpus"
 
 
 def test_a_reranker_orders_the_hits_and_is_asked_for_the_texts_of_the_query(index):

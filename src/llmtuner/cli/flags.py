@@ -25,10 +25,10 @@ PATHS = frozenset(
         "output_dir",
         "resume_from_checkpoint",
         "cache_dir",
-        "retrieve",
-        "retrieve_rerank",
         "mcq_prompt",
         "mcq_shots_from",
+        "retrieve",
+        "retrieve_rerank",
     }
 )
 

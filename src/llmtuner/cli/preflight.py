@@ -135,34 +135,18 @@ def preflight(flags: Flags) -> Plan:
     if not any(flags[name] for name in ("do_train", "do_predict", "do_eval")):
         raise UserError("nothing to do: add --do_train, --do_predict or --do_eval")
     check_names(flags)  # alone: with such a name every look at the disk would fail
-    adapters = flags.names("adapter_name_or_path")
     problems = _Problems(flags)
-    run: McqRun | None = None
+    model, warnings = _Model(flags), _NONE
     training, earlier = None, EarlierRun()
-    warnings, fitting, edited, belonging, added, retrieving = (_NONE,) * 6
     with problems.collected():
         _check_conflicts(flags)
     with problems.collected():
         _check_sets(flags)
     with problems.collected():
-        config = check_model(flags)
-        for adapter in adapters:
-            check_adapter(adapter)
-        edited = _check_intact(flags["model_name_or_path"], adapters)
-        if config is not None:
-            edited += tuple(filter(None, (unused_layers(flags["model_name_or_path"], config),)))
-        flags, fitting = fitted(flags, config)
-        if flags["stage"] == "mcq":
-            run = resolve_mcq(flags, adapters)
-        else:
-            check_other_stage(flags)
-        adapters = list(run.adapters) if run is not None else adapters
-        belonging = check_belonging(flags, adapters, run)
-        edited += prompt_warnings(flags, adapters)
-        flags, run, added = settle_vocabulary(flags, adapters, run)
-        flags, run, retrieving = settle_retrieve(flags, adapters, run)
+        model = _settle_model(flags)
+    flags, run = model.flags, model.run
     with problems.collected():
-        warnings = (*edited, *_check_data(flags), *scoring_warnings(flags))
+        warnings = (*model.warnings, *_check_data(flags), *scoring_warnings(flags), *unfilled(flags))
         if run is not None:
             check_shots(flags, run)
     with problems.collected():
@@ -174,6 +158,7 @@ def preflight(flags: Flags) -> Plan:
     if flags["do_train"]:
         training = planned_manifest(flags, run)
         earlier = settle_earlier_run(flags, training, run)
+
     settled = flags if "dataset_dir" in flags else flags.with_("default", dataset_dir=str(PROJECT_DATA))
     if earlier.checkpoint is not None:
         settled = settled.with_("earlier run", resume_from_checkpoint=str(earlier.checkpoint))
@@ -184,8 +169,50 @@ def preflight(flags: Flags) -> Plan:
     if run is not None:
         settled = _with_stored(settled, run)
     settled_notices = map(with_flags, run.notices) if run is not None else ()
-    notices = (*earlier.notices, *fitting, *belonging, *added, *retrieving, *settled_notices)
+    notices = (*earlier.notices, *model.notices, *settled_notices)
     return Plan(settled, run, training, earlier, notices, warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What the flags say of the model, checked: with what is stored beside it.
+
+    Args:
+        run: of stage mcq.
+        notices, warnings: lines for the user.
+    """
+
+    flags: Flags
+    run: McqRun | None = None
+    notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def _settle_model(flags: Flags) -> _Model:
+    """Check the model and its adapters, and take over what is stored with them.
+
+    Raises:
+        UserError: the first thing that is wrong with them.
+    """
+    model, adapters = flags["model_name_or_path"], flags.names("adapter_name_or_path")
+    config = check_model(flags)
+    for adapter in adapters:
+        check_adapter(adapter)
+    warnings = _check_intact(model, adapters)
+    if config is not None:
+        warnings += tuple(filter(None, (unused_layers(model, config),)))
+    flags, fitting = fitted(flags, config)
+    run = None
+    if flags["stage"] == "mcq":
+        run = resolve_mcq(flags, adapters)
+        adapters = list(run.adapters)
+    else:
+        check_other_stage(flags)
+    belonging = check_belonging(flags, adapters, run)
+    warnings += prompt_warnings(flags, adapters)
+    flags, run, added = settle_vocabulary(flags, adapters, run)
+    flags, run, retrieving = settle_retrieve(flags, adapters, run)
+    return _Model(flags, run, (*fitting, *belonging, *added, *retrieving), warnings)
 
 
 def _check_intact(model: str, adapters: list[str]) -> tuple[str, ...]:
@@ -245,4 +272,4 @@ def _check_data(flags: Flags) -> tuple[str, ...]:
                 check_ids(name, files)
             for checked in files:
                 warnings |= {(p.file, p.line, p.what): p for p in checked.warnings}
-    return (*((render_problems(list(warnings.values())),) if warnings else ()), *unfilled(flags))
+    return (render_problems(list(warnings.values())),) if warnings else ()

@@ -16,10 +16,10 @@ _PATHS = (
     "dataset_dir",
     "cache_dir",
     "resume_from_checkpoint",
-    "retrieve",
-    "retrieve_rerank",
     "mcq_prompt",
     "mcq_shots_from",
+    "retrieve",
+    "retrieve_rerank",
 )
 _LISTS = ("adapter_name_or_path", "dataset", "eval_dataset")
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes; the limits of Linux, macOS and Windows with long paths

@@ -11,7 +11,7 @@ from llmtuner.data.question import Question
 from llmtuner.retrieval.contexts import Context, assemble
 from llmtuner.retrieval.leaks import LeakGuard
 from llmtuner.retrieval.passages import Chunk
-from llmtuner.retrieval.queries import fitted, merged, queries
+from llmtuner.retrieval.queries import fitted, queries
 from llmtuner.retrieval.rerank import reranked
 from llmtuner.retrieval.rerankers import Reranker
 from llmtuner.retrieval.search import Hit, Index
@@ -119,7 +119,7 @@ class ContextFinder:
         return [query.text for query, _ in pairs], sum(cut for _, cut in pairs)
 
     def _hits(self, texts: Sequence[Sequence[str]], depth: int) -> list[list[Hit]]:
-        """The best hits of each question; of several queries, their rankings are merged."""
+        """The best hits of each question; of several queries, each hit with its best score."""
         flat = [text for of_question in texts for text in of_question]
         if self._rerank is None:
             found = iter(self.index.search(flat, depth))
@@ -128,7 +128,7 @@ class ContextFinder:
         hits = []
         for of_question in texts:
             rankings = [next(found) for _ in of_question]
-            hits.append(rankings[0] if len(rankings) == 1 else _merged(rankings, depth))
+            hits.append(rankings[0] if len(rankings) == 1 else _best(rankings, depth))
         return hits
 
     def _admitted(self, hits: Sequence[Hit], guard: LeakGuard) -> tuple[list[tuple[Chunk, float]], int]:
@@ -160,9 +160,14 @@ def _readable(question: Question) -> Question:
     return replace(question, question=clean(question.question), options=tuple(map(clean, question.options)))
 
 
-def _merged(rankings: Sequence[Sequence[Hit]], depth: int) -> list[Hit]:
-    """Several rankings as one, by reciprocal rank; equal scores in the order of the corpus."""
-    rows = {hit.chunk_id: hit.row for ranking in rankings for hit in ranking}
-    scores = merged([[hit.chunk_id for hit in ranking] for ranking in rankings])
-    hits = [Hit(rows[name], name, score) for name, score in scores]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.row))[:depth]
+def _best(rankings: Sequence[Sequence[Hit]], depth: int) -> list[Hit]:
+    """The hits of several queries as one list, each with its best score; equal scores in the order of the corpus.
+
+    All scores are those of one retriever. Fusion by ranks would prefer a passage in the middle of every option's
+    ranking to the one that is first for a single option, which is what such a query is for (docs/results/retrieval.md).
+    """
+    best: dict[int, Hit] = {}
+    for hit in (hit for ranking in rankings for hit in ranking):
+        if hit.row not in best or hit.score > best[hit.row].score:
+            best[hit.row] = hit
+    return sorted(best.values(), key=lambda hit: (-hit.score, hit.row))[:depth]

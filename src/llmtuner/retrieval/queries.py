@@ -1,4 +1,4 @@
-"""What a question is searched by, and how the hits of several searches become one list."""
+"""What a question is searched by, and how the hits of several retrievers become one list."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def queries(question: Question, kind: QueryKind = "all") -> list[Query]:
 def merged(rankings: Sequence[Sequence[Name]], k: int | None = None) -> list[tuple[Name, float]]:
     """The ids, or rows, of several rankings as one, by reciprocal rank: the sum of 1 / (60 + rank) over the rankings.
 
-    Ranks count, and scores do not, because those of different queries and retrievers cannot be compared.
+    Ranks count, and scores do not, because those of different retrievers cannot be compared.
 
     Source: Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
     methods" (SIGIR 2009).

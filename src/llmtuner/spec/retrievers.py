@@ -8,7 +8,7 @@ from llmtuner.spec.entry import Entry, table
 
 QUERY_KINDS = {
     "all": "one search with the question and all options",
-    "per_option": "a search for each option, with the question in front of it; their hits are merged",
+    "per_option": "a search for each option, with the question in front of it; the best score of a passage counts",
     "prompt": "one search with the question alone",
 }
 CONTEXT_ORDERS = ("best_last", "best_first")
