@@ -80,7 +80,7 @@ def _texts(name: str) -> dict[Any, Any]:
 
 
 def _key_given_twice(node: Any) -> Any:
-    """The node of the second one of two equal keys; None if there is none. YAML's loader takes the last one silently."""
+    """The second of two equal keys, of which the loader takes the last one silently; None if there is none."""
     seen: set[Any] = set()
     for key, _ in node.value if getattr(node, "id", "") == "mapping" else ():
         if key.value in seen:
