@@ -36,6 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="precision of the weights; default: float32")
     parser.add_argument("--overwrite", action="store_true", help="replace a model that is in the folder")
     args = parser.parse_args(argv)
+    if args.overwrite and args.out is None:
+        parser.error("--overwrite is for a folder OUT; to convert the cached model again, delete its folder")
     try:
         print(_in_cache(args.dtype) if args.out is None else _in_folder(args.out, args.dtype, args.overwrite))
     except (OSError, ValueError) as error:

@@ -196,7 +196,17 @@ def test_shots_without_answers_are_named(refused, tmp_path):
     (tmp_path / "shots.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     message = refused(*LETTER, "--mcq_shots", "2", "--mcq_shots_from", str(tmp_path / "shots.jsonl"))
     assert "shots.jsonl:1" in message
-    assert "answer" in message
+    # Before a prediction, "training needs an answer" alone sent users to the wrong file.
+    assert "shots.jsonl: shots are read like training data, each row with its answer" in message
+
+
+def test_shots_with_a_blank_answer_are_named(refused, tmp_path):
+    """They showed the model that an answer is left out."""
+    rows = [{"prompt": f"Which {n}?", "A": "a" if n else " ", "B": "b", "answer": "A"} for n in range(3)]
+    (tmp_path / "shots.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    message = refused(*LETTER, "--mcq_shots", "2", "--mcq_shots_from", str(tmp_path / "shots.jsonl"))
+    assert "shots.jsonl: 1 rows have a blank right option" in message
+    assert "shots.jsonl:1: id 0" in message
 
 
 def test_a_training_question_without_a_reserve_is_refused(refused, tmp_path):

@@ -98,6 +98,9 @@ def test_the_end_of_a_turn_ends_generation_too(tmp_path):
     assert json.loads((tmp_path / "out" / "config.json").read_text())["eos_token_id"] == 2
 
 
+STRETCHED = {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 8.0}
+
+
 def drop(content, name):
     del content.tensors[name]
 
@@ -114,6 +117,10 @@ def unknown_architecture(content):
         (lambda c: drop(c, "blk.1.ffn_up.weight"), "lack 1 weights, which would be random: model.layers.1.mlp.up_proj"),
         (lambda c: drop(c, "token_embd.weight"), "has no tensor token_embd.weight"),
         (lambda c: c.tensors.update({"rope_freqs.weight": np.ones(8, np.float32)}), r"rope_freqs\.weight\?"),
+        # Seen: the folder had the right weights, and no word about positions that Gemma 3 4B stretches eight times.
+        (lambda c: c.values.update(STRETCHED), r"llama.rope.scaling.type linear\), .* does not read this"),
+        (lambda c: c.values.update({**STRETCHED, "llama.rope.scaling.type": "yarn"}), r"scaling.type yarn\)"),
+        (lambda c: c.values.update({"llama.rope.scale_linear": 4.0}), r"scaling.type linear\)"),
         (lambda c: c.tensors["blk.0.attn_q.weight"].fill(np.nan), "have NaN or Inf, .*model.layers.0.self_attn.q_proj"),
         (lambda c: c.values.pop("llama.attention.head_count"), "cannot read it|other shapes"),
         (lambda c: c.values.update({"llama.embedding_length": 32}), "cannot read it|other shapes"),
@@ -133,6 +140,12 @@ def test_what_cannot_be_converted_is_refused_and_leaves_nothing(tmp_path, capsys
     assert error.startswith(f"{file}: ")
     assert re.search(message, error), error
     assert os.listdir(tmp_path) == ["tiny.gguf"]
+
+
+def test_positions_that_are_not_stretched_may_say_so(tmp_path):
+    content, _ = tiny()
+    content.values |= {"llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 0.0}
+    assert main([str(content.write(tmp_path / "tiny.gguf")), str(tmp_path / "out")]) == 0
 
 
 def without_byte(letter: str) -> Tiny:

@@ -95,8 +95,8 @@ def test_tensors_that_overlap_are_noticed(whole, tmp_path):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    for path in (tmp_path / "none.gguf", tmp_path):
-        with pytest.raises(UserError, match="no such file"):
+    for path, message in ((tmp_path / "none.gguf", "no such file"), (tmp_path, "is a folder; pass the .gguf file")):
+        with pytest.raises(UserError, match=message):
             read_gguf(path)
 
 

@@ -82,6 +82,13 @@ def test_a_folder_of_ones_own(package, tmp_path, capsys):
     assert run(tmp_path / "own", "--overwrite") == 0
 
 
+def test_overwrite_without_a_folder_is_refused(package, capsys):
+    """It printed the cached folder, as if that had been converted again."""
+    with pytest.raises(SystemExit, match="2"):
+        run("--overwrite")
+    assert "--overwrite is for a folder OUT" in capsys.readouterr().err
+
+
 def test_another_file_and_a_missing_package_are_refused_with_the_command(package, tmp_path, capsys, monkeypatch):
     package.write_bytes(package.read_bytes() + b"x")
     assert run() == 2

@@ -63,6 +63,7 @@ def _texts(name: str) -> dict[Any, Any]:
         raise UserError(f"{where}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
         content = yaml.safe_load(text)
+        twice = _key_given_twice(yaml.compose(text, Loader=yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}" if mark else ""
@@ -73,13 +74,28 @@ def _texts(name: str) -> dict[Any, Any]:
         raise UserError(f"{where}: not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(content, dict):
         raise UserError(f"{where}: expected the texts {', '.join(TEXTS)}, such as {_EXAMPLE}; found {_kind(content)}")
+    if twice:
+        raise UserError(f"{where}:{twice.start_mark.line + 1}: {quoted(twice.value)} is given twice; keep one of them")
     return content
+
+
+def _key_given_twice(node: Any) -> Any:
+    """The second of two equal keys, of which the loader takes the last one silently; None if there is none."""
+    seen: set[Any] = set()
+    for key, _ in node.value if getattr(node, "id", "") == "mapping" else ():
+        if key.value in seen:
+            return key
+        seen.add(key.value)
+    return None
 
 
 def _field_problems(key: str, text: str) -> list[str]:
     """What is wrong with the fields in a text."""
     own = f"{{{key}}}"
     problems = []
+    strange = next((character for character in text if "\ud800" <= character <= "\uf8ff"), None)
+    if strange:  # no tokenizer reads half of a pair; templates mark fields by private characters
+        problems.append(f"{key}: U+{ord(strange):04X} is no character of a text; remove it")
     for name in FIELDS:
         field, times = f"{{{name}}}", text.count(f"{{{name}}}")
         if field != own and times:

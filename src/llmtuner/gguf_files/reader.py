@@ -99,6 +99,8 @@ def read_gguf(path: Path) -> GgufFile:
     Raises:
         UserError: it does not exist, is no GGUF file, is damaged or cut, or is one of several parts.
     """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; pass the .gguf file in it")
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected a model in GGUF format")
     with path.open("rb") as file:

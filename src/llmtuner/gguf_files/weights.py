@@ -35,6 +35,7 @@ def load_weights(file: GgufFile, dtype: str) -> Any:
             f"{file.path}: transformers {transformers.__version__} does not read the architecture {file.architecture}; "
             f"choose from: {', '.join(sorted(GGUF_SUPPORTED_ARCHITECTURES))}"
         )
+    _check_positions(file)
     try:
         config = AutoConfig.from_pretrained(file.path.parent, gguf_file=file.path.name, local_files_only=True)
         model = load_whole(_load, str(file.path), scores_tokens=True, config=config, dtype=getattr(torch, dtype))
@@ -55,6 +56,23 @@ def load_weights(file: GgufFile, dtype: str) -> Any:
 def _load(name: str, **more: Any) -> Any:
     path = Path(name)
     return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True, **more)
+
+
+def _check_positions(file: GgufFile) -> None:
+    """Refuse stretched positions (RoPE scaling).
+
+    transformers reads none of these values and computes every attention from the unstretched positions: Gemma 3 from 4B
+    on and DeepSeek Coder would be other models, with the right weights.
+    """
+    begin = f"{file.architecture}.rope."
+    kind = file.get(f"{begin}scaling.type", str)
+    factors = [file.get(f"{begin}{key}", float) for key in ("scaling.factor", "scale_linear")]
+    if kind == "none" or (kind in (None, "linear") and all(factor in (None, 0.0, 1.0) for factor in factors)):
+        return
+    raise UserError(
+        f"{file.path}: stretches its positions ({begin}scaling.type {kind or 'linear'}), and transformers "
+        f"{transformers.__version__} does not read this from the file; convert the original model's safetensors instead"
+    )
 
 
 def _check_all_read(file: GgufFile, model: Any) -> None:

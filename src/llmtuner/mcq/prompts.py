@@ -11,7 +11,7 @@ from typing import Any
 from llmtuner.data.collect import read_source
 from llmtuner.data.duplicates import exact_key
 from llmtuner.data.prompt_file import read_prompt
-from llmtuner.data.question import Question
+from llmtuner.data.question import Question, is_blank
 from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.data.tokens.fit import listed
 from llmtuner.data.tokens.shots import Shots
@@ -172,8 +172,16 @@ def draw_shots(name: str, count: int, dataset_dir: str, *, seed: int = 0) -> Sho
     source = find_source(name, dataset_dir)
     if source is None:
         raise UserError(f"`shots_from` {name}: no multiple-choice questions; give a file or data set of them")
+    try:
+        files = read_source(source, purpose="train")
+    except DataError as error:  # which speaks of training, also before a prediction
+        lines = str(error).splitlines()
+        raise DataError(
+            "\n".join([f"`shots_from` {name}: shots are read like training data, each row with its answer:", *lines])
+        ) from error
+    _refuse_blank(name, [question for file in files for question in file.questions])
     questions: dict[Any, Question] = {}
-    for file in read_source(source, purpose="train"):
+    for file in files:
         for question in file.questions:
             questions.setdefault(exact_key(question), question)
     if len(questions) < count:
@@ -184,6 +192,22 @@ def draw_shots(name: str, count: int, dataset_dir: str, *, seed: int = 0) -> Sho
     order = list(questions.values())
     random.Random(seed).shuffle(order)
     return Shots(count, tuple(order[: count + 1]))
+
+
+def _refuse_blank(name: str, questions: Sequence[Question]) -> None:
+    """A shot with a blank right option would show that the answer is left out.
+
+    Raises:
+        DataError: naming the rows.
+    """
+    lines = [
+        f"{question.where}: id {question.shown_id}"
+        for question in questions
+        if question.answer is not None and is_blank(question.options[question.answer])
+    ]
+    if lines:
+        start = f"`shots_from` {name}: {len(lines)} rows have a blank right option, which shows no answer; remove them:"
+        raise DataError("\n".join([start, *listed(lines)]))
 
 
 def _content(shots: Shots) -> list[Any]:

@@ -14,6 +14,7 @@ from llmtuner.data.question import Question
 from llmtuner.data.tokens.fields import encode_fields
 from llmtuner.data.tokens.joint import JointEncoder
 from llmtuner.data.tokens.option import OptionEncoder
+from llmtuner.data.tokens.shots import Shots
 from llmtuner.data.tokens.templates import PlainTemplate
 from llmtuner.errors import FieldError, UserError
 from llmtuner.spec.prompts import PROMPTS, TEMPLATE, PromptForm
@@ -73,6 +74,18 @@ def test_a_tokenizer_that_adds_a_blank_itself_gets_no_second_one(name, tiny_llam
     tokens = option_encoder(tokenizer, PLAIN).encode([QUESTION])[0]
     alone = tokenizer("the water", add_special_tokens=False)["input_ids"]
     assert tokens.sequences[0][slice(*tokens.options[0])] == alone
+
+
+def test_plain_text_has_the_tokens_of_the_whole_text(tiny_llama):
+    """A blank stood before each line break: Llama-2 read `boils? ` and a new line, with shots dozens of times."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    shot = Question("2", "What freezes?", ("a rock", "water"), 1)
+    encoder = option_encoder(tokenizer, PLAIN)
+    encoder.shots = Shots(1, (shot,))
+    tokens = encoder.encode([replace(QUESTION, context="")])[0]
+    before = "Question: What freezes?\nAnswer: water\n\nQuestion: What boils?\nAnswer:"
+    for sequence, (_, end), option in zip(tokens.sequences, tokens.options, QUESTION.options, strict=True):
+        assert sequence[:end] == tokenizer(f"{before} {option}")["input_ids"]
 
 
 def prepending() -> PreTrainedTokenizerFast:

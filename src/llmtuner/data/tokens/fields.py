@@ -66,6 +66,7 @@ def largest_literal(skeletons: Iterable[Skeleton]) -> int:
     return max(ids, default=0)
 
 
+_BLANK = "▁"  # SentencePiece's mark of a space
 # Private-use characters: the template sees only these marks, never data, so no data text can imitate one.
 _MARK = re.compile("\ue000([0-9]+)\ue001")
 
@@ -77,7 +78,7 @@ class _MarkingTokenizer:
         self._tokenizer = tokenizer
         first = tokenizer.convert_ids_to_tokens(tokenizer.encode("A", add_special_tokens=False)[0])
         # SentencePiece-like tokenizers put a space before every text.
-        self._adds_blank = first.startswith("▁")
+        self._adds_blank = first.startswith(_BLANK)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
@@ -86,7 +87,12 @@ class _MarkingTokenizer:
         """The blanks that must be put before a field's text, so that its tokens begin with the field's own."""
         return field.lead.removeprefix(" ") if self._adds_blank else field.lead
 
-    def encode(self, text: str, add_special_tokens: bool = False, **_: Any) -> list[int]:
+    def encode(self, text: str, add_special_tokens: bool = False, *, plain: bool = False, **_: Any) -> list[int]:
+        """Token ids of a text with marks.
+
+        Args:
+            plain: the text has no turns: where a literal continues a field's line without a space, none is added.
+        """
         pieces = _MARK.split(text)  # literal, number, literal, number, ..., literal
         ids: list[int] = []
         for position, piece in enumerate(pieces):
@@ -95,7 +101,11 @@ class _MarkingTokenizer:
                 continue
             literal = self._without_joint_blanks(piece, first=position == 0, last=position + 1 == len(pieces))
             if literal:
-                ids += self._tokenizer.encode(literal, add_special_tokens=add_special_tokens)
+                encoded = self._tokenizer.encode(literal, add_special_tokens=add_special_tokens)
+                continues = plain and self._adds_blank and position > 0 and not piece.startswith(" ")
+                # A line break behind "why?" would become a space and a line break.
+                alone = continues and self._tokenizer.convert_ids_to_tokens(encoded[0]) == _BLANK
+                ids += encoded[1:] if alone else encoded
         return ids
 
     def _without_joint_blanks(self, literal: str, *, first: bool, last: bool) -> str:

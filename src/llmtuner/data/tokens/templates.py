@@ -45,8 +45,8 @@ class NoTemplate:
         *earlier, user, answer = (message["content"] for message in messages)
         solved = [f"{asked}{given}{BETWEEN}" for asked, given in zip(earlier[::2], earlier[1::2], strict=True)]
         end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-        ids = [*begin_of_text(tokenizer), *tokenizer.encode(f"{''.join(solved)}{user}")]
-        return ids, [*tokenizer.encode(answer), *end]
+        ids = [*begin_of_text(tokenizer), *tokenizer.encode(f"{''.join(solved)}{user}", plain=True)]
+        return ids, [*tokenizer.encode(answer, plain=True), *end]
 
 
 def begin_of_text(tokenizer: Any) -> list[int]:
