@@ -632,7 +632,7 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/mcq/prompts.py",
         "tests/test_prompt_runs.py",
-        ("shots: scored", "    if lines:\n", "    if False:\n"),
+        ("shots: scored", "        if number < shots.count\n", "        if number < 0\n"),
         ("prompt: a contradiction used", "if form != form_of(stored):", "if False:"),
         ("shots: others than stored", "if _content(drawn) != _content(shots):", "if False:"),
         ("shots: another number than stored", 'if given.get("shots", shots.count) != shots.count:', "if False:"),

@@ -35,7 +35,8 @@ class LanguageModel:
     Args:
         label: its name in the table.
         precision: --bf16, or nothing for fp32.
-        training: its finetuning type, learning rate and epochs, which depend on its size.
+        training: its finetuning type and learning rate, which depend on its size.
+        epochs: of STEP1, which learns from one token of a question, and of STEP2 and STEP3.
         pretrained: whether it knows anything before it is trained.
     """
 
@@ -44,19 +45,20 @@ class LanguageModel:
     template: str
     precision: tuple[str, ...]
     training: tuple[str, ...]
+    epochs: tuple[str, str]
     pretrained: bool = True
 
 
 def with_lora(label: str, folder: str, template: str, precision: tuple[str, ...]) -> LanguageModel:
     """A pretrained model, trained by LoRA."""
-    training = "--finetuning_type lora --learning_rate 2e-4 --num_train_epochs 2 --warmup_steps 3"
-    return LanguageModel(label, folder, template, precision, _flags(training))
+    training = "--finetuning_type lora --learning_rate 2e-4 --warmup_steps 3"
+    return LanguageModel(label, folder, template, precision, _flags(training), ("2", "1"))
 
 
 def random_llama(folder: str) -> LanguageModel:
     """A random model that is so small that all its weights are trained, in fp32."""
-    training = "--finetuning_type full --learning_rate 1e-3 --num_train_epochs 3"
-    return LanguageModel("random Llama", folder, "llama2", (), _flags(training), pretrained=False)
+    training = "--finetuning_type full --learning_rate 1e-3"
+    return LanguageModel("random Llama", folder, "llama2", (), _flags(training), ("3", "3"), pretrained=False)
 
 
 def language_runs(model: LanguageModel, out: Path) -> list[Run]:
@@ -69,7 +71,8 @@ def language_runs(model: LanguageModel, out: Path) -> list[Run]:
     train = ("--do_train", "--dataset", GIVEN["train"], *asked, *model.training)
     train += _flags("--per_device_train_batch_size 8 --lr_scheduler_type cosine --logging_steps 5 --seed 1")
     train += _flags("--save_strategy no")
-    heads = _flags("--head_learning_rate 1e-3")
+    first, heads = (("--num_train_epochs", number) for number in model.epochs)
+    heads += _flags("--head_learning_rate 1e-3")
     step3 = _flags("--mcq_head cduma --mcq_loss cross_entropy:0.5+expected_map3:0.5")
 
     def trained(name: str) -> tuple[str, ...]:
@@ -98,7 +101,7 @@ def language_runs(model: LanguageModel, out: Path) -> list[Run]:
         Run(EXAM, f"{name}, untrained: likelihood on the exam, with passages",
             (*likelihood, "--eval_dataset", "llmscience_demo_test"), ""),
         Run("step1_checkpoint", "STEP1: LoRA SFT on 120 questions, the answer is a letter",
-            ("--stage", "sft", *base, *train)),
+            ("--stage", "sft", *base, *train, *first)),
         Run("step1_predict", "STEP1: generated text and probabilities of the letters",
             scored("step1", ("--stage", "sft", *generated)), "STEP1, letters"),
         Run("step2_checkpoint", "STEP2: a classifier over the options, 120 questions", (*mcq, *base, *train, *heads)),

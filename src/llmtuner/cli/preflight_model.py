@@ -40,14 +40,14 @@ def check_model(flags: Flags) -> dict[str, Any] | None:
         if (folder / ADAPTER_CONFIG).is_file():
             hint = "; this is an adapter: pass it as --adapter_name_or_path, and its base model here"
         raise UserError(f"--model_name_or_path {model}: no config.json in it{hint}")
+    if not any((folder / name).is_file() for name in VOCABULARY_FILES):
+        raise UserError(f"--model_name_or_path {model}: no tokenizer in it (one of {', '.join(VOCABULARY_FILES)})")
+    config = check_model_folder(folder, trust_remote_code=flags["trust_remote_code"])
     if (folder / ADAPTER_CONFIG).is_file():
         raise UserError(
             f"--model_name_or_path {model}: a model and an adapter ({ADAPTER_CONFIG}) in one folder; it is not clear "
             "which is meant; move the adapter's files to a folder of their own"
         )
-    if not any((folder / name).is_file() for name in VOCABULARY_FILES):
-        raise UserError(f"--model_name_or_path {model}: no tokenizer in it (one of {', '.join(VOCABULARY_FILES)})")
-    config = check_model_folder(folder, trust_remote_code=flags["trust_remote_code"])
     if _kind(folder, config) == "encoder" and flags["stage"] != "mcq":
         raise UserError(
             f"--model_name_or_path {model}: model type {config['model_type']!r} is an encoder, which writes no text; "
