@@ -35,8 +35,9 @@ class LanguageModel:
     Args:
         label: its name in the table.
         precision: --bf16, or nothing for fp32.
-        training: its finetuning type and learning rate, which depend on its size.
-        epochs: of STEP1, which learns from one token of a question, and of STEP2 and STEP3.
+        training: its finetuning type and epochs, which depend on its size.
+        letters, classifier: the learning rate of STEP1, which learns from one token of a question, and that of STEP2 and
+            STEP3.
         pretrained: whether it knows anything before it is trained.
     """
 
@@ -45,20 +46,22 @@ class LanguageModel:
     template: str
     precision: tuple[str, ...]
     training: tuple[str, ...]
-    epochs: tuple[str, str]
+    letters: tuple[str, ...]
+    classifier: tuple[str, ...]
     pretrained: bool = True
 
 
 def with_lora(label: str, folder: str, template: str, precision: tuple[str, ...]) -> LanguageModel:
     """A pretrained model, trained by LoRA."""
-    training = "--finetuning_type lora --learning_rate 2e-4 --warmup_steps 3"
-    return LanguageModel(label, folder, template, precision, _flags(training), ("2", "1"))
+    training = _flags("--finetuning_type lora --num_train_epochs 1 --warmup_steps 3")
+    rates = _flags("--learning_rate 1e-3"), _flags("--learning_rate 2e-4")
+    return LanguageModel(label, folder, template, precision, training, *rates)
 
 
 def random_llama(folder: str) -> LanguageModel:
     """A random model that is so small that all its weights are trained, in fp32."""
-    training = "--finetuning_type full --learning_rate 1e-3"
-    return LanguageModel("random Llama", folder, "llama2", (), _flags(training), ("3", "3"), pretrained=False)
+    training, rate = _flags("--finetuning_type full --num_train_epochs 3"), _flags("--learning_rate 1e-3")
+    return LanguageModel("random Llama", folder, "llama2", (), training, rate, rate, pretrained=False)
 
 
 def language_runs(model: LanguageModel, out: Path) -> list[Run]:
@@ -71,8 +74,7 @@ def language_runs(model: LanguageModel, out: Path) -> list[Run]:
     train = ("--do_train", "--dataset", GIVEN["train"], *asked, *model.training)
     train += _flags("--per_device_train_batch_size 8 --lr_scheduler_type cosine --logging_steps 5 --seed 1")
     train += _flags("--save_strategy no")
-    first, heads = (("--num_train_epochs", number) for number in model.epochs)
-    heads += _flags("--head_learning_rate 1e-3")
+    heads = (*model.classifier, *_flags("--head_learning_rate 1e-3"))
     step3 = _flags("--mcq_head cduma --mcq_loss cross_entropy:0.5+expected_map3:0.5")
 
     def trained(name: str) -> tuple[str, ...]:
@@ -101,7 +103,7 @@ def language_runs(model: LanguageModel, out: Path) -> list[Run]:
         Run(EXAM, f"{name}, untrained: likelihood on the exam, with passages",
             (*likelihood, "--eval_dataset", "llmscience_demo_test"), ""),
         Run("step1_checkpoint", "STEP1: LoRA SFT on 120 questions, the answer is a letter",
-            ("--stage", "sft", *base, *train, *first)),
+            ("--stage", "sft", *base, *train, *model.letters)),
         Run("step1_predict", "STEP1: generated text and probabilities of the letters",
             scored("step1", ("--stage", "sft", *generated)), "STEP1, letters"),
         Run("step2_checkpoint", "STEP2: a classifier over the options, 120 questions", (*mcq, *base, *train, *heads)),
