@@ -36,7 +36,7 @@ class LanguageModel:
         label: its name in the table.
         precision: --bf16, or nothing for fp32.
         training: its finetuning type and epochs, which depend on its size.
-        letters, classifier: the learning rate of STEP1, which learns from one token of a question, and that of STEP2 and
+        letters, classifier: the learning rate of STEP1, which learns from one token of a question, and of STEP2 and
             STEP3.
         pretrained: whether it knows anything before it is trained.
     """
