@@ -1380,7 +1380,7 @@ MUTATIONS = (
         ("contexts: the last score of several queries", "hit.score > best[hit.row].score", "True"),
         ("contexts: cut queries are not counted", "cut=cuts[row]", "cut=0"),
         ("contexts: half a character ends the search", "queries(_readable(question)", "queries((question)"),
-        ("contexts: found questions count as none", "self.found += bool(context.ids)", "self.found += 1"),
+        ("contexts: filled questions count as none", "self.filled += bool(context.ids)", "self.filled += 1"),
     ),
     *edits(
         "src/llmtuner/retrieval/question_rows.py",

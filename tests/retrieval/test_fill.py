@@ -91,7 +91,7 @@ def test_questions_keep_their_order_and_their_own_context_unless_replaced(index,
             assert (question, context) == (before, None)
         else:
             assert question.context == context.text == find(index, before, k=2)[0].text
-    assert counts.found + counts.empty + counts.kept == counts.questions == len(questions)
+    assert counts.filled + counts.empty + counts.unchanged == counts.questions == len(questions)
 
 
 def test_a_question_of_stop_words_and_signs_gets_no_context(index):
@@ -99,7 +99,7 @@ def test_a_question_of_stop_words_and_signs_gets_no_context(index):
     assert (context.text, context.ids, context.scores) == ("", (), ())
     counts = Counts()
     counts.add(context)
-    assert (counts.found, counts.empty) == (0, 1)
+    assert (counts.filled, counts.empty) == (0, 1)
 
 
 def test_a_context_without_a_visible_character_is_filled(index):

@@ -27,15 +27,15 @@ class Counts:
 
     Args:
         questions: all that were asked for.
-        kept: had a context already.
-        found, empty: got passages; got none.
+        unchanged: had a context already.
+        filled, empty: got passages; got none.
         refused: passages that hold a question with its options.
         cut: queries that an encoder could not take whole.
     """
 
     questions: int = 0
-    kept: int = 0
-    found: int = 0
+    unchanged: int = 0
+    filled: int = 0
     empty: int = 0
     refused: int = 0
     cut: int = 0
@@ -44,18 +44,18 @@ class Counts:
         """Count a question by its new context; None if it keeps the one that it has."""
         self.questions += 1
         if context is None:
-            self.kept += 1
+            self.unchanged += 1
             return
-        self.found += bool(context.ids)
+        self.filled += bool(context.ids)
         self.empty += not context.ids
         self.refused += context.refused
         self.cut += context.cut
 
     def line(self) -> str:
         """The counts for the user."""
-        parts = [f"{self.found:,} of {self.questions:,} questions got passages"]
+        parts = [f"{self.filled:,} of {self.questions:,} questions got passages"]
         for count, text in (
-            (self.kept, "{} kept the context that they had"),
+            (self.unchanged, "{} kept the context that they had"),
             (self.empty, "{} found none"),
             (self.refused, "{} passages refused, because they hold a question with its options"),
             (self.cut, "{} queries were longer than the encoder takes: words were cut from the middle of the question"),
@@ -82,10 +82,10 @@ class ContextFinder:
         """The questions in their order with their new contexts; None for those that keep the one they have."""
         remaining = iter(questions)
         while batch := list(islice(remaining, _BATCH)):
-            found = iter(self.contexts([question for question in batch if self.settings.fills(question)]))
+            contexts = iter(self.contexts([question for question in batch if self.settings.fills(question)]))
             for question in batch:
                 if self.settings.fills(question):
-                    context = next(found)
+                    context = next(contexts)
                     yield replace(question, context=context.text), context
                 else:
                     yield question, None
@@ -122,12 +122,12 @@ class ContextFinder:
         """The best hits of each question; of several queries, each hit with its best score."""
         flat = [text for of_question in texts for text in of_question]
         if self._rerank is None:
-            found = iter(self.index.search(flat, depth))
+            ranked = iter(self.index.search(flat, depth))
         else:
-            found = iter(reranked(self.index, flat, depth, self._rerank))
+            ranked = iter(reranked(self.index, flat, depth, self._rerank))
         hits = []
         for of_question in texts:
-            rankings = [next(found) for _ in of_question]
+            rankings = [next(ranked) for _ in of_question]
             hits.append(rankings[0] if len(rankings) == 1 else _best(rankings, depth))
         return hits
 

@@ -72,13 +72,13 @@ def _contexts(
     remaining = iter(missing)
     while part := list(islice(remaining, _SAVED)):
         filled = finder.fill(replace(by_key[key], context="") for key in part)
-        found = {}
+        retrieved = {}
         for key, (_, context) in zip(part, filled, strict=True):
             assert context is not None, "a question without a context gets one"
-            found[key] = context
+            retrieved[key] = context
             progress(1)
-        contexts |= found
-        cache.write(found)
+        contexts |= retrieved
+        cache.write(retrieved)
     return contexts
 
 

@@ -93,8 +93,8 @@ class Index:
             raise UserError(f"--k {k}: expected at least 1")
         # Half of a surrogate pair is no character, and no package takes it.
         clean = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
-        found = self._retriever.search(clean, min(k, len(self)))
-        return [[Hit(row, self.chunk(row).chunk_id, score) for row, score in hits] for hits in found]
+        rankings = self._retriever.search(clean, min(k, len(self)))
+        return [[Hit(row, self.chunk(row).chunk_id, score) for row, score in hits] for hits in rankings]
 
     def chunk(self, row: int) -> Chunk:
         """The chunk of a row."""

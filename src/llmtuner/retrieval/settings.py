@@ -34,7 +34,7 @@ class Retrieve:
             without a reranker.
 
     Raises:
-        UserError: a value that is none of the known ones, or a number below 1.
+        UserError: an unknown value, or a number below 1.
     """
 
     index: str

@@ -241,7 +241,7 @@ def _build(corpus: Sequence[str], building: Path, planned: Manifest, settings: B
         with _timed(seconds, "load"):
             encoder = Encoder(encoder_folder(settings.encoder or minilm_folder()))
     with _timed(seconds, "index"):
-        what = "encoding" if encoder else "indexing"
+        activity = "encoding" if encoder else "indexing"
         store = ChunkStore(folder / CHUNKS)
         source = BuildSource(
             rows=len(store),
@@ -250,7 +250,7 @@ def _build(corpus: Sequence[str], building: Path, planned: Manifest, settings: B
             parts_folder=building,
             ann_from=settings.ann_from,
             encoder=encoder,
-            tell=Progress(say, what, total=len(store)),
+            tell=Progress(say, activity, total=len(store)),
         )
         RETRIEVERS[settings.retriever].load().build(source)
     manifest = replace(planned, counts=read.counts, files=file_entries(folder))
