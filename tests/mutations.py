@@ -1439,7 +1439,7 @@ MUTATIONS = (
             "else None\n        filled.append(question if context is None",
             "else Context('', (), ())\n        filled.append(question if context is None",
         ),
-        ("retrieve: nothing is cached", "        cache.write(found)\n", ""),
+        ("retrieve: nothing is cached", "        cache.write(retrieved)\n", ""),
         ("retrieve: all processes speak", "    if speaks and questions:\n", "    if questions:\n"),
     ),
     *edits(
