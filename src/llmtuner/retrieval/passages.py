@@ -12,7 +12,7 @@ class Document:
     Args:
         document_id: unique in the corpus; from the file, or made from its name and the place in it.
         title: "" where the corpus has none.
-        text: the whole text, unchanged.
+        text: the whole text; a NUL is a blank.
     """
 
     document_id: str

@@ -231,6 +231,13 @@ def test_the_same_id_again_gets_a_number(tmp_path):
     assert notes.renamed == 3
 
 
+def test_a_nul_becomes_a_blank(tmp_path):
+    """A passage with one made a question file that no reader takes."""
+    path = tmp_path / "corpus.jsonl"
+    path.write_text(jsonl([{"id": "a", "title": "Sa\0lt", "text": "Salt\0melts."}]))
+    assert list(read_corpus([str(path)])) == [Document("a", "Sa lt", "Salt melts.")]
+
+
 def test_blank_documents_are_counted(tmp_path):
     rows = [{"text": "A."}, {"text": " \u200b\n"}, {"text": None}, {"id": "4"} | {"text": ""}]
     documents, notes = read(write(tmp_path / "c.jsonl", jsonl(rows)))

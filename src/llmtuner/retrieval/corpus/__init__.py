@@ -40,7 +40,8 @@ def read_corpus(paths: Iterable[str | os.PathLike[str]], notes: CorpusNotes | No
             document_id = _free_id(row.id, taken)
             notes.renamed += document_id != row.id
             notes.documents += 1
-            yield Document(document_id, row.title, row.text)
+            # A question file with a NUL in it is refused by its readers, and passages become parts of one.
+            yield Document(document_id, row.title.replace("\0", " "), row.text.replace("\0", " "))
     if not notes.documents:
         blank = f"{notes.blank:,} blank document{'s' * (notes.blank > 1)}" if notes.blank else "no document"
         raise DataError(f"the corpus has {blank} and no text; give files with texts")
