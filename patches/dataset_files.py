@@ -103,7 +103,7 @@ def _with_our_readers(original: Callable[..., Any]) -> Callable[..., Any]:
         # What upstream's align_dataset does, without a temporary data set: its map took a minute for 200,000 rows.
         convert = get_dataset_converter(dataset_attr.formatting, dataset_attr, data_args)
         questions = questions_of(source)[: data_args.max_samples]
-        retrieve = retrieve_of(data_args)
+        retrieve = retrieve_of(vars(data_args).get)
         if retrieve is not None:
             questions = with_contexts(questions, retrieve, RERANKERS, speaks=training_args.should_log)
         with garbage_collection_paused():

@@ -104,7 +104,7 @@ def origin_of(model_args: Any, data_args: Any, training_args: Any) -> dict[str, 
         "eval_dataset": _data(data_args.eval_dataset, data_args.dataset_dir),
         "tokenizer": tokenizer_digest(model_args.model_name_or_path),
     }
-    settings = retrieve_of(data_args)
+    settings = retrieve_of(vars(data_args).get)
     if settings is None:
         origin["retrieve"] = None
     else:

@@ -66,8 +66,9 @@ def main(argv: list[str] | None = None) -> int:
     in_a_process(runs, out)
     encoder = _folder_of(minilm)
     if encoder is not None:
-        runs += encoder_runs(encoder, out)
-        in_a_process(runs[-4:], out)
+        of_encoder = encoder_runs(encoder, out)
+        in_a_process(of_encoder, out)
+        runs += of_encoder
     print()
     compare.main([f"{run.row}={out / run.name}" for run in runs if run.row])
     print("", *closing(out, model), sep="\n")

@@ -46,7 +46,7 @@ def settle(model="nowhere", adapters=(), run=None, do="do_predict", **given: obj
 
 def settings_in(flags: Flags) -> Retrieve | None:
     """As upstream's data arguments have them."""
-    return retrieve_of(type("Arguments", (), {name: flags[name] for name in FLAGS if name.startswith("retrieve")}))
+    return retrieve_of(flags.__getitem__)
 
 
 def test_flags_and_settings_have_the_same_defaults():

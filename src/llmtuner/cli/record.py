@@ -14,8 +14,7 @@ from llmtuner.mcq.prompts import recorded_flags
 from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.mcq.run import McqRun
 from llmtuner.retrieval.check import checked
-from llmtuner.retrieval.settings import FIELDS as RETRIEVE_FIELDS
-from llmtuner.retrieval.settings import FLAG, Retrieve
+from llmtuner.retrieval.settings import retrieve_of
 from llmtuner.runs.base import model_folder
 from llmtuner.runs.manifest import DataDigest, Manifest
 from llmtuner.runs.versions import installed_versions
@@ -58,10 +57,8 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
 
 def _retrieve(flags: Flags) -> dict[str, Any] | None:
     """How contexts are retrieved, with digests of the index and the reranker, which were checked before."""
-    if flags[FLAG] is None:
-        return None
-    settings = Retrieve(index=flags[FLAG], **{name: flags[f"{FLAG}_{name}"] for name in RETRIEVE_FIELDS})
-    return checked(settings, RERANKERS).to_json()
+    settings = retrieve_of(flags.__getitem__)
+    return None if settings is None else checked(settings, RERANKERS).to_json()
 
 
 def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:

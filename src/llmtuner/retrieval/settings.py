@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -84,12 +84,16 @@ class Retrieve:
         return self.replace or is_blank(question.context)
 
 
-def retrieve_of(values: Any) -> Retrieve | None:
-    """The settings by the values of their flags, which are attributes of an object; None without an index."""
-    index = getattr(values, FLAG, None)
+def retrieve_of(value_of: Callable[[str], Any]) -> Retrieve | None:
+    """The settings by the values of their flags; None without an index.
+
+    Args:
+        value_of: the value of a flag, by its name.
+    """
+    index = value_of(FLAG)
     if index is None:
         return None
-    return Retrieve(index=index, **{name: getattr(values, f"{FLAG}_{name}") for name in FIELDS})
+    return Retrieve(index=index, **{name: value_of(f"{FLAG}_{name}") for name in FIELDS})
 
 
 def with_flags(message: str, prefix: str = "") -> str:

@@ -133,11 +133,12 @@ def build_skeleton(
         UserError: there is no template, and the required form was not stored with the model.
     """
     prompt, response = build_turns(tokenizer, template, [(tuple(user), tuple(answer))], system)
+    return Skeleton(without_turns(prompt), without_turns(response))
 
-    def alone(parts: Iterable[TurnPart]) -> tuple[SkeletonPart, ...]:
-        return tuple(part if isinstance(part, int) else part[1] for part in parts)
 
-    return Skeleton(alone(prompt), alone(response))
+def without_turns(parts: Iterable[TurnPart]) -> tuple[SkeletonPart, ...]:
+    """The parts, their fields without the numbers of their turns."""
+    return tuple(part if isinstance(part, int) else part[1] for part in parts)
 
 
 def build_turns(

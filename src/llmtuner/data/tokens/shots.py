@@ -15,9 +15,9 @@ from typing import Any
 
 from llmtuner.data.duplicates import exact_key
 from llmtuner.data.normal_form import normal_form
-from llmtuner.data.prompt import Field, Turn, build_pieces, question_text
+from llmtuner.data.prompt import Turn, build_pieces, question_text
 from llmtuner.data.question import Question
-from llmtuner.data.tokens.fields import Skeleton, Template, TurnPart, build_turns, encode_fields
+from llmtuner.data.tokens.fields import Skeleton, Template, TurnPart, build_turns, encode_fields, without_turns
 from llmtuner.errors import DataError, FieldError
 from llmtuner.spec.prompts import PromptForm
 
@@ -143,11 +143,7 @@ def encode_turns(
     prompt, response = build_turns(tokenizer, template, [*before, asked], form.system or None)
     solved = [place for place, part in enumerate(prompt) if not isinstance(part, int) and part[0] < len(before)]
     end = solved[-1] + 1 if solved else 0
-
-    def alone(parts: list[TurnPart]) -> tuple[int | Field, ...]:
-        return tuple(part if isinstance(part, int) else part[1] for part in parts)
-
-    return prompt[:end], Skeleton(alone(prompt[end:]), alone(response))
+    return prompt[:end], Skeleton(without_turns(prompt[end:]), without_turns(response))
 
 
 def filled_turns(tokenizer: Any, form: PromptForm, parts: Sequence[TurnPart], shots: Sequence[Question]) -> list[int]:
