@@ -5,9 +5,9 @@
     python scripts/add_context.py llmscience_elementary_test out/index --out out/test_open.jsonl --replace
 
 QUESTIONS: a file in any form that the project reads, or a name from the registry (data/README.md). All columns stay; a
-row whose context is filled gains context, context_ids and context_scores. A passage that holds the question with its
-options is never used, and the right answer is never looked at. Exit status: 0 done, 2 a mistake in the arguments, the
-questions or the index.
+row whose context is filled gains context, context_ids and context_scores. A passage that holds the question with two
+or more of its options is never used, and the right answer is never looked at. Exit status: 0 done, 2 a mistake in the
+arguments, the questions or the index.
 """
 
 from __future__ import annotations

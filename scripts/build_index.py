@@ -61,9 +61,9 @@ def _parser(retrievers: dict[str, str]) -> argparse.ArgumentParser:
     help_encoder = "folder of the encoder, for dense and hybrid; default: all-MiniLM-L6-v2 (scripts/minilm.py)"
     parser.add_argument("--encoder", metavar="DIR", help=help_encoder)
     parser.add_argument("--words", type=int, default=90, help="words of a chunk, at most; default: 90")
-    help_overlap = "sentences that a chunk repeats of the one before; default: 3"
+    help_overlap = "sentences repeated from the chunk before, at most; default: 3"
     parser.add_argument("--overlap", type=int, default=3, help=help_overlap)
-    help_ann = "most chunks that are searched exactly by their vectors; more are refused; default: 1000000"
+    help_ann = "the largest number of chunks for dense and hybrid, which search exactly; default: 1000000"
     parser.add_argument("--ann_from", type=int, default=1_000_000, metavar="CHUNKS", help=help_ann)
     parser.add_argument("--engine", choices=ENGINES, default="local", help="local; ray is not supported yet")
     parser.add_argument("--note", default="", metavar="TEXT", help="stands in the manifest: the corpus's source, say")

@@ -41,7 +41,8 @@ def _retrieval() -> tuple[Flag, ...]:
         flag("retrieve_max_words", "words of a context, at most", type=int, default=300, range=AT_LEAST_1, value="N"),
         flag(
             "retrieve_query",
-            "what a question is searched by: all (the question and its options), per_option, or prompt",
+            "what a question is searched by: all (question and all options), per_option (question and one option at "
+            "a time), or prompt (the question alone)",
             default="all",
             choices=(*QUERY_KINDS,),
             value="NAME",
