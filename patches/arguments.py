@@ -2,7 +2,8 @@
 
 Upstream: `llamafactory.hparams.parser._TRAIN_ARGS` (a list of five dataclasses; 0.9.0 to 0.9.5) and the name
 `get_train_args` in `llamafactory.train.tuner`. Replacing a class by a subclass makes our flags valid on the command
-line, in YAML, JSON and dictionaries alike, and `isinstance` checks still hold.
+line, in YAML, JSON and dictionaries alike, and `isinstance` checks still hold. A folder of --adapter_name_or_path may
+have commas in its name.
 Can go when upstream lets an extension register arguments.
 """
 
@@ -15,6 +16,7 @@ from typing import Any, Literal, NoReturn
 
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.errors import UserError
+from llmtuner.files import split_paths
 from llmtuner.spec.flag import Flag
 from llmtuner.spec.flags import own
 from patches.seam import TESTED, Seam, SeamError
@@ -28,9 +30,11 @@ def apply() -> None:
     from llamafactory.hparams import parser
     from llamafactory.hparams.data_args import DataArguments
     from llamafactory.hparams.finetuning_args import FinetuningArguments
+    from llamafactory.hparams.model_args import ModelArguments
 
     names = tuple(cls.__name__ for cls in parser._TRAIN_ARGS)
     if names == EXPECTED and parser._TRAIN_ARGS[1] is DataArguments:
+        parser._TRAIN_ARGS[0] = _with_split_paths(ModelArguments)
         parser._TRAIN_ARGS[1] = _with_flags(DataArguments, "data", [("dataset_dir", str, _DATASET_DIR)])
         parser._TRAIN_ARGS[3] = _with_flags(FinetuningArguments, "finetuning", [("stage", _STAGE, _STAGE_FIELD)])
     elif not issubclass(parser._TRAIN_ARGS[1], DataArguments):
@@ -83,6 +87,18 @@ def _with_flags(base: type, arguments: str, replaced: list[tuple[str, Any, Any]]
         (flag.name, flag.type | None if flag.default is None else flag.type, _field(flag)) for flag in own(arguments)
     ]
     return make_dataclass(base.__name__, [*replaced, *added], bases=(base,))
+
+
+def _with_split_paths(base: type) -> type:
+    """Upstream's class, which splits --adapter_name_or_path at every comma, also at one in a folder's name."""
+
+    def __post_init__(self: Any) -> None:
+        given = self.adapter_name_or_path
+        base.__post_init__(self)  # type: ignore[attr-defined]
+        if isinstance(given, str):
+            self.adapter_name_or_path = split_paths(given)
+
+    return make_dataclass(base.__name__, [], bases=(base,), namespace={"__post_init__": __post_init__})
 
 
 def _field(flag: Flag) -> Any:

@@ -16,6 +16,32 @@ from typing import Any, BinaryIO
 TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}")  # the names of temporary files and folders
 
 
+def split_paths(text: str) -> list[str]:
+    """The parts of a comma-separated list of folders; a folder that exists as written wins over its parts.
+
+    So a folder whose name has a comma can be named. Blanks around a part are dropped, and so are empty parts.
+
+        >>> split_paths("sft_checkpoint, mcq_checkpoint")
+        ['sft_checkpoint', 'mcq_checkpoint']
+    """
+    parts = text.split(",")
+    found: list[str] = []
+    start = 0
+    while start < len(parts):
+        ends = range(len(parts), start, -1)
+        end = next((end for end in ends if _is_folder(",".join(parts[start:end]).strip())), start + 1)
+        found.append(",".join(parts[start:end]).strip())
+        start = end
+    return [part for part in found if part]
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).is_dir()
+    except (OSError, ValueError):  # a name that no folder can have
+        return False
+
+
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
     """Write a file atomically: an interrupted run leaves the earlier file, or none.
 

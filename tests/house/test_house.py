@@ -26,6 +26,13 @@ SCRIPTS = sorted([*(ROOT / "scripts").glob("*.py"), *(ROOT / "benchmarks").glob(
 # A room may import itself and the rooms named here: imports run one way, inwards.
 INWARDS = {
     "train_bash": {"llmtuner.cli"},
+    "llmtuner.studies": {
+        "llmtuner.cli",
+        "llmtuner.data",
+        "llmtuner.metrics",
+        "llmtuner.report",
+        "llmtuner.runs",
+    },
     "llmtuner.cli": {
         "llmtuner.retrieval",
         "patches",

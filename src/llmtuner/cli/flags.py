@@ -11,6 +11,7 @@ from typing import Any
 from llmtuner.cli.words import COMMAND_LINE, Words
 from llmtuner.data.read_as import split_query
 from llmtuner.errors import UserError
+from llmtuner.files import split_paths
 from llmtuner.spec.flags import FIELDS, FLAGS
 
 ANSWER_BASE = "mcq_answer_base"
@@ -85,6 +86,8 @@ class Flags:
 
     def names(self, name: str) -> list[str]:
         """The parts of a comma-separated value."""
+        if name == "adapter_name_or_path":
+            return split_paths(self[name] or "")
         return [part.strip() for part in (self[name] or "").split(",") if part.strip()]
 
     def fields(self) -> dict[str, Any]:

@@ -8,20 +8,13 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from llmtuner.cli.config_file import is_config, read_config
+from llmtuner.cli.command import config_file, read_words, settle_words, typed
 from llmtuner.cli.devices import on_this_machine
-from llmtuner.cli.flags import Flags
-from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.help import help_text
-from llmtuner.cli.hub_tokens import move_tokens
-from llmtuner.cli.known_flags import KNOWN_FLAGS
 from llmtuner.cli.launch import launch_if_several_devices
 from llmtuner.cli.preflight import flag_message, offline_environment, preflight
 from llmtuner.cli.process import is_first_process, say
-from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
-from llmtuner.cli.words import Words
 from llmtuner.console import escape_unprintable
 from llmtuner.data.problems import escaped
 from llmtuner.errors import RunError, UserError
@@ -68,7 +61,7 @@ def _run(words: list[str]) -> int:
         os.getcwd()
     except FileNotFoundError:
         raise UserError("the working directory was deleted; change to a folder that exists") from None
-    given = _read(words)
+    given = read_words(words)
     if "help" in given:
         _show(help_text())
         return DONE
@@ -81,15 +74,8 @@ def _run(words: list[str]) -> int:
         _show(full_help())
         return DONE
 
-    say([*given.notices, *translate(given), *apply_profile(given), *changed_defaults(given)])
-    given.remove("traceback")
-    config = _config_file(words)
-    if any(name not in KNOWN_FLAGS for name in given):
-        # Perhaps a flag of another version. Ask upstream first: a mistyped flag makes every other message wrong.
-        from llmtuner.cli.run import check_names
-
-        check_names(given, config)
-    flags = move_tokens(Flags.of(given).with_home().with_answer_base())
+    say(settle_words(given))
+    flags = typed(given, config_file(words))
     for name, value in offline_environment(flags).items():
         os.environ.setdefault(name, value)
     plan = preflight(flags)
@@ -115,18 +101,6 @@ def _show(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at exit
-
-
-def _config_file(words: Sequence[str]) -> Path | None:
-    """The config file that a command begins with, if any."""
-    return Path(words[0]) if words and is_config(words[0]) else None
-
-
-def _read(words: list[str]) -> Words:
-    if not words:
-        return Words({"help": []})
-    config = _config_file(words)
-    return Words.from_argv(words) if config is None else read_config(config, words[1:])
 
 
 def _log_to_stderr() -> None:

@@ -50,12 +50,12 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         settings=settings_of(flags, run),
         answer_places=answer_places(_questions(names, dataset_dir)),
         prompt={} if flags["template"] is None else {"template": flags["template"]},
-        retrieve=_retrieve(flags),
+        retrieve=retrieve_digests(flags),
         versions=installed_versions(),
     )
 
 
-def _retrieve(flags: Flags) -> dict[str, Any] | None:
+def retrieve_digests(flags: Flags) -> dict[str, Any] | None:
     """How contexts are retrieved, with digests of the index and the reranker, which were checked before."""
     settings = retrieve_of(flags.__getitem__)
     return None if settings is None else checked(settings, RERANKERS).to_json()

@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 
 from llmtuner.data.collect import answer_places, questions_in
 from llmtuner.data.registry import PROJECT_DATA
+from llmtuner.files import split_paths
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.runs.places import trained_places
@@ -39,7 +40,12 @@ class TrainedPlaces(TrainerCallback):
     def places(self) -> Mapping[str, int] | None:
         """By letter; None if unknown. For a training, counted in the files of its data sets."""
         if not self._values.get("do_train"):
-            return trained_places([*reversed(self._names("adapter_name_or_path")), self._values["model_name_or_path"]])
+            return trained_places(
+                [
+                    *reversed(split_paths(self._values.get("adapter_name_or_path") or "")),
+                    self._values["model_name_or_path"],
+                ]
+            )
         dataset_dir = self._values.get("dataset_dir") or str(PROJECT_DATA)
         limit = self._values.get("max_samples")
         return answer_places(questions_in(self._names("dataset"), dataset_dir, max_samples=limit)) or None

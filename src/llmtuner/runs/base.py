@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import UserError
+from llmtuner.files import split_paths
 from llmtuner.runs.adapter import ADAPTER_CONFIG, is_adapter, read_adapter_config
 from llmtuner.runs.manifest import Manifest, manifest_of
 from llmtuner.runs.weights import base_fingerprint, same_tokenizer, vocabulary_digest
@@ -98,7 +99,7 @@ def adapters_below(adapter: str | os.PathLike[str]) -> tuple[str, ...]:
     """
     manifest = manifest_of(adapter)
     settings = {} if manifest is None else manifest.settings
-    names = [name.strip() for word in _words(settings, "adapter_name_or_path") for name in word.split(",")]
+    names = [name for word in _words(settings, "adapter_name_or_path") for name in split_paths(word)]
     is_new = settings.get("create_new_adapter") in (True, "true")
     return tuple(filter(None, names if is_new else names[:-1]))  # without a new one, the last was trained further
 
