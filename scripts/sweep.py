@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         checked = check_sweep(sweep, overwrite=args.overwrite)
         for line in checked.notices:
             print(f"note: {line}", file=sys.stderr)
-        failed = carry_out(checked, parallel=args.parallel, minutes=args.minutes)
+        failed = carry_out([checked], parallel=args.parallel, minutes=args.minutes)
         results = read_results(sweep)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,25 +1,27 @@
-"""Run the pieces of a sweep, and report each as it ends."""
+"""Run the pieces of sweeps, and report each as it ends."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llmtuner.data.problems import escaped
 from llmtuner.files import write_atomic
 from llmtuner.runs.lock import locked
 from llmtuner.studies.check_sweep import CheckedSweep, stored_manifest
-from llmtuner.studies.jobs import Ended, run_jobs
+from llmtuner.studies.jobs import Ended, Job, run_jobs
 from llmtuner.studies.sweep import MANIFEST, Piece, Sweep
 from llmtuner.studies.sweep_results import RESULTS, figures_of, read_results, results_json
 
 
-def carry_out(checked: CheckedSweep, *, parallel: int = 1, minutes: float | None = None) -> Mapping[str, int]:
-    """Run the pieces that wait, in order. results.json is written after each.
+def carry_out(sweeps: Sequence[CheckedSweep], *, parallel: int = 1, minutes: float | None = None) -> Mapping[str, int]:
+    """Run the pieces that wait, in order. A sweep's results.json is written after each of its pieces.
 
     Args:
         parallel: pieces at a time.
@@ -29,21 +31,27 @@ def carry_out(checked: CheckedSweep, *, parallel: int = 1, minutes: float | None
         The exit status of each piece that failed, by name.
 
     Raises:
-        UserError: another sweep runs in the folder.
+        UserError: another sweep runs in one of the folders.
         Stopped: by SIGINT or SIGTERM.
     """
-    sweep = checked.sweep
-    with locked(sweep.out, flag="--out"):
-        write_atomic(sweep.out / MANIFEST, json.dumps(_manifest(sweep), indent=1, ensure_ascii=False) + "\n")
-        for piece in checked.waiting:
-            if checked.afresh and piece.folder.is_dir():
-                shutil.rmtree(piece.folder)
-        total = len([*sweep.pieces()])
-        _say(f"{total} pieces, {total - len(checked.waiting)} of them done")
-        report = _Report(checked, {piece.name: piece for piece in checked.waiting})
-        jobs = [piece.job(checked.words) for piece in checked.waiting]
+    top = os.path.commonpath([checked.sweep.out.absolute() for checked in sweeps])
+    report, jobs = _Report({}), list[Job]()
+    with ExitStack() as stack:
+        for checked in sweeps:
+            out = checked.sweep.out
+            stack.enter_context(locked(out, flag="--out"))
+            write_atomic(out / MANIFEST, json.dumps(_manifest(checked.sweep), indent=1, ensure_ascii=False) + "\n")
+            for piece in checked.waiting:
+                if checked.afresh and piece.folder.is_dir():
+                    shutil.rmtree(piece.folder)
+                job = replace(piece.job(checked.words), name=os.path.relpath(piece.folder, top))
+                report.pieces[job.name] = (checked, piece)
+                jobs.append(job)
+        total = sum(len([*checked.sweep.pieces()]) for checked in sweeps)
+        _say(f"{total} pieces, {total - len(jobs)} of them done")
         run_jobs(jobs, report.ended, parallel=parallel, minutes=minutes)
-        report.write()
+        for checked in sweeps:
+            report.write(checked)
     return report.failed
 
 
@@ -62,33 +70,33 @@ class _Report:
     """What is said and stored as pieces end.
 
     Args:
-        pieces: that wait, by name.
+        pieces: that wait, and their sweeps, by name.
         failed: exit status of those that failed, by name.
     """
 
-    checked: CheckedSweep
-    pieces: Mapping[str, Piece]
+    pieces: dict[str, tuple[CheckedSweep, Piece]]
     failed: dict[str, int] = field(default_factory=dict)
     done: int = 0
 
     def ended(self, end: Ended) -> None:
-        piece = self.pieces[end.job.name]
+        checked, piece = self.pieces[end.job.name]
         self.done += 1
-        place = f"{self.done}/{len(self.pieces)} {piece.name}"
+        place = f"{self.done}/{len(self.pieces)} {end.job.name}"
         if end.status:
-            self.failed[piece.name] = end.status
+            self.failed[end.job.name] = end.status
             log = "" if end.log is None else f"; its log: {end.log}"
             _say(f"{place}: failed with status {end.status}{log}\n{end.last_lines()}")
             return
-        piece.finish(self.checked.inputs[piece.combination], end.seconds)
+        piece.finish(checked.inputs[piece.combination], end.seconds)
         figures = figures_of(piece.folder)
         shown = [f"{name} {figures[key]:.3f}" for key, name in _SHOWN.items() if key in figures]
         _say(", ".join([f"{place}: {end.seconds:.0f} s", *shown]))
-        self.write()
+        self.write(checked)
 
-    def write(self) -> None:
-        sweep = self.checked.sweep
-        content = results_json(sweep, read_results(sweep), self.failed)
+    def write(self, checked: CheckedSweep) -> None:
+        sweep = checked.sweep
+        failed = {name: status for name, status in self.failed.items() if self.pieces[name][0] is checked}
+        content = results_json(sweep, read_results(sweep), failed)
         write_atomic(sweep.out / RESULTS, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
