@@ -1,0 +1,115 @@
+"""The questions of the comparison, and the runs that answer each. The core comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from real.runs import WAYS, Builder, Run, Setting
+
+KNOWS = ("kaggle", "arc_easy", "openbookqa", "qasc_dev", "mmlu_stem", "scienceqa", "exam")
+WITH_SHOTS = ("arc_easy", "qasc_dev")
+STEPS = ("step1", "likelihood", "step2", "step2_on_step1", "duma", "cduma", "mixed_loss")
+
+
+@dataclass(frozen=True)
+class RowOfRuns:
+    """One question.
+
+    Args:
+        build: adds its runs for one seed.
+        sets: that it needs.
+        baseline: the way that the others are compared with.
+        seeds: how many are worth running; 1 where nothing is random.
+    """
+
+    title: str
+    build: Callable[[Builder], None]
+    sets: tuple[str, ...]
+    baseline: str = ""
+    seeds: int = 3
+
+
+def _knows(add: Builder) -> None:
+    for name in KNOWS:
+        test = [
+            add.setting.file(name, "test_closed" if name in ("qasc_dev", "openbookqa", "exam", "scienceqa") else "test")
+        ]
+        add.untrained("knows", name, "letters", "--mcq_head letter", test)
+        add.untrained("knows", name, "letters_cyclic", "--mcq_head letter --mcq_option_orders 10", test)
+        add.untrained("knows", name, "likelihood", "--mcq_head likelihood --mcq_likelihood_norm pmi", test)
+        if name in WITH_SHOTS:
+            solved = add.setting.file(
+                {"qasc_dev": "qasc"}.get(name, name), "train_closed" if name == "qasc_dev" else "train"
+            )
+            shots = f"--mcq_shots 5 --mcq_shots_from {solved}"
+            add.untrained("knows", name, "letters_5_shots", f"--mcq_head letter {shots}", test)
+            add.untrained(
+                "knows", name, "likelihood_5_shots", f"--mcq_head likelihood {shots} --mcq_likelihood_norm pmi", test
+            )
+
+
+def _steps(*sets: str) -> Callable[[Builder], None]:
+    def build(add: Builder) -> None:
+        for name in sets:
+            train, test = (add.setting.file(name, part) for part in ("train", "test"))
+            for way in STEPS:
+                add.learns("steps", name, way, [train], [test])
+
+    return build
+
+
+def _rates(add: Builder) -> None:
+    """Three rates of the weights for each way, and of the head for linear and DUMA."""
+    train, test = (add.setting.file("rates", part) for part in ("train", "test"))
+    for name in ("step1", "likelihood", "step2"):
+        for rate in (1e-4, 3e-4, 1e-3):
+            add.learns("rates", "rates", f"{name}_{rate:g}", [train], [test], way=replace(WAYS[name], rate=rate))
+    for head, rates in (("linear", (3e-4, 3e-3)), ("duma", (1e-4, 3e-4, 1e-3)), ("cduma", (1e-4, 3e-4, 1e-3))):
+        for rate in rates:
+            way = replace(WAYS["step2"], flags=f"--mcq_head {head} --head_learning_rate {rate:g}")
+            add.learns("rates", "rates", f"{head}_head_{rate:g}", [train], [test], way=way)
+
+
+def _reading(add: Builder) -> None:
+    """Trained without and with passages; each scored without, with its own, and with another question's."""
+    file = add.setting.file
+    tests = [file("qasc", part) for part in ("test", "test_closed", "test_other")]
+    found = file("qasc_retrieved", "test")
+    for way in ("likelihood", "step2"):
+        add.learns("reading", "qasc", f"{way}_none", [file("qasc", "train_closed")], tests, way=WAYS[way])
+        add.learns("reading", "qasc", f"{way}_gold", [file("qasc", "train")], [*tests, found], way=WAYS[way])
+        add.learns(
+            "reading", "qasc", f"{way}_retrieved", [file("qasc_retrieved", "train")], [*tests, found], way=WAYS[way]
+        )
+    add.encoder("reading", "qasc", "minilm_none", [file("qasc", "train_closed")], tests)
+    add.encoder("reading", "qasc", "minilm_gold", [file("qasc", "train")], [*tests, found])
+    add.encoder("reading", "qasc", "minilm_retrieved", [file("qasc_retrieved", "train")], [*tests, found])
+
+
+def _trainer(add: Builder) -> None:
+    train, test = (add.setting.file("kaggle", part) for part in ("train", "test"))
+    add.learns("trainer", "kaggle", "step2", [train], [test])
+
+
+ROWS = {
+    "rates": RowOfRuns("Which learning rates?", _rates, ("rates",), seeds=1),
+    "steps": RowOfRuns("STEP1, STEP2, STEP3", _steps("arc_easy", "qasc"), ("arc_easy", "qasc"), "step2"),
+    "knows": RowOfRuns("What does it know?", _knows, (*KNOWS, "qasc"), seeds=1),
+    "reading": RowOfRuns("Does a passage help?", _reading, ("qasc", "qasc_retrieved")),
+    "trainer": RowOfRuns("Is the trainer right?", _trainer, ("kaggle",)),
+    "steps_kaggle": RowOfRuns(
+        "STEP1, STEP2, STEP3 on Kaggle's questions", _steps("kaggle"), ("kaggle",), "step2", seeds=1
+    ),
+}
+
+
+def runs_of(names: list[str], setting: Setting, seed: int) -> list[Run]:
+    """The runs of some rows with one seed."""
+    runs: list[Run] = []
+    for name in names:
+        if seed <= ROWS[name].seeds:
+            builder = Builder(setting, seed)
+            ROWS[name].build(builder)
+            runs += builder.runs
+    return runs

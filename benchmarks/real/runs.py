@@ -1,0 +1,191 @@
+"""What is run: for each question of the comparison, its ways, the sets, and the flags of each run.
+
+A run is a sweep of one command in WORK/runs/ROW/SET/WAY; a training on top of another one, or a prediction with another
+command than its training, has a folder for each seed. Runs of a later wave start from those of an earlier one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llmtuner.studies.sweep import Piece, Sweep
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs share.
+
+    Args:
+        model: folder of the language model.
+        encoder: folder of MiniLM.
+        precision: flags of the language model, such as --bf16.
+        work: folder of all files.
+        batch: questions in a training step.
+    """
+
+    model: str
+    template: str
+    encoder: str
+    work: Path
+    precision: Sequence[str] = ()
+    batch: int = 8
+
+    def file(self, name: str, part: str) -> str:
+        """A file of questions."""
+        return str(self.work / "data" / name / f"{part}.jsonl")
+
+    @property
+    def language_model(self) -> list[str]:
+        """The flags of every run of the language model."""
+        return ["--model_name_or_path", self.model, "--template", self.template, *self.precision, *_flags(_COMMON)]
+
+    def training(self, rate: float) -> list[str]:
+        """The flags of every LoRA training."""
+        own = ["--learning_rate", f"{rate:g}", "--per_device_train_batch_size", str(self.batch)]
+        return [*self.language_model, *_flags(_LORA), *own]
+
+
+_COMMON = "--cutoff_len 768 --per_device_eval_batch_size 16 --disable_tqdm true"
+_LORA = """--do_train --num_train_epochs 1 --lr_scheduler_type cosine --warmup_ratio 0.05 --logging_steps 10
+    --save_strategy no"""
+_ENCODER = """--finetuning_type full --do_train --num_train_epochs 3 --learning_rate 5e-5 --head_learning_rate 1e-3
+    --lr_scheduler_type cosine --warmup_ratio 0.05 --per_device_train_batch_size 16 --per_device_eval_batch_size 32
+    --cutoff_len 384 --logging_steps 10 --save_strategy no --disable_tqdm true"""
+MIXED_LOSS = "cross_entropy:0.5+expected_map3:0.5"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to train and to score.
+
+    Args:
+        title: for tables.
+        flags: of the head and loss; the learning rate is `rate`.
+        rate: of the weights, chosen by the row `rates`.
+        above: the way whose adapter the training starts from.
+        letters: trained by stage sft, and scored by the letters' probabilities.
+    """
+
+    title: str
+    flags: str = ""
+    rate: float = 3e-4
+    above: str = ""
+    letters: bool = False
+
+
+# Learning rates: see the row `rates` of docs/results/real_model.md.
+HEAD_RATE, CO_ATTENTION_RATE = 1e-3, 3e-4
+WAYS = {
+    "step1": Way("STEP1, letters", letters=True),
+    "likelihood": Way("likelihood, trained", "--mcq_head likelihood"),
+    "step2": Way("STEP2, linear", f"--mcq_head linear --head_learning_rate {HEAD_RATE:g}"),
+    "step2_on_step1": Way(
+        "STEP2 on top of STEP1", f"--mcq_head linear --head_learning_rate {HEAD_RATE:g}", above="step1"
+    ),
+    "duma": Way("STEP3, DUMA", f"--mcq_head duma --head_learning_rate {CO_ATTENTION_RATE:g}"),
+    "cduma": Way("STEP3, CDUMA", f"--mcq_head cduma --head_learning_rate {CO_ATTENTION_RATE:g}"),
+    "mixed_loss": Way(
+        "STEP3, half expected MAP@3",
+        f"--mcq_head linear --head_learning_rate {HEAD_RATE:g} --mcq_loss {MIXED_LOSS} --mcq_loss_warmup_ratio 0.3",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One sweep.
+
+    Args:
+        row, set, way: names of its folder and of its place in the report.
+        sweep: its seeds are those of the report unless `seed` is given.
+        seed: of a sweep that has a folder for each seed.
+        wave: runs of wave 1 start when those of wave 0 are done.
+        part: the file of questions that it scores; several are scored together.
+    """
+
+    row: str
+    set: str
+    way: str
+    sweep: Sweep
+    seed: int
+    wave: int = 0
+    reported: bool = True
+
+
+@dataclass
+class Builder:
+    """Builds the runs of one seed."""
+
+    setting: Setting
+    seed: int
+    runs: list[Run] = field(default_factory=list)
+
+    def folder(self, row: str, set_: str, way: str) -> Path:
+        return self.setting.work / "runs" / row / set_ / way
+
+    def trained(self, row: str, set_: str, way: str) -> Path:
+        """The output folder of a training."""
+        return Piece(Sweep(self.folder(row, set_, way), (), {}, (self.seed,)), {}, self.seed).folder
+
+    def add(
+        self,
+        row: str,
+        set_: str,
+        way: str,
+        words: Sequence[str],
+        *,
+        wave: int = 0,
+        own: bool = False,
+        reported: bool = True,
+    ) -> None:
+        """Add a sweep of this seed.
+
+        Args:
+            own: the words hold the seed, so the folder must, too.
+        """
+        folder = self.folder(row, set_, f"{way}-{self.seed}" if own else way)
+        self.runs.append(Run(row, set_, way, Sweep(folder, words, {}, (self.seed,)), self.seed, wave, reported))
+
+    def learns(
+        self, row: str, set_: str, name: str, train: Sequence[str], test: Sequence[str], *, way: Way | None = None
+    ) -> None:
+        """Train in a way, and score.
+
+        Args:
+            name: of the folder; by default the way of that name.
+            train, test: files.
+        """
+        way, setting = way or WAYS[name], self.setting
+        scored = ["--do_predict", "--eval_dataset", ",".join(test)]
+        words = [*setting.training(way.rate), "--dataset", ",".join(train)]
+        if way.letters:
+            self.add(row, set_, f"{name}_train", ["--stage", "sft", *words], reported=False)
+            folder = self.trained(row, set_, f"{name}_train")
+            letters = ["--stage", "mcq", "--mcq_head", "letter", *setting.language_model]
+            self.add(row, set_, name, [*letters, "--adapter_name_or_path", str(folder), *scored], wave=1, own=True)
+            return
+        words = ["--stage", "mcq", *_flags(way.flags), *words, *scored]
+        if not way.above:
+            self.add(row, set_, name, words)
+            return
+        below = self.trained(row, set_, f"{way.above}_train")
+        self.add(row, set_, name, [*words, "--adapter_name_or_path", str(below)], wave=1, own=True)
+
+    def untrained(self, row: str, set_: str, name: str, flags: str, test: Sequence[str]) -> None:
+        """Score with the language model as it is."""
+        words = ["--stage", "mcq", *_flags(flags), *self.setting.language_model, "--do_predict"]
+        self.add(row, set_, name, [*words, "--eval_dataset", ",".join(test)])
+
+    def encoder(self, row: str, set_: str, name: str, train: Sequence[str], test: Sequence[str]) -> None:
+        """Train MiniLM whole, and score."""
+        words = ["--stage", "mcq", "--model_name_or_path", self.setting.encoder, *_flags(_ENCODER)]
+        self.add(
+            row, set_, name, [*words, "--dataset", ",".join(train), "--do_predict", "--eval_dataset", ",".join(test)]
+        )
+
+
+def _flags(text: str) -> list[str]:
+    """Flags whose values have no blank."""
+    return text.split()

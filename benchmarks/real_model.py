@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""What does each step gain on a real language model? STEP1, STEP2, STEP3, reading, and a plain loop beside the trainer.
+
+    python benchmarks/real_model.py --data DATA --seeds 1 --parallel 2 --threads 1        # later: --seeds 1,2,3
+    python benchmarks/real_model.py --data DATA --model MODEL --template llama2 --sizes table --precision --bf16
+
+Every run is a sweep of one command (scripts/sweep.py) in WORK/runs/ROW/SET/WAY, so the benchmark can be stopped at any
+time and started again: what is done is not done again. `--rows rates` measures the learning rates that the other rows
+use. The report has MAP@3 and accuracy of every way and the paired difference from the row's baseline, with 95 %
+intervals over seeds and questions, for what is done so far.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
+
+from provenance import commit, hardware, trial_file, write_result  # noqa: E402
+from real.report import printed, report  # noqa: E402
+from real.retrieved import write_qasc_retrieved  # noqa: E402
+from real.rows import ROWS, runs_of  # noqa: E402
+from real.runs import Run, Setting  # noqa: E402
+from real.sets import CORES, TABLE, write_set  # noqa: E402
+
+from llmtuner.studies.carry_out import carry_out  # noqa: E402
+from llmtuner.studies.check_sweep import check_sweep  # noqa: E402
+
+MADE_BY = "made_by.json"
+
+
+def main() -> int:
+    """Run what is not done, then report; return 1 if a run failed."""
+    args = _parser().parse_args()
+    os.environ |= {"OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1"}
+    setting = Setting(
+        model=args.model or _folder("smollm2"),
+        template=args.template,
+        encoder=_folder("minilm"),
+        work=args.work.absolute(),
+        precision=args.precision.split(),
+    )
+    rows, seeds = args.rows or [name for name in ROWS if name != "rates"], [int(seed) for seed in args.seeds.split(",")]
+    _write_sets(rows, args.data, setting.work, args.sizes)
+    failed = 0
+    for seed in seeds:
+        runs = runs_of(rows, setting, seed)
+        for wave in sorted({run.wave for run in runs}):
+            failed += _carry_out([run for run in runs if run.wave == wave], args)
+    runs = [run for seed in seeds for run in runs_of(rows, setting, seed)]
+    result = {"command": _command(args), "commit": commit(), "hardware": hardware("cpu"), **report(runs, setting)}
+    write_result(result, args.out)
+    print("\n".join(printed(result)))
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with arc/, qasc/, kaggle/, ...")
+    parser.add_argument("--model", help="folder of a language model; by default SmolLM2")
+    parser.add_argument("--template", default="smollm2", help="its chat template")
+    parser.add_argument("--precision", default="--bf16", help='flags of the language model, in one word ("" for fp32)')
+    parser.add_argument(
+        "--sizes", choices=("cores", "table"), default="cores", help="questions of a set: for two CPU cores, or a GPU"
+    )
+    parser.add_argument("--rows", nargs="+", choices=(*ROWS,), help="only these rows; by default all but rates")
+    parser.add_argument("--seeds", default="1", help="seeds of every row, such as 1,2,3")
+    parser.add_argument("--parallel", type=int, default=1, help="runs at a time")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of a run")
+    parser.add_argument("--minutes", type=float, help="start no run after so many minutes")
+    parser.add_argument("--report", action="store_true", help="only report what is done")
+    parser.add_argument("--work", type=Path, default=ROOT / "out" / "real_model", help="folder of sets and runs")
+    parser.add_argument("--out", type=Path, default=trial_file("real_model"), help="the results as JSON")
+    return parser
+
+
+def _folder(script: str) -> str:
+    """The folder of a model that a script prints.
+
+    Raises:
+        SystemExit: it is not installed.
+    """
+    import contextlib
+    import importlib
+    import io
+
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        if importlib.import_module(script).main([]):
+            raise SystemExit(2)
+    return shown.getvalue().strip().splitlines()[-1]
+
+
+def _write_sets(rows: Sequence[str], data: Path, work: Path, sizes: str) -> None:
+    """Write the sets that are not written yet.
+
+    Raises:
+        SystemExit: they were written with other sizes.
+    """
+    path = work / "data" / "sizes.json"
+    written = json.loads(path.read_text()) if path.is_file() else {"sizes": sizes, "sets": {}}
+    if written["sizes"] != sizes:
+        raise SystemExit(f"error: --work {work}: holds sets of --sizes {written['sizes']}; pass another --work")
+    for name in dict.fromkeys(name for row in rows for name in ROWS[row].sets):
+        if name in written["sets"]:
+            continue
+        if name == "qasc_retrieved":
+            write_qasc_retrieved(work, data)
+            written["sets"][name] = {}
+        else:
+            written["sets"][name] = write_set(name, data, work / "data", (CORES if sizes == "cores" else TABLE)[name])
+        path.write_text(json.dumps(written, indent=1))
+
+
+def _carry_out(runs: Sequence[Run], args: argparse.Namespace) -> int:
+    """Run one wave; return how many failed."""
+    if args.report or not runs:
+        return 0
+    sweeps = [check_sweep(run.sweep) for run in runs]
+    origin = {"commit": commit(), "hardware": hardware("cpu")}
+    for checked in sweeps:
+        for piece in checked.waiting:
+            piece.folder.mkdir(parents=True, exist_ok=True)
+            piece.folder.with_name(f"{piece.folder.name}.{MADE_BY}").write_text(json.dumps(origin))
+    return len(carry_out(sweeps, parallel=args.parallel, minutes=args.minutes))
+
+
+def _command(args: argparse.Namespace) -> str:
+    given = [
+        f"--seeds {args.seeds}",
+        f"--sizes {args.sizes}",
+        *([f"--rows {' '.join(args.rows)}"] if args.rows else []),
+    ]
+    return " ".join(["python benchmarks/real_model.py --data DATA", *given])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
