@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,10 +50,13 @@ def main() -> int:
     rows, seeds = args.rows or [name for name in ROWS if name != "rates"], [int(seed) for seed in args.seeds.split(",")]
     _write_sets(rows, args.data, setting.work, args.sizes)
     failed = 0
-    for seed in seeds:
+    deadline = None if args.minutes is None else time.monotonic() + 60 * args.minutes
+    for seed in [] if args.report else seeds:
         runs = runs_of(rows, setting, seed)
         for wave in sorted({run.wave for run in runs}):
-            failed += _carry_out([run for run in runs if run.wave == wave], args)
+            minutes = None if deadline is None else max(0.0, (deadline - time.monotonic()) / 60)
+            ready = [run for run in runs if run.wave == wave and run.can_start()]
+            failed += _carry_out(ready, args.parallel, minutes)
     runs = [run for seed in seeds for run in runs_of(rows, setting, seed)]
     result = {"command": _command(args), "commit": commit(), "hardware": hardware("cpu"), **report(runs, setting)}
     write_result(result, args.out)
@@ -117,9 +121,9 @@ def _write_sets(rows: Sequence[str], data: Path, work: Path, sizes: str) -> None
         path.write_text(json.dumps(written, indent=1))
 
 
-def _carry_out(runs: Sequence[Run], args: argparse.Namespace) -> int:
+def _carry_out(runs: Sequence[Run], parallel: int, minutes: float | None) -> int:
     """Run one wave; return how many failed."""
-    if args.report or not runs:
+    if not runs:
         return 0
     sweeps = [check_sweep(run.sweep) for run in runs]
     origin = {"commit": commit(), "hardware": hardware("cpu")}
@@ -127,7 +131,7 @@ def _carry_out(runs: Sequence[Run], args: argparse.Namespace) -> int:
         for piece in checked.waiting:
             piece.folder.mkdir(parents=True, exist_ok=True)
             piece.folder.with_name(f"{piece.folder.name}.{MADE_BY}").write_text(json.dumps(origin))
-    return len(carry_out(sweeps, parallel=args.parallel, minutes=args.minutes))
+    return len(carry_out(sweeps, parallel=parallel, minutes=minutes))
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmtuner.studies.sweep import Piece, Sweep
+from llmtuner.studies.sweep import PIECE, Piece, Sweep
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Setting:
         return [*self.language_model, *_flags(_LORA), *own]
 
 
-_COMMON = "--cutoff_len 768 --per_device_eval_batch_size 16 --disable_tqdm true"
+_COMMON = "--cutoff_len 1024 --per_device_eval_batch_size 16 --disable_tqdm true"
 _LORA = """--do_train --num_train_epochs 1 --lr_scheduler_type cosine --warmup_ratio 0.05 --logging_steps 10
     --save_strategy no"""
 _ENCODER = """--finetuning_type full --do_train --num_train_epochs 3 --learning_rate 5e-5 --head_learning_rate 1e-3
@@ -101,8 +101,8 @@ class Run:
         row, set, way: names of its folder and of its place in the report.
         sweep: its seeds are those of the report unless `seed` is given.
         seed: of a sweep that has a folder for each seed.
-        wave: runs of wave 1 start when those of wave 0 are done.
-        part: the file of questions that it scores; several are scored together.
+        needs: the output folder of the training that it starts from.
+        reported: whether its figures belong in the report.
     """
 
     row: str
@@ -110,8 +110,17 @@ class Run:
     way: str
     sweep: Sweep
     seed: int
-    wave: int = 0
+    needs: Path | None = None
     reported: bool = True
+
+    @property
+    def wave(self) -> int:
+        """Runs of wave 1 start when those of wave 0 are done."""
+        return 0 if self.needs is None else 1
+
+    def can_start(self) -> bool:
+        """Whether the training that it starts from is done."""
+        return self.needs is None or (self.needs / PIECE).is_file()
 
 
 @dataclass
@@ -136,17 +145,16 @@ class Builder:
         way: str,
         words: Sequence[str],
         *,
-        wave: int = 0,
-        own: bool = False,
+        needs: Path | None = None,
         reported: bool = True,
     ) -> None:
         """Add a sweep of this seed.
 
         Args:
-            own: the words hold the seed, so the folder must, too.
+            needs: the words name this folder, and so the seed; then the sweep's folder has to name it, too.
         """
-        folder = self.folder(row, set_, f"{way}-{self.seed}" if own else way)
-        self.runs.append(Run(row, set_, way, Sweep(folder, words, {}, (self.seed,)), self.seed, wave, reported))
+        folder = self.folder(row, set_, way if needs is None else f"{way}-{self.seed}")
+        self.runs.append(Run(row, set_, way, Sweep(folder, words, {}, (self.seed,)), self.seed, needs, reported))
 
     def learns(
         self, row: str, set_: str, name: str, train: Sequence[str], test: Sequence[str], *, way: Way | None = None
@@ -164,14 +172,14 @@ class Builder:
             self.add(row, set_, f"{name}_train", ["--stage", "sft", *words], reported=False)
             folder = self.trained(row, set_, f"{name}_train")
             letters = ["--stage", "mcq", "--mcq_head", "letter", *setting.language_model]
-            self.add(row, set_, name, [*letters, "--adapter_name_or_path", str(folder), *scored], wave=1, own=True)
+            self.add(row, set_, name, [*letters, "--adapter_name_or_path", str(folder), *scored], needs=folder)
             return
         words = ["--stage", "mcq", *_flags(way.flags), *words, *scored]
         if not way.above:
             self.add(row, set_, name, words)
             return
         below = self.trained(row, set_, f"{way.above}_train")
-        self.add(row, set_, name, [*words, "--adapter_name_or_path", str(below)], wave=1, own=True)
+        self.add(row, set_, name, [*words, "--adapter_name_or_path", str(below)], needs=below)
 
     def untrained(self, row: str, set_: str, name: str, flags: str, test: Sequence[str]) -> None:
         """Score with the language model as it is."""
