@@ -22,7 +22,7 @@ class Setting:
         encoder: folder of MiniLM.
         precision: flags of the language model, such as --bf16.
         work: folder of all files.
-        batch: questions in a training step.
+        batch: questions in a forward pass of a training; a step has 8 questions.
     """
 
     model: str
@@ -30,7 +30,7 @@ class Setting:
     encoder: str
     work: Path
     precision: Sequence[str] = ()
-    batch: int = 8
+    batch: int = 2
 
     def file(self, name: str, part: str) -> str:
         """A file of questions."""
@@ -44,15 +44,17 @@ class Setting:
     def training(self, rate: float) -> list[str]:
         """The flags of every LoRA training."""
         own = ["--learning_rate", f"{rate:g}", "--per_device_train_batch_size", str(self.batch)]
+        own += ["--gradient_accumulation_steps", str(STEP // self.batch)]
         return [*self.language_model, *_flags(_LORA), *own]
 
 
 _COMMON = "--cutoff_len 1024 --per_device_eval_batch_size 16 --disable_tqdm true"
 _LORA = """--do_train --num_train_epochs 1 --lr_scheduler_type cosine --warmup_ratio 0.05 --logging_steps 10
-    --save_strategy no"""
+    --save_strategy no --disable_gradient_checkpointing true"""
 _ENCODER = """--finetuning_type full --do_train --num_train_epochs 3 --learning_rate 5e-5 --head_learning_rate 1e-3
     --lr_scheduler_type cosine --warmup_ratio 0.05 --per_device_train_batch_size 16 --per_device_eval_batch_size 32
     --cutoff_len 384 --logging_steps 10 --save_strategy no --disable_tqdm true"""
+STEP = 8  # questions
 MIXED_LOSS = "cross_entropy:0.5+expected_map3:0.5"
 
 

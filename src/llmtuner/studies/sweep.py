@@ -125,7 +125,7 @@ class Piece:
             stored = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path}: cannot be read: {error}; delete it, and the piece runs again") from error
         if not isinstance(stored, dict) or not isinstance(stored.get("inputs"), dict):
             raise UserError(f"{path}: not the record of a piece; delete it, and the piece runs again")
