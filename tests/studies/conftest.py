@@ -20,7 +20,7 @@ def sweep_words(tiny_llama) -> list[str]:
 
 @pytest.fixture
 def run_sweep(monkeypatch, tmp_path, sweep_words, capsys):
-    """A function that runs scripts/sweep.py in `tmp_path`/sweep over the fake command; returns status, stdout, stderr."""
+    """Runs scripts/sweep.py in `tmp_path`/sweep over the fake command; returns status, stdout and stderr."""
     monkeypatch.setattr("llmtuner.studies.jobs.ENTRY_POINT", FAKE)
     script = load_script("sweep")
 

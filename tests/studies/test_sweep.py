@@ -42,8 +42,11 @@ def test_folders_are_those_of_the_contract():
 @given(st.text(min_size=1, max_size=30))
 def test_a_value_of_any_text_stays_inside_the_sweeps_folder(value):
     folder = piece(dataset=value).folder
-    assert folder.parent.parent == OUT and folder.parent.name.startswith("dataset=")
-    assert "/" not in folder.parent.name and "," not in folder.parent.name and "\0" not in folder.parent.name
+    assert folder.parent.parent == OUT
+    assert folder.parent.name.startswith("dataset=")
+    assert "/" not in folder.parent.name
+    assert "," not in folder.parent.name
+    assert "\0" not in folder.parent.name
 
 
 @given(st.lists(st.text(st.characters(exclude_characters='\r\n\0"'), min_size=1), min_size=1, unique=True))
@@ -59,18 +62,27 @@ def test_a_setting_of_another_form_is_refused(text):
 
 
 def test_a_lora_piece_trains_and_then_predicts_with_its_adapter():
-    job = piece(learning_rate="1e-4").job(Words.from_argv("--stage mcq --do_train --do_predict --model m".split()))
+    job = piece(learning_rate="1e-4").job(
+        Words.from_argv(["--stage", "mcq", "--do_train", "--do_predict", "--model", "m"])
+    )
     train, predict = map(words_of, (command for command in job.commands))
-    assert train.is_true("do_train") and "do_predict" not in train and "adapter_name_or_path" not in train
-    assert predict.is_true("do_predict") and "do_train" not in predict
+    assert train.is_true("do_train")
+    assert "do_predict" not in train
+    assert "adapter_name_or_path" not in train
+    assert predict.is_true("do_predict")
+    assert "do_train" not in predict
     assert predict.get("adapter_name_or_path") == "out/learning_rate=1e-4/seed-3" == predict.get("output_dir")
-    assert train.get("seed") == "3" and train.get("learning_rate") == "1e-4"
+    assert train.get("seed") == "3"
+    assert train.get("learning_rate") == "1e-4"
 
 
 def test_a_piece_that_trains_the_whole_model_predicts_with_it():
-    given_words = Words.from_argv("--finetuning_type full --do_train --do_predict --model_name_or_path m".split())
+    given_words = Words.from_argv(
+        ["--finetuning_type", "full", "--do_train", "--do_predict", "--model_name_or_path", "m"]
+    )
     predict = words_of(piece().job(given_words).commands[1])
-    assert predict.get("model_name_or_path") == "out/seed-3" and "adapter_name_or_path" not in predict
+    assert predict.get("model_name_or_path") == "out/seed-3"
+    assert "adapter_name_or_path" not in predict
 
 
 @pytest.mark.parametrize(
@@ -84,13 +96,15 @@ def test_a_piece_that_trains_the_whole_model_predicts_with_it():
 def test_a_piece_on_top_of_adapters_predicts_with_all_that_are_needed(flags, adapters):
     job = piece().job(Words.from_argv([*flags.split(), "--do_train", "--do_predict"]))
     predict = words_of(job.commands[1])
-    assert predict.get("adapter_name_or_path") == adapters and "create_new_adapter" not in predict
+    assert predict.get("adapter_name_or_path") == adapters
+    assert "create_new_adapter" not in predict
 
 
 def test_a_prediction_alone_is_one_command_with_the_flags_as_they_are():
-    job = piece(mcq_head="letter").job(Words.from_argv("--do_predict --adapter_name_or_path a".split()))
+    job = piece(mcq_head="letter").job(Words.from_argv(["--do_predict", "--adapter_name_or_path", "a"]))
     (predict,) = map(words_of, job.commands)
-    assert predict.get("adapter_name_or_path") == "a" and predict.get("mcq_head") == "letter"
+    assert predict.get("adapter_name_or_path") == "a"
+    assert predict.get("mcq_head") == "letter"
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"inputs": 1}', "[" * 10_000])
