@@ -30,8 +30,10 @@ from real.rows import ROWS, runs_of  # noqa: E402
 from real.runs import Run, Setting  # noqa: E402
 from real.sets import CORES, TABLE, write_set  # noqa: E402
 
+from llmtuner.errors import UserError  # noqa: E402
 from llmtuner.studies.carry_out import carry_out  # noqa: E402
 from llmtuner.studies.check_sweep import check_sweep  # noqa: E402
+from llmtuner.studies.jobs import Stopped  # noqa: E402
 
 MADE_BY = "made_by.json"
 
@@ -144,4 +146,10 @@ def _command(args: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except Stopped as error:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(error.status)
