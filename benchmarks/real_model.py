@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ from llmtuner.errors import UserError  # noqa: E402
 from llmtuner.studies.carry_out import carry_out  # noqa: E402
 from llmtuner.studies.check_sweep import check_sweep  # noqa: E402
 from llmtuner.studies.jobs import Stopped  # noqa: E402
+from llmtuner.studies.sweep import Piece  # noqa: E402
 
 MADE_BY = "made_by.json"
 
@@ -125,15 +127,33 @@ def _write_sets(rows: Sequence[str], data: Path, work: Path, sizes: str) -> None
 
 def _carry_out(runs: Sequence[Run], parallel: int, minutes: float | None) -> int:
     """Run one wave; return how many failed."""
-    if not runs:
-        return 0
-    sweeps = [check_sweep(run.sweep) for run in runs]
-    origin = {"commit": commit(), "hardware": hardware("cpu")}
+    sweeps = [check_sweep(run.sweep) for run in runs if not run.script]
     for checked in sweeps:
         for piece in checked.waiting:
-            piece.folder.mkdir(parents=True, exist_ok=True)
-            piece.folder.with_name(f"{piece.folder.name}.{MADE_BY}").write_text(json.dumps(origin))
-    return len(carry_out(sweeps, parallel=parallel, minutes=minutes))
+            _write_origin(piece)
+    failed = len(carry_out(sweeps, parallel=parallel, minutes=minutes)) if sweeps else 0
+    for run in runs:
+        if run.script and run.piece.stored() is None and minutes is None:
+            _write_origin(run.piece)
+            failed += _run_script(run)
+    return failed
+
+
+def _run_script(run: Run) -> int:
+    """Run a script of benchmarks/real; return 1 if it failed."""
+    began = time.monotonic()
+    command = [sys.executable, str(Path(__file__).parent / "real" / run.script[0]), *run.script[1:]]
+    if subprocess.run(command, check=False).returncode:
+        return 1
+    run.piece.finish({}, time.monotonic() - began)
+    return 0
+
+
+def _write_origin(piece: Piece) -> None:
+    """Record the commit and the hardware beside the folder of a piece, before it starts."""
+    piece.folder.mkdir(parents=True, exist_ok=True)
+    origin = {"commit": commit(), "hardware": hardware("cpu")}
+    piece.folder.with_name(f"{piece.folder.name}.{MADE_BY}").write_text(json.dumps(origin))
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -28,7 +28,7 @@ def report(runs: Sequence[Run], setting: Setting) -> dict[str, Any]:
         for set_ in dict.fromkeys(run.set for run in runs if run.row == row):
             ways: dict[str, dict[int, Piece]] = {}
             for run in runs:
-                piece = next(iter(run.sweep.pieces()))
+                piece = run.piece
                 if (run.row, run.set) == (row, set_) and run.reported and piece.stored() is not None:
                     ways.setdefault(run.way, {})[run.seed] = piece
             if ways:
@@ -102,7 +102,8 @@ def _rounded(interval: tuple[float, float]) -> list[float]:
 
 def _baselines(piece: Piece) -> dict[str, float]:
     """Of the first seed, over all files that it scored."""
-    stored = json.loads((piece.folder / "predict_results.json").read_text(encoding="utf-8"))
+    path = piece.folder / "predict_results.json"
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return {
         name: round(value, 4)
         for name, value in stored.items()

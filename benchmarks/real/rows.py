@@ -90,6 +90,7 @@ def _reading(add: Builder) -> None:
 def _trainer(add: Builder) -> None:
     train, test = (add.setting.file("kaggle", part) for part in ("train", "test"))
     add.learns("trainer", "kaggle", "step2", [train], [test])
+    add.plain("trainer", "kaggle", "plain", train, test)
 
 
 ROWS = {
@@ -97,7 +98,7 @@ ROWS = {
     "steps": RowOfRuns("STEP1, STEP2, STEP3", _steps("arc_easy", "qasc"), ("arc_easy", "qasc"), "step2"),
     "knows": RowOfRuns("What does it know?", _knows, (*KNOWS, "qasc"), seeds=1),
     "reading": RowOfRuns("Does a passage help?", _reading, ("qasc", "qasc_retrieved")),
-    "trainer": RowOfRuns("Is the trainer right?", _trainer, ("kaggle",)),
+    "trainer": RowOfRuns("Is the trainer right?", _trainer, ("kaggle",), "plain"),
     "steps_kaggle": RowOfRuns(
         "STEP1, STEP2, STEP3 on Kaggle's questions", _steps("kaggle"), ("kaggle",), "step2", seeds=1
     ),

@@ -105,6 +105,7 @@ class Run:
         seed: of a sweep that has a folder for each seed.
         needs: the output folder of the training that it starts from.
         reported: whether its figures belong in the report.
+        script: a script that writes the predictions in place of the sweep's command, and its words.
     """
 
     row: str
@@ -114,6 +115,12 @@ class Run:
     seed: int
     needs: Path | None = None
     reported: bool = True
+    script: Sequence[str] = ()
+
+    @property
+    def piece(self) -> Piece:
+        """Its only piece."""
+        return next(self.sweep.pieces())
 
     @property
     def wave(self) -> int:
@@ -182,6 +189,13 @@ class Builder:
             return
         below = self.trained(row, set_, f"{way.above}_train")
         self.add(row, set_, name, [*words, "--adapter_name_or_path", str(below)], needs=below)
+
+    def plain(self, row: str, set_: str, name: str, train: str, test: str) -> None:
+        """STEP2 as a loop without this project's code."""
+        sweep = Sweep(self.folder(row, set_, name), ("--eval_dataset", test), {}, (self.seed,))
+        words = [f"--model={self.setting.model}", f"--train={train}", f"--test={test}", f"--seed={self.seed}"]
+        script = ("plain_loop.py", *words, f"--out={Piece(sweep, {}, self.seed).folder}")
+        self.runs.append(Run(row, set_, name, sweep, self.seed, script=script))
 
     def untrained(self, row: str, set_: str, name: str, flags: str, test: Sequence[str]) -> None:
         """Score with the language model as it is."""
