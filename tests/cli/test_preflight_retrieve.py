@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llmtuner.cli import preflight_retrieve
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_retrieve import settle_retrieve, unfilled
 from llmtuner.cli.words import Words
@@ -16,6 +17,7 @@ from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import McqSettings
 from llmtuner.retrieval.check import checked
 from llmtuner.retrieval.index.build import build_index
+from llmtuner.retrieval.rerankers import Rerankers
 from llmtuner.retrieval.settings import FIELDS, Retrieve, retrieve_of
 from llmtuner.runs.manifest import Manifest, write_manifest
 from llmtuner.spec.flags import FLAGS
@@ -147,6 +149,32 @@ def test_a_stored_index_that_is_gone_or_another_is_named_with_both_ways_out(stor
     retrieve = checked(Retrieve(index=str(index))).to_json() | stored
     write_manifest(Manifest(stage="sft", step=1, max_steps=1, epoch=1.0, retrieve=retrieve), tmp_path / "run.json")
     with pytest.raises(UserError, match=message):
+        settle(tmp_path)
+
+
+def test_another_reranker_is_said_and_a_moved_one_named(index, tmp_path, monkeypatch):
+    """With another reranker a prediction said "as in the training"; of a replaced one it advised to pass --retrieve."""
+
+    def digest(folder: str) -> str:
+        if not Path(folder).is_file():
+            raise UserError(f"`rerank` {folder}: no such folder")
+        return Path(folder).read_text()
+
+    monkeypatch.setattr(preflight_retrieve, "RERANKERS", Rerankers(digest, lambda folder: lambda query, texts: []))
+    first, same, other = (tmp_path / name for name in ("first", "same", "other"))
+    for path, content in ((first, "1"), (same, "1"), (other, "2")):
+        path.write_text(content)
+    retrieve = preflight_retrieve.checked(Retrieve(index=str(index), rerank=str(first)), preflight_retrieve.RERANKERS)
+    manifest = Manifest(stage="sft", step=1, max_steps=1, epoch=1.0, retrieve=retrieve.to_json())
+    write_manifest(manifest, tmp_path / "run.json")
+    said = f"--retrieve_rerank {other}: the model was trained with another one, {first}"
+    assert said not in settle(tmp_path, retrieve_rerank=same)[2]
+    assert said in settle(tmp_path, retrieve_rerank=other)[2]
+    assert said in settle(tmp_path, retrieve=index, retrieve_rerank=other)[2]
+    first.unlink()
+    with pytest.raises(
+        UserError, match=r"first: no such folder(.|\n)*pass --retrieve or --retrieve_rerank with its folder"
+    ):
         settle(tmp_path)
 
 

@@ -91,20 +91,36 @@ def _chosen(index: str, given: dict[str, Any], stored: Retrieve | None) -> tuple
     ]
     if settings.fingerprint != stored.fingerprint:
         lines.insert(0, f"--{FLAG} {index}: the model was trained with contexts of another index, {stored.index}")
-    return settings, tuple(lines)
+    return settings, (*lines, *_other_reranker(settings, stored))
 
 
 def _as_stored(stored: Retrieve, given: dict[str, Any]) -> tuple[Retrieve, tuple[str, ...]]:
     try:
         settings = checked(_changed(stored, given), RERANKERS)
     except UserError as error:
-        raise UserError(
-            f"{error}\nThe model was trained with contexts of this index. If it has moved, pass --{FLAG} with its "
-            f"folder now; --{FLAG} {OFF} works without contexts"
-        ) from error
+        raise UserError(f"{error}\n{_moved(stored, given)} now; --{FLAG} {OFF} works without contexts") from error
     return settings, (
         f"contexts are retrieved from {stored.index}, as in the training; --{FLAG} {OFF} works without them",
+        *_other_reranker(settings, stored),
     )
+
+
+def _moved(stored: Retrieve, given: dict[str, Any]) -> str:
+    """What to do if what the training used lies elsewhere now."""
+    if stored.rerank is None or "rerank" in given:
+        return f"The model was trained with contexts of this index. If it has moved, pass --{FLAG} with its folder"
+    return (
+        f"The model was trained with contexts of {stored.index}, reranked by {stored.rerank}. If one of them has "
+        f"moved, pass --{FLAG} or `rerank` with its folder"
+    )
+
+
+def _other_reranker(settings: Retrieve, stored: Retrieve) -> tuple[str, ...]:
+    """A line where a given reranker is not the stored one, as for an index."""
+    if settings.reranker == stored.reranker:
+        return ()
+    before = "without a reranker" if stored.rerank is None else f"with another one, {stored.rerank}"
+    return (f"--{_PREFIX}rerank {settings.rerank}: the model was trained {before}",)
 
 
 def _changed(stored: Retrieve, given: dict[str, Any]) -> Retrieve:
