@@ -12,6 +12,7 @@ from llmtuner.cli import preflight_retrieve
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_retrieve import settle_retrieve, unfilled
 from llmtuner.cli.words import Words
+from llmtuner.data.tokens.stored import form_to_json
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import McqSettings
@@ -21,6 +22,7 @@ from llmtuner.retrieval.rerankers import Rerankers
 from llmtuner.retrieval.settings import FIELDS, Retrieve, retrieve_of
 from llmtuner.runs.manifest import Manifest, write_manifest
 from llmtuner.spec.flags import FLAGS
+from llmtuner.spec.prompts import PromptForm
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,15 @@ def test_stage_mcq_takes_its_own_settings_first(model, index):
     assert run.data.retrieve.k == 3, "a head that needs no training, on a model of stage sft"
 
 
+def test_a_prompt_without_contexts_is_said(index):
+    """Passages were retrieved and counted, and the model read none of them."""
+    for context, is_said in (("", True), ("Facts: {context}", False)):
+        form = PromptForm(question="{question}", option=" {option}", context=context, turns=False)
+        settings = McqSettings(kind="causal", prompt=form_to_json(form))
+        _, _, lines = settle(run=McqRun("model", settings, predicting=True), retrieve=index)
+        assert any("leaves contexts out, so the model reads no passage" in line for line in lines) == is_said
+
+
 def test_none_turns_it_off_and_says_so(model):
     flags, _, lines = settle(model, retrieve="none")
     assert settings_in(flags) is None
@@ -142,7 +153,8 @@ def test_wrong_flags(given, message, do, index):
     [
         ({"index": "gone"}, "gone: no such folder(.|\n)*pass --retrieve with its folder now; --retrieve none"),
         ({"fingerprint": "f" * 64}, "is another index than the stored one(.|\n)*--retrieve none"),
-        ({"more": 1}, "damaged settings of the retrieval"),
+        ({"more": 1}, "stored settings: damaged settings of the retrieval"),
+        ({"k": "many"}, "stored settings: --retrieve_k many: expected a whole number"),
     ],
 )
 def test_a_stored_index_that_is_gone_or_another_is_named_with_both_ways_out(stored, message, index, tmp_path):
