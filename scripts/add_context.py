@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     if form != "own":
         renamed = "; names of its other columns begin with source_" if form == "kaggle_apart" else ""
         print(f"The source's form has no place for a context: written as prompt, A, B, ..., answer{renamed}")
-    print(counts.line())
+    print(with_flags(counts.line()))
     print(f"Wrote {args.out}")
     return 0
 

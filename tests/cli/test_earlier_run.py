@@ -472,6 +472,15 @@ def test_a_training_does_not_replace_what_it_starts_from(source, name, tmp_path)
     assert settle(flags(tmp_path / "other", **{source: tmp_path / name})).replaced == ()
 
 
+@pytest.mark.parametrize("name", ["", "checkpoint-10"])
+def test_a_training_does_not_replace_its_reranker(name, tmp_path):
+    """Every prediction with the new adapter was refused: it is another reranker than the one that was replaced."""
+    checkpoint(tmp_path, 10)
+    given = flags(tmp_path, overwrite_output_dir="true", retrieve="index", retrieve_rerank=tmp_path / name)
+    with pytest.raises(UserError, match=r"reranks with .*, whose files it would replace; pass another --output_dir"):
+        settle(given)
+
+
 def test_the_users_readme_is_set_aside(tmp_path):
     """A README that is no model card stopped the final save, and any other was replaced."""
     (tmp_path / "README.md").write_bytes(b"my notes \xff")

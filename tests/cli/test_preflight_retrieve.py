@@ -8,17 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from llmtuner.cli import preflight_retrieve
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_retrieve import settle_retrieve, unfilled
 from llmtuner.cli.words import Words
+from llmtuner.data.tokens.stored import form_to_json
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import McqSettings
 from llmtuner.retrieval.check import checked
 from llmtuner.retrieval.index.build import build_index
+from llmtuner.retrieval.rerankers import Rerankers
 from llmtuner.retrieval.settings import FIELDS, Retrieve, retrieve_of
 from llmtuner.runs.manifest import Manifest, write_manifest
 from llmtuner.spec.flags import FLAGS
+from llmtuner.spec.prompts import PromptForm
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +108,15 @@ def test_stage_mcq_takes_its_own_settings_first(model, index):
     assert run.data.retrieve.k == 3, "a head that needs no training, on a model of stage sft"
 
 
+def test_a_prompt_without_contexts_is_said(index):
+    """Passages were retrieved and counted, and the model read none of them."""
+    for context, is_said in (("", True), ("Facts: {context}", False)):
+        form = PromptForm(question="{question}", option=" {option}", context=context, turns=False)
+        settings = McqSettings(kind="causal", prompt=form_to_json(form))
+        _, _, lines = settle(run=McqRun("model", settings, predicting=True), retrieve=index)
+        assert any("leaves contexts out, so the model reads no passage" in line for line in lines) == is_said
+
+
 def test_none_turns_it_off_and_says_so(model):
     flags, _, lines = settle(model, retrieve="none")
     assert settings_in(flags) is None
@@ -140,13 +153,40 @@ def test_wrong_flags(given, message, do, index):
     [
         ({"index": "gone"}, "gone: no such folder(.|\n)*pass --retrieve with its folder now; --retrieve none"),
         ({"fingerprint": "f" * 64}, "is another index than the stored one(.|\n)*--retrieve none"),
-        ({"more": 1}, "damaged settings of the retrieval"),
+        ({"more": 1}, "stored settings: damaged settings of the retrieval"),
+        ({"k": "many"}, "stored settings: --retrieve_k many: expected a whole number"),
     ],
 )
 def test_a_stored_index_that_is_gone_or_another_is_named_with_both_ways_out(stored, message, index, tmp_path):
     retrieve = checked(Retrieve(index=str(index))).to_json() | stored
     write_manifest(Manifest(stage="sft", step=1, max_steps=1, epoch=1.0, retrieve=retrieve), tmp_path / "run.json")
     with pytest.raises(UserError, match=message):
+        settle(tmp_path)
+
+
+def test_another_reranker_is_said_and_a_moved_one_named(index, tmp_path, monkeypatch):
+    """With another reranker a prediction said "as in the training"; of a replaced one it advised to pass --retrieve."""
+
+    def digest(folder: str) -> str:
+        if not Path(folder).is_file():
+            raise UserError(f"`rerank` {folder}: no such folder")
+        return Path(folder).read_text()
+
+    monkeypatch.setattr(preflight_retrieve, "RERANKERS", Rerankers(digest, lambda folder: lambda query, texts: []))
+    first, same, other = (tmp_path / name for name in ("first", "same", "other"))
+    for path, content in ((first, "1"), (same, "1"), (other, "2")):
+        path.write_text(content)
+    retrieve = preflight_retrieve.checked(Retrieve(index=str(index), rerank=str(first)), preflight_retrieve.RERANKERS)
+    manifest = Manifest(stage="sft", step=1, max_steps=1, epoch=1.0, retrieve=retrieve.to_json())
+    write_manifest(manifest, tmp_path / "run.json")
+    said = f"--retrieve_rerank {other}: the model was trained with another one, {first}"
+    assert said not in settle(tmp_path, retrieve_rerank=same)[2]
+    assert said in settle(tmp_path, retrieve_rerank=other)[2]
+    assert said in settle(tmp_path, retrieve=index, retrieve_rerank=other)[2]
+    first.unlink()
+    with pytest.raises(
+        UserError, match=r"first: no such folder(.|\n)*pass --retrieve or --retrieve_rerank with its folder"
+    ):
         settle(tmp_path)
 
 

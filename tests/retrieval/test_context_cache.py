@@ -18,7 +18,7 @@ from llmtuner.retrieval.contexts import Context
 from llmtuner.retrieval.settings import Retrieve
 
 SETTINGS = Retrieve(index="/index", fingerprint="f" * 64)
-CONTEXT = Context("Light\u2028and water.", ("a#0", "b#1"), (2.5, 1 / 3), refused=2, cut=1)
+CONTEXT = Context("Light\u2028and water.", ("a#0", "b#1"), (2.5, 1 / 3), refused=2, cut=1, unfit=3)
 
 
 @pytest.fixture(autouse=True)

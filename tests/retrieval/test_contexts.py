@@ -43,7 +43,7 @@ def test_whole_chunks_up_to_the_budget():
     chunks = hits("a b c", "d e f g", "h i j k l", "m n")
     assert assemble(chunks, 9, "best_first").text == "a b c\n\nd e f g\n\nm n"
     assert assemble(chunks, 2).text == "m n"
-    assert assemble(chunks, 1) == Context("", (), ())
+    assert assemble(chunks, 1) == Context("", (), (), unfit=4)
 
 
 def test_titles_count_and_stand_in_front():

@@ -165,3 +165,14 @@ def test_cut_queries_are_counted_and_said(tmp_path, corpus, tiny_bert):
         counts.add(context)
     assert counts.cut == 3
     assert "3 queries were longer than the encoder takes" in counts.line()
+
+
+def test_passages_that_are_too_long_are_not_called_none(index):
+    """An index of longer chunks than --max_words said "8 found none", and the run went on without contexts."""
+    counts = Counts()
+    for context in find(index, QUESTION, replace(QUESTION, question="of", options=("-", "?")), k=2, max_words=3):
+        counts.add(context)
+    assert counts.line() == (
+        "0 of 2 questions got passages; 1 found none; 1 got none, because each passage alone is longer than "
+        "`max_words`: raise it; 12 passages refused, because they hold a question with its options"
+    )

@@ -39,22 +39,23 @@ def settle_earlier_run(flags: Flags, planned: Manifest, run: McqRun | None = Non
     earlier = _settled(flags, planned, run)
     adapters = flags.names("adapter_name_or_path") if run is None else run.adapters
     for source in (flags["model_name_or_path"], *adapters):
-        _check_source(source, Path(flags["output_dir"] or ""), earlier)
+        _check_source(source, "starts from", Path(flags["output_dir"] or ""), earlier)
+    _check_source(flags["retrieve_rerank"], "reranks with", Path(flags["output_dir"] or ""), earlier)
     return earlier
 
 
-def _check_source(source: str | None, output_dir: Path, earlier: EarlierRun) -> None:
-    """Refuse to train into the folder of a model or adapter that the training starts from.
+def _check_source(source: str | None, role: str, output_dir: Path, earlier: EarlierRun) -> None:
+    """Refuse to train into the folder of a model or adapter that the training starts from, or of its reranker.
 
-    Its files would be set aside. What was trained would then name itself as its base, and the same command could not
-    resume.
+    Its files would be set aside. What was trained would then name itself as its base or reranker, and the same command
+    could not resume.
     """
     if source is None or not output_dir.is_dir() or not Path(source).is_dir():
         return
     folder, replaced = Path(source).resolve(), [path.resolve() for path in earlier.replaced]
     if folder == output_dir.resolve() or any(path in (folder, *folder.parents) for path in replaced):
         raise UserError(
-            f"--output_dir {output_dir}: the training starts from {source}, whose files it would replace; pass another "
+            f"--output_dir {output_dir}: the training {role} {source}, whose files it would replace; pass another "
             "--output_dir"
         )
 

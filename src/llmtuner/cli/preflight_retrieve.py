@@ -7,6 +7,7 @@ from typing import Any
 
 from llmtuner.cli.flags import Flags
 from llmtuner.data.registry import PROJECT_DATA, find_source
+from llmtuner.data.tokens.stored import form_of
 from llmtuner.errors import UserError
 from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.mcq.run import McqRun
@@ -33,8 +34,8 @@ def settle_retrieve(
             stored one.
     """
     given = {name: flags[_PREFIX + name] for name in FIELDS if _PREFIX + name in flags}
-    stored = None if flags["do_train"] else _stored(flags, adapters, run)
     try:
+        stored = None if flags["do_train"] else _stored(flags, adapters, run)
         if flags[FLAG] == OFF or (FLAG not in flags and stored is None):
             settings, lines = None, _without(flags, given, stored)
         elif FLAG in flags:
@@ -44,6 +45,8 @@ def settle_retrieve(
             settings, lines = _as_stored(stored, given)
     except UserError as error:
         raise UserError(with_flags(str(error), _PREFIX)) from error
+    if settings is not None and run is not None and not form_of(run.settings.prompt).context:
+        lines = (*lines, f"--{FLAG}: the prompt (--mcq_prompt) leaves contexts out, so the model reads no passage")
     if run is not None:
         run = replace(run, data=replace(run.data, retrieve=settings))
         if run.training:  # also where the model that is trained further had contexts, and this training has none
@@ -67,7 +70,10 @@ def _stored(flags: Flags, adapters: list[str], run: McqRun | None) -> Retrieve |
     if not stored:
         manifest = training_of([*reversed(adapters), flags["model_name_or_path"]])
         stored = None if manifest is None else manifest.retrieve
-    return Retrieve.from_json(stored) if stored else None
+    try:
+        return Retrieve.from_json(stored) if stored else None
+    except UserError as error:
+        raise UserError(f"{[flags['model_name_or_path'], *adapters][-1]}: stored settings: {error}") from error
 
 
 def _without(flags: Flags, given: dict[str, Any], stored: Retrieve | None) -> tuple[str, ...]:
@@ -91,20 +97,36 @@ def _chosen(index: str, given: dict[str, Any], stored: Retrieve | None) -> tuple
     ]
     if settings.fingerprint != stored.fingerprint:
         lines.insert(0, f"--{FLAG} {index}: the model was trained with contexts of another index, {stored.index}")
-    return settings, tuple(lines)
+    return settings, (*lines, *_other_reranker(settings, stored))
 
 
 def _as_stored(stored: Retrieve, given: dict[str, Any]) -> tuple[Retrieve, tuple[str, ...]]:
     try:
         settings = checked(_changed(stored, given), RERANKERS)
     except UserError as error:
-        raise UserError(
-            f"{error}\nThe model was trained with contexts of this index. If it has moved, pass --{FLAG} with its "
-            f"folder now; --{FLAG} {OFF} works without contexts"
-        ) from error
+        raise UserError(f"{error}\n{_moved(stored, given)} now; --{FLAG} {OFF} works without contexts") from error
     return settings, (
         f"contexts are retrieved from {stored.index}, as in the training; --{FLAG} {OFF} works without them",
+        *_other_reranker(settings, stored),
     )
+
+
+def _moved(stored: Retrieve, given: dict[str, Any]) -> str:
+    """What to do if what the training used lies elsewhere now."""
+    if stored.rerank is None or "rerank" in given:
+        return f"The model was trained with contexts of this index. If it has moved, pass --{FLAG} with its folder"
+    return (
+        f"The model was trained with contexts of {stored.index}, reranked by {stored.rerank}. If one of them has "
+        f"moved, pass --{FLAG} or `rerank` with its folder"
+    )
+
+
+def _other_reranker(settings: Retrieve, stored: Retrieve) -> tuple[str, ...]:
+    """A line where a given reranker is not the stored one, as for an index."""
+    if settings.reranker == stored.reranker:
+        return ()
+    before = "without a reranker" if stored.rerank is None else f"with another one, {stored.rerank}"
+    return (f"--{_PREFIX}rerank {settings.rerank}: the model was trained {before}",)
 
 
 def _changed(stored: Retrieve, given: dict[str, Any]) -> Retrieve:

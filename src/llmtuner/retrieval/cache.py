@@ -54,7 +54,7 @@ class ContextCache:
         if self._database is None:
             return
         rows = [
-            (key, json.dumps([each.text, each.ids, each.scores, each.refused, each.cut]))
+            (key, json.dumps([each.text, each.ids, each.scores, each.refused, each.cut, each.unfit]))
             for key, each in contexts.items()
         ]
         try:
@@ -124,8 +124,8 @@ def _open(path: Path) -> ContextCache:
 def _context(text: str) -> Context | None:
     """A stored context; None if the text is damaged."""
     try:
-        context, ids, scores, refused, cut = json.loads(text)
-        return Context(str(context), tuple(ids), tuple(scores), int(refused), int(cut))
+        context, ids, scores, refused, cut, unfit = json.loads(text)
+        return Context(str(context), tuple(ids), tuple(scores), int(refused), int(cut), int(unfit))
     except (ValueError, TypeError):
         return None
 

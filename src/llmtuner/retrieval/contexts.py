@@ -24,6 +24,7 @@ class Context:
         ids, scores: of the chunks in it, best first, whatever their order in the text.
         refused: how many better chunks the leak guard refused.
         cut: how many of the question's queries an encoder could not take whole.
+        unfit: how many chunks were left out because the context would be too long.
     """
 
     text: str
@@ -31,6 +32,7 @@ class Context:
     scores: tuple[float, ...]
     refused: int = 0
     cut: int = 0
+    unfit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def assemble(hits: Sequence[tuple[Chunk, float]], max_words: int, order: Order =
     chosen: list[tuple[Chunk, float]] = []
     passages: list[_Passage] = []
     forms: set[str] = set()
+    unfit = 0
     for chunk, score in hits:
         form = normal_form(chunk.text)
         if form in forms or any(f" {form} " in f" {normal_form(passage.text)} " for passage in passages):
@@ -77,11 +80,16 @@ def assemble(hits: Sequence[tuple[Chunk, float]], max_words: int, order: Order =
             chosen.append((chunk, score))
             forms.add(form)
             passages = extended
+        else:
+            unfit += 1
     texts = [passage.titled for passage in sorted(passages, key=lambda passage: passage.rank)]
     if order == "best_last":
         texts.reverse()
     return Context(
-        _BETWEEN.join(texts), tuple(chunk.chunk_id for chunk, _ in chosen), tuple(score for _, score in chosen)
+        _BETWEEN.join(texts),
+        tuple(chunk.chunk_id for chunk, _ in chosen),
+        tuple(score for _, score in chosen),
+        unfit=unfit,
     )
 
 

@@ -29,6 +29,7 @@ class Counts:
         questions: all that were asked for.
         unchanged: had a context already.
         filled, empty: got passages; got none.
+        too_long: of the empty ones, those whose passages were all longer than a context may be.
         refused: passages that hold a question with its options.
         cut: queries that an encoder could not take whole.
     """
@@ -37,6 +38,7 @@ class Counts:
     unchanged: int = 0
     filled: int = 0
     empty: int = 0
+    too_long: int = 0
     refused: int = 0
     cut: int = 0
 
@@ -48,6 +50,7 @@ class Counts:
             return
         self.filled += bool(context.ids)
         self.empty += not context.ids
+        self.too_long += not context.ids and context.unfit > 0
         self.refused += context.refused
         self.cut += context.cut
 
@@ -56,7 +59,8 @@ class Counts:
         parts = [f"{self.filled:,} of {self.questions:,} questions got passages"]
         for count, text in (
             (self.unchanged, "{} kept the context that they had"),
-            (self.empty, "{} found none"),
+            (self.empty - self.too_long, "{} found none"),
+            (self.too_long, "{} got none, because each passage alone is longer than `max_words`: raise it"),
             (self.refused, "{} passages refused, because they hold a question with its options"),
             (self.cut, "{} queries were longer than the encoder takes: words were cut from the middle of the question"),
         ):

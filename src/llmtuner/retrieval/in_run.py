@@ -56,7 +56,7 @@ def with_contexts(
         filled.append(question if context is None else replace(question, context=context.text))
         counts.add(context)
     if speaks and questions:
-        logger.info("--retrieve: %s", counts.line())
+        logger.info("--retrieve: %s", with_flags(counts.line(), f"{FLAG}_"))
     return filled
 
 

@@ -152,6 +152,24 @@ def test_a_folder_that_is_no_index_is_never_replaced(tmp_path, corpus):
     assert contents(tmp_path / "mine") == {"thesis.tex": b"years of work"}
 
 
+@pytest.mark.parametrize("is_index", [False, True])
+def test_what_is_no_part_of_an_index_is_never_deleted(is_index, tmp_path, corpus, long_corpus):
+    """--overwrite deleted a built data set, with a manifest.json, too, and a run that was trained into an index."""
+    mine = tmp_path / "mine"
+    if is_index:
+        build_index([str(corpus)], mine)
+    else:
+        mine.mkdir()
+        (mine / "manifest.json").write_text('{"settings": {}, "files": {}}')
+    (mine / "llmscience.jsonl").write_text("hours of work")
+    before = contents(mine)
+    with pytest.raises(
+        UserError, match=r"holds .llmscience.jsonl., which is no part of an index, so it is not replaced"
+    ):
+        build_index([long_corpus], mine, overwrite=True)
+    assert contents(mine) == before
+
+
 def test_two_builds_do_not_mix(tmp_path, corpus):
     with (
         locked(build.building_folder(tmp_path / "index")),

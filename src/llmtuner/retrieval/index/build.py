@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from llmtuner.data.problems import quoted
 from llmtuner.errors import UserError
 from llmtuner.files import TEMPORARY, new_folder, sha256_of_file, write_atomic
 from llmtuner.retrieval.chunks import OVERLAP, WORDS
@@ -31,6 +32,8 @@ from llmtuner.retrieval.index.store import CHUNKS, ChunkStore, join_files
 from llmtuner.retrieval.minilm import minilm_folder
 from llmtuner.retrieval.progress import Progress, Say
 from llmtuner.retrieval.retrievers.base import BuildSource
+from llmtuner.retrieval.retrievers.bm25 import FOLDER as BM25
+from llmtuner.retrieval.retrievers.dense import VECTORS
 from llmtuner.runs.lock import LOCK, locked
 from llmtuner.spec.entry import choose_from
 from llmtuner.spec.retrievers import RETRIEVERS
@@ -200,7 +203,19 @@ def _existing(out: Path, planned: Manifest, overwrite: bool) -> Manifest | None:
         raise UserError(f"--out {out}: is {kind}; choose another folder, or pass --overwrite")
     if manifest is None and not (out / MANIFEST).exists():
         raise UserError(f"--out {out}: is no index, so it is not replaced; choose another folder")
+    foreign = _foreign(out, manifest)
+    if foreign:
+        raise UserError(
+            f"--out {out}: holds {quoted(foreign[0])}, which is no part of an index, so it is not replaced; choose "
+            "another folder"
+        )
     return None
+
+
+def _foreign(out: Path, manifest: Manifest | None) -> list[str]:
+    """What lies in a folder that no index has; builds of data sets, too, have a manifest.json."""
+    own = {MANIFEST, CHUNKS, BM25, VECTORS} | {name.partition("/")[0] for name in (manifest.files if manifest else ())}
+    return sorted(path.name for path in out.iterdir() if path.name not in own)
 
 
 def _prepare(building: Path, inputs: str, out: Path) -> None:
