@@ -178,18 +178,28 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path, capsys):
     (out / "thesis.txt").write_text("years")
     for words, message in (
         ([], "is not empty; choose another folder, or pass --overwrite"),
-        (["--overwrite"], "no model"),
+        (["--overwrite"], "holds thesis.txt"),
     ):
         assert main([str(file), str(out), *words]) == 2
         assert message in capsys.readouterr().err
     assert main([str(file), str(out / "thesis.txt"), "--overwrite"]) == 2
     assert "is a file" in capsys.readouterr().err
     assert (out / "thesis.txt").read_text() == "years"
-    (out / "thesis.txt").rename(out / "config.json")
-    assert main([str(file), str(out), "--overwrite"]) == 0
-    assert is_whole(out)
     assert main([str(file), str(tmp_path / "new" / "out")]) == 0
     assert sorted(os.listdir(tmp_path)) == ["new", "out", "tiny.gguf"]
+
+
+def test_only_a_conversion_is_overwritten(tmp_path, capsys):
+    """A trained whole model has a config.json, too, and was replaced with its checkpoints."""
+    file, out = tiny()[0].write(tmp_path / "tiny.gguf"), tmp_path / "out"
+    assert main([str(file), str(out)]) == 0
+    (out / "model.safetensors").write_bytes(b"")
+    assert main([str(file), str(out), "--overwrite"]) == 0
+    assert is_whole(out)
+    (out / "checkpoint-8").mkdir()
+    assert main([str(file), str(out), "--overwrite"]) == 2
+    assert "holds checkpoint-8" in capsys.readouterr().err
+    assert (out / "checkpoint-8").is_dir()
 
 
 def test_a_folder_that_lost_a_file_or_a_part_of_it_is_not_whole(converted):

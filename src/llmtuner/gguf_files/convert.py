@@ -119,7 +119,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     """Refuse a folder to which nothing should be written.
 
     Raises:
-        UserError: it is not empty and `overwrite` is false or it is no model, or it is a file.
+        UserError: it is not empty and `overwrite` is false, or it holds files of something else, or it is a file.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -127,8 +127,17 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise UserError(f"{out} is a file; choose a new folder")
     if not overwrite:
         raise UserError(f"{out} is not empty; choose another folder, or pass `overwrite`")
-    if not (out / "config.json").is_file():
-        raise UserError(f"{out} has no config.json, so it is no model that could be replaced; choose another folder")
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in _made_files(out))
+    if foreign:  # a folder without origin.json, or a model that was trained further in its place
+        raise UserError(f"{out} holds {foreign[0]}, which no conversion made; choose another folder")
+
+
+def _made_files(folder: Path) -> set[str]:
+    """The files of an earlier conversion, as its origin.json lists them; none without one."""
+    try:
+        return {ORIGIN, *json.loads((folder / ORIGIN).read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def write_model(file: GgufFile, origin: Origin, folder: Path) -> list[str]:
