@@ -13,6 +13,7 @@ from llmtuner.files import (
     sha256_of_bytes,
     sha256_of_file,
     sha256_of_json,
+    split_paths,
     write_atomic,
     write_synced,
 )
@@ -117,3 +118,15 @@ def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
     fill(out, "2", overwrite=True)
     assert (out / "below" / "file").read_text() == "2"
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_comma_in_the_name_of_a_folder_that_exists_does_not_separate(tmp_path, monkeypatch):
+    """`lr=1,rank=2/seed-1` was looked up as the two folders `lr=1` and `rank=2/seed-1`."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a,b/c", "a", "d"):
+        (tmp_path / name).mkdir(parents=True)
+    assert split_paths("a,b/c") == ["a,b/c"]
+    assert split_paths("d, a,b/c ,a") == ["d", "a,b/c", "a"]
+    assert split_paths("x,y") == ["x", "y"]
+    assert split_paths("") == [] == split_paths(" , ")
+    assert split_paths("a\0,b") == ["a\0", "b"]
