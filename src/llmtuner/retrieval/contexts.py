@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from llmtuner.data.normal_form import normal_form
@@ -68,12 +69,13 @@ def assemble(hits: Sequence[tuple[Chunk, float]], max_words: int, order: Order =
     chosen: list[tuple[Chunk, float]] = []
     passages: list[_Passage] = []
     forms: set[str] = set()
+    spaced, words_of = cache(_spaced_form), cache(length)  # most passages stay as they are while more are added
     for chunk, score in hits:
         form = normal_form(chunk.text)
-        if form in forms or any(f" {form} " in f" {normal_form(passage.text)} " for passage in passages):
+        if form in forms or any(f" {form} " in spaced(passage.text) for passage in passages):
             continue
         extended = _passages([*(each for each, _ in chosen), chunk])
-        if sum(length(passage.titled) for passage in extended) <= max_words:
+        if sum(words_of(passage.titled) for passage in extended) <= max_words:
             chosen.append((chunk, score))
             forms.add(form)
             passages = extended
@@ -102,3 +104,8 @@ def _passages(chunks: Sequence[Chunk]) -> list[_Passage]:
 
 def _number(chunk: Chunk) -> int:
     return int(chunk.chunk_id.rpartition("#")[2])
+
+
+def _spaced_form(text: str) -> str:
+    """The normal form with a blank on both sides, so that whole words match."""
+    return f" {normal_form(text)} "

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from llmtuner.data.sniff import file_status
 from llmtuner.errors import UserError
 from llmtuner.files import TEMPORARY, new_folder, sha256_of_file, write_atomic
 from llmtuner.retrieval.chunks import OVERLAP, WORDS
@@ -153,6 +154,7 @@ def _planned(corpus: Sequence[str], settings: BuildSettings) -> Manifest:
     encoder = encoder_folder(settings.encoder or minilm_folder()) if entry.encodes else None
     files = corpus_files(corpus)
     for file in files:
+        file_status(file.path)
         if not os.access(file.path, os.R_OK):
             raise UserError(f"{file.shown}: cannot be read; check its permissions")
     described = [
@@ -195,11 +197,11 @@ def _existing(out: Path, planned: Manifest, overwrite: bool) -> Manifest | None:
         manifest = None
     if manifest is not None and manifest.inputs == planned.inputs:
         return manifest
-    if not overwrite:
-        kind = "an index of other inputs" if manifest else "a folder that is not empty"
-        raise UserError(f"--out {out}: is {kind}; choose another folder, or pass --overwrite")
     if manifest is None and not (out / MANIFEST).exists():
-        raise UserError(f"--out {out}: is no index, so it is not replaced; choose another folder")
+        raise UserError(f"--out {out}: is not empty and no index, so it is not replaced; choose another folder")
+    if not overwrite:
+        kind = "an index of other inputs" if manifest else "an index that is damaged or of another version"
+        raise UserError(f"--out {out}: is {kind}; choose another folder, or pass --overwrite")
     return None
 
 
