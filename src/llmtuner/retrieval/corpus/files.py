@@ -17,8 +17,7 @@ from llmtuner.data.sniff import path_status, split_suffix
 from llmtuner.errors import DataError, UserError
 from llmtuner.retrieval.corpus.rows import CorpusFile, CorpusNotes, TextColumns
 from llmtuner.retrieval.corpus.types import COMPRESSED, OTHERS, READERS, TABLES
-from llmtuner.retrieval.index.manifest import MANIFEST
-from llmtuner.retrieval.index.store import CHUNKS
+from llmtuner.spec.retrievers import CHUNKS, MANIFEST
 
 _ROLES = ("text", "id", "title")
 _ABOUT = ("readme", "license", "licence", "notice", "changelog")  # beside tables, they are about them

@@ -19,7 +19,6 @@ from llmtuner.retrieval.corpus import corpus_files
 from llmtuner.retrieval.encoder import Encoder
 from llmtuner.retrieval.encoder_folder import encoder_folder
 from llmtuner.retrieval.index.manifest import (
-    MANIFEST,
     Manifest,
     building_folder,
     check_files,
@@ -28,13 +27,13 @@ from llmtuner.retrieval.index.manifest import (
     read_manifest,
 )
 from llmtuner.retrieval.index.read import PART, part_file, read_parts
-from llmtuner.retrieval.index.store import CHUNKS, ChunkStore, join_files
+from llmtuner.retrieval.index.store import ChunkStore, join_files
 from llmtuner.retrieval.minilm import minilm_folder
 from llmtuner.retrieval.progress import Progress, Say
 from llmtuner.retrieval.retrievers.base import BuildSource
 from llmtuner.runs.lock import LOCK, locked
 from llmtuner.spec.entry import choose_from
-from llmtuner.spec.retrievers import RETRIEVERS
+from llmtuner.spec.retrievers import CHUNKS, MANIFEST, RETRIEVERS
 
 ANN_FROM = 1_000_000
 _INPUTS, _INDEX = "inputs.json", "index"

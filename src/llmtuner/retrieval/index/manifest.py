@@ -14,9 +14,8 @@ from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file, sha256_of_json, sha256_of_unchanged, write_synced
 from llmtuner.retrieval.terms import TERM_RULES
 from llmtuner.spec.entry import choose_from
-from llmtuner.spec.retrievers import RETRIEVERS
+from llmtuner.spec.retrievers import MANIFEST, RETRIEVERS
 
-MANIFEST = "manifest.json"
 FORMAT = 1
 # What shapes the content of the files, and so is part of the inputs.
 PACKAGES = ("bm25s", "PyStemmer", "numpy", "pyarrow")
