@@ -177,7 +177,8 @@ def hits_at(k: int, places: Sequence[int]) -> list[float]:
 def measure(gold_set: GoldSet, retriever: str) -> dict[str, Any]:
     """Build the index and search it with each form of the query; for a process of its own."""
     from llmtuner.retrieval.index.build import BuildSettings, build_index
-    from llmtuner.retrieval.index.store import CHUNKS, ChunkStore
+    from llmtuner.retrieval.index.store import ChunkStore
+    from llmtuner.spec.retrievers import CHUNKS
 
     settings = BuildSettings(retriever=retriever, words=WORDS)
     with tempfile.TemporaryDirectory() as folder:

@@ -96,14 +96,18 @@ def _add(args: argparse.Namespace) -> tuple[Counts, str]:
     finder = open_finder(settings, RERANKERS)
     form = written_form(rows, settings.fills)
     progress = Progress(_say, "searching", unit="questions", total=len(rows))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with open_atomic(args.out) as file:
-        filled = finder.fill(row.question for row in rows)
-        for row, (_, context) in zip(rows, filled, strict=True):
-            line = json_line(row.with_context(context, form))
-            file.write(line.encode("utf-8"))
-            counts.add(context)
-            progress(1)
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        with open_atomic(args.out) as file:
+            filled = finder.fill(row.question for row in rows)
+            for row, (_, context) in zip(rows, filled, strict=True):
+                line = json_line(row.with_context(context, form))
+                file.write(line.encode("utf-8"))
+                counts.add(context)
+                progress(1)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"--out {args.out}: cannot be written: {reason}; free space or choose another path") from error
     return counts, form
 
 

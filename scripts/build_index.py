@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from llmtuner.retrieval.index.build import Built
 
 ENGINES = ("local", "ray")
+_SHOWN = 3  # notices of a kind
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,13 +83,25 @@ def summary(out: Path, built: Built) -> list[str]:
         f"documents: {counts['documents']:,} ({counts['blank']:,} blank ones left out, {counts['renamed']:,} renamed)",
         f"chunks: {counts['chunks']:,} (left out: {counts['exact']:,} exact and {counts['near']:,} near duplicates, "
         f"{counts['wordless']:,} without words)",
-        *built.notices,
+        *_shortened(built.notices),
     ]
     if not built.seconds:
         return [*lines, f"{terminal_path(out)} is an index of this corpus already; nothing was done"]
     stages = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in built.seconds.items())
     size = sum(entry["size"] for entry in built.manifest.files.values())
     return [*lines, f"Wrote {terminal_path(out)} ({size / 1e6:,.1f} MB): {stages}"]
+
+
+def _shortened(notices: list[str]) -> list[str]:
+    """The notices, of each kind the first three: a folder may have thousands of files with the same one."""
+    lines: list[str] = []
+    counts: Counter[str] = Counter()
+    for notice in notices:
+        kind = notice.partition(": ")[2] or notice
+        counts[kind] += 1
+        if counts[kind] <= _SHOWN:
+            lines.append(notice)
+    return lines + [f"{count - _SHOWN:,} more: {kind}" for kind, count in counts.items() if count > _SHOWN]
 
 
 def _say(line: str) -> None:

@@ -1331,7 +1331,7 @@ MUTATIONS = (
         "tests/retrieval/test_contexts.py",
         ("contexts: the best first in both orders", 'if order == "best_last":', "if False:"),
         ("contexts: a passage twice", "if form in forms or", "if"),
-        ("contexts: the budget without titles", "length(passage.titled) for", "length(passage.text) for"),
+        ("contexts: the budget without titles", "words_of(passage.titled) for", "words_of(passage.text) for"),
         ("contexts: neighbours stand apart", "text = join(previous.text, chunk.text)", "text = None"),
         ("contexts: chunk 10 before chunk 9", 'return int(chunk.chunk_id.rpartition("#")[2])', "return chunk.chunk_id"),
     ),
@@ -1353,7 +1353,7 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/retrieval/corpus/__init__.py",
         "tests/retrieval/corpus/test_corpus_readers.py",
-        ("corpus: two documents with one id", "document_id = _free_id(row.id, taken)", "document_id = row.id"),
+        ("corpus: two documents with one id", "document_id = _free_id(row.id, taken, last)", "document_id = row.id"),
         ("corpus: blank documents", "if is_blank(row.text):", "if not row.text:"),
         ("corpus: nothing to read is fine", "if not notes.documents:", "if False:"),
     ),

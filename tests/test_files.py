@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from llmtuner import files
 from llmtuner.files import (
     new_folder,
     open_atomic,
     sha256_of_bytes,
     sha256_of_file,
     sha256_of_json,
+    sha256_of_unchanged,
     split_paths,
     write_atomic,
     write_synced,
@@ -100,6 +102,20 @@ def fill(out: Path, text: str, *, overwrite: bool = False, fails: bool = False) 
         (folder / "below" / "file").write_text(text)
         if fails:
             raise ValueError("stopped")
+
+
+def test_an_unchanged_file_is_read_once(tmp_path, monkeypatch):
+    """A run read its index three times: to check it, for its manifest, and to open it."""
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    reads = []
+    monkeypatch.setattr(files, "sha256_of_file", lambda path: reads.append(path) or sha256_of_file(path))
+    assert {sha256_of_unchanged(path) for _ in range(3)} == {sha256_of_file(path)}
+    assert len(reads) == 1
+    path.write_bytes(b"abd")
+    os.utime(path, ns=(1, 1))
+    assert sha256_of_unchanged(path) == sha256_of_file(path)
+    assert len(reads) == 2
 
 
 def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):

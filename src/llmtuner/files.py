@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -170,6 +171,21 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
     """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_unchanged(path: str | os.PathLike[str]) -> str:
+    """As `sha256_of_file`, but read once in a process as long as the file's size, times and inode stay the same.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    status = os.stat(path)
+    return _known_sha256(os.path.abspath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _known_sha256(path: str, *_state: int) -> str:
+    return sha256_of_file(path)
 
 
 def sha256_of_json(value: Any) -> str:

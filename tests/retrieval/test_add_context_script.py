@@ -95,7 +95,7 @@ def test_the_same_questions_without_answers_get_the_same_contexts(add, tmp_path)
         (("--query", "option"), "--query option: unknown value; choose from: all, per_option, prompt"),
         (("--order", "best"), "--order best: unknown value; choose from: best_last, best_first"),
         (("--engine", "ray"), "--engine ray: is not supported yet"),
-        (("--rerank", "nowhere"), "--rerank nowhere: no such folder"),
+        (("--rerank", "nowhere"), "--rerank nowhere: no such folder; give the folder of a cross-encoder"),
     ],
 )
 def test_wrong_flags(add, tmp_path, more, message):
@@ -111,6 +111,7 @@ def test_a_missing_index_a_damaged_one_and_one_of_another_version(add, tmp_path)
     (tmp_path / ".half.building").mkdir()
     assert "its build did not finish" in add(index=tmp_path / "half")[2]
     assert "is no index" in add(index=tmp_path)[2]
+    assert "q.jsonl: is a file, and an index is a folder" in add(index=tmp_path / "q.jsonl")[2]
     with (tmp_path / "index" / "chunks.parquet").open("r+b") as file:
         file.truncate(100)
     assert "has 100 bytes" in add()[2]
@@ -198,4 +199,10 @@ def test_a_full_disk_leaves_nothing_behind(add, tmp_path):
     done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
+    assert "trial.jsonl: cannot be written: File too large; free space, or set TMPDIR" in done.stderr
+
+
+def test_an_output_that_cannot_be_written_is_named(add, tmp_path):
+    """The message was the system's alone, and named a temporary file or none."""
+    assert "q.jsonl/out.jsonl: cannot be written: " in add(out=tmp_path / "q.jsonl" / "out.jsonl")[2]
     assert not [path for path in tmp_path.iterdir() if "out.jsonl" in path.name]

@@ -238,3 +238,14 @@ def test_help_needs_nothing_heavy(name):
     with pytest.raises(SystemExit) as stopped:
         load_script(name).main(["--help"])
     assert stopped.value.code == 0
+
+
+def test_many_equal_notices_are_shortened(run, tmp_path):
+    """A folder of 5,000 texts gave 4,000 lines, behind which the counts were out of sight."""
+    for number in range(6):
+        lines = "\n".join(f"{number} atoms {'more ' * count}are here." for count in range(1, 8))
+        (tmp_path / f"facts-{number}.txt").write_text(lines)
+    status, out, _ = run(tmp_path)
+    assert status == 0
+    assert out.count("/facts-") == 3
+    assert "\n3 more: a list of statements: each line is a document; to read" in out

@@ -9,6 +9,7 @@ import pytest
 from support import load_script
 
 from llmtuner.errors import UserError
+from llmtuner.files import sha256_of_file
 from llmtuner.retrieval import minilm
 
 
@@ -20,7 +21,7 @@ def packages(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         (tmp_path / package / "__init__.py").touch()
         (folder / "model.safetensors").write_bytes(b"weights")
-    monkeypatch.setattr(minilm, "SHA256", minilm.sha256_of_file(folder / "model.safetensors"))
+    monkeypatch.setattr(minilm, "SHA256", sha256_of_file(folder / "model.safetensors"))
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.setattr(sys, "path_importer_cache", {})
     return tmp_path

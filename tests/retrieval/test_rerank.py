@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 
 import pytest
@@ -23,6 +24,14 @@ def test_a_score_is_the_models_for_the_pair(cross_encoder):
         pair = tokenizer("Where is vitamin A?", passage, truncation=True, max_length=96, return_tensors="pt")
         with torch.no_grad():
             assert score == pytest.approx(float(model(**pair).logits), abs=1e-5)
+
+
+def test_a_long_query_keeps_its_options(cross_encoder):
+    """It lost its end, where the options stand: they changed no score."""
+    encoder = CrossEncoder(cross_encoder, "cpu")
+    asked, passages = "Where is it? " + "light and water " * 60, ["Vitamin A is stored in the liver.", "iron " * 40]
+    assert encoder(f"{asked}\nIron", passages) != encoder(f"{asked}\nLiver", passages)
+    assert all(map(math.isfinite, encoder("\U0001f9ec" * 500, passages)))
 
 
 def test_hits_are_ordered_by_the_new_scores_and_ties_by_row(tmp_path, corpus):

@@ -90,12 +90,14 @@ def edited(folder, **changes):
         (lambda f: edited(f, term_rules=0, version="0.0"), "version 0.0 .*search terms 0.*build the index again"),
         (lambda f: edited(f, retriever="bm52"), "retriever bm52.*choose from: bm25"),
         (lambda f: edited(f, retriever="dense"), "damaged: expected the keys"),
+        (lambda f: edited(f, retriever=["bm25"]), "choose from: bm25"),
+        (lambda f: edited(f, counts={"chunks": 3}), "damaged: expected the keys"),
         (lambda f: edited(f, files={"x": 1}), "damaged: expected the keys"),
         (lambda f: (f / "chunks.parquet").unlink(), "chunks.parquet: is missing"),
         (lambda f: (f / "bm25" / "vocab.index.json").write_text("{}"), "vocab.index.json: has 2 bytes"),
         (lambda f: flip(f / "bm25" / "data.csc.index.npy"), "differs from what was written"),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_what_is_no_whole_index_of_this_version_is_refused(tmp_path, corpus, damage, message):
     build_index([str(corpus)], tmp_path / "index")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from llmtuner.data.normal_form import normal_form
@@ -13,6 +14,7 @@ from llmtuner.retrieval.passages import Chunk
 
 Order = Literal["best_last", "best_first"]
 _BETWEEN = "\n\n"
+_GRAM = 8  # words, as in the leak guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ def assemble(hits: Sequence[tuple[Chunk, float]], max_words: int, order: Order =
     """The context of the best chunks.
 
     Chunks are taken whole, best first, while the text has at most `max_words`; one that does not fit is left out, and
-    a later one may still fit. A chunk whose text already stands in the context, under whatever id, is left out.
+    a later one may still fit. A chunk whose text already stands in the context, under whatever id, is left out, and so
+    is one half of which stands there from other documents: two editions of a book are cut at different sentences.
     Overlapping chunks of one document become one passage, in the document's order. Each passage has its title in
     front, on a line of its own, and passages stand apart by a blank line.
 
@@ -71,12 +74,16 @@ def assemble(hits: Sequence[tuple[Chunk, float]], max_words: int, order: Order =
     passages: list[_Passage] = []
     forms: set[str] = set()
     unfit = 0
+    spaced, words_of = cache(_spaced_form), cache(length)  # most passages stay as they are while more are added
     for chunk, score in hits:
         form = normal_form(chunk.text)
-        if form in forms or any(f" {form} " in f" {normal_form(passage.text)} " for passage in passages):
+        if form in forms or any(f" {form} " in spaced(passage.text) for passage in passages):
+            continue
+        others = [spaced(passage.text) for passage in passages if passage.last.document_id != chunk.document_id]
+        if _is_mostly_in(form, others):
             continue
         extended = _passages([*(each for each, _ in chosen), chunk])
-        if sum(length(passage.titled) for passage in extended) <= max_words:
+        if sum(words_of(passage.titled) for passage in extended) <= max_words:
             chosen.append((chunk, score))
             forms.add(form)
             passages = extended
@@ -108,5 +115,18 @@ def _passages(chunks: Sequence[Chunk]) -> list[_Passage]:
     return passages
 
 
+def _is_mostly_in(form: str, texts: Sequence[str]) -> bool:
+    """Whether at least half of a text's word 8-grams stand in the other texts; False for a text of fewer words."""
+    words = form.split()
+    grams = [f" {' '.join(words[start : start + _GRAM])} " for start in range(len(words) - _GRAM + 1)]
+    repeated = sum(any(gram in text for text in texts) for gram in grams)
+    return bool(grams) and 2 * repeated >= len(grams)
+
+
 def _number(chunk: Chunk) -> int:
     return int(chunk.chunk_id.rpartition("#")[2])
+
+
+def _spaced_form(text: str) -> str:
+    """The normal form with a blank on both sides, so that whole words match."""
+    return f" {normal_form(text)} "

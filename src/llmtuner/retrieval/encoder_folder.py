@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import UserError
-from llmtuner.files import sha256_of_bytes, sha256_of_file
+from llmtuner.files import sha256_of_bytes, sha256_of_unchanged
 from llmtuner.runs.weights import stored_tensors, weight_files
 from llmtuner.spec.model_files import VOCABULARY_FILES
 
@@ -75,13 +75,13 @@ def encoder_folder(path: str | os.PathLike[str]) -> EncoderFolder:
     for file in files:
         for _ in stored_tensors(file):
             pass
-    digests = [sha256_of_file(file) for file in files]
+    digests = [sha256_of_unchanged(file) for file in files]
     return EncoderFolder(
         path=path.absolute(),
         pooling=_pooling(path),
         max_tokens=_max_tokens(path, config),
         weights_sha256=digests[0] if len(digests) == 1 else sha256_of_bytes("".join(digests).encode()),
-        tokenizer_sha256=sha256_of_file(vocabulary),
+        tokenizer_sha256=sha256_of_unchanged(vocabulary),
     )
 
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from llmtuner.errors import UserError
-from llmtuner.files import sha256_of_file
+from llmtuner.files import sha256_of_unchanged
 
 # Package and the model's folder in it. The first one has the weights' licence and notice beside them; the second one,
 # which earlier versions of this project installed, has the same weights.
@@ -30,7 +30,7 @@ def minilm_folder() -> Path:
             continue
         folder = Path(spec.origin).parent / below
         weights = folder / "model.safetensors"
-        digest = sha256_of_file(weights) if weights.is_file() else "no such file"
+        digest = sha256_of_unchanged(weights) if weights.is_file() else "no such file"
         if digest != SHA256:
             raise UserError(f"{weights}: SHA-256 {digest}, expected {SHA256}; install it again: {INSTALL}")
         return folder

@@ -107,9 +107,14 @@ def _trial(has_passage: bool) -> Context:
 def _reads_back(rows: Sequence[Row], contexts: Sequence[Context | None], form: WrittenForm) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trial.jsonl"
-        with path.open("w", encoding="utf-8") as file:
-            for row, context in zip(rows, contexts, strict=True):
-                file.write(json_line(row.with_context(context, form)))
+        try:
+            with path.open("w", encoding="utf-8") as file:
+                for row, context in zip(rows, contexts, strict=True):
+                    file.write(json_line(row.with_context(context, form)))
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be written: {error.strerror or error}; free space, or set TMPDIR to another folder"
+            ) from error
         try:
             read = read_questions(path, purpose="predict").questions
         except DataError:

@@ -18,6 +18,7 @@ import numpy as np
 from llmtuner.errors import UserError
 from llmtuner.retrieval.encoder import quiet
 from llmtuner.retrieval.encoder_folder import encoder_folder
+from llmtuner.retrieval.queries import Query, fitted
 from llmtuner.retrieval.search import Hit, Index
 
 DEPTH = 50  # hits that are scored again; more if more are asked for
@@ -64,18 +65,24 @@ class CrossEncoder:
         self._model = model.to(self._device).eval()
 
     def __call__(self, query: str, passages: Sequence[str]) -> list[float]:
-        """A score for each passage; a pair that is too long loses the end of its longer text.
+        """A score for each passage.
+
+        A pair that is too long loses words from the middle of the query, whose options stand at its end, as far as that
+        takes more than half of the length; then the end of the passage.
 
         Raises:
             UserError: a score became NaN or Inf.
         """
         import torch
 
+        query = self._fitted(query, passages)
+        # A query of half of the length leaves room; one that cannot be cut so far loses its end.
+        cut = "only_second" if self._count(query) < self._most - 1 else "longest_first"
         scores: list[float] = []
         for start in range(0, len(passages), _PAIRS):
             batch = list(passages[start : start + _PAIRS])
             inputs = self._tokenizer(
-                [query] * len(batch), batch, truncation="longest_first", max_length=self._most, padding=True,
+                [query] * len(batch), batch, truncation=cut, max_length=self._most, padding=True,
                 return_tensors="pt",
             ).to(self._device)  # fmt: skip
             with torch.inference_mode():
@@ -83,6 +90,16 @@ class CrossEncoder:
         if not np.isfinite(scores).all():
             raise UserError("`rerank`: a score became NaN or Inf; the weights are damaged: copy the model again")
         return scores
+
+    def _fitted(self, query: str, passages: Sequence[str]) -> str:
+        size = self._count(query)
+        if size <= self._most // 2 or all(size + self._count(passage) <= self._most for passage in passages):
+            return query
+        return fitted(Query(query), self._most // 2, self._count)[0].text
+
+    def _count(self, text: str) -> int:
+        """Tokens, special ones included."""
+        return len(self._tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
 
 def _load(folder: Path) -> tuple[Any, Any]:

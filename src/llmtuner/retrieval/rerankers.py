@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_json
@@ -31,6 +32,10 @@ def _digest(folder: str) -> str:
     Raises:
         UserError: no folder, or files are missing or damaged.
     """
+    if not Path(folder).is_dir():  # an encoder, which `encoder_folder` would advise, cannot rerank
+        raise UserError(
+            f"`rerank` {folder}: no such folder; give the folder of a cross-encoder, or of a training of --stage mcq"
+        )
     try:
         return sha256_of_json(encoder_folder(folder).fingerprint)
     except UserError as error:

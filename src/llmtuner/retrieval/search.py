@@ -11,12 +11,12 @@ from llmtuner.errors import UserError
 from llmtuner.retrieval.encoder import Encoder
 from llmtuner.retrieval.encoder_of import encoder_of
 from llmtuner.retrieval.index.manifest import Manifest, check_files, read_manifest
-from llmtuner.retrieval.index.store import CHUNKS, ChunkStore
+from llmtuner.retrieval.index.store import ChunkStore
 from llmtuner.retrieval.joins import surroundings
 from llmtuner.retrieval.lengths import length
 from llmtuner.retrieval.passages import Chunk
 from llmtuner.retrieval.retrievers.base import Retriever
-from llmtuner.spec.retrievers import RETRIEVERS
+from llmtuner.spec.retrievers import CHUNKS, RETRIEVERS
 
 _NEIGHBOURS = 16  # chunks on each side that are read at first for the text around one
 

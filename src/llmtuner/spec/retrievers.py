@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llmtuner.spec.entry import Entry, table
 
+MANIFEST, CHUNKS = "manifest.json", "chunks.parquet"  # in the folder of every index
 QUERY_KINDS = {
     "all": "one search with the question and all options",
     "per_option": "a search for each option, with the question in front of it; the best score of a passage counts",

@@ -52,6 +52,29 @@ def test_files_of_other_types_are_said(tmp_path):
     assert notice.endswith("files of other types are not read: .csv (2), .png (1), Makefile (1)")
 
 
+def test_a_link_to_a_folder_is_said(tmp_path):
+    """A part of the corpus was missing, and nothing said so."""
+    touch(tmp_path, "corpus/a.txt", "elsewhere/b.txt")
+    (tmp_path / "corpus" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "corpus" / "self").symlink_to(tmp_path / "corpus")
+    files, notices = names(tmp_path / "corpus")
+    assert files == ["a.txt"]
+    assert [notice.partition(": ")[2] for notice in notices] == [
+        "is a link to a folder, and is not read; name it as a path"
+    ] * 2
+    assert names(tmp_path / "corpus" / "more")[0] == ["b.txt"]
+
+
+def test_an_index_is_no_corpus(tmp_path):
+    """An index inside the folder of its corpus became a part of the next index, and its chunks came first."""
+    touch(tmp_path, "a.txt", "index/manifest.json", "index/chunks.parquet")
+    files, [notice] = names(tmp_path)
+    assert files == ["a.txt"]
+    assert notice == f"{tmp_path / 'index'}: is an index, and is not read"
+    with pytest.raises(DataError, match=r"is an index that scripts/build_index.py made"):
+        corpus_files([tmp_path / "index"])
+
+
 def test_columns_of_a_path(tmp_path):
     touch(tmp_path, "a.jsonl", "b.jsonl")
     files = corpus_files([f"{tmp_path / '*.jsonl'}?text=body&id=key"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtuner.errors import UserError
+from llmtuner.errors import DataError, UserError
 from llmtuner.retrieval.encoder import Encoder
 from llmtuner.retrieval.index import build, read
 from llmtuner.retrieval.index.build import BuildSettings, build_index
@@ -127,6 +127,10 @@ def test_parts_of_other_inputs_are_not_used(tmp_path, long_corpus, hybrid, corpu
     assert contents(tmp_path / "index") == contents(tmp_path / "fresh")
 
 
+def dangling(path):
+    path.symlink_to("nowhere")
+
+
 def test_an_index_of_the_same_inputs_is_left_alone_and_another_refused(tmp_path, corpus, long_corpus):
     first = build_index([str(corpus)], tmp_path / "index")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "index").rglob("*")}
@@ -140,11 +144,30 @@ def test_an_index_of_the_same_inputs_is_left_alone_and_another_refused(tmp_path,
     assert len(Index.open(tmp_path / "index")) != first.manifest.chunks
 
 
+def test_a_damaged_index_is_said_to_be_one(tmp_path, corpus):
+    """Whoever opened it was told to build it again, and the build took it for any folder that is not empty."""
+    build_index([str(corpus)], tmp_path / "index")
+    (tmp_path / "index" / "chunks.parquet").unlink()
+    with pytest.raises(UserError, match=r"is an index that is damaged or of another version; .*--overwrite"):
+        build_index([str(corpus)], tmp_path / "index")
+    build_index([str(corpus)], tmp_path / "index", overwrite=True)
+    Index.open(tmp_path / "index", thorough=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes with a name")
+@pytest.mark.parametrize(("make", "message"), [(os.mkfifo, "is not a regular file"), (dangling, "not found")])
+def test_a_pipe_and_a_link_to_nothing_are_said_to_be_that(tmp_path, make, message):
+    """The digest of a pipe was waited for without end."""
+    make(tmp_path / "a.jsonl")
+    with pytest.raises(DataError, match=message):
+        build_index([str(tmp_path)], tmp_path / "index")
+
+
 def test_a_folder_that_is_no_index_is_never_replaced(tmp_path, corpus):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     for overwrite in (False, True):
-        with pytest.raises(UserError, match="mine: is"):
+        with pytest.raises(UserError, match="mine: is not empty and no index, so it is not replaced"):
             build_index([str(corpus)], tmp_path / "mine", overwrite=overwrite)
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="is a file"):

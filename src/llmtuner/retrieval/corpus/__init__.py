@@ -31,13 +31,14 @@ def read_corpus(paths: Iterable[str | os.PathLike[str]], notes: CorpusNotes | No
     """
     notes = CorpusNotes() if notes is None else notes
     taken: set[int] = set()
+    last: dict[int, int] = {}
     for file in corpus_files(paths, notes):
         reader = READERS[split_suffix(file.path)[0]]
         for row in reader(file, notes):
             if is_blank(row.text):
                 notes.blank += 1
                 continue
-            document_id = _free_id(row.id, taken)
+            document_id = _free_id(row.id, taken, last)
             notes.renamed += document_id != row.id
             notes.documents += 1
             # A question file with a NUL in it is refused by its readers, and passages become parts of one.
@@ -47,11 +48,20 @@ def read_corpus(paths: Iterable[str | os.PathLike[str]], notes: CorpusNotes | No
         raise DataError(f"the corpus has {blank} and no text; give files with texts")
 
 
-def _free_id(document_id: str, taken: set[int]) -> str:
-    """The id, or one made of it that no document has. Hashes are stored: they take half of the memory of most ids."""
-    free, number = document_id, 1
+def _free_id(document_id: str, taken: set[int], last: dict[int, int]) -> str:
+    """The id, or one made of it that no document has.
+
+    Args:
+        taken: hashes of the ids so far: they take half of the memory of most ids.
+        last: the number that an id got last, by its hash. Trying all numbers again would take n² time for n documents
+            of one id.
+    """
+    free, given = document_id, hash(document_id)
+    number = last.get(given, 1)
     while (digest := hash(free)) in taken:
         number += 1
         free = f"{document_id}~{number}"
     taken.add(digest)
+    if number > 1:
+        last[given] = number
     return free

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from stat import S_ISDIR
 from urllib.parse import unquote
@@ -17,6 +17,7 @@ from llmtuner.data.sniff import path_status, split_suffix
 from llmtuner.errors import DataError, UserError
 from llmtuner.retrieval.corpus.rows import CorpusFile, CorpusNotes, TextColumns
 from llmtuner.retrieval.corpus.types import COMPRESSED, OTHERS, READERS, TABLES
+from llmtuner.spec.retrievers import CHUNKS, MANIFEST
 
 _ROLES = ("text", "id", "title")
 _ABOUT = ("readme", "license", "licence", "notice", "changelog")  # beside tables, they are about them
@@ -82,6 +83,29 @@ def _check_type(path: Path) -> None:
         raise DataError(f"{terminal_path(path)}: {quoted(path.suffix)} is no type of a corpus file; {fix}")
 
 
+def _check_no_index(folder: Path) -> None:
+    if _is_index(folder):
+        raise DataError(f"{terminal_path(folder)}: is an index that scripts/build_index.py made; give its corpus")
+
+
+def _to_enter(place: Path, names: Sequence[str], notes: CorpusNotes) -> list[str]:
+    """The folders below one that are read: neither hidden ones nor links, which may lead in a circle, nor indexes."""
+    entered = []
+    for name in sorted(name for name in names if not name.startswith(".")):
+        path = place / name
+        if path.is_symlink():
+            notes.notices.append(f"{terminal_path(path)}: is a link to a folder, and is not read; name it as a path")
+        elif _is_index(path):
+            notes.notices.append(f"{terminal_path(path)}: is an index, and is not read")
+        else:
+            entered.append(name)
+    return entered
+
+
+def _is_index(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file() and (folder / CHUNKS).is_file()
+
+
 def _in_folder(folder: Path, columns: TextColumns, notes: CorpusNotes) -> list[CorpusFile]:
     """The corpus files in a folder and the folders below it; those whose name begins with a dot are left out."""
     files: list[CorpusFile] = []
@@ -90,13 +114,14 @@ def _in_folder(folder: Path, columns: TextColumns, notes: CorpusNotes) -> list[C
     def refuse(error: OSError) -> None:
         raise DataError(f"{terminal_path(error.filename)}: cannot be read: {error.strerror}") from error
 
+    _check_no_index(folder)
     for place, folders, names in os.walk(folder, onerror=refuse):
         splits = saved_splits(Path(place))
         if splits:
             folders.clear()
             paths = [path for split in splits for path in data_files(split)]
         else:
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = _to_enter(Path(place), folders, notes)
             paths = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
         for path in paths:
             if _type(path):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llmtuner.data.problems import quoted
+from llmtuner.data.sniff import file_status
 from llmtuner.errors import UserError
 from llmtuner.files import TEMPORARY, new_folder, sha256_of_file, write_atomic
 from llmtuner.retrieval.chunks import OVERLAP, WORDS
@@ -19,7 +20,6 @@ from llmtuner.retrieval.corpus import corpus_files
 from llmtuner.retrieval.encoder import Encoder
 from llmtuner.retrieval.encoder_folder import encoder_folder
 from llmtuner.retrieval.index.manifest import (
-    MANIFEST,
     Manifest,
     building_folder,
     check_files,
@@ -28,7 +28,7 @@ from llmtuner.retrieval.index.manifest import (
     read_manifest,
 )
 from llmtuner.retrieval.index.read import PART, part_file, read_parts
-from llmtuner.retrieval.index.store import CHUNKS, ChunkStore, join_files
+from llmtuner.retrieval.index.store import ChunkStore, join_files
 from llmtuner.retrieval.minilm import minilm_folder
 from llmtuner.retrieval.progress import Progress, Say
 from llmtuner.retrieval.retrievers.base import BuildSource
@@ -36,7 +36,7 @@ from llmtuner.retrieval.retrievers.bm25 import FOLDER as BM25
 from llmtuner.retrieval.retrievers.dense import VECTORS
 from llmtuner.runs.lock import LOCK, locked
 from llmtuner.spec.entry import choose_from
-from llmtuner.spec.retrievers import RETRIEVERS
+from llmtuner.spec.retrievers import CHUNKS, MANIFEST, RETRIEVERS
 
 ANN_FROM = 1_000_000
 _INPUTS, _INDEX = "inputs.json", "index"
@@ -156,6 +156,7 @@ def _planned(corpus: Sequence[str], settings: BuildSettings) -> Manifest:
     encoder = encoder_folder(settings.encoder or minilm_folder()) if entry.encodes else None
     files = corpus_files(corpus)
     for file in files:
+        file_status(file.path)
         if not os.access(file.path, os.R_OK):
             raise UserError(f"{file.shown}: cannot be read; check its permissions")
     described = [
@@ -198,17 +199,17 @@ def _existing(out: Path, planned: Manifest, overwrite: bool) -> Manifest | None:
         manifest = None
     if manifest is not None and manifest.inputs == planned.inputs:
         return manifest
-    if not overwrite:
-        kind = "an index of other inputs" if manifest else "a folder that is not empty"
-        raise UserError(f"--out {out}: is {kind}; choose another folder, or pass --overwrite")
     if manifest is None and not (out / MANIFEST).exists():
-        raise UserError(f"--out {out}: is no index, so it is not replaced; choose another folder")
+        raise UserError(f"--out {out}: is not empty and no index, so it is not replaced; choose another folder")
     foreign = _foreign(out, manifest)
     if foreign:
         raise UserError(
             f"--out {out}: holds {quoted(foreign[0])}, which is no part of an index, so it is not replaced; choose "
             "another folder"
         )
+    if not overwrite:
+        kind = "an index of other inputs" if manifest else "an index that is damaged or of another version"
+        raise UserError(f"--out {out}: is {kind}; choose another folder, or pass --overwrite")
     return None
 
 

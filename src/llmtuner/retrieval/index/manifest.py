@@ -11,16 +11,16 @@ from typing import Any
 
 import llmtuner
 from llmtuner.errors import UserError
-from llmtuner.files import sha256_of_file, sha256_of_json, write_synced
+from llmtuner.files import sha256_of_file, sha256_of_json, sha256_of_unchanged, write_synced
 from llmtuner.retrieval.terms import TERM_RULES
 from llmtuner.spec.entry import choose_from
-from llmtuner.spec.retrievers import RETRIEVERS
+from llmtuner.spec.retrievers import MANIFEST, RETRIEVERS
 
-MANIFEST = "manifest.json"
 FORMAT = 1
 # What shapes the content of the files, and so is part of the inputs.
 PACKAGES = ("bm25s", "PyStemmer", "numpy", "pyarrow")
 ENCODER_PACKAGES = ("torch", "transformers", "tokenizers")
+COUNTS = ("documents", "blank", "renamed", "chunks", "exact", "near", "wordless")
 _HASHED = 256 << 20  # bytes: larger files are compared by size alone when an index is opened
 _BUILD_AGAIN = "build the index again (scripts/build_index.py)"
 
@@ -86,8 +86,10 @@ def read_manifest(index: Path) -> Manifest:
     path = index / MANIFEST
     try:
         content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(_no_index(index)) from error
+    except PermissionError as error:
+        raise UserError(f"{path}: cannot be read; check its permissions") from error
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {_BUILD_AGAIN}") from error
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):
@@ -98,7 +100,7 @@ def read_manifest(index: Path) -> Manifest:
             f"with search terms {content.get('term_rules')}; this version reads format {FORMAT} with search terms "
             f"{TERM_RULES}: {_BUILD_AGAIN}"
         )
-    if content.get("retriever") not in RETRIEVERS:
+    if content.get("retriever") not in [*RETRIEVERS]:  # of any type: a list cannot be looked up in a table
         raise UserError(
             f"{path}: retriever {content.get('retriever')}: {choose_from(content.get('retriever'), RETRIEVERS)}"
         )
@@ -128,7 +130,7 @@ def check_files(index: Path, manifest: Manifest, *, thorough: bool = False) -> N
             raise UserError(
                 f"{path}: has {size:,} bytes, and the manifest says {entry['size']:,}; copy it again, or {_BUILD_AGAIN}"
             )
-        if (thorough or size <= _HASHED) and sha256_of_file(path) != entry["sha256"]:
+        if (thorough or size <= _HASHED) and sha256_of_unchanged(path) != entry["sha256"]:
             raise UserError(f"{path}: differs from what was written (SHA-256); copy it again, or {_BUILD_AGAIN}")
 
 
@@ -163,7 +165,8 @@ def _no_index(index: Path) -> str:
     if building_folder(index).is_dir():
         return f"{index}: its build did not finish; run the same scripts/build_index.py command again, which resumes it"
     if not index.is_dir():
-        return f"{index}: no such folder; give the --out of scripts/build_index.py"
+        kind = "is a file, and an index is a folder" if index.exists() else "no such folder"
+        return f"{index}: {kind}; give the --out of scripts/build_index.py"
     return f"{index}: is no index: it has no {MANIFEST}; give the --out of scripts/build_index.py"
 
 
@@ -173,7 +176,7 @@ def _has_types(content: Mapping[str, Any]) -> bool:
         isinstance(files, dict)
         and all(map(_is_entry, files.values()))
         and isinstance(content["counts"], dict)
-        and isinstance(content["counts"].get("chunks"), int)
+        and all(isinstance(content["counts"].get(name), int) for name in COUNTS)
         and (encoder is None or (isinstance(encoder, dict) and isinstance(encoder.get("folder"), str)))
         and (encoder is None) != RETRIEVERS[content["retriever"]].encodes
     )

@@ -12,7 +12,6 @@ from typing import Any
 from llmtuner.errors import UserError
 from llmtuner.retrieval.passages import Chunk
 
-CHUNKS = "chunks.parquet"
 _COLUMNS = ("chunk_id", "document_id", "title", "text")
 _GROUP = 128  # rows: about 80 KB of text, which is what reading one row costs
 _CACHED_GROUPS = 512  # about 40 MB
