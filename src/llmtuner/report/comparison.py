@@ -52,8 +52,13 @@ class Run:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(metrics, dict) or "predict_map@3" not in metrics:
             raise UserError(f"{terminal_path(path)}: has no scores; questions without answers are not scored")
-        predictions = folder / PREDICTIONS
-        return cls(folder, metrics, read_predictions(predictions) if predictions.exists() else None)
+        file = folder / PREDICTIONS
+        if not file.exists():
+            return cls(folder, metrics, None)
+        predictions = read_predictions(file)
+        if all(prediction.answer is None for prediction in predictions):
+            raise UserError(f"{terminal_path(file)}: has no answers, although {RESULTS} has scores; predict again")
+        return cls(folder, metrics, predictions)
 
     @property
     def row(self) -> Row:
@@ -271,7 +276,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
                 "a": pair.first,
                 "b": pair.second,
                 **{metric: _difference_record(each, pair.p_holm[metric]) for metric, each in pair.differences.items()},
-                "questions": {metric: _counts(each) for metric, each in pair.differences.items()},
+                "counts": {metric: _counts(each) for metric, each in pair.differences.items()},
             }
             for pair in comparison.pairs
         ],
