@@ -126,20 +126,24 @@ def _arm(argument: str) -> tuple[str, list[Path]]:
         return _name(Path(argument)), [Path(argument)]
     name, equals, text = argument.partition("=")
     folders = _split(text if equals else argument)
-    return (name if equals else ",".join(map(_name, folders))), folders
+    if (equals and not name) or "" in folders:
+        raise ValueError(f"{argument}: expected NAME=FOLDER, with commas between folders")
+    paths = [Path(folder) for folder in folders]
+    return (name if equals else ",".join(map(_name, paths))), paths
 
 
 def _name(folder: Path) -> str:
     return folder.name or folder.resolve().name
 
 
-def _split(text: str) -> list[Path]:
+def _split(text: str) -> list[str]:
     """Folders between commas, where the longest name that exists wins: a folder's name may have commas, too."""
     pieces, folders = text.split(","), []
     while pieces:
-        ends = [end for end in range(len(pieces), 0, -1) if Path(",".join(pieces[:end])).is_dir()]
-        end = ends[0] if ends else 1
-        folders.append(Path(",".join(pieces[:end])))
+        names = [",".join(pieces[:end]) for end in range(1, len(pieces) + 1)]
+        existing = [end for end, name in enumerate(names, start=1) if name and Path(name).is_dir()]
+        end = max(existing, default=1)
+        folders.append(names[end - 1])
         pieces = pieces[end:]
     return folders
 

@@ -149,7 +149,7 @@ def _sample(line: str, number: int) -> Sample:
     target = record["target"]
     if isinstance(target, bool) or not isinstance(target, str | int):
         raise _SampleError(f"target {quoted(target)}; expected the number or the text of one right option")
-    figures = {name: float(record[name]) for name in NORMS.values() if isinstance(record.get(name), int | float)}
+    figures = {name: record[name] for name in NORMS.values() if isinstance(record.get(name), int | float)}
     row = doc if isinstance(doc, dict) else {}
     return Sample(number, doc_id, row, contexts[0], options, sums, str(target), figures)
 
@@ -181,7 +181,7 @@ def _sums(stored: object) -> tuple[float, ...]:
         value = each[0] if isinstance(each, list) and len(each) == 2 else None
         try:
             number = math.nan if value is None or isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if math.isnan(number) or number == math.inf:
             raise _SampleError(f"filtered_resps {quoted(each)}; expected [log-probability, is_greedy]")
@@ -203,7 +203,9 @@ def _conditional(
 def _ids(file: Path, samples: Sequence[Sample], column: str | None) -> list[str]:
     def has(sample: Sample, name: str) -> bool:
         value = sample.doc.get(name)
-        return (isinstance(value, str) and bool(value.strip())) or type(value) is int
+        if isinstance(value, str):  # half of a pair of UTF-16 is no text that can be written
+            return bool(value.strip()) and value.encode("utf-8", "ignore").decode("utf-8") == value
+        return type(value) is int
 
     if column == DOC_ID or (column is None and not all(has(sample, "id") for sample in samples)):
         return [str(sample.doc_id) for sample in samples]

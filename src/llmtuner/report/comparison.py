@@ -6,6 +6,8 @@ Legend: S seeds of an arm, N questions.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +19,7 @@ import numpy as np
 
 from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import Prediction, read_predictions
-from llmtuner.data.problems import escaped, terminal_path
+from llmtuner.data.problems import escaped, quoted, terminal_path
 from llmtuner.errors import UserError
 from llmtuner.metrics import Ranks
 from llmtuner.report.paired import EFFECT, PairedDifference, holm, mean_interval, paired_differences
@@ -25,6 +27,7 @@ from llmtuner.report.summary import BASELINES, Metrics, Row, check_same_question
 
 KINDS = {"map@3": 3, "accuracy": 1}  # the compared metrics: 1/rank up to this rank
 PREDICTIONS = "predictions.jsonl"
+_FIGURES = re.compile(r"(predict|floor_\w+)_(map@3(_low|_high)?|accuracy|top1_accuracy)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,16 @@ class Run:
             ValueError: a file is damaged, or nothing in it was scored.
         """
         path = folder / RESULTS
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            metrics = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{terminal_path(path)}: not JSON: {error}; predict again") from error
         if not isinstance(metrics, dict) or "predict_map@3" not in metrics:
             raise UserError(f"{terminal_path(path)}: has no scores; questions without answers are not scored")
+        wrong = [name for name, value in metrics.items() if _FIGURES.fullmatch(name) and not _is_number(value)]
+        if wrong:
+            found = f"{wrong[0]} is {quoted(metrics[wrong[0]])}"
+            raise UserError(f"{terminal_path(path)}: {found}; expected a number; predict again")
         file = folder / PREDICTIONS
         if not file.exists():
             return cls(folder, metrics, None)
@@ -64,6 +74,10 @@ class Run:
     def row(self) -> Row:
         """Its own score."""
         return Row.of_model(self.folder.name, self.metrics)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -182,7 +196,7 @@ def _check_questions(arms: Sequence[Arm]) -> list[str]:
             if len(arm.runs) > 1:
                 raise UserError(f"{path}: not found; several seeds are scored from their predictions")
             notes.append(f"{path} is missing: whether {escaped(name)} has the same questions was not checked")
-    if len(runs) > 1:
+    if runs:
         check_same_questions(runs)
     return notes
 
