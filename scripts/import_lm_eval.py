@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 if TYPE_CHECKING:
-    from llmtuner.data.lm_eval_samples import Imported
+    from llmtuner.data.lm_eval.samples import Imported
 
 
 def main(argv: list[str] | None = None) -> int:
     """Import the samples; return the exit status."""
     from llmtuner.console import escape_unprintable
-    from llmtuner.data.lm_eval_samples import read_samples
+    from llmtuner.data.lm_eval.samples import read_samples
     from llmtuner.data.prediction_files import replacing_prediction
     from llmtuner.data.predictions import write_predictions
     from llmtuner.errors import UserError

@@ -6,50 +6,19 @@ compared, so that a file that is read in another way than it was written is refu
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from llmtuner.data.lm_eval.line import DOC_ID, EXPECTED, NORMS, Sample, SampleError, parse_sample
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.problems import Problem, quoted, render_problems, terminal_path
-from llmtuner.data.question import LETTERS, MIN_OPTIONS, Question
+from llmtuner.data.question import Question
 from llmtuner.data.sniff import read_text
 from llmtuner.errors import DataError, UserError
 
-NORMS = {"sum": "acc", "char": "acc_norm"}  # of our scores, and the harness's metric that ranks in the same way
-DOC_ID = "doc_id"
 DELIMITER = " "  # what the harness puts before an option, unless a task says otherwise; not part of its length
-_EXPECTED = "expected a sample of a multiple_choice task, as --log_samples of lm_eval 0.4 writes it"
-
-
-class _SampleError(ValueError):
-    """What is wrong with one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A line of a samples file.
-
-    Args:
-        doc: the row of the data set.
-        context: the text before the options.
-        options: the continuations as the model got them, the delimiter included.
-        sums: log-probability of each; minus infinity is possible.
-        target: the right answer as the file has it: the number of an option from 0, or its text.
-        figures: acc and acc_norm, those that the task has.
-    """
-
-    line: int
-    doc_id: int
-    doc: Mapping[str, Any]
-    context: str
-    options: tuple[str, ...]
-    sums: tuple[float, ...]
-    target: str
-    figures: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,107 +66,25 @@ def _parsed(file: Path) -> list[Sample]:
         if not line.strip():
             continue
         try:
-            sample = _sample(line, number)
+            sample = parse_sample(line, number)
             if sample.doc_id in lines:
-                raise _SampleError(
+                raise SampleError(
                     f"{DOC_ID} {sample.doc_id} is also in line {lines[sample.doc_id]}; expected one line for each "
                     "question: the samples of one run with one filter"
                 )
             lines[sample.doc_id] = number
             samples.append(sample)
-        except _SampleError as error:
+        except SampleError as error:
             problems.append(Problem(terminal_path(file), number, str(error)))
     _raise(problems)
     if not samples:
-        raise DataError(f"{terminal_path(file)}: no samples; {_EXPECTED}")
+        raise DataError(f"{terminal_path(file)}: no samples; {EXPECTED}")
     return samples
 
 
 def _raise(problems: Sequence[Problem]) -> None:
     if problems:
         raise DataError(render_problems(problems))
-
-
-def _sample(line: str, number: int) -> Sample:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise _SampleError(f"not JSON: {error}; {_EXPECTED}") from error
-    if not isinstance(record, dict):
-        raise _SampleError(f"{quoted(record)}; {_EXPECTED}")
-    missing = [key for key in (DOC_ID, "doc", "target", "arguments", "filtered_resps") if key not in record]
-    if missing:
-        raise _SampleError(f"no {', '.join(missing)}; {_EXPECTED}")
-    doc_id, doc = record[DOC_ID], record["doc"]
-    if type(doc_id) is not int or doc_id < 0:
-        raise _SampleError(f"{DOC_ID} {quoted(doc_id)}; expected a row number from 0")
-    requests = _requests(record["arguments"])
-    sums = _sums(record["filtered_resps"])
-    if len(requests) != len(sums):
-        raise _SampleError(f"{len(requests)} arguments, but {len(sums)} filtered_resps; expected one for each option")
-    requests, sums = _conditional(requests, sums)
-    if not MIN_OPTIONS <= len(sums) <= len(LETTERS):
-        raise _SampleError(f"{len(sums)} options; expected {MIN_OPTIONS} to {len(LETTERS)}")
-    if not any(map(math.isfinite, sums)):
-        raise _SampleError("no option has a finite log-probability")
-    contexts, options = zip(*requests, strict=True)
-    if len(set(contexts)) > 1:
-        raise _SampleError(
-            "the options differ in their context, not in their continuation (as in winogrande); the file does not say "
-            "which is right"
-        )
-    target = record["target"]
-    if isinstance(target, bool) or not isinstance(target, str | int):
-        raise _SampleError(f"target {quoted(target)}; expected the number or the text of one right option")
-    figures = {name: record[name] for name in NORMS.values() if isinstance(record.get(name), int | float)}
-    row = doc if isinstance(doc, dict) else {}
-    return Sample(number, doc_id, row, contexts[0], options, sums, str(target), figures)
-
-
-def _requests(stored: object) -> list[tuple[str, str]]:
-    """Context and continuation of each option; newer versions write objects, older ones lists."""
-    if isinstance(stored, dict):
-        stored = [stored.get(f"gen_args_{place}") for place in range(len(stored))]
-    if not isinstance(stored, list) or not stored:
-        raise _SampleError(f"arguments {quoted(stored)}; {_EXPECTED}")
-    requests = []
-    for each in stored:
-        pair = [each.get("arg_0"), each.get("arg_1")] if isinstance(each, dict) else each
-        if not isinstance(pair, list) or len(pair) < 2 or not all(isinstance(text, str) for text in pair[:2]):
-            raise _SampleError(
-                f"arguments {quoted(each)}: no context with a continuation, so not of a multiple_choice task; "
-                "generated texts have no score for each option"
-            )
-        requests.append((pair[0], pair[1]))
-    return requests
-
-
-def _sums(stored: object) -> tuple[float, ...]:
-    """The log-probabilities: [[number, is_greedy], ...]; newer versions write them as text."""
-    if not isinstance(stored, list):
-        raise _SampleError(f"filtered_resps {quoted(stored)}; expected one for each option")
-    sums = []
-    for each in stored:
-        value = each[0] if isinstance(each, list) and len(each) == 2 else None
-        try:
-            number = math.nan if value is None or isinstance(value, bool) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if math.isnan(number) or number == math.inf:
-            raise _SampleError(f"filtered_resps {quoted(each)}; expected [log-probability, is_greedy]")
-        sums.append(number)
-    return tuple(sums)
-
-
-def _conditional(
-    requests: list[tuple[str, str]], sums: tuple[float, ...]
-) -> tuple[list[tuple[str, str]], tuple[float, ...]]:
-    """Without the second half that acc_mutual_info adds: the same continuations after an empty context."""
-    half, odd = divmod(len(requests), 2)
-    added = requests[half:]
-    if not odd and [("", text) for _, text in requests[:half]] == added and any(context for context, _ in requests):
-        return requests[:half], sums[:half]
-    return requests, sums
 
 
 def _ids(file: Path, samples: Sequence[Sample], column: str | None) -> list[str]:
@@ -353,8 +240,8 @@ def _check_figure(
             Problem(
                 terminal_path(file),
                 sample.line,
-                f"{name} is {sample.figures[name]:g}, but log-probabilities and target give {value:g}; expected a "
-                "task with one right option that is scored by them",
+                f"{name} is {quoted(sample.figures[name])}, but log-probabilities and target give {value:g}; expected "
+                "a task with one right option that is scored by them",
             )
             for name, sample, value in wrong
         ]
