@@ -150,6 +150,32 @@ def test_seeds_that_differ_widen_the_interval():
     assert mean_interval(seeds_SN.mean(0)) == (0.5, 0.5)
 
 
+def false_alarms(seeds: int, seed_spread: float, trials: int = 300) -> tuple[float, float]:
+    """Of two equally good ways, how often the interval leaves out 0, and how often p is at most 0.05."""
+    draw = np.random.default_rng(0)
+
+    def arm(common_N: np.ndarray) -> np.ndarray:
+        noise_SN = draw.normal(0, 0.25, size=(seeds, 300))  # 0.014 for a mean
+        return common_N + noise_SN + draw.normal(0, seed_spread, size=(seeds, 1))
+
+    by_interval = by_p = 0
+    for trial in range(trials):
+        common_N = draw.normal(0, 0.3, size=300)
+        each = paired_difference(arm(common_N), arm(common_N), resamples=300, seed=trial)
+        by_interval += not each.low <= 0 <= each.high
+        by_p += each.p <= 0.05
+    return by_interval / trials, by_p / trials
+
+
+def test_the_interval_holds_for_new_seeds_and_p_does_not():
+    """As the docstring says: p takes the seeds as they are, so luck with seeds looks like a difference."""
+    by_interval, by_p = false_alarms(seeds=3, seed_spread=0.02)
+    assert by_interval < 0.09
+    assert by_p > 0.15
+    assert false_alarms(seeds=1, seed_spread=0.0)[0] < 0.09
+    assert false_alarms(seeds=2, seed_spread=0.05)[0] > 0.15, "two seeds are too few where seeds matter most"
+
+
 @given(values_SN, values_SN)
 @settings(max_examples=40, deadline=None)
 def test_swapping_the_arms_flips_the_sign(first_SN, second_SN):

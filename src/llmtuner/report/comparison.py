@@ -250,7 +250,9 @@ def pair_lines(comparison: Comparison) -> list[str]:
         f"needed: questions for a difference of {EFFECT} to show at this spread (two-sided 5 %, power 80 %).",
     ]
     if any(len(arm.runs) > 1 for arm in comparison.arms):
-        lines.append("Intervals draw seeds and questions. p takes each question's mean over the seeds as it is.")
+        lines.append(
+            "Intervals draw seeds and questions. p takes the mean over these seeds; of new seeds it says nothing."
+        )
     return lines
 
 

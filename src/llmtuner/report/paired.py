@@ -6,6 +6,9 @@ An *arm* is a way to train or to predict. It has one run, or several that differ
   within each arm its seeds.
 - p: a permutation test. If the arms are equal, the sign of each question's difference is a coin toss. It works on a
   question's mean over the seeds, so it speaks about these trainings, not about new seeds; the interval does that.
+  In simulations of two equally good ways whose seeds scatter 1.4 times as much as their questions' mean, the interval
+  leaves out 0 in 7, 5 and 3 % of cases with 2, 3 and 5 seeds, and p is at most 0.05 in 24 %. At 3.5 times: 22, 13 and
+  8 %, and p in 60 %. Seeds that do not scatter make the interval wider than needed (1 %).
 - Several pairs: p after Holm's correction. It bounds the chance of a single false alarm among all pairs by the level.
 
 Sources: Efron and Tibshirani, "An introduction to the bootstrap" (1993); Owen, "The pigeonhole bootstrap" (Annals of
