@@ -150,6 +150,13 @@ def test_seeds_that_differ_widen_the_interval():
     assert mean_interval(seeds_SN.mean(0)) == (0.5, 0.5)
 
 
+def test_the_arms_draw_their_seeds_independently():
+    """With the same draws for both, equal seeds would cancel, and the interval would be [0, 0]."""
+    seeds_SN = np.repeat([[0.0], [1.0]], 20, axis=1)
+    each = paired_difference(seeds_SN, seeds_SN)
+    assert (each.low, each.difference, each.high) == (-1.0, 0.0, 1.0)
+
+
 def false_alarms(seeds: int, seed_spread: float, trials: int = 300) -> tuple[float, float]:
     """Of two equally good ways, how often the interval leaves out 0, and how often p is at most 0.05."""
     draw = np.random.default_rng(0)
