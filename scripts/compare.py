@@ -1,41 +1,73 @@
 #!/usr/bin/env python3
-"""Print several predictions of the same questions in one table, with baselines that need no model.
+"""Compare predictions of the same questions: scores with baselines that need no model, and every pair's difference.
 
     python scripts/compare.py STEP1=sft_predict STEP2=mcq_predict duma_predict
+    python scripts/compare.py linear=s1/mcq_predict,s2/mcq_predict duma=s1/duma_predict,s2/duma_predict
     python scripts/compare.py closed=closed_predict open=open_predict --difference open closed
 
-Each argument is the --output_dir of a prediction, with an optional name before it. All must have the same questions:
-data set, id and right answer. A baseline that differs between them, because they were trained on different data, is
-printed once for each. A difference in MAP@3 has its 95 % interval (paired bootstrap over the questions, as
-if they were independent).
+Each argument is the --output_dir of a prediction, with an optional name before it; several folders, separated by
+commas, are seeds of the same run. All must have the same questions: data set, id and right answer. A baseline that
+differs between them, because they were trained on different data, is printed once for each.
+
+A difference in MAP@3 or accuracy has its 95 % interval (paired bootstrap over questions, as if they were independent,
+and over seeds where there are several), the p of a permutation test (sign flips of the questions' differences,
+two-sided), the same after Holm's correction for all printed pairs, and the number of questions that a difference of
+0.01 would need.
+Exit status: 0 done, 2 a mistake in the arguments or files.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from llmtuner.console import escape_unprintable
-from llmtuner.data.predictions import Prediction, read_predictions
-from llmtuner.metrics import map_at_k, paired_interval
-from llmtuner.report.summary import check_same_questions, score_table
+if TYPE_CHECKING:
+    from llmtuner.report.comparison import Comparison
+
+STDOUT = "-"
 
 
-def main(arguments: list[str]) -> int:
-    """Print the table; return 0, or 2 if a folder has no scores or the questions differ."""
+def main(arguments: list[str] | None = None) -> int:
+    """Print the tables or the JSON; return 0, or 2 if a folder has no scores or the questions differ."""
+    from llmtuner.console import escape_unprintable
+    from llmtuner.errors import UserError
+    from llmtuner.report.comparison import compared
+
     escape_unprintable()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args = _parser().parse_args(arguments)
+    try:
+        _check_json(args)
+        comparison = compared(arms_of(args.predictions), args.against)
+        _write(comparison, args)
+    except KeyError as error:
+        print(f"error: a predict_results.json has no {error}; expected one that this project wrote", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader closed the pipe; Python must not write to it at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (UserError, OSError, ValueError, RecursionError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument(
         "predictions",
         nargs="+",
-        metavar="FOLDER",
-        help="FOLDER or NAME=FOLDER; without NAME, the table has the folder's name",
+        metavar="[NAME=]FOLDER[,FOLDER...]",
+        help="without NAME, the table has the folder's name; several folders are seeds",
     )
+    help_against = "pair the others with this one only; Holm's correction then counts these pairs"
+    parser.add_argument("--against", metavar="NAME", help=help_against)
     parser.add_argument(
         "--difference",
         nargs=2,
@@ -44,79 +76,83 @@ def main(arguments: list[str]) -> int:
         metavar=("NAME", "NAME"),
         help="also print MAP@3 of the first minus that of the second, with its interval; may be repeated",
     )
-    args = parser.parse_args(arguments)
-    try:
-        folders = _folders(args.predictions)
-        metrics = {name: _metrics(folder) for name, folder in folders.items()}
-        _check_questions(folders)
-        print("\n".join(score_table(metrics)))
-        for first, second in args.difference:
-            print(_difference(first, second, folders))
-    except KeyError as error:
-        print(f"error: a predict_results.json has no {error}; expected one that this project wrote", file=sys.stderr)
-        return 2
-    except (OSError, ValueError, RecursionError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    help_json = "write scores and pairs as JSON to FILE; without FILE, print it instead of the tables"
+    parser.add_argument("--json", nargs="?", const=STDOUT, metavar="FILE", help=help_json)
+    parser.add_argument("--overwrite", action="store_true", help="replace the FILE of --json")
+    return parser
 
 
-def _folders(arguments: list[str]) -> dict[str, Path]:
-    folders: dict[str, Path] = {}
-    for name, folder in map(_named, arguments):
-        if name in folders:
-            raise ValueError(f"{folders[name]} and {folder} have the same name {name}; name them: NAME={folder}")
-        folders[name] = folder
-    return folders
+def _check_json(args: argparse.Namespace) -> None:
+    from llmtuner.errors import UserError
+
+    if args.json in (None, STDOUT):
+        return
+    path = Path(args.json)
+    if path.is_dir():  # "--json FOLDERS" takes the first folder for its FILE
+        raise UserError(f"--json {path}: is a folder; if it is one of the predictions, put --json last")
+    if path.exists() and not args.overwrite:
+        raise UserError(f"--json {path}: exists; choose another path, or pass --overwrite")
+    if not path.resolve().parent.is_dir():
+        raise UserError(f"--json {path}: the folder {path.resolve().parent} does not exist; create it")
 
 
-def _named(argument: str) -> tuple[str, Path]:
-    name, equals, folder = argument.partition("=")
-    path = Path(folder if equals else argument)
-    return (name if equals else path.name), path
+def arms_of(arguments: list[str]) -> dict[str, list[Path]]:
+    """The folders of each arm by its name.
+
+    Raises:
+        ValueError: two arms have the same name, or a folder is twice in an arm.
+    """
+    arms: dict[str, list[Path]] = {}
+    for argument in arguments:
+        name, folders = _arm(argument)
+        shown = ",".join(map(str, folders))
+        if name in arms:
+            earlier = ",".join(map(str, arms[name]))
+            raise ValueError(f"{earlier} and {shown} have the same name {name}; name them: NAME={shown}")
+        repeated = [folder for place, folder in enumerate(folders) if folder.resolve() in _resolved(folders[:place])]
+        if repeated:
+            raise ValueError(f"{name}: {repeated[0]} is given twice; each seed has a folder of its own")
+        arms[name] = folders
+    return arms
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
-    path = folder / "predict_results.json"
-    metrics = json.loads(path.read_text(encoding="utf-8"))
-    if "predict_map@3" not in metrics:
-        raise ValueError(f"{path}: has no scores; questions without answers are not scored")
-    return metrics
+def _resolved(folders: list[Path]) -> set[Path]:
+    return {folder.resolve() for folder in folders}
 
 
-def _check_questions(folders: dict[str, Path]) -> None:
-    """Refuse other questions; a folder that has lost its predictions cannot be checked, and is named."""
-    runs: dict[str, list[Prediction]] = {}
-    for name, folder in folders.items():
-        path = folder / "predictions.jsonl"
-        if path.exists():
-            runs[name] = read_predictions(path)
-        else:
-            print(f"note: {path} is missing: whether {name} has the same questions was not checked", file=sys.stderr)
-    if len(runs) > 1:
-        check_same_questions(runs)
+def _arm(argument: str) -> tuple[str, list[Path]]:
+    """The name and the folders. An argument that is a folder as it stands, "=" and "," included, is that folder."""
+    if Path(argument).is_dir():
+        return _name(Path(argument)), [Path(argument)]
+    name, equals, text = argument.partition("=")
+    from llmtuner.files import split_paths
+
+    folders = split_paths(text if equals else argument)
+    if (equals and not name) or not folders:
+        raise ValueError(f"{argument}: expected NAME=FOLDER, with commas between folders")
+    paths = [Path(folder) for folder in folders]
+    return (name if equals else ",".join(map(_name, paths))), paths
 
 
-def _difference(first: str, second: str, folders: dict[str, Path]) -> str:
-    """The mean difference of two predictions, first minus second, with its interval."""
-    for name in (first, second):
-        if name not in folders:
-            raise ValueError(f"--difference {first} {second}: unknown name {name}; choose from: {', '.join(folders)}")
-    first_scores, second_scores = (_per_question(folders[name]) for name in (first, second))
-    differences = [first_scores[key] - second_scores[key] for key in first_scores]
-    low, high = paired_interval(differences)
-    mean = sum(differences) / len(differences)
-    return f"MAP@3 of {first} - {second}: {mean:+.3f} [{low:+.3f}, {high:+.3f}] (95 %, {len(differences)} questions)"
+def _name(folder: Path) -> str:
+    return folder.name or folder.resolve().name
 
 
-def _per_question(folder: Path) -> dict[tuple[str, str], float]:
-    """MAP@3 of each answered question, by data set and id."""
-    return {
-        (prediction.dataset, prediction.id): map_at_k([prediction.scores], [prediction.answer])
-        for prediction in read_predictions(folder / "predictions.jsonl")
-        if prediction.answer is not None
-    }
+def _write(comparison: Comparison, args: argparse.Namespace) -> None:
+    from llmtuner.files import write_atomic
+    from llmtuner.report.comparison import comparison_record, difference_line, pair_lines, score_lines
+
+    differences = [difference_line(comparison, first, second) for first, second in args.difference]
+    for note in comparison.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if args.json is not None:
+        content = json.dumps(comparison_record(comparison), ensure_ascii=False, indent=1) + "\n"
+        if args.json == STDOUT:
+            print(content, end="", flush=True)
+            return
+        write_atomic(args.json, content)
+    print("\n".join([*score_lines(comparison.arms), *pair_lines(comparison), *differences]), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

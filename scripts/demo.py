@@ -26,7 +26,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import build_index
-import compare
 import make_tiny_llama
 import minilm
 import smollm2
@@ -36,6 +35,7 @@ from demo_parts.runs import GIVEN, INDEX, LanguageModel, encoder_runs, language_
 
 from llmtuner.cli.devices import has_bf16_kernels
 from llmtuner.console import escape_unprintable
+from llmtuner.report.comparison import read_arms, score_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 MARK = ".llmtuner-demo"
@@ -70,7 +70,8 @@ def main(argv: list[str] | None = None) -> int:
         in_a_process(of_encoder, out)
         runs += of_encoder
     print()
-    compare.main([f"{run.row}={out / run.name}" for run in runs if run.row])
+    arms, _ = read_arms({run.row: [out / run.name] for run in runs if run.row})
+    print("\n".join(score_lines(arms)))
     print("", *closing(out, model), sep="\n")
     print(f"{time.monotonic() - start:.0f} s. Files: {shown(out)}/*_predict/{{predict_results.json,predictions.jsonl}}")
     return 0

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from llmtuner.data.predictions import Prediction, read_predictions
-from llmtuner.metrics import Ranks, paired_interval
+from llmtuner.metrics import Ranks
+from llmtuner.report.paired import mean_interval, paired_difference
 from llmtuner.studies.sweep import Piece
 from real.rows import ROWS
 from real.runs import Run, Setting
@@ -81,18 +82,19 @@ def _figures(
     figures = {
         "questions": len(keys),
         "map@3": round(float(values_SQ2[..., 0].mean()), 4),
-        "interval": _rounded(paired_interval(values_SQ2[..., 0])),
+        "interval": _rounded(mean_interval(values_SQ2[..., 0])),
         "accuracy": round(float(values_SQ2[..., 1].mean()), 4),
         "map@3 of seeds": [round(float(value), 4) for value in values_SQ2[..., 0].mean(1)],
     }
     if baseline is not None and baseline is not of_seeds:
-        shared = [seed for seed in of_seeds if seed in baseline and all(key in baseline[seed] for key in keys)]
-        if shared:
-            own, other = (
-                np.array([[each[seed][key][0] for key in keys] for seed in shared]) for each in (of_seeds, baseline)
-            )
-            figures["difference"] = round(float((own - other).mean()), 4)
-            figures["difference interval"] = _rounded(paired_interval(own - other))
+        other = [
+            [of_seed[key][0] for key in keys] for of_seed in baseline.values() if all(key in of_seed for key in keys)
+        ]
+        if other:
+            pair = paired_difference(values_SQ2[..., 0], np.array(other))
+            figures["difference"] = round(pair.difference, 4)
+            figures["difference interval"] = _rounded((pair.low, pair.high))
+            figures["p"] = round(pair.p, 4)
     return figures
 
 

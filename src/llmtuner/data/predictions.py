@@ -29,8 +29,8 @@ class Prediction:
         scores: one number for each option before the softmax, in the options' order; minus infinity for an option
             that cannot be scored (null in the file): it ranks last.
         answer: 0-based index, or None if it is unknown.
-        loglikelihood: log-probability of each option's text, and
-        option_tokens: the number of its tokens; None for heads that do not compute them.
+        loglikelihood: log-probability of each option's text; None for heads that do not compute it.
+        option_tokens: the number of its tokens; None without it, and for predictions of other tools.
     """
 
     id: str
@@ -64,8 +64,9 @@ def prediction_record(prediction: Prediction, *, with_dataset: bool) -> dict[str
         "probabilities": dict(zip(letters, prediction.probabilities, strict=True)),
         "scores": dict(zip(letters, map(_or_null, prediction.scores), strict=True)),
     }
-    if prediction.loglikelihood is not None and prediction.option_tokens is not None:
+    if prediction.loglikelihood is not None:
         record["loglikelihood"] = dict(zip(letters, map(_or_null, prediction.loglikelihood), strict=True))
+    if prediction.option_tokens is not None:
         record["option_tokens"] = dict(zip(letters, prediction.option_tokens, strict=True))
     if prediction.answer is not None:
         record["answer"] = LETTERS[prediction.answer]

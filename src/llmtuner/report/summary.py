@@ -35,6 +35,11 @@ class Row:
         interval = None if None in ends else (float(ends[0] or 0), float(ends[1] or 0))
         return cls(name, float(metrics[f"{prefix}_map@3"]), float(metrics.get(accuracy) or 0), interval)
 
+    @classmethod
+    def of_model(cls, name: str, metrics: Metrics) -> Row:
+        """A model's row; its accuracy is that of the ranking's first option."""
+        return cls.of(name, metrics, "predict", _accuracy_key(metrics))
+
     def line(self, width: int, chance: float | None) -> str:
         """The row as text; a model or baseline whose interval is not wholly above chance says so."""
         interval = "" if self.interval is None else "[{:.3f}, {:.3f}]".format(*self.interval)
@@ -61,7 +66,7 @@ def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
     print(f"Predictions: {terminal_path(os.path.join(output_dir, 'predictions.jsonl'))} and submission.csv beside it\n")
 
 
-def score_table(models: Mapping[str, Metrics]) -> list[str]:
+def score_table(models: Mapping[str, Metrics], stating: Mapping[str, Metrics] | None = None) -> list[str]:
     """The lines of a table: one for each model, then the baselines. Accuracy is that of the ranking's first option.
 
     A baseline is printed once if all models that have it agree, else once for each of its figures, with the names of
@@ -71,11 +76,13 @@ def score_table(models: Mapping[str, Metrics]) -> list[str]:
     Args:
         models: the contents of predict_results.json by the name to print, all for the same questions
             (`check_same_questions`).
+        stating: the same contents of the runs whose baselines are printed; None for the models.
     """
-    rows = [Row.of(name, metrics, "predict", _accuracy_key(metrics)) for name, metrics in models.items()]
+    stating = models if stating is None else stating
+    rows = [Row.of_model(name, metrics) for name, metrics in models.items()]
     for key, title in BASELINES.items():
-        rows += _baseline_rows(key, title, models)
-    levels = {metrics["floor_random_map@3"] for metrics in models.values() if "floor_random_map@3" in metrics}
+        rows += _baseline_rows(key, title, stating)
+    levels = {metrics["floor_random_map@3"] for metrics in stating.values() if "floor_random_map@3" in metrics}
     chance = float(levels.pop()) if len(levels) == 1 else None
     width = max(16, 2 + max(len(row.name) for row in rows))
     lines = [f"{'':{width}}{'MAP@3':>8}{'95 % interval':>18}{'accuracy':>10}"]

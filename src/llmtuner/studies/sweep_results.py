@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from llmtuner.data.predictions import Prediction, read_predictions
-from llmtuner.metrics import Ranks, paired_interval
+from llmtuner.metrics import Ranks
+from llmtuner.report.paired import mean_interval
 from llmtuner.report.summary import BASELINES, check_same_questions
 from llmtuner.studies.sweep import Piece, Sweep
 
@@ -77,7 +78,7 @@ def _combination(name: str, done: Sequence[tuple[Piece, float]]) -> Combination:
     map3_SQ = np.stack([_in_one_order(each, 3) for each in predictions.values()])
     accuracy_SQ = np.stack([_in_one_order(each, 1) for each in predictions.values()])
     return replace(
-        result, map3=float(map3_SQ.mean()), accuracy=float(accuracy_SQ.mean()), interval=paired_interval(map3_SQ)
+        result, map3=float(map3_SQ.mean()), accuracy=float(accuracy_SQ.mean()), interval=mean_interval(map3_SQ)
     )
 
 
