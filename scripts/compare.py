@@ -127,8 +127,9 @@ def _arm(argument: str) -> tuple[str, list[Path]]:
     name, equals, text = argument.partition("=")
     from llmtuner.files import split_paths
 
-    folders = split_paths(text if equals else argument)
-    if (equals and not name) or not folders:
+    listed = text if equals else argument
+    folders = split_paths(listed)
+    if (equals and not name) or not all(map(str.strip, listed.split(","))):
         raise ValueError(f"{argument}: expected NAME=FOLDER, with commas between folders")
     paths = [Path(folder) for folder in folders]
     return (name if equals else ",".join(map(_name, paths))), paths
