@@ -133,3 +133,13 @@ def test_files_of_sentence_transformers_are_read(broken):
     (broken / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_max_tokens": True}))
     with pytest.raises(UserError, match="max_tokens; supported are mean and cls"):
         encoder_folder(broken)
+
+
+def test_the_same_weights_with_other_layers_are_another_encoder(broken):
+    """Fewer layers in config.json gave other vectors, which were searched in an index of the whole model's."""
+    folder = broken
+    before, config = encoder_folder(folder).fingerprint, json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "transformers_version": "9.9"}))
+    assert encoder_folder(folder).fingerprint == before
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+    assert encoder_folder(folder).fingerprint != before

@@ -15,6 +15,8 @@ from llmtuner.spec.model_files import VOCABULARY_FILES
 
 POOLINGS = ("mean", "cls")
 _POOLING_FILE, _LENGTH_FILE = Path("1_Pooling", "config.json"), Path("sentence_bert_config.json")
+# Not the whole file: another version of transformers writes other keys for the same model.
+_SHAPES = ("model_type", "num_hidden_layers", "num_attention_heads", "hidden_act")
 _LONGEST = 512  # tokens, where a folder says nothing
 
 
@@ -29,6 +31,7 @@ class EncoderFolder:
         max_tokens: the longest text, special tokens included; the rest is cut.
         weights_sha256: of the weights; of several files, over their digests.
         tokenizer_sha256: of the first vocabulary file.
+        config: the values of config.json with which the same weights give other vectors.
     """
 
     path: Path
@@ -36,6 +39,7 @@ class EncoderFolder:
     max_tokens: int
     weights_sha256: str
     tokenizer_sha256: str
+    config: dict[str, Any]
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -45,6 +49,7 @@ class EncoderFolder:
             "max_tokens": self.max_tokens,
             "weights_sha256": self.weights_sha256,
             "tokenizer_sha256": self.tokenizer_sha256,
+            "config": self.config,
         }
 
 
@@ -82,6 +87,7 @@ def encoder_folder(path: str | os.PathLike[str]) -> EncoderFolder:
         max_tokens=_max_tokens(path, config),
         weights_sha256=digests[0] if len(digests) == 1 else sha256_of_bytes("".join(digests).encode()),
         tokenizer_sha256=sha256_of_unchanged(vocabulary),
+        config={name: config.get(name) for name in _SHAPES},
     )
 
 
