@@ -125,8 +125,8 @@ def test_a_passage_that_is_first_for_one_option_beats_one_in_the_middle_of_all_r
     """By reciprocal rank, the right fact came behind passages that say a little about every option."""
     rankings = [[Hit(0, "fact", 9.0), Hit(1, "a", 2.0)], [Hit(2, "b", 3.0), Hit(1, "a", 2.5)], [Hit(1, "a", 1.0)]]
     assert [(hit.row, hit.score) for hit in fill._best(rankings, 2)] == [(0, 9.0), (2, 3.0)]
-    tied = [[Hit(5, "x", 1.0)], [Hit(3, "y", 1.0)]]
-    assert [hit.row for hit in fill._best(tied, 5)] == [3, 5], "equal scores in the order of the corpus"
+    tied = [[Hit(3, "y", 1.0)], [Hit(5, "x", 1.0)]]
+    assert [hit.chunk_id for hit in fill._best(tied, 5)] == ["x", "y"], "equal scores by id"
 
 
 def test_a_reranker_orders_the_hits_and_is_asked_for_the_texts_of_the_query(index):

@@ -28,3 +28,10 @@ def test_many_equal_scores_go_by_row(rows):
     scores = np.zeros(rows, np.float32)
     scores[[rows - 1, 70]] = 1
     assert best_rows(scores, 4).tolist() == [70, rows - 1, 0, 1]
+
+
+@given(st.lists(st.integers(-3, 3), max_size=700), st.integers(1, 20))
+def test_ties_go_by_the_given_order(scores, k):
+    """Which of several equal passages is found depended on the order of the corpus' files."""
+    rows = sorted(range(len(scores)), key=lambda row: (-scores[row], -row))[:k]
+    assert best_rows(np.array(scores, dtype=np.float32), k, ties=lambda found: -found).tolist() == rows

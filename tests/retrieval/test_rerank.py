@@ -34,17 +34,17 @@ def test_a_long_query_keeps_its_options(cross_encoder):
     assert all(map(math.isfinite, encoder("\U0001f9ec" * 500, passages)))
 
 
-def test_hits_are_ordered_by_the_new_scores_and_ties_by_row(tmp_path, corpus):
+def test_hits_are_ordered_by_the_new_scores_and_ties_by_id(tmp_path, corpus):
     build_index([str(corpus)], tmp_path / "index")
     index = Index.open(tmp_path / "index")
     (plain,) = index.search(["iron vitamin water"], 50)
     lengths = lambda query, passages: [-len(passage) for passage in passages]  # noqa: E731
     first, second = reranked(index, ["iron vitamin water", "the of"], 3, lengths)
-    by_length = sorted(plain, key=lambda hit: (len(index.chunk(hit.row).titled), hit.row))
+    by_length = sorted(plain, key=lambda hit: (len(index.chunk(hit.row).titled), hit.chunk_id))
     assert [hit.chunk_id for hit in first] == [hit.chunk_id for hit in by_length[:3]]
     assert second == []
     (tied,) = reranked(index, ["iron vitamin water"], 50, lambda query, passages: [1.0] * len(passages))
-    assert [hit.row for hit in tied] == sorted(hit.row for hit in plain)
+    assert [hit.chunk_id for hit in tied] == sorted(hit.chunk_id for hit in plain)
 
 
 def test_what_is_no_cross_encoder_is_refused(tmp_path, cross_encoder, tiny_bert):

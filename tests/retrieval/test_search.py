@@ -41,7 +41,7 @@ def test_letters_charges_and_chinese_are_found(index):
 
 def test_a_hit_has_row_id_and_score_and_titles_are_searched(index):
     (hits,) = index.search(["vitamins"], 1000)
-    assert [hit.chunk_id for hit in hits] == ["liver#0", "blood#0"]
+    assert [hit.chunk_id for hit in hits] == ["blood#0", "liver#0"]  # equal scores
     assert all(index.chunk(hit.row).chunk_id == hit.chunk_id and hit.score > 0 for hit in hits)
     assert hits[0].score >= hits[1].score
 
@@ -140,3 +140,15 @@ def test_another_encoder_is_refused_and_the_same_one_elsewhere_taken(
     monkeypatch.setattr(encoder_of, "minilm_folder", lambda: other_bert)
     with pytest.raises(UserError, match="is another encoder"):
         Index.open(tmp_path / "index")
+
+
+def test_equal_scores_go_by_id_whatever_the_order_of_the_corpus(tmp_path):
+    """Of equal passages those that the corpus had first were found, so another order of files gave other contexts."""
+    words = {"b": "air", "a": "water", "10": "salt", "9": "acid", "c": "sea"}
+    for name, ids in (("one", [*words]), ("two", [*words][::-1])):
+        corpus = tmp_path / f"{name}.jsonl"
+        corpus.write_text("".join(json.dumps({"id": i, "text": f"iron rusts in {words[i]}"}) + "\n" for i in ids))
+        build_index([str(corpus)], tmp_path / name)
+        (hits,) = Index.open(tmp_path / name).search(["does iron rust"], 3)
+        assert [hit.chunk_id for hit in hits] == ["10#0", "9#0", "a#0"]
+        assert len({hit.score for hit in hits}) == 1

@@ -165,7 +165,7 @@ def _readable(question: Question) -> Question:
 
 
 def _best(rankings: Sequence[Sequence[Hit]], depth: int) -> list[Hit]:
-    """The hits of several queries as one list, each with its best score; equal scores in the order of the corpus.
+    """The hits of several queries as one list, each with its best score; equal scores by id.
 
     All scores are those of one retriever. Fusion by ranks would prefer a passage in the middle of every option's
     ranking to the one that is first for a single option, which is what such a query is for (docs/results/retrieval.md).
@@ -174,4 +174,4 @@ def _best(rankings: Sequence[Sequence[Hit]], depth: int) -> list[Hit]:
     for hit in (hit for ranking in rankings for hit in ranking):
         if hit.row not in best or hit.score > best[hit.row].score:
             best[hit.row] = hit
-    return sorted(best.values(), key=lambda hit: (-hit.score, hit.row))[:depth]
+    return sorted(best.values(), key=lambda hit: (-hit.score, hit.chunk_id))[:depth]

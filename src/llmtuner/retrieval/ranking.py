@@ -1,15 +1,25 @@
-"""The best k of many scores, in an order that does not depend on how they were computed: ties go by row."""
+"""The best k of many scores, in an order that does not depend on how they were computed."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+Ties = Callable[[NDArray[np.int64]], NDArray[np.int64]]  # numbers by which rows with equal scores are ordered
 _BLOCK = 64  # scores of which only the largest is compared at first
 
 
-def best_rows(scores_N: NDArray[np.floating], k: int, *, above: float = -np.inf) -> NDArray[np.int64]:
-    """The rows of the k largest scores, best first; equal scores by row.
+def by_row(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Ties go by row."""
+    return rows
+
+
+def best_rows(
+    scores_N: NDArray[np.floating], k: int, *, above: float = -np.inf, ties: Ties = by_row
+) -> NDArray[np.int64]:
+    """The rows of the k largest scores, best first.
 
     The k-th largest of the blocks' largest scores is a lower bound of the k-th largest score, so only the few scores
     from that bound on are sorted.
@@ -18,6 +28,7 @@ def best_rows(scores_N: NDArray[np.floating], k: int, *, above: float = -np.inf)
         scores_N: one score a row; none is NaN.
         k: at least 1; a k above the number of rows gives all.
         above: rows count only if their score is larger.
+        ties: orders equal scores; asked only if there are some that matter.
     """
     rows = len(scores_N)
     if not rows:
@@ -29,5 +40,8 @@ def best_rows(scores_N: NDArray[np.floating], k: int, *, above: float = -np.inf)
         bound = np.partition(largest_B, whole - k)[whole - k]
     at_least_N = scores_N >= bound if bound > above else scores_N > above
     candidates = np.flatnonzero(at_least_N)
-    order = np.lexsort((candidates, -scores_N[candidates]))[:k]
-    return candidates[order]
+    order = np.lexsort((candidates, -scores_N[candidates]))
+    leading = scores_N[candidates[order[: k + 1]]]
+    if (leading[1:] == leading[:-1]).any():
+        order = np.lexsort((ties(candidates), -scores_N[candidates]))
+    return candidates[order[:k]]

@@ -28,7 +28,7 @@ _PAIRS = 32  # in a batch
 def reranked(
     index: Index, texts: Sequence[str], k: int, rerank: Callable[[str, Sequence[str]], Sequence[float]]
 ) -> list[list[Hit]]:
-    """The k best of each text's hits by the reranker's scores; equal scores in the order of the corpus.
+    """The k best of each text's hits by the reranker's scores; equal scores by id.
 
     Args:
         index: where the hits come from.
@@ -40,7 +40,7 @@ def reranked(
     for text, hits in zip(texts, index.search(texts, max(k, DEPTH)), strict=True):
         scores = rerank(text, [index.chunk(hit.row).titled for hit in hits]) if hits else []
         scored = [hit._replace(score=float(score)) for hit, score in zip(hits, scores, strict=True)]
-        results.append(sorted(scored, key=lambda hit: (-hit.score, hit.row))[:k])
+        results.append(sorted(scored, key=lambda hit: (-hit.score, hit.chunk_id))[:k])
     return results
 
 

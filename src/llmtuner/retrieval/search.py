@@ -76,13 +76,13 @@ class Index:
             )
         entry = RETRIEVERS[manifest.retriever]
         loaded = Encoder(encoder_of(folder, manifest, encoder)) if entry.encodes else None
-        return cls(folder, manifest, store, entry.load().open(folder, len(store), loaded), loaded)
+        return cls(folder, manifest, store, entry.load().open(folder, len(store), loaded, store.by_id), loaded)
 
     def __len__(self) -> int:
         return len(self._store)
 
     def search(self, texts: Sequence[str], k: int) -> list[list[Hit]]:
-        """The k best chunks for each text, best first; equal scores in the order of the corpus.
+        """The k best chunks for each text, best first; equal scores by id.
 
         Fewer than k if the index has fewer, or if fewer match: a text of stop words or signs alone gives none.
 

@@ -9,6 +9,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llmtuner.errors import UserError
 from llmtuner.retrieval.passages import Chunk
 
@@ -64,6 +67,7 @@ class ChunkStore:
         sizes = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
         self._starts = list(accumulate(sizes, initial=0))  # the first row of each group, and the number of rows
         self._cache: OrderedDict[int, Any] = OrderedDict()
+        self._places: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -73,6 +77,21 @@ class ChunkStore:
         group = bisect_right(self._starts, row) - 1
         columns = self._columns(group)
         return Chunk(*(str(column[row - self._starts[group]].as_py()) for column in columns))
+
+    def by_id(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The places of rows in the order of all ids, as texts. The ids are read once, at the first call."""
+        if self._places is None:
+            import pyarrow as pa
+            import pyarrow.compute as pc
+
+            try:
+                ids = self._file.read(columns=[_COLUMNS[0]]).column(0)
+            except (OSError, pa.ArrowException) as error:
+                raise self._damaged(error) from error
+            order_N = pc.sort_indices(ids).to_numpy().astype(np.int64)
+            self._places = np.empty(len(order_N), np.int64)
+            self._places[order_N] = np.arange(len(order_N))
+        return self._places[rows]
 
     def titled_texts(self, size: int) -> Iterator[list[str]]:
         """All titled texts in order, so many at a time; nothing is cached."""
@@ -95,13 +114,16 @@ class ChunkStore:
                 self._cache.popitem(last=False)
         return self._cache[group]
 
+    def _damaged(self, error: Exception) -> UserError:
+        return UserError(f"{self._path}: damaged ({error}); copy it again, or build the index again")
+
     def _read(self, group: int) -> list[Any]:
         import pyarrow as pa
 
         try:
             table = self._file.read_row_group(group, columns=list(_COLUMNS))
         except (OSError, pa.ArrowException) as error:
-            raise UserError(f"{self._path}: damaged ({error}); copy it again, or build the index again") from error
+            raise self._damaged(error) from error
         return [table.column(name) for name in _COLUMNS]
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from llmtuner.retrieval.encoder import Encoder
+from llmtuner.retrieval.ranking import Ties
 
-Hits = list[tuple[int, float]]  # rows with scores, best first, ties by row
+Hits = list[tuple[int, float]]  # rows with scores, best first
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,11 @@ class Retriever(Protocol):
         ...
 
     @classmethod
-    def open(cls, folder: Path, rows: int, encoder: Encoder | None) -> Retriever:
+    def open(cls, folder: Path, rows: int, encoder: Encoder | None, ties: Ties) -> Retriever:
         """Open that part; what is large stays on disk.
+
+        Args:
+            ties: orders rows with equal scores.
 
         Raises:
             UserError: it is damaged.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from llmtuner.errors import UserError
 from llmtuner.retrieval.encoder import Encoder
-from llmtuner.retrieval.ranking import best_rows
+from llmtuner.retrieval.ranking import Ties, best_rows, by_row
 from llmtuner.retrieval.retrievers.base import BuildSource, Hits
 from llmtuner.retrieval.terms import TermIds
 
@@ -34,8 +34,8 @@ class Bm25:
     score to the last bit. A chunk that shares no term with the query is no hit.
     """
 
-    def __init__(self, weights: Any, vocabulary: dict[str, int], rows: int) -> None:
-        self._weights, self._rows = weights, rows
+    def __init__(self, weights: Any, vocabulary: dict[str, int], rows: int, ties: Ties = by_row) -> None:
+        self._weights, self._rows, self._ties = weights, rows, ties
         self._terms = TermIds(vocabulary, grows=False)
 
     @classmethod
@@ -69,7 +69,7 @@ class Bm25:
         (folder / _VOCABULARY).write_text(content, encoding="ascii")
 
     @classmethod
-    def open(cls, folder: Path, rows: int, encoder: Encoder | None = None) -> Bm25:
+    def open(cls, folder: Path, rows: int, encoder: Encoder | None = None, ties: Ties = by_row) -> Bm25:
         """Open the weights, mapped into memory.
 
         Raises:
@@ -86,7 +86,7 @@ class Bm25:
             raise UserError(f"{place}: cannot be read ({error}); build the index again") from error
         if known != rows:
             raise UserError(f"{place}: has {known:,} chunks, and the index {rows:,}; build the index again")
-        return cls(weights, vocabulary, rows)
+        return cls(weights, vocabulary, rows, ties)
 
     def search(self, texts: Sequence[str], k: int) -> list[Hits]:
         """The k chunks that share the most with each text; none for a text without a term of the corpus."""
@@ -96,7 +96,7 @@ class Bm25:
         if not numbers:
             return []
         scores_N = self._weights.get_scores_from_ids(sorted(numbers))
-        rows = best_rows(scores_N, k, above=0.0)
+        rows = best_rows(scores_N, k, above=0.0, ties=self._ties)
         return list(zip(rows.tolist(), scores_N[rows].tolist(), strict=True))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from llmtuner.errors import UserError
 from llmtuner.retrieval.encoder import Encoder
-from llmtuner.retrieval.ranking import best_rows
+from llmtuner.retrieval.ranking import Ties, best_rows, by_row
 from llmtuner.retrieval.retrievers.base import BuildSource, Hits
 from llmtuner.retrieval.retrievers.vector_parts import finished_part, write_part
 from llmtuner.retrieval.terms import terms
@@ -32,8 +32,8 @@ class Dense:
     that ties and order depend neither on the block nor on the other queries.
     """
 
-    def __init__(self, vectors_ND: NDArray[np.float32], encoder: Encoder) -> None:
-        self._vectors_ND, self._encoder = vectors_ND, encoder
+    def __init__(self, vectors_ND: NDArray[np.float32], encoder: Encoder, ties: Ties = by_row) -> None:
+        self._vectors_ND, self._encoder, self._ties = vectors_ND, encoder, ties
 
     @classmethod
     def build(cls, source: BuildSource) -> None:
@@ -60,7 +60,7 @@ class Dense:
                 source.tell(len(texts))
 
     @classmethod
-    def open(cls, folder: Path, rows: int, encoder: Encoder | None) -> Dense:
+    def open(cls, folder: Path, rows: int, encoder: Encoder | None, ties: Ties = by_row) -> Dense:
         """Open the vectors.
 
         Raises:
@@ -77,7 +77,7 @@ class Dense:
                 f"{path}: has {vectors_ND.dtype} {list(vectors_ND.shape)}, expected float32 "
                 f"{[rows, encoder.dimensions]}; build the index again"
             )
-        return cls(vectors_ND, encoder)
+        return cls(vectors_ND, encoder, ties)
 
     def search(self, texts: Sequence[str], k: int) -> list[Hits]:
         """The k chunks with the most similar vectors for each text; none for a text of stop words or signs alone."""
@@ -105,7 +105,7 @@ class Dense:
     def _ranked(self, query_D: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Hits:
         products_ND = self._vectors_ND[rows].astype(np.float64) * query_D.astype(np.float64)
         scores_N = products_ND.sum(axis=1).round(_DECIMALS)
-        best = best_rows(scores_N, k)
+        best = best_rows(scores_N, k, ties=lambda places: self._ties(rows[places]))
         return list(zip(rows[best].tolist(), scores_N[best].tolist(), strict=True))
 
 
