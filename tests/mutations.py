@@ -175,7 +175,11 @@ MUTATIONS = (
         "src/llmtuner/retrieval/rerank.py",
         "tests/retrieval/test_rerank.py",
         ("rerank: random heads accepted", 'if loaded["missing_keys"]:', "if False:"),
-        ("rerank: the retriever's order stays", "key=lambda hit: (-hit.score, hit.chunk_id)", "key=lambda hit: hit.row"),
+        (
+            "rerank: the retriever's order stays",
+            "key=lambda hit: (-hit.score, hit.chunk_id)",
+            "key=lambda hit: hit.row",
+        ),
     ),
     *edits(
         "src/llmtuner/retrieval/minilm.py",

@@ -18,6 +18,10 @@ def test_rate_and_time_left():
     now[0] += 10
     unknown(5)
     assert lines[-1] == "reading: 5 chunks, 0 a second"
+    by_bytes = Progress(lines.append, "reading", share=lambda: 0.25, clock=lambda: now[0])
+    now[0] += 10
+    by_bytes(50)
+    assert lines[-1] == "reading: 50 chunks, 5 a second, 30 s left"
 
 
 def test_durations():

@@ -16,6 +16,7 @@ class Progress:
         what: what is being done, such as "encoding".
         unit: what is counted, in the plural.
         total: how many there are; None if that is not known before the end.
+        share: tells how much of the work is done, from 0 to 1, where `total` is not known.
         every: seconds between two lines.
         clock: seconds.
     """
@@ -27,10 +28,12 @@ class Progress:
         *,
         unit: str = "chunks",
         total: int | None = None,
+        share: Callable[[], float] | None = None,
         every: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._say, self._what, self._unit, self._total = say, what, unit, total
+        self._share = share
         self._every, self._clock = every, clock
         self._start = self._last = clock()
         self._done = 0
@@ -47,9 +50,13 @@ class Progress:
         rate = self._done / seconds
         of_total = f" of {self._total:,}" if self._total is not None else ""
         line = f"{self._what}: {self._done:,}{of_total} {self._unit}, {rate:,.0f} a second"
-        if self._total is None or not rate:
-            return line
-        return f"{line}, {duration((self._total - self._done) / rate)} left"
+        done = self._done_share()
+        return f"{line}, {duration(seconds * (1 - done) / done)} left" if done else line
+
+    def _done_share(self) -> float:
+        if self._total is not None:
+            return self._done / self._total if self._total else 1.0
+        return 0.0 if self._share is None else self._share()
 
 
 def duration(seconds: float) -> str:

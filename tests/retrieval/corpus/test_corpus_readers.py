@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 from itertools import islice
 
 import pyarrow as pa
@@ -258,13 +259,38 @@ def test_one_document_at_a_time(tmp_path, monkeypatch):
     """Wikipedia does not fit into memory."""
     path = write(tmp_path / "c.jsonl.gz", jsonl([{"text": f"Text {n}." * 50} for n in range(2000)]), ".gz")
     monkeypatch.setattr(streams, "_PART", 4096)
-    opened = []
-    monkeypatch.setattr(streams.gzip, "open", lambda *args: opened.append(gzip.GzipFile(*args)) or opened[0])
+    opened, expand = [], streams._expanded
+    monkeypatch.setattr(streams, "_expanded", lambda *args: opened.append(expand(*args)) or opened[0])
     documents = read_corpus([path])
     assert len(list(islice(documents, 3))) == 3
     assert opened[0].tell() < 20_000
     documents.close()
     assert opened[0].closed
+
+
+@pytest.mark.parametrize("kind", ["plain", "gz", "zst", "parquet", "arrow"])
+def test_the_share_that_is_read_grows_to_one(tmp_path, kind):
+    """Reading a Wikipedia takes hours, and nothing said how long it would go on."""
+    rows = [{"id": str(n), "text": f"{n} {random.Random(n).randbytes(2000).hex()}"} for n in range(2000)]
+    text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path = tmp_path / {"plain": "a.jsonl", "gz": "a.jsonl.gz", "zst": "a.jsonl.zst"}.get(kind, f"a.{kind}")
+    table = pa.Table.from_pylist(rows)
+    if kind == "parquet":
+        pq.write_table(table, path, row_group_size=100)
+    elif kind == "arrow":
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table, max_chunksize=100)
+    elif kind == "plain":
+        path.write_bytes(text)
+    else:
+        path.write_bytes(PACKERS[f".{kind}"](text))
+    (tmp_path / "b.txt").write_text("a small file")
+    notes = CorpusNotes()
+    shares = [notes.share for _ in read_corpus([path, tmp_path / "b.txt"], notes)]
+    assert shares == sorted(shares)
+    assert shares[0] < 0.6
+    assert any(0.3 < share < 0.9 for share in shares)
+    assert shares[-1] == pytest.approx(1.0)
 
 
 # --- bad input

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
+from llmtuner.data.paths import path_status
 from llmtuner.data.question import is_blank
 from llmtuner.data.sniff import split_suffix
 from llmtuner.errors import DataError
@@ -32,9 +33,12 @@ def read_corpus(paths: Iterable[str | os.PathLike[str]], notes: CorpusNotes | No
     notes = CorpusNotes() if notes is None else notes
     taken: set[int] = set()
     last: dict[int, int] = {}
-    for file in corpus_files(paths, notes):
+    files = corpus_files(paths, notes)
+    sizes = [max(1, path_status(file.path).st_size) for file in files]
+    for number, file in enumerate(files):
         reader = READERS[split_suffix(file.path)[0]]
         for row in reader(file, notes):
+            notes.share = (sum(sizes[:number]) + sizes[number] * file.position.share) / sum(sizes)
             if is_blank(row.text):
                 notes.blank += 1
                 continue

@@ -29,13 +29,16 @@ def read(file: CorpusFile, notes: CorpusNotes) -> Iterator[Row]:
         with pa.memory_map(str(file.path)) as source:
             if start.startswith(_FILE):
                 opened = pa.ipc.open_file(source)
-                batches = map(opened.get_batch, range(opened.num_record_batches))
+                count = opened.num_record_batches
+                batches = map(opened.get_batch, range(count))
             else:
                 check_end(file.path, file.shown)
+                count = 0  # not known
                 batches = iter(opened := pa.ipc.open_stream(source))
             columns = wanted(table, opened.schema.names, file)
             number = 1
-            for whole in batches:
+            for place, whole in enumerate(batches, start=1):
+                file.position.share = place / count if count else source.tell() / source.size()
                 selected = whole.select(columns)
                 # Damaged offsets lead out of the mapped memory, which would end the process.
                 selected.validate(full=True)

@@ -29,6 +29,7 @@ def read(file: CorpusFile, notes: CorpusNotes) -> Iterator[Row]:
             columns = wanted(table, parquet.schema_arrow.names, file)
             number = 1
             for batch in parquet.iter_batches(batch_size=BATCH, columns=columns):
+                file.position.share = number / max(1, parquet.metadata.num_rows)
                 yield from rows_of_batch(table, batch, number)
                 number += batch.num_rows
     except DataError:

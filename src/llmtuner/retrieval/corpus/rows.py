@@ -18,6 +18,13 @@ class TextColumns:
     title: str = ""
 
 
+@dataclass(slots=True)
+class Position:
+    """How far a file is read: the share of its bytes, as it is stored, or of its rows, from 0 to 1."""
+
+    share: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class CorpusFile:
     """A file of a corpus.
@@ -26,11 +33,13 @@ class CorpusFile:
         path: where it is.
         name: its path below the folder that was given, with "/"; made ids begin with it.
         columns: what the user named; only tables have columns.
+        position: moved by the reader.
     """
 
     path: Path
     name: str
     columns: TextColumns = TextColumns()
+    position: Position = field(default_factory=Position, compare=False)
 
     @property
     def shown(self) -> str:
@@ -61,9 +70,11 @@ class CorpusNotes:
         blank: documents without a visible character, which were left out.
         renamed: documents whose id an earlier one had, so that they have another one.
         notices: what the user should know, a sentence each.
+        share: how much of the corpus is read, in bytes of its files, from 0 to 1.
     """
 
     documents: int = 0
     blank: int = 0
     renamed: int = 0
     notices: list[str] = field(default_factory=list)
+    share: float = 0.0

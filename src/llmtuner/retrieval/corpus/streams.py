@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, BinaryIO
 
 from llmtuner.data.charset import conversion
 from llmtuner.data.sniff import WrongType, check_text_start, file_status, split_suffix
@@ -53,10 +54,12 @@ def _parts(file: CorpusFile) -> Iterator[bytes]:
     file_status(file.path)
     suffix, compression = split_suffix(file.path)
     try:
-        with closing(_open(file, compression)) as stream:
+        with file.path.open("rb") as stored, closing(_expanded(stored, compression)) as stream:
+            size = os.fstat(stored.fileno()).st_size or 1
             part = stream.read(_PART)
             check_text_start(part, suffix, file.path)
             while part:
+                file.position.share = min(1.0, stored.tell() / size)
                 yield part
                 part = stream.read(_PART)
     except WrongType as error:
@@ -70,14 +73,14 @@ def _parts(file: CorpusFile) -> Iterator[bytes]:
         raise DataError(f"{file.shown}: the archive is cut or damaged ({error}); download it again") from error
 
 
-def _open(file: CorpusFile, compression: str) -> Any:
+def _expanded(stored: BinaryIO, compression: str) -> Any:
     if compression == ".gz":
-        return gzip.open(file.path, "rb")
+        return gzip.GzipFile(fileobj=stored, mode="rb")
     if compression == ".zst":
         import pyarrow as pa  # it brings the decoder; Python's own comes with 3.14
 
-        return pa.CompressedInputStream(pa.OSFile(str(file.path)), "zstd")
-    return file.path.open("rb")
+        return pa.CompressedInputStream(pa.PythonFile(stored, "r"), "zstd")
+    return stored
 
 
 def _not_utf8(file: CorpusFile, line: bytes, number: int, error: UnicodeDecodeError) -> DataError:

@@ -16,7 +16,7 @@ from llmtuner.data.sniff import file_status
 from llmtuner.errors import UserError
 from llmtuner.files import TEMPORARY, new_folder, sha256_of_file, write_atomic
 from llmtuner.retrieval.chunks import OVERLAP, WORDS
-from llmtuner.retrieval.corpus import corpus_files
+from llmtuner.retrieval.corpus import CorpusNotes, corpus_files
 from llmtuner.retrieval.encoder import Encoder
 from llmtuner.retrieval.encoder_folder import encoder_folder
 from llmtuner.retrieval.index.manifest import (
@@ -247,8 +247,9 @@ def _clear(building: Path) -> None:
 def _build(corpus: Sequence[str], building: Path, planned: Manifest, settings: BuildSettings, say: Say) -> Built:
     seconds: dict[str, float] = {}
     with _timed(seconds, "read"):
-        progress = Progress(say, "reading")
-        read = read_parts(building, corpus, settings.words, settings.overlap, progress, settings.part)
+        notes = CorpusNotes()
+        progress = Progress(say, "reading", share=lambda: notes.share)
+        read = read_parts(building, corpus, settings.words, settings.overlap, progress, settings.part, notes)
     folder = building / _INDEX
     with _timed(seconds, "store"):
         join_files([part_file(building, number) for number in range(read.parts)], folder / CHUNKS)

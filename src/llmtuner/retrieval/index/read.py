@@ -42,12 +42,22 @@ def part_file(folder: Path, number: int) -> Path:
 
 
 def read_parts(
-    folder: Path, paths: Sequence[str], words: int, overlap: int, tell: Callable[[int], None], part: int = PART
+    folder: Path,
+    paths: Sequence[str],
+    words: int,
+    overlap: int,
+    tell: Callable[[int], None],
+    part: int = PART,
+    notes: CorpusNotes | None = None,
 ) -> ReadCorpus:
     """Cut the corpus into chunks and write them in parts. What an earlier, killed build wrote is used.
 
     Which chunks repeat an earlier one is known only from all earlier ones. So a build that was killed here reads the
     corpus again from its beginning, but writes only the parts that are missing; once all are written, nothing is read.
+
+    Args:
+        tell: is told how many more chunks are written.
+        notes: filled while the corpus is read.
 
     Raises:
         UserError, DataError: as `read_corpus`, or no chunk has words.
@@ -56,7 +66,7 @@ def read_parts(
     earlier = _finished(folder)
     if earlier is not None:
         return earlier
-    notes, repeats = CorpusNotes(), Repeats()
+    notes, repeats = CorpusNotes() if notes is None else notes, Repeats()
     documents = read_corpus(paths, notes)
     chunks = repeats.keep(chunk for document in documents for chunk in cut(document, words, overlap))
     number = 0
