@@ -50,3 +50,12 @@ def test_the_end_of_a_name_is_enough_and_a_part_of_a_word_is_not():
 def test_a_name_without_effect_is_refused():
     with pytest.raises(UserError, match="out_proj: an adapter there has no effect in this model"):
         fitting_targets(build("mamba", **MAMBA), ["in_proj", "out_proj"])
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_embeddings_are_refused(tied):
+    """Stage sft trained an adapter there that could not be loaded, and stage mcq ended in a traceback."""
+    model = build("llama", tie_word_embeddings=tied)
+    with pytest.raises(UserError, match="embed_tokens: an adapter in the embeddings cannot be loaded again"):
+        fitting_targets(model, ["q_proj", "embed_tokens"])
+    assert fitting_targets(model, ALL) == ALL

@@ -15,6 +15,7 @@ from llmtuner.suggest import did_you_mean
 # What peft 0.18 refuses in state-space models, by the end of the module's name.
 _STATE_SPACE = ("mamba", "mamba2", "falcon_mamba", "falcon_h1")
 _REFUSED = ("out_proj", "conv1d")
+EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in")  # peft saves them whole beside their adapter
 ALL = ["all"]
 
 
@@ -25,13 +26,13 @@ def fitting_targets(model: Any, targets: Sequence[str]) -> list[str]:
         targets: the given names; ["all"] stays as it is unless the model needs other names than upstream finds.
 
     Raises:
-        UserError: the model has no module of a given name, or LoRA has no effect in it.
+        UserError: the model has no module of a given name, or LoRA has no effect in it or cannot be loaded again.
     """
     refused = refused_targets(model.config.to_dict())
     fitting = _names(model, refused)
     if list(targets) == ALL:
         has_conv1d = any(type(module).__name__ == "Conv1D" for module in model.modules())
-        return fitting if refused or has_conv1d else ALL
+        return fitting if set(refused) - {*EMBEDDINGS} or has_conv1d else ALL
     every = [name for name, _ in model.named_modules()]
     for target in targets:
         last = target.rpartition(".")[2]
@@ -52,11 +53,16 @@ def _names(model: Any, refused: Sequence[str]) -> list[str]:
 
 
 def refused_targets(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of modules in which LoRA has no effect, by the model's configuration."""
-    return _REFUSED if config.get("model_type") in _STATE_SPACE else ()
+    """Names of modules in which LoRA has no effect or cannot be loaded again, by the model's configuration."""
+    without_effect = _REFUSED if config.get("model_type") in _STATE_SPACE else ()
+    return (*without_effect, *EMBEDDINGS)
 
 
 def refusal(target: str, refused: Sequence[str], fitting: Sequence[str]) -> str:
     """Why a module cannot get an adapter, and which ones can."""
-    reason = "an adapter there has no effect in this model" if target in refused else "the model has no such module"
+    reason = "the model has no such module"
+    if target in EMBEDDINGS:
+        reason = "an adapter in the embeddings cannot be loaded again"
+    elif target in refused:
+        reason = "an adapter there has no effect in this model"
     return f"{reason}; choose from: all, {', '.join(fitting)}.{did_you_mean(target, fitting)}"
