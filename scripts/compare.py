@@ -11,8 +11,8 @@ differs between them, because they were trained on different data, is printed on
 
 A difference in MAP@3 or accuracy has its 95 % interval (paired bootstrap over questions, as if they were independent,
 and over seeds where there are several), the p of a permutation test (sign flips of the questions' differences,
-two-sided), the same after Holm's correction for all printed pairs, and the number of questions that a difference of
-0.01 would need.
+two-sided), the same after Holm's correction for all printed pairs, for each metric on its own, and the number of
+questions that it takes for a difference of 0.01 to show.
 Exit status: 0 done, 2 a mistake in the arguments or files.
 """
 

@@ -2,13 +2,13 @@
 """Run every combination of some flags' values, with several seeds, and print one table.
 
     python scripts/sweep.py --out out/sweep --set learning_rate=1e-4,3e-4 --set mcq_head=linear,duma --seeds 1,2,3 -- \\
-        --stage mcq --model_name_or_path MODEL --template llama2 --do_train --dataset llmscience_train \\
-        --do_predict --eval_dataset llmscience_test
+        --stage mcq --model_name_or_path MODEL --template llama2 --do_train --dataset llmscience \\
+        --do_predict --eval_dataset llmscience_valid
 
 The words after -- are those of src/train_bash.py, without --seed and --output_dir; the first may be a config file. With
---do_train and --do_predict each piece trains, then predicts. A piece is a folder: OUT/FLAG=V,FLAG=V/seed-S. All
-combinations are checked before the first one starts. Started again with the same flags, the sweep goes on where it was
-stopped; more values and more seeds may be added.
+--do_train and --do_predict each piece trains, then predicts. A piece is one combination with one seed; its folder is
+OUT/FLAG=V,FLAG=V/seed-S. All combinations are checked before the first one starts. Started again with the same flags,
+the sweep goes on where it was stopped; more values and more seeds may be added.
 """
 
 from __future__ import annotations
