@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
 
 from provenance import commit, hardware, trial_file, write_result  # noqa: E402
 from real.report import printed, report  # noqa: E402
-from real.retrieved import write_qasc_retrieved  # noqa: E402
+from real.retrieved import MADE  # noqa: E402
 from real.rows import ROWS, runs_of  # noqa: E402
 from real.runs import Run, Setting  # noqa: E402
 from real.sets import CORES, TABLE, write_set  # noqa: E402
@@ -117,8 +117,8 @@ def _write_sets(rows: Sequence[str], data: Path, work: Path, sizes: str) -> None
     for name in dict.fromkeys(name for row in rows for name in ROWS[row].sets):
         if name in written["sets"]:
             continue
-        if name == "qasc_retrieved":
-            write_qasc_retrieved(work, data)
+        if name in MADE:
+            MADE[name](work, data)
             written["sets"][name] = {}
         else:
             written["sets"][name] = write_set(name, data, work / "data", (CORES if sizes == "cores" else TABLE)[name])

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from llmtuner.spec.retrievers import RETRIEVERS
+from real.retrieved import SEARCHED
 from real.runs import WAYS, Builder, Run, Setting
 
 KNOWS = ("kaggle", "arc_easy", "openbookqa", "qasc_dev", "mmlu_stem", "scienceqa", "exam")
 WITH_SHOTS = ("arc_easy", "qasc_dev")
+EVERY = 25  # steps between two points of the curve
 STEPS = ("step1", "likelihood", "step2", "step2_on_step1", "duma", "cduma", "mixed_loss")
 
 
@@ -87,6 +90,32 @@ def _reading(add: Builder) -> None:
     add.encoder("reading", "qasc", "minilm_retrieved", [file("qasc_retrieved", "train")], [*tests, found])
 
 
+def _curve(add: Builder) -> None:
+    """MAP@3 on 300 questions during the training: STEP2 and likelihood evaluate it; STEP1's checkpoints are scored."""
+    train, test = (add.setting.file("arc_easy", part) for part in ("train", "test_300"))
+    for way in ("step2", "likelihood"):
+        add.learns("curve", "arc_easy", way, [train], [test], more=f"--eval_strategy steps --eval_steps {EVERY}")
+    saving = f"--save_strategy steps --save_steps {EVERY} --save_only_model true"
+    add.learns("curve", "arc_easy", "step1", [train], [test], more=saving, checkpoints=range(EVERY, 250, EVERY))
+
+
+def _heads(add: Builder) -> None:
+    """DREAM, which DUMA was made for: MiniLM trained whole, SmolLM2 with LoRA."""
+    train, test = (add.setting.file("dream", part) for part in ("train", "test"))
+    for way in ("step2", "duma", "cduma"):
+        add.learns("heads", "dream", way, [train], [test])
+        add.encoder("heads", "dream", f"minilm_{way}", [train], [test], way=WAYS[way])
+
+
+def _corpus(add: Builder) -> None:
+    """Untrained likelihood, closed book and with passages of the textbooks."""
+    folder = add.setting.work / "data" / "corpus"
+    for name in SEARCHED:
+        found = [str(folder / f"{name}_{retriever}.jsonl") for retriever in RETRIEVERS]
+        found += [str(folder / "arc_easy_worldtree.jsonl")] if name == "arc_easy" else []
+        add.untrained("corpus", name, "likelihood", "--mcq_head likelihood", [add.setting.file(name, "test"), *found])
+
+
 def _trainer(add: Builder) -> None:
     train, test = (add.setting.file("kaggle", part) for part in ("train", "test"))
     add.learns("trainer", "kaggle", "step2", [train], [test])
@@ -99,9 +128,15 @@ ROWS = {
     "knows": RowOfRuns("What does it know?", _knows, (*KNOWS, "qasc"), seeds=1),
     "reading": RowOfRuns("Does a passage help?", _reading, ("qasc", "qasc_retrieved")),
     "trainer": RowOfRuns("Is the trainer right?", _trainer, ("kaggle",), "plain"),
+    "curve": RowOfRuns("MAP@3 during the training", _curve, ("arc_easy",), seeds=1),
     "steps_kaggle": RowOfRuns(
         "STEP1, STEP2, STEP3 on Kaggle's questions", _steps("kaggle"), ("kaggle",), "step2", seeds=1
     ),
+    "steps_scienceqa": RowOfRuns(
+        "STEP1, STEP2, STEP3 on ScienceQA", _steps("scienceqa"), ("scienceqa",), "step2", seeds=1
+    ),
+    "heads": RowOfRuns("Heads where they were made for", _heads, ("dream",), "step2", seeds=1),
+    "corpus": RowOfRuns("Does a corpus help?", _corpus, (*SEARCHED, "corpus"), "likelihood", seeds=1),
 }
 
 

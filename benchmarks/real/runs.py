@@ -51,7 +51,7 @@ class Setting:
 _COMMON = "--cutoff_len 1024 --per_device_eval_batch_size 16 --disable_tqdm true"
 _LORA = """--do_train --num_train_epochs 1 --lr_scheduler_type cosine --warmup_ratio 0.05 --logging_steps 10
     --save_strategy no --disable_gradient_checkpointing true"""
-_ENCODER = """--finetuning_type full --do_train --num_train_epochs 3 --learning_rate 5e-5 --head_learning_rate 1e-3
+_ENCODER = """--finetuning_type full --do_train --num_train_epochs 3 --learning_rate 5e-5
     --lr_scheduler_type cosine --warmup_ratio 0.05 --per_device_train_batch_size 16 --per_device_eval_batch_size 32
     --cutoff_len 384 --logging_steps 10 --save_strategy no --disable_tqdm true"""
 STEP = 8  # questions
@@ -166,22 +166,37 @@ class Builder:
         self.runs.append(Run(row, set_, way, Sweep(folder, words, {}, (self.seed,)), self.seed, needs, reported))
 
     def learns(
-        self, row: str, set_: str, name: str, train: Sequence[str], test: Sequence[str], *, way: Way | None = None
+        self,
+        row: str,
+        set_: str,
+        name: str,
+        train: Sequence[str],
+        test: Sequence[str],
+        *,
+        way: Way | None = None,
+        more: str = "",
+        checkpoints: Sequence[int] = (),
     ) -> None:
         """Train in a way, and score.
 
         Args:
             name: of the folder; by default the way of that name.
             train, test: files.
+            more: flags of the training.
+            checkpoints: steps of a training of letters whose checkpoints are scored, too.
         """
         way, setting = way or WAYS[name], self.setting
         scored = ["--do_predict", "--eval_dataset", ",".join(test)]
-        words = [*setting.training(way.rate), "--dataset", ",".join(train)]
+        words = [*setting.training(way.rate), *_flags(more), "--dataset", ",".join(train)]
         if way.letters:
             self.add(row, set_, f"{name}_train", ["--stage", "sft", *words], reported=False)
             folder = self.trained(row, set_, f"{name}_train")
             letters = ["--stage", "mcq", "--mcq_head", "letter", *setting.language_model]
             self.add(row, set_, name, [*letters, "--adapter_name_or_path", str(folder), *scored], needs=folder)
+            for step in checkpoints:
+                place = folder / f"checkpoint-{step}"
+                scoring = [*letters, "--adapter_name_or_path", str(place), *scored]
+                self.add(row, set_, f"{name}_{step}", scoring, needs=folder)
             return
         words = ["--stage", "mcq", *_flags(way.flags), *words, *scored]
         if not way.above:
@@ -202,9 +217,12 @@ class Builder:
         words = ["--stage", "mcq", *_flags(flags), *self.setting.language_model, "--do_predict"]
         self.add(row, set_, name, [*words, "--eval_dataset", ",".join(test)])
 
-    def encoder(self, row: str, set_: str, name: str, train: Sequence[str], test: Sequence[str]) -> None:
-        """Train MiniLM whole, and score."""
-        words = ["--stage", "mcq", "--model_name_or_path", self.setting.encoder, *_flags(_ENCODER)]
+    def encoder(
+        self, row: str, set_: str, name: str, train: Sequence[str], test: Sequence[str], way: Way | None = None
+    ) -> None:
+        """Train MiniLM whole, and score; STEP2 if no way is given."""
+        head = _flags((way or WAYS["step2"]).flags)
+        words = ["--stage", "mcq", "--model_name_or_path", self.setting.encoder, *_flags(_ENCODER), *head]
         self.add(
             row, set_, name, [*words, "--dataset", ",".join(train), "--do_predict", "--eval_dataset", ",".join(test)]
         )

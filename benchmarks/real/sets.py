@@ -158,6 +158,7 @@ def write_set(name: str, data: Path, out: Path, sizes: Sizes) -> dict[str, int]:
     texts = {pool.key(question) for question in scored}
     train = pool.drawn([question for question in pool.train if pool.key(question) not in texts], sizes.train)
     rows = {"train": train, "test": scored}
+    rows["test_300"] = scored[:300]
     if any(question.context for question in scored):
         rows |= {f"{part}_closed": [replace(q, context="") for q in rows[part]] for part in ("train", "test")}
         rows["test_other"] = with_contexts_of_others(scored)
