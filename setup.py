@@ -56,7 +56,11 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages("src"), *find_packages(include=["patches", "patches.*"])],
     package_dir={"": "src", "patches": "patches"},
-    package_data={"llmtuner": ["py.typed"], "llmtuner.report": ["*.j2"]},
+    package_data={
+        "llmtuner": ["py.typed"],
+        "llmtuner.report": ["*.j2"],
+        "llmtuner.report.run_report": ["*.j2", "*.css", "*.js"],
+    },
     install_requires=RUNTIME,
     extras_require={"test": TEST, "bench": BENCH, "topk": TOPK, "audit": AUDIT, "gguf": GGUF, "xlsx": XLSX},
 )

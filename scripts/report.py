@@ -74,7 +74,9 @@ def _check_output(args: argparse.Namespace) -> None:
     if out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out {shown}: the name must end in .html")
     if out.is_dir():
-        raise UserError(f"--out {shown}: is a folder; choose a file in it, such as {terminal_path(out / 'report.html')}")
+        raise UserError(
+            f"--out {shown}: is a folder; choose a file in it, such as {terminal_path(out / 'report.html')}"
+        )
     if out.exists() and not args.overwrite:
         raise UserError(f"--out {shown}: exists; choose another path, or pass --overwrite")
     parent = out.resolve().parent

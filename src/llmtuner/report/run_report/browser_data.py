@@ -38,9 +38,10 @@ class BrowserData:
 
 def browser_data(runs: Sequence[Run], answers: Sequence[int | None], texts: Texts | None) -> BrowserData:
     """The questions and their predictions, with passages cut so that the page opens quickly."""
+    datasets = list(dict.fromkeys(prediction.dataset for prediction in runs[0].predictions))
     shared = {
         "runs": [run.name for run in runs],
-        "datasets": list(dict.fromkeys(prediction.dataset for prediction in runs[0].predictions)),
+        "datasets": datasets,
         "columns": list(texts.columns) if texts is not None else [],
         "predictions": [
             [_prediction(prediction, answer) for prediction, answer in zip(run.predictions, answers, strict=True)]
@@ -49,7 +50,7 @@ def browser_data(runs: Sequence[Run], answers: Sequence[int | None], texts: Text
         "mistakes": [most_certain_mistakes(run.predictions, answers) for run in runs],
     }
     for passage_limit, text_limit in _LIMITS:
-        questions = _questions(runs[0].predictions, answers, texts, shared["datasets"], passage_limit, text_limit)
+        questions = _questions(runs[0].predictions, answers, texts, datasets, passage_limit, text_limit)
         encoded = _safe_json(shared | {"questions": questions, "passage_limit": passage_limit})
         if len(encoded.encode("utf-8", "replace")) <= MOST_BYTES:
             break
@@ -98,7 +99,11 @@ def _questions(
     questions = []
     for place, (prediction, answer) in enumerate(zip(predictions, answers, strict=True)):
         text = texts.texts[place] if texts is not None else None
-        question = [_cut(prediction.id, text_limit), datasets.index(prediction.dataset), -1 if answer is None else answer]
+        question = [
+            _cut(prediction.id, text_limit),
+            datasets.index(prediction.dataset),
+            -1 if answer is None else answer,
+        ]
         questions.append(question + _texts_of(text, texts, passage_limit, text_limit) if text else question)
     return questions
 
@@ -118,5 +123,3 @@ def _texts_of(text: Text, texts: Texts | None, passage_limit: int, text_limit: i
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]} […]"
-
-

@@ -18,6 +18,7 @@ from llmtuner.report.run_report.figures import Bin, Interval
 COLOURS = 6  # of the style sheet; further runs begin again
 _WIDTH, _HEIGHT = 360, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 40
+_CORNER = 40.0  # of the table of places: its letters stand left of it and above
 _FEW = 30  # points of a curve that are drawn as dots, too
 
 
@@ -61,17 +62,20 @@ class Axis:
 
 def _plane(x: Axis, y: Axis, x_title: str) -> str:
     """Grid, marks and the title of the horizontal axis."""
-    lines = [f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{_n(y.at(v))}" y2="{_n(y.at(v))}"/>' for v in y.ticks]
-    lines += [f'<text class="tick" x="{_LEFT - 7}" y="{_n(y.at(v) + 4)}" text-anchor="end">{v:g}</text>' for v in y.ticks]
-    marks = [f'<text class="tick" x="{_n(x.at(v))}" y="{_HEIGHT - 22}" text-anchor="middle">{v:g}</text>' for v in x.ticks]
-    title = f'<text class="title" x="{_n((x.start + x.end) / 2)}" y="{_HEIGHT - 5}" text-anchor="middle">{x_title}</text>'
-    return "".join([*lines, *marks, title])
+    drawn = []
+    for value in y.ticks:
+        at = y.at(value)
+        drawn.append(f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{_n(at)}" y2="{_n(at)}"/>')
+        drawn.append(f'<text class="tick" x="{_LEFT - 7}" y="{_n(at + 4)}" text-anchor="end">{value:g}</text>')
+    drawn += [_text("tick", x.at(value), _HEIGHT - 22, f"{value:g}") for value in x.ticks]
+    return "".join([*drawn, _text("title", (x.start + x.end) / 2, _HEIGHT - 5, x_title)])
 
 
 def _drawing(content: str, label: str, width: float = _WIDTH, height: float = _HEIGHT, kind: str = "chart") -> str:
-    return (
-        f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{label}">{content}</svg>'
-    )
+    # A bar fills its cell of a table; its lines keep their width (vector-effect in the style sheet).
+    fit = ' preserveAspectRatio="none"' if kind == "bar" else ""
+    size = f'viewBox="0 0 {width:g} {height:g}"{fit}'
+    return f'<svg class="{kind}" {size} role="img" aria-label="{label}">{content}</svg>'
 
 
 def _n(pixel: float) -> str:
@@ -118,46 +122,43 @@ def calibration_chart(bins_of_runs: Sequence[Sequence[Bin]]) -> str:
 
 
 def confusion_chart(counts: Sequence[Sequence[int]]) -> str:
-    """A table of the place of the answer (rows) and the place ranked first (columns); darker cells are larger shares
-    of their row.
+    """A table of the place of the answer (rows) and the place ranked first (columns), with sums.
+
+    Darker cells are larger shares of their row.
     """
     size = len(counts)
-    left, top, cell = 40.0, 40.0, min(54.0, (_WIDTH - 100) / size)
-    end = left + size * cell
-    drawn = [f'<text class="title" x="{_n(left + size * cell / 2)}" y="12" text-anchor="middle">ranked first</text>']
-    middle = top + size * cell / 2
-    drawn.append(
-        f'<text class="title" x="11" y="{_n(middle)}" text-anchor="middle" transform="rotate(-90 11 {_n(middle)})">'
-        "answer</text>"
+    cell = min(54.0, (_WIDTH - 100) / size)
+    middle, end = _CORNER + size * cell / 2, _CORNER + size * cell
+    drawn = [
+        _text("title", middle, 12, "ranked first"),
+        f'<g transform="rotate(-90 11 {_n(middle)})">{_text("title", 11, middle, "answer")}</g>',
+        _text("tick", 29, end + 18, "all"),
+    ]
+    for place, numbers in enumerate(counts):
+        at = _CORNER + (place + 0.5) * cell
+        drawn += [_text("letter", at, 31, LETTERS[place]), _text("letter", 29, at + 4, LETTERS[place])]
+        drawn += [_text("tick", end + 18, at + 4, _short(sum(numbers)))]
+        drawn += [_text("tick", at, end + 18, _short(sum(row[place] for row in counts)))]
+        drawn += [_cell(place, column, numbers, cell) for column in range(size)]
+    return _drawing("".join(drawn), "Place of the answer and place ranked first", end + 44, end + 26, "chart matrix")
+
+
+def _cell(row: int, column: int, numbers: Sequence[int], size: float) -> str:
+    total, number = sum(numbers), numbers[column]
+    share = number / total if total else 0.0
+    x, y = _CORNER + column * size, _CORNER + row * size
+    kind, shade = "hit" if row == column else "miss", "strong" if share >= 0.55 else "weak"
+    meaning = f"answer {LETTERS[row]}, ranked first {LETTERS[column]}: {number:,} ({share:.1%})"
+    return (
+        f'<rect class="cell {kind}" x="{_n(x + 1)}" y="{_n(y + 1)}" width="{_n(size - 2)}" height="{_n(size - 2)}" '
+        f'rx="3" fill-opacity="{0.06 + 0.94 * share:.3f}"><title>{meaning}</title></rect>'
+        + _text(f"count {shade}", x + size / 2, y + size / 2 + 4, _short(number))
     )
-    for place in range(size):
-        at = (place + 0.5) * cell
-        drawn.append(f'<text class="letter" x="{_n(left + at)}" y="31" text-anchor="middle">{LETTERS[place]}</text>')
-        drawn.append(f'<text class="letter" x="29" y="{_n(top + at + 4)}" text-anchor="middle">{LETTERS[place]}</text>')
-    for row, numbers in enumerate(counts):
-        total = sum(numbers)
-        for column, number in enumerate(numbers):
-            share = number / total if total else 0.0
-            x, y = left + column * cell, top + row * cell
-            kind = "hit" if row == column else "miss"
-            shade = "strong" if share >= 0.55 else "weak"
-            drawn.append(
-                f'<rect class="cell {kind}" x="{_n(x + 1)}" y="{_n(y + 1)}" width="{_n(cell - 2)}" '
-                f'height="{_n(cell - 2)}" rx="3" fill-opacity="{0.06 + 0.94 * share:.3f}"><title>answer '
-                f"{LETTERS[row]}, ranked first {LETTERS[column]}: {number:,} ({share:.1%})</title></rect>"
-                f'<text class="count {shade}" x="{_n(x + cell / 2)}" y="{_n(y + cell / 2 + 4)}" text-anchor="middle">'
-                f"{_short(number)}</text>"
-            )
-        drawn.append(
-            f'<text class="tick" x="{_n(end + 8)}" y="{_n(top + (row + 0.5) * cell + 4)}">{_short(total)}</text>'
-        )
-    bottom = top + size * cell + 18
-    drawn.append(f'<text class="tick" x="29" y="{_n(bottom)}" text-anchor="middle">all</text>')
-    for column in range(size):
-        total = _short(sum(numbers[column] for numbers in counts))
-        x = left + (column + 0.5) * cell
-        drawn.append(f'<text class="tick" x="{_n(x)}" y="{_n(bottom)}" text-anchor="middle">{total}</text>')
-    return _drawing("".join(drawn), "Place of the answer and place ranked first", end + 44, bottom + 8, "chart matrix")
+
+
+def _text(kind: str, x: float, y: float, text: str) -> str:
+    """A text centred at `x`."""
+    return f'<text class="{kind}" x="{_n(x)}" y="{_n(y)}" text-anchor="middle">{text}</text>'
 
 
 def _short(number: int) -> str:
@@ -167,17 +168,18 @@ def _short(number: int) -> str:
 def bars_chart(counts: Sequence[int], label: str, x_title: str) -> str:
     """Numbers of questions, a bar for each letter."""
     y = Axis.over([0, *counts, 1], _HEIGHT - _BOTTOM, _TOP, whole=True)
-    width = (_WIDTH - _RIGHT - _LEFT) / len(counts)
     x = Axis(0, len(counts), (), _LEFT, _WIDTH - _RIGHT)
     drawn = []
     for place, number in enumerate(counts):
-        left = _LEFT + place * width
-        drawn.append(
-            f'<rect class="fill s0" x="{_n(left + width * 0.15)}" y="{_n(y.at(number))}" width="{_n(width * 0.7)}" '
-            f'height="{_n(y.start - y.at(number))}"><title>{LETTERS[place]}: {number:,}</title></rect>'
-            f'<text class="tick" x="{_n(left + width / 2)}" y="{_HEIGHT - 22}" text-anchor="middle">{LETTERS[place]}</text>'
-        )
+        drawn.append(_bar(x.at(place + 0.15), x.at(place + 0.85), y, number, f"{LETTERS[place]}: {number:,}"))
+        drawn.append(_text("tick", x.at(place + 0.5), _HEIGHT - 22, LETTERS[place]))
     return _drawing(_plane(x, y, x_title) + "".join(drawn), label)
+
+
+def _bar(start: float, end: float, y: Axis, number: int, meaning: str) -> str:
+    top = y.at(number)
+    size = f'x="{_n(start)}" y="{_n(top)}" width="{_n(end - start)}" height="{_n(y.start - top)}"'
+    return f'<rect class="fill s0" {size}><title>{meaning}</title></rect>'
 
 
 def confidence_chart(confidences: Sequence[float]) -> str:
@@ -189,8 +191,7 @@ def confidence_chart(confidences: Sequence[float]) -> str:
     y = Axis.over([0, *counts, 1], _HEIGHT - _BOTTOM, _TOP, whole=True)
     edges = [x.at(place / 10) for place in range(11)]
     drawn = [
-        f'<rect class="fill s0" x="{_n(start + 1)}" y="{_n(y.at(number))}" width="{_n(end - start - 2)}" '
-        f'height="{_n(y.start - y.at(number))}"><title>{number:,}</title></rect>'
+        _bar(start + 1, end - 1, y, number, f"{number:,}")
         for (start, end), number in zip(pairwise(edges), counts, strict=True)
     ]
     return _drawing(_plane(x, y, "confidence") + "".join(drawn), "Questions by confidence")
@@ -216,6 +217,6 @@ def difference_bar(value: float, interval: Interval, widest: float) -> str:
     away = "away" if interval[0] > 0 or interval[1] < 0 else "around"
     content = (
         '<line class="grid" x1="4" x2="196" y1="9" y2="9"/><line class="chance" x1="100" x2="100" y1="0" y2="18"/>'
-        f'<path class="span {away}" d="M{low} 9H{high}"/><circle class="point {away}" cx="{middle}" cy="9" r="4"/>'
+        f'<path class="span {away}" d="M{low} 9H{high}"/><path class="point {away}" d="M{middle} 9h.01"/>'
     )
     return _drawing(content, f"{value:+.3f}", 200, 18, "bar")

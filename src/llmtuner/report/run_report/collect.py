@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from llmtuner.data.question import MAX_OPTIONS, Question
 from llmtuner.errors import UserError
 from llmtuner.metrics import accuracy, baseline, map_at_k
 from llmtuner.report.run_report.curves import Training, read_training
-from llmtuner.report.run_report.runs import RESULTS, Run, read_runs
+from llmtuner.report.run_report.runs import CHANCE, RESULTS, Run, read_runs
 from llmtuner.report.run_report.texts import Texts, join_texts
 
 
@@ -43,9 +43,7 @@ class Report:
         return sum(answer is not None for answer in self.answers)
 
 
-def collect_report(
-    runs: Sequence[str], questions: Sequence[str] = (), trainings: Sequence[str] = ()
-) -> Report:
+def collect_report(runs: Sequence[str], questions: Sequence[str] = (), trainings: Sequence[str] = ()) -> Report:
     """Read the runs, their questions and their trainings.
 
     Args:
@@ -82,10 +80,20 @@ def _with_answers_of(texts: Texts, answers: Sequence[int | None]) -> tuple[tuple
     return tuple(known), sum(one is None and other is not None for one, other in zip(answers, known, strict=True))
 
 
-def baseline_figures(report: Report, run: Run) -> dict[str, Any]:
-    """The baselines by their keys in predict_results.json: the run's own, or computed from the questions."""
-    if "floor_random_map@3" in run.results:
-        return run.results
+def baseline_figures(report: Report) -> dict[str, Mapping[str, Any]]:
+    """The baselines of each run by their keys in predict_results.json: its own, or computed from the questions."""
+    computed: Mapping[str, Any] | None = None
+    figures: dict[str, Mapping[str, Any]] = {}
+    for run in report.runs:
+        if CHANCE in run.results:
+            figures[run.name] = run.results
+        else:
+            computed = computed or _computed_baselines(report)
+            figures[run.name] = computed
+    return figures
+
+
+def _computed_baselines(report: Report) -> dict[str, Any]:
     known = _answered_questions(report)
     if known is not None:
         return baselines_of(known)
@@ -94,7 +102,7 @@ def baseline_figures(report: Report, run: Run) -> dict[str, Any]:
     chance = [[0.0] * len(prediction.scores) for prediction, _ in pairs]
     counts = [answers.count(place) for place in range(MAX_OPTIONS)]
     places = [counts[: len(prediction.scores)] for prediction, _ in pairs]
-    random = {"floor_random_map@3": map_at_k(chance, answers), "floor_random_accuracy": accuracy(chance, answers)}
+    random = {CHANCE: map_at_k(chance, answers), "floor_random_accuracy": accuracy(chance, answers)}
     return baseline("place", places, answers) | random
 
 
@@ -105,4 +113,3 @@ def _answered_questions(report: Report) -> list[Question] | None:
     texts = [text for text, answer in zip(report.texts.texts, report.answers, strict=True) if answer is not None]
     questions = [text.question for text in texts if text is not None and text.question.answer is not None]
     return questions if len(questions) == len(texts) else None
-

@@ -60,7 +60,9 @@ def read_training(argument: str) -> Training:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    steps = {int(match[1]): path for path in folder.iterdir() if (match := re.fullmatch(r"checkpoint-(\d+)", path.name))}
+    steps = {
+        int(match[1]): path for path in folder.iterdir() if (match := re.fullmatch(r"checkpoint-(\d+)", path.name))
+    }
     return [steps[step] / STATE for step in sorted(steps, reverse=True)]
 
 
@@ -89,7 +91,9 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"--training {terminal_path(path)}: is not JSON: {error}; give a folder with a whole log") from error
+        raise UserError(
+            f"--training {terminal_path(path)}: is not JSON: {error}; give a folder with a whole log"
+        ) from error
     if not isinstance(value, dict):
         raise UserError(f"--training {terminal_path(path)}: expected an object; give the --output_dir of a training")
     return value

@@ -130,9 +130,7 @@ class Grouping:
     of_the_file: bool = False
 
 
-def groupings(
-    runs: Sequence[Answered], predictions: Sequence[Prediction], texts: Texts | None
-) -> Iterator[Grouping]:
+def groupings(runs: Sequence[Answered], predictions: Sequence[Prediction], texts: Texts | None) -> Iterator[Grouping]:
     """The accuracy of each group of answered questions, for each way to sort them that gives two groups or more.
 
     Args:
@@ -171,7 +169,7 @@ def _ways_of(texts: Texts, places: Sequence[int]) -> list[tuple[str, Callable[[i
         return "" if text is None else "with a passage" if text.question.context.strip() else "without a passage"
 
     of_the_file = [(column[:1].upper() + column[1:], value_in(column), True) for column in texts.columns]
-    return [*of_the_file, ("Passage", passage, False), ("Length of the question", _length_of(texts, places), False)]
+    return [*of_the_file, ("Passage", passage, False), ("Characters of the question", _length_of(texts, places), False)]
 
 
 def _length_of(texts: Texts, places: Sequence[int]) -> Callable[[int], str]:
@@ -183,7 +181,7 @@ def _length_of(texts: Texts, places: Sequence[int]) -> Callable[[int], str]:
     limits = sorted({int(limit) for limit in np.quantile(list(known.values()), shares, method="higher")})
     starts = [min(known.values()), *(limit + 1 for limit in limits)]
     ends = [*limits, max(known.values())]
-    names = [f"{start:,} to {end:,} characters" for start, end in zip(starts, ends, strict=True)]
+    names = [f"{start:,} to {end:,}" for start, end in zip(starts, ends, strict=True)]
     return lambda place: names[int(np.searchsorted(limits, known[place]))] if place in known else ""
 
 

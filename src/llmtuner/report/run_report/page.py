@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,11 +31,10 @@ from llmtuner.report.run_report.figures import (
     groupings,
     run_scores,
 )
+from llmtuner.report.run_report.runs import CHANCE
 from llmtuner.report.summary import baseline_rows
 
 TEMPLATE, STYLE, SCRIPT = "report.html.j2", "report.css", "report.js"
-MARK = '<meta name="generator" content="llmtuner report">'  # identifies an earlier report
-LISTED = 40  # groups of a table that are shown at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +74,6 @@ def render_report(report: Report) -> str:
         style=_safe(style),
         script=_safe(script),
         data=_safe(data.json),
-        mark=_safe(MARK),
-        listed=LISTED,
-        columns=list(report.texts.columns) if report.texts is not None else [],
         passage_limit=data.passage_limit if data.passage_limit < LONGEST_PASSAGE else None,
         trainings=[_training_section(training) for training in report.trainings],
         several=len(report.runs) > 1,
@@ -86,16 +81,6 @@ def render_report(report: Report) -> str:
     )
     # JSON can hold half a character (a lone surrogate), UTF-8 cannot.
     return re.sub("[\ud800-\udfff]", "\ufffd", page)
-
-
-def is_report_page(path: str | os.PathLike[str]) -> bool:
-    """Whether a file was made by `render_report`.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with open(path, "rb") as file:
-        return MARK.encode() in file.read(2000)
 
 
 def _policy(style: str, script: str) -> str:
@@ -115,8 +100,8 @@ def _scored_sections(report: Report) -> dict[str, Any]:
         charted = [*_confidence_charts(report), *_chosen_charts(report)]
         return {"scores": [], "baselines": [], "chance": None, "pairs": [], "groupings": [], "charts": charted}
     answered = [Answered.of(run.predictions, report.answers) for run in report.runs]
-    models = {run.name: baseline_figures(report, run) for run in report.runs}
-    chance = {float(figures["floor_random_map@3"]) for figures in models.values()}
+    models = baseline_figures(report)
+    chance = {float(figures[CHANCE]) for figures in models.values()}
     level = chance.pop() if len(chance) == 1 else None
     scores = [run_scores(run.name, each) for run, each in zip(report.runs, answered, strict=True)]
     return {
@@ -125,8 +110,7 @@ def _scored_sections(report: Report) -> dict[str, Any]:
             for number, each in enumerate(scores)
         ],
         "baselines": [
-            (row, _safe(charts.interval_bar(row.map3, row.interval, charts.COLOURS, level)))
-            for row in baseline_rows(models)
+            (row, _safe(charts.interval_bar(row.map3, row.interval, 0, level))) for row in baseline_rows(models)
         ],
         "chance": level,
         "pairs": list(_pairs(differences(answered))),
@@ -167,7 +151,9 @@ def _calibration_charts(report: Report, answered: Sequence[Answered]) -> list[Ch
 def _confusion_charts(report: Report) -> list[Chart]:
     note = "A row is the place of the right option. Without a bias, all columns look alike off the diagonal."
     return [
-        Chart(_titled("Places", run.name, report), _safe(charts.confusion_chart(confusion(run, report.answers))), (), note)
+        Chart(
+            _titled("Places", run.name, report), _safe(charts.confusion_chart(confusion(run, report.answers))), (), note
+        )
         for run in report.runs
     ]
 

@@ -145,7 +145,12 @@
     const q = questions[place], head = element("div", "detail-head");
     head.append(element("span", "id", q[ID]));
     if (data.datasets[q[DATASET]]) head.append(element("span", "data", data.datasets[q[DATASET]]));
-    if (data.runs.length === 1) head.append(badge(place));
+    data.runs.forEach((name, run) => {
+      const made = element("span", "of-run");
+      if (data.runs.length > 1) made.append(element("span", "one-line", name));
+      made.append(badge(place, run));
+      head.append(made);
+    });
     head.append(element("span", "spacer"), steps());
     const parts = [head];
     if (q[QUESTION] !== undefined) parts.push(element("p", "text question-text", q[QUESTION] || "(no text)"));
@@ -221,7 +226,7 @@
     }
     return words;
   }
-  const stem = (word) => (word.length > 4 ? word.replace(/(?:es|s)$/, "") : word);
+  const stem = (word) => (word.length > 4 && /[^s]s$/.test(word) ? word.slice(0, -1) : word);
   function marked(text, ofOptions, ofQuestion) {
     const pieces = [];
     const add = (piece, kind) => {
@@ -272,6 +277,7 @@
       item.append(button);
       return item;
     }));
+    at("mistakes-of").textContent = data.runs.length > 1 ? `Run: ${data.runs[state.run]}. ` : "";
     at("no-mistakes").hidden = data.mistakes[state.run].length > 0;
   }
   function show(place) {

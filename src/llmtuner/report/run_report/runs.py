@@ -13,6 +13,7 @@ from llmtuner.data.problems import escaped, quoted, terminal_path
 from llmtuner.errors import UserError
 from llmtuner.report.summary import check_same_questions
 
+CHANCE = "floor_random_map@3"  # the baseline that every prediction with answers has
 PREDICTIONS, RESULTS = "predictions.jsonl", "predict_results.json"
 
 
@@ -85,7 +86,15 @@ def _results(path: Path) -> dict[str, Any]:
         raise UserError(f"{terminal_path(path)}: is not JSON: {error}; predict again") from error
     if not isinstance(results, dict):
         raise UserError(f"{terminal_path(path)}: expected an object with figures; predict again")
+    for key in [key for key in results if key.startswith("floor_") and key != "floor_place_from"]:
+        partner = key.replace("_map@3", "_accuracy") if key.endswith("_map@3") else key
+        if not all(_is_share(results.get(name)) for name in (key, partner)):
+            raise UserError(f"{terminal_path(path)}: expected {key} and {partner} from 0 to 1; predict again")
     return results
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _aligned(runs: Sequence[Run]) -> list[Run]:

@@ -74,8 +74,8 @@ def join_texts(predictions: Sequence[Prediction], names: Sequence[str]) -> Texts
         candidates = [name for name in candidates if _shares_an_id(wanted, rows_by_name[name])] or candidates[:1]
         if len(candidates) > 1:
             raise UserError(
-                f"--questions {' and '.join(map(quoted, candidates))}: both have ids of the data set {quoted(dataset)}; "
-                "name the files as in --eval_dataset"
+                f"--questions {' and '.join(map(quoted, candidates))}: both have ids of the data set "
+                f"{quoted(dataset)}; name the files as in --eval_dataset"
             )
         if candidates:
             _place(texts, places, _joined(wanted, rows_by_name[candidates[0]], candidates[0]))
