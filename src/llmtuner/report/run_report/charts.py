@@ -19,6 +19,7 @@ COLOURS = 6  # of the style sheet; further runs begin again
 _WIDTH, _HEIGHT = 360, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 40
 _CORNER = 40.0  # of the table of places: its letters stand left of it and above
+_DARKEST = 0.45  # opacity of a cell of the table on which its number can still be read
 _FEW = 30  # points of a curve that are drawn as dots, too
 
 
@@ -41,13 +42,14 @@ class Axis:
         """
         known = list(values)
         low, high = min(known), max(known)
-        if low == high:
-            low, high = (low - 1, high + 1) if whole or low == 0 else (low - abs(low) / 2, high + abs(high) / 2)
+        if high - low < 1e-9 * max(abs(low), abs(high), 1e-3):  # equal, as far as a drawing shows
+            around = 1.0 if whole else max(abs(low) / 2, 1e-3)
+            low, high = low - around, high + around
         size = 10 ** math.floor(math.log10((high - low) / 4))
         step = size * next(factor for factor in (1, 2, 5, 10) if (high - low) / (size * factor) <= 5)
         step = max(1, step) if whole else step
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-        ticks = tuple(round(place * step, 10) for place in range(first, last + 1))
+        ticks = tuple(float(f"{place * step:.12g}") for place in range(first, last + 1))
         return cls(ticks[0], ticks[-1], ticks, start, end)
 
     @classmethod
@@ -147,12 +149,12 @@ def _cell(row: int, column: int, numbers: Sequence[int], size: float) -> str:
     total, number = sum(numbers), numbers[column]
     share = number / total if total else 0.0
     x, y = _CORNER + column * size, _CORNER + row * size
-    kind, shade = "hit" if row == column else "miss", "strong" if share >= 0.55 else "weak"
+    kind = "hit" if row == column else "miss"
     meaning = f"answer {LETTERS[row]}, ranked first {LETTERS[column]}: {number:,} ({share:.1%})"
     return (
         f'<rect class="cell {kind}" x="{_n(x + 1)}" y="{_n(y + 1)}" width="{_n(size - 2)}" height="{_n(size - 2)}" '
-        f'rx="3" fill-opacity="{0.06 + 0.94 * share:.3f}"><title>{meaning}</title></rect>'
-        + _text(f"count {shade}", x + size / 2, y + size / 2 + 4, _short(number))
+        f'rx="3" fill-opacity="{0.05 + _DARKEST * share:.3f}"><title>{meaning}</title></rect>'
+        + _text(f"count {kind}", x + size / 2, y + size / 2 + 4, _short(number))
     )
 
 

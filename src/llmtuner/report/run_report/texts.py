@@ -22,7 +22,8 @@ from llmtuner.errors import UserError
 
 LISTED = 5  # ids in a message
 MOST_GROUPS = 60  # different values of a column that sorts questions into groups
-LONGEST_VALUE = 60  # characters of such a value
+LONGEST_VALUE = 160  # characters of such a value
+KNOWN = ("subject", "topic", "category", "useful")  # columns that are groups by their name, whatever their values
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Texts:
 
     Args:
         texts: for each prediction; None where no file has the question.
-        columns: the columns that sort the questions into groups, in the order of the files.
+        columns: the columns that sort the questions into groups.
     """
 
     texts: tuple[Text | None, ...]
@@ -81,8 +82,7 @@ def join_texts(predictions: Sequence[Prediction], names: Sequence[str]) -> Texts
             _place(texts, places, _joined(wanted, rows_by_name[candidates[0]], candidates[0]))
     if not any(texts):
         raise UserError(f"--questions {quoted(names[0])}: has none of the predicted questions; give their file")
-    columns = dict.fromkeys(column for text in texts if text is not None for column in text.values)
-    return Texts(tuple(texts), tuple(column for column in columns if _sorts_into_groups(column, texts)))
+    return Texts(tuple(texts), _group_columns(texts))
 
 
 def _place(texts: list[Text | None], places: Sequence[int], joined: Sequence[Text]) -> None:
@@ -175,9 +175,16 @@ def _value(value: Any) -> str:
     return str(value).strip() if isinstance(value, str | int | float) else ""
 
 
+def _group_columns(texts: Sequence[Text | None]) -> tuple[str, ...]:
+    """The columns that sort the questions into groups, those with a known name first."""
+    columns = list(dict.fromkeys(column for text in texts if text is not None for column in text.values))
+    columns.sort(key=lambda column: column.casefold() not in KNOWN)
+    return tuple(column for column in columns if _sorts_into_groups(column, texts))
+
+
 def _sorts_into_groups(column: str, texts: Sequence[Text | None]) -> bool:
     """Whether a column has few short values, each in several questions: a subject, not an id or an explanation."""
     values = [text.values.get(column, "") for text in texts if text is not None]
     counts = Counter(value for value in values if value)
-    few = 2 <= len(counts) <= MOST_GROUPS and 2 * len(counts) <= max(sum(counts.values()), 4)
-    return few and all(len(value) <= LONGEST_VALUE for value in counts)
+    few = 2 <= len(counts) <= MOST_GROUPS and all(len(value) <= LONGEST_VALUE for value in counts)
+    return few and (column.casefold() in KNOWN or 2 * len(counts) <= sum(counts.values()))
