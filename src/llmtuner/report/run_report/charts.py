@@ -154,7 +154,7 @@ def _cell(row: int, column: int, numbers: Sequence[int], size: float) -> str:
     return (
         f'<rect class="cell {kind}" x="{_n(x + 1)}" y="{_n(y + 1)}" width="{_n(size - 2)}" height="{_n(size - 2)}" '
         f'rx="3" fill-opacity="{0.05 + _DARKEST * share:.3f}"><title>{meaning}</title></rect>'
-        + _text(f"count {kind}", x + size / 2, y + size / 2 + 4, _short(number))
+        + _text(f"count {kind if number else 'zero'}", x + size / 2, y + size / 2 + 4, _short(number))
     )
 
 

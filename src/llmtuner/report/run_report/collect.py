@@ -62,12 +62,15 @@ def collect_report(runs: Sequence[str], questions: Sequence[str] = (), trainings
         raise UserError(f"--training: two trainings have the same name ({', '.join(names)}); name them: NAME=DIR")
     texts = join_texts(read[0].predictions, list(dict.fromkeys(questions))) if questions else None
     answers = tuple(prediction.answer for prediction in read[0].predictions)
-    notes = [f"{RESULTS} is missing in {run.name}: baselines are computed here." for run in read if not run.results]
+    notes: list[str] = []
     if texts is not None:
         answers, added = _with_answers_of(texts, answers)
         notes += [f"{added:,} answers are those of the question file: the prediction had none."] if added else []
         missing = sum(text is None for text in texts.texts)
         notes += [f"{missing:,} questions are in none of the question files, and have no text here."] if missing else []
+    if any(answer is not None for answer in answers):
+        missing_in = [run.name for run in read if not run.results]
+        notes += [f"{RESULTS} is missing in {name}: baselines are computed here." for name in missing_in]
     return Report(tuple(read), answers, texts, curves, tuple(notes))
 
 

@@ -181,7 +181,7 @@ def _length_of(texts: Texts, places: Sequence[int]) -> Callable[[int], str]:
     limits = sorted({int(limit) for limit in np.quantile(list(known.values()), shares, method="higher")})
     starts = [min(known.values()), *(limit + 1 for limit in limits)]
     ends = [*limits, max(known.values())]
-    names = [f"{start:,} to {end:,}" for start, end in zip(starts, ends, strict=True)]
+    names = [f"{start:,} to {end:,}" if start < end else f"{end:,}" for start, end in zip(starts, ends, strict=True)]
     return lambda place: names[int(np.searchsorted(limits, known[place]))] if place in known else ""
 
 

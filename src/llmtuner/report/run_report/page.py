@@ -34,6 +34,7 @@ from llmtuner.report.run_report.figures import (
 from llmtuner.report.run_report.runs import CHANCE
 from llmtuner.report.summary import baseline_rows
 
+IN_ONE_CHART = 4  # runs
 TEMPLATE, STYLE, SCRIPT = "report.html.j2", "report.css", "report.js"
 
 
@@ -142,10 +143,15 @@ def _grouping(grouping: Grouping) -> dict[str, Any]:
 
 
 def _calibration_charts(report: Report, answered: Sequence[Answered]) -> list[Chart]:
-    svg = _safe(charts.calibration_chart([calibration_bins(each) for each in answered]))
-    names = tuple(run.name for run in report.runs) if len(report.runs) > 1 else ()
-    note = "Above the dashed line the model is too cautious, below it too certain. A dot's area is its questions."
-    return [Chart("Accuracy by confidence", svg, names, note)]
+    """One chart for a few runs, which can be compared in it; one for each of many."""
+    title, note = "Accuracy by confidence", "Above the dashed line the model is too cautious, below it too certain."
+    note = f"{note} A dot's area is its questions."
+    names = [run.name for run in report.runs]
+    bins = [calibration_bins(each) for each in answered]
+    if len(names) > IN_ONE_CHART:
+        pairs = zip(names, bins, strict=True)
+        return [Chart(f"{title}: {name}", _safe(charts.calibration_chart([each])), (), note) for name, each in pairs]
+    return [Chart(title, _safe(charts.calibration_chart(bins)), tuple(names) if len(names) > 1 else (), note)]
 
 
 def _confusion_charts(report: Report) -> list[Chart]:

@@ -154,7 +154,11 @@
     head.append(element("span", "spacer"), steps());
     const parts = [head];
     if (q[QUESTION] !== undefined) parts.push(element("p", "text question-text", q[QUESTION] || "(no text)"));
-    else parts.push(element("p", "note", "The text is not in the page: give its file with --questions."));
+    else {
+      const note = element("p", "note", "The text is not in the page: give its file with ");
+      note.append(element("code", "", "--questions"), document.createTextNode("."));
+      parts.push(note);
+    }
     parts.push(options(place));
     if (q[PASSAGE]) parts.push(passage(q));
     const values = (q[VALUES] ?? []).map((value, column) => [data.columns[column], value]).filter(([, value]) => value !== "");
