@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check mutate kill bench clean
+.PHONY: help setup demo test test-slow test-browser check mutate kill bench clean
 
 help: ## print this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  make setup TORCH=torch==2.10.0 installs another torch; PYTHON=python3.12 uses another Python (>= 3.11)"
 
 setup: ## make .venv with everything that training, prediction and tests need
@@ -25,10 +25,13 @@ check: setup ## ruff (lint and format), mypy over src and patches, and the tests
 	@$(BIN)/python -m pytest tests/house
 
 test: check ## check, then all tests except the slow ones
-	@$(BIN)/python -m pytest tests --ignore=tests/house -m "not slow" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest tests --ignore=tests/house --ignore=tests/browser -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup ## the tests that are marked slow
 	@$(BIN)/python -m pytest tests -m slow -n 2 --dist loadfile
+
+test-browser: setup ## the tests of the report's page in Chromium; skipped without Chromium or the package playwright
+	@$(BIN)/python -m pytest tests/browser -rs
 
 mutate: setup ## mutation tests: break a copy of the code in known ways, and list what no test catches; some minutes
 	@$(BIN)/python tests/mutate.py

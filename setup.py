@@ -42,6 +42,7 @@ AUDIT = ["scikit-learn", "cleanlab"]  # scripts/audit_mcq.py: the model of short
 XLSX = ["openpyxl", "defusedxml"]  # Excel workbooks; with defusedxml, openpyxl refuses XML entities
 GGUF = ["gguf>=0.10"]  # scripts/smollm2.py and from_gguf.py: models in GGUF files
 ORACLES = ["scikit-learn", "ir-measures"]  # independent accounts of the metrics
+BROWSER = ["playwright"]  # make test-browser; Chromium itself comes from the system, or from playwright install
 TEST = [
     *("pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML"),
     *(*AUDIT, *GGUF, *XLSX, *ORACLES, *TOPK),
@@ -56,7 +57,15 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages("src"), *find_packages(include=["patches", "patches.*"])],
     package_dir={"": "src", "patches": "patches"},
-    package_data={"llmtuner": ["py.typed"], "llmtuner.report": ["*.j2"]},
+    package_data={"llmtuner": ["py.typed"], "llmtuner.report": ["*.j2", "run_report/report.*"]},
     install_requires=RUNTIME,
-    extras_require={"test": TEST, "bench": BENCH, "topk": TOPK, "audit": AUDIT, "gguf": GGUF, "xlsx": XLSX},
+    extras_require={
+        "test": TEST,
+        "bench": BENCH,
+        "topk": TOPK,
+        "audit": AUDIT,
+        "gguf": GGUF,
+        "xlsx": XLSX,
+        "browser": BROWSER,
+    },
 )

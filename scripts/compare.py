@@ -43,7 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         _check_json(args)
-        comparison = compared(arms_of(args.predictions), args.against)
+        arms = arms_of(args.predictions)
+        _check_html(arms, args)
+        comparison = compared(arms, args.against)
+        if args.html is not None:
+            _write_page(arms, args.html)
         _write(comparison, args)
     except KeyError as error:
         print(f"error: a predict_results.json has no {error}; expected one that this project wrote", file=sys.stderr)
@@ -78,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     help_json = "write scores and pairs as JSON to FILE; without FILE, print it instead of the tables"
     parser.add_argument("--json", nargs="?", const=STDOUT, metavar="FILE", help=help_json)
-    parser.add_argument("--overwrite", action="store_true", help="replace the FILE of --json")
+    help_html = "also write a page with the runs side by side, as scripts/report.py does; a folder for each run"
+    parser.add_argument("--html", type=Path, metavar="FILE.html", help=help_html)
+    parser.add_argument("--overwrite", action="store_true", help="replace the FILE of --json and --html")
     return parser
 
 
@@ -94,6 +100,29 @@ def _check_json(args: argparse.Namespace) -> None:
         raise UserError(f"--json {path}: exists; choose another path, or pass --overwrite")
     if not path.resolve().parent.is_dir():
         raise UserError(f"--json {path}: the folder {path.resolve().parent} does not exist; create it")
+
+
+def _check_html(arms: dict[str, list[Path]], args: argparse.Namespace) -> None:
+    from llmtuner.errors import UserError
+
+    if args.html is None:
+        return
+    if args.html.exists() and not args.overwrite:
+        raise UserError(f"--html {args.html}: exists; choose another path, or pass --overwrite")
+    seeds = next((name for name, folders in arms.items() if len(folders) > 1), None)
+    if seeds is not None:
+        raise UserError(
+            f"--html: {seeds} has several folders, and the page shows single runs; name one folder for each"
+        )
+
+
+def _write_page(arms: dict[str, list[Path]], path: Path) -> None:
+    from llmtuner.files import write_atomic
+    from llmtuner.report.run_report.collect import collect_report
+    from llmtuner.report.run_report.page import render_report
+
+    runs = [str(folder) if "=" in name else f"{name}={folder}" for name, (folder,) in arms.items()]
+    write_atomic(path, render_report(collect_report(runs)))
 
 
 def arms_of(arguments: list[str]) -> dict[str, list[Path]]:

@@ -26,6 +26,9 @@ TESTS = Path(__file__).resolve().parent
 LIGHT = {
     "house",
     "data",
+    "report",
+    "browser",
+    "test_report_script.py",
     "test_metrics.py",
     "test_metrics_oracles.py",
     "test_shell_scripts.py",

@@ -54,6 +54,71 @@ def edits(file: str, tests: str | tuple[str, ...], *rows: tuple[str, str, str]) 
 
 MUTATIONS = (
     *edits(
+        "src/llmtuner/report/run_report/browser_data.py",
+        ("tests/report/run_report/test_report_browser_data.py", "tests/report/run_report/test_report_page.py"),
+        ("report: a text ends the data", '"<>&\\u2028\\u2029"', '">&\\u2028\\u2029"'),
+        ("report: a blank option has a probability", "None if score == -math.inf else ", ""),
+        ("report: a tie is right", "TIED if rank.tied > 1 else RIGHT", "RIGHT"),
+        ("report: ties are mistakes", "== WRONG\n", "!= RIGHT\n"),
+        ("report: a page of any size", "<= MOST_BYTES", "<= 99 * MOST_BYTES"),
+        ("report: a passage one character too long", "passage[:passage_limit]", "passage[: passage_limit + 1]"),
+    ),
+    *edits(
+        "src/llmtuner/report/run_report/texts.py",
+        "tests/report/run_report/test_report_texts.py",
+        ("report: texts by their order", "by_id[prediction.id] for prediction in wanted", "row for row in rows"),
+        ("report: other answers are taken", "prediction.answer != question.answer", "False"),
+        ("report: other options are taken", "len(prediction.scores) != len(question.options)", "False"),
+        ("report: the set of another file", "bool(dataset) and (dataset == name or", "bool(dataset) and (True or"),
+        ("report: an id is a group", "2 * len(counts) <= sum(counts.values())", "True"),
+    ),
+    *edits(
+        "src/llmtuner/report/run_report/runs.py",
+        "tests/report/run_report/test_report_runs.py",
+        ("report: runs by their order", "by_key[prediction.dataset, prediction.id] for", "prediction for"),
+        ("report: any number as a share", "0 <= value <= 1", "True"),
+        ("report: a folder with an equals sign is a name", " or Path(argument).exists()", ""),
+    ),
+    *edits(
+        "src/llmtuner/report/run_report/curves.py",
+        "tests/report/run_report/test_report_curves.py",
+        ("report: checkpoints by their names", "sorted(steps, reverse=True)", "sorted(steps, key=str, reverse=True)"),
+        ("report: a loss that is NaN", " and math.isfinite(value)", ""),
+    ),
+    *edits(
+        "src/llmtuner/report/run_report/figures.py",
+        "tests/report/run_report/test_report_figures.py",
+        (
+            "report: a difference the wrong way",
+            "[(str(second), str(first)) for first, second in order]",
+            "[(str(first), str(second)) for first, second in order]",
+        ),
+        ("report: other bins than the error's", "calibration.bin_of(ECE_BINS)", "calibration.bin_of(ECE_BINS - 1)"),
+        (
+            "report: places swapped",
+            "counts[answer][LETTERS.index(prediction.ranking[0])]",
+            "counts[LETTERS.index(prediction.ranking[0])][answer]",
+        ),
+        (
+            "report: ten options before two",
+            'float(digits) if digits.isdecimal() and len(digits) < 16 else float("inf")',
+            "0.0",
+        ),
+        ("report: a tie is gained", "(ranks.above_Q == 0) & (ranks.tied_Q == 1)", "ranks.above_Q == 0"),
+    ),
+    *edits(
+        "src/llmtuner/report/run_report/page.py",
+        "tests/report/run_report/test_report_page.py",
+        ("report: data as markup", "autoescape=True", "autoescape=False"),
+        ("report: the hash of another text", "hashlib.sha256(text.encode())", "hashlib.sha256(text.strip().encode())"),
+        ("report: half a character stops it", 're.sub("[\\ud800-\\udfff]", "\\ufffd", page)', "page"),
+    ),
+    *edits(
+        "scripts/report.py",
+        "tests/test_report_script.py",
+        ("report: replaced without a word", "out.exists() and not args.overwrite", "False"),
+    ),
+    *edits(
         "src/llmtuner/retrieval/terms.py",
         "tests/retrieval/test_terms.py",
         ("terms: an article is a name", "        return ends\n    before", "        return True\n    before"),

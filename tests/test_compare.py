@@ -307,3 +307,33 @@ def test_one_question_is_no_comparison(runs, capsys):
     assert as_json(capsys, "weak-0", "strong-0")["pairs"] == []
     assert compare("weak-0", "strong-0") == 0
     assert "no pairs: differences need at least two questions" in capsys.readouterr().err
+
+
+def test_a_page_with_the_runs_side_by_side(tmp_path, capsys):
+    """The contract names --html; several seeds have no place on a page of single runs."""
+    for name, scores in (("a", [1.0, 0.0]), ("b", [0.0, 1.0])):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = [
+            {
+                "id": str(n),
+                "ranking": "AB",
+                "probabilities": {"A": 0.5, "B": 0.5},
+                "scores": {"A": scores[0], "B": scores[1]},
+            }
+            | {"answer": "AB"[n % 2]}
+            for n in range(6)
+        ]
+        (folder / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "predict_results.json").write_text(json.dumps({"predict_map@3": 0.75, "predict_accuracy": 0.5}))
+    page, script = tmp_path / "page.html", load_script("compare")
+    words = [f"one={tmp_path / 'a'}", f"two={tmp_path / 'b'}", "--html", str(page)]
+    assert script.main(words) == 0, capsys.readouterr().err
+    assert "one" in page.read_text()
+    assert "two" in page.read_text()
+    assert script.main(words) == 2
+    assert "pass --overwrite" in capsys.readouterr().err
+    seeds = [f"one={tmp_path / 'a'},{tmp_path / 'b'}", "--html", str(tmp_path / "other.html")]
+    assert script.main(seeds) == 2
+    assert "one has several folders" in capsys.readouterr().err
+    assert not (tmp_path / "other.html").exists()

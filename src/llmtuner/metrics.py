@@ -144,7 +144,43 @@ def nll(scores: Iterable[Scores], answers: Iterable[int]) -> float:
     return _mean([loss for loss in known if loss < np.inf] or known)
 
 
-def ece(scores: Iterable[Scores], answers: Iterable[int], bins: int = 15) -> float:
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Confidence and accuracy of the top option, question by question.
+
+    Args:
+        confidence_Q: the highest softmax probability of each question.
+        right_Q: 1 if that option is right, else 0; the expected value if several options tie for the top.
+    """
+
+    confidence_Q: np.ndarray
+    right_Q: np.ndarray
+
+    @classmethod
+    def of(cls, scores: Iterable[Scores], answers: Iterable[int]) -> Calibration:
+        """From scores and answers.
+
+        Raises:
+            ValueError: as in `rank_of_answer`, or there are no questions.
+        """
+        confidences, rights = [], []
+        for scores_N, answer in zip(scores, answers, strict=True):
+            highest = float(np.max(np.asarray(scores_N, dtype=np.float64)))
+            confidences.append(float(np.exp(highest - _log_sum_exp(scores_N))))
+            rights.append(_expected_reciprocal(rank_of_answer(scores_N, answer), 1))
+        if not confidences:
+            raise ValueError("no questions to score")
+        return cls(np.array(confidences), np.array(rights))
+
+    def bin_of(self, bins: int) -> np.ndarray:
+        """The bin of each question by its confidence, [Q]: 0 to `bins` - 1, equal parts of (0, 1]."""
+        return np.clip(np.ceil(self.confidence_Q * bins).astype(int) - 1, 0, bins - 1)
+
+
+ECE_BINS = 15
+
+
+def ece(scores: Iterable[Scores], answers: Iterable[int], bins: int = ECE_BINS) -> float:
     """Expected calibration error of the top option: the gap between confidence and accuracy.
 
     The confidence of a question is its highest softmax probability. It sorts questions into `bins` equal parts of
@@ -152,16 +188,9 @@ def ece(scores: Iterable[Scores], answers: Iterable[int], bins: int = 15) -> flo
     options tie for the top, accuracy counts as its expected value.
     Source: Guo et al., "On calibration of modern neural networks" (ICML 2017).
     """
-    confidences, rights = [], []
-    for scores_N, answer in zip(scores, answers, strict=True):
-        highest = float(np.max(np.asarray(scores_N, dtype=np.float64)))
-        confidences.append(float(np.exp(highest - _log_sum_exp(scores_N))))
-        rights.append(_expected_reciprocal(rank_of_answer(scores_N, answer), 1))
-    if not confidences:
-        raise ValueError("no questions to score")
-    places = np.clip(np.ceil(np.array(confidences) * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(places, np.array(rights) - np.array(confidences), minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidences))
+    calibration = Calibration.of(scores, answers)
+    gaps = np.bincount(calibration.bin_of(bins), calibration.right_Q - calibration.confidence_Q, minlength=bins)
+    return float(np.abs(gaps).sum() / len(calibration.right_Q))
 
 
 def _log_sum_exp(scores_N: Scores) -> float:

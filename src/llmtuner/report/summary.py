@@ -80,13 +80,17 @@ def score_table(models: Mapping[str, Metrics], stating: Mapping[str, Metrics] | 
     """
     stating = models if stating is None else stating
     rows = [Row.of_model(name, metrics) for name, metrics in models.items()]
-    for key, title in BASELINES.items():
-        rows += _baseline_rows(key, title, stating)
+    rows += baseline_rows(stating)
     levels = {metrics["floor_random_map@3"] for metrics in stating.values() if "floor_random_map@3" in metrics}
     chance = float(levels.pop()) if len(levels) == 1 else None
     width = max(16, 2 + max(len(row.name) for row in rows))
     lines = [f"{'':{width}}{'MAP@3':>8}{'95 % interval':>18}{'accuracy':>10}"]
     return lines + [row.line(width, chance) for row in rows]
+
+
+def baseline_rows(models: Mapping[str, Metrics]) -> list[Row]:
+    """The rows of the baselines, as `score_table` prints them."""
+    return [row for key, title in BASELINES.items() for row in _baseline_rows(key, title, models)]
 
 
 def _accuracy_key(metrics: Metrics) -> str:

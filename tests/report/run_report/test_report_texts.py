@@ -1,0 +1,84 @@
+"""Texts and columns of the predicted questions: joined by id, or refused."""
+
+from __future__ import annotations
+
+import pytest
+from report_files import predictions, questions, write_questions
+
+from llmtuner.data.predictions import Prediction
+from llmtuner.errors import UserError
+from llmtuner.report.run_report.texts import join_texts
+
+
+def test_rows_are_joined_by_id_whatever_their_order(tmp_path):
+    records = questions(12)
+    path = write_questions(tmp_path / "q.jsonl", list(reversed(records)))
+    joined = join_texts(predictions(records), [str(path)])
+    assert [text.question.question for text in joined.texts] == [record["prompt"] for record in records]
+    assert [text.values["subject"] for text in joined.texts] == [record["subject"] for record in records]
+    assert joined.texts[0].values["useful"] == "true"
+    assert joined.columns == ("subject", "useful")
+
+
+def test_an_id_is_text(tmp_path):
+    """The rows 1 and 01 were taken for one."""
+    records = [record | {"id": name} for record, name in zip(questions(2), ("1", "01"), strict=True)]
+    path = write_questions(tmp_path / "q.jsonl", records)
+    joined = join_texts(list(reversed(predictions(records))), [str(path)])
+    assert [text.question.id for text in joined.texts] == ["01", "1"]
+
+
+def test_only_columns_with_few_short_values_sort_questions(tmp_path):
+    """An explanation, an id of the passage, or a list is not a group of questions."""
+    records = [
+        record
+        | {"explanation": "because " * 20, "passage_id": f"p{number}", "tags": ["a"], "year": float(2000 + number % 2)}
+        | {"constant": "x", "blank": None}
+        for number, record in enumerate(questions(12))
+    ]
+    joined = join_texts(predictions(records), [str(write_questions(tmp_path / "q.jsonl", records))])
+    assert joined.columns == ("subject", "useful", "year")
+    assert joined.texts[1].values["year"] == "2001"
+
+
+def test_repeated_ids_are_joined_by_their_order_or_refused(tmp_path):
+    records = [record | {"id": "same"} for record in questions(3)]
+    path = str(write_questions(tmp_path / "q.jsonl", records))
+    made = predictions(records)
+    assert [t.question.question for t in join_texts(made, [path]).texts] == [r["prompt"] for r in records]
+    with pytest.raises(UserError, match="repeats id 'same'"):
+        join_texts(made[:2], [path])
+
+
+def test_the_wrong_file_is_refused_with_the_ids(tmp_path):
+    records = questions(4)
+    made = predictions(records)
+    wrong_answer = "A" if records[2]["answer"] != "A" else "B"
+    for name, rows, message in (
+        ("part", records[:3], "lacks .* 'q3'"),
+        ("none", [record | {"id": f"x{record['id']}"} for record in records], "lacks|none of"),
+        ("answer", [*records[:2], records[2] | {"answer": wrong_answer}, records[3]], "another answer .* 'q2'"),
+        ("options", [record | {"F": "f"} for record in records], "another number of options .* 'q0'"),
+    ):
+        path = write_questions(tmp_path / f"{name}.jsonl", rows)
+        with pytest.raises(UserError, match=message):
+            join_texts(made, [str(path)])
+
+
+def test_several_data_sets_take_the_file_of_their_name(tmp_path):
+    """Both sets have the ids q0, q1, ...; the texts of one were shown with the answers of the other."""
+    first, second = questions(3, seed=1), questions(3, seed=2)
+    paths = [str(write_questions(tmp_path / name, rows)) for name, rows in (("a.jsonl", first), ("b.jsonl", second))]
+    made = [*predictions(second, dataset=paths[1]), *predictions(first, dataset=paths[0])]
+    joined = join_texts(made, paths)
+    assert [t.question.question for t in joined.texts] == [r["prompt"] for r in [*second, *first]]
+    unnamed = [Prediction(p.id, p.scores, p.answer, "elsewhere") for p in made[:3]]
+    with pytest.raises(UserError, match="both have ids of the data set"):
+        join_texts(unnamed, paths)
+
+
+def test_a_set_without_a_file_has_no_texts(tmp_path):
+    first, second = questions(3, seed=1), [r | {"id": f"other {r['id']}"} for r in questions(3, seed=2)]
+    path = str(write_questions(tmp_path / "a.jsonl", first))
+    made = [*predictions(first, dataset=path), *predictions(second, dataset="b")]
+    assert [text is None for text in join_texts(made, [path]).texts] == [False] * 3 + [True] * 3
