@@ -1579,4 +1579,32 @@ MUTATIONS = (
         ),
         ("rerank: the digest knows no settings", "{name: stored.get(name) for name in _SHAPES}", "{}"),
     ),
+    *edits(
+        "src/llmtuner/blending/means.py",
+        "tests/blending/test_means.py",
+        ("blend: sums depend on the order", "return np.sort(terms, axis=axis).sum(axis)", "return terms.sum(axis)"),
+        ("blend: a run of weight 0 counts", "used = weights_P > 0", "used = weights_P > -1"),
+        ("blend: padding has a rank", " & exists_QN[:, None, :]\n    ranks", "\n    ranks"),
+        ("blend: tied ranks are not shared", "(tied_PQNN.sum(-1) + 1) / 2", "1"),
+    ),
+    *edits(
+        "src/llmtuner/blending/weights.py",
+        "tests/blending/test_weights.py",
+        ("blend: weights are not fitted", "return weights_P / weights_P.sum()", "return start_P"),
+        ("blend: the fit's gradient", "(expected_PQ - right_PQ).mean(1)", "(expected_PQ + right_PQ).mean(1)"),
+    ),
+    *edits(
+        "src/llmtuner/blending/parts.py",
+        "tests/test_blend.py",
+        ("blend: rows are joined by place", "return tuple(by_key[key] for key in order)", "return tuple(predictions)"),
+        ("blend: other options", "    _check_options(joined)\n", ""),
+        ("blend: an unfinished prediction", "if path.is_file() and not (folder / RESULTS).is_file():", "if False:"),
+    ),
+    *edits(
+        "src/llmtuner/blending/overlap.py",
+        "tests/test_blend.py",
+        ("blend: scored ids are fitted", "        if shared:\n", "        if False:\n"),
+        ("blend: scored texts are fitted", "    if both:\n", "    if False:\n"),
+        ("blend: a set without a name has other ids", "named = all(", "named = any("),
+    ),
 )
