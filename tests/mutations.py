@@ -1589,7 +1589,7 @@ MUTATIONS = (
     ),
     *edits(
         "src/llmtuner/blending/weights.py",
-        "tests/blending/test_weights.py",
+        "tests/blending/test_blend_weights.py",
         ("blend: weights are not fitted", "return weights_P / weights_P.sum()", "return start_P"),
         ("blend: the fit's gradient", "(expected_PQ - right_PQ).mean(1)", "(expected_PQ + right_PQ).mean(1)"),
     ),
