@@ -1607,4 +1607,54 @@ MUTATIONS = (
         ("blend: scored texts are fitted", "    if both:\n", "    if False:\n"),
         ("blend: a set without a name has other ids", "named = all(", "named = any("),
     ),
+    *edits(
+        "src/llmtuner/data/folds.py",
+        "tests/data/test_folds.py",
+        (
+            "folds: near duplicates in two folds",
+            "groups_of(near_groups(questions))",
+            "groups_of(range(len(questions)))",
+        ),
+        ("folds: more folds than groups", "if len(groups) < count:", "if len(questions) < count:"),
+        ("folds: sizes do not count", "sizes.index(min(sizes))", "len(rows) % count"),
+        ("folds: the seed does not count", "random.Random(seed)", "random.Random(0)"),
+    ),
+    *edits(
+        "src/llmtuner/studies/folds.py",
+        "tests/studies/test_folds_script.py",
+        ("folds: held-out questions choose the best model", '_HELD_OUT = ("eval_dataset",)', "_HELD_OUT = ()"),
+        (
+            "folds: the model sees what it predicts",
+            '(("train", False), ("predict", True))',
+            '(("train", True), ("predict", True))',
+        ),
+        (
+            "folds: equal ids of two sets",
+            "several = len({question.dataset for question in questions}) > 1",
+            "several = False",
+        ),
+        ("folds: answers count from 1", '{"answer": question.answer}', '{"answer": (question.answer or 0) + 1}'),
+    ),
+    *edits(
+        "src/llmtuner/studies/check_folds.py",
+        "tests/studies/test_folds_script.py",
+        ("folds: other data go on", "    if changed:\n", "    if False:\n"),
+        ("folds: other flags go on", "    if before != now:\n", "    if False:\n"),
+        ("folds: another seed goes on", 'for name in ("folds", "seed"):', 'for name in ("folds",):'),
+        (
+            "folds: a folder of something else",
+            "        if out.is_dir() and any(out.iterdir()):\n",
+            "        if False:\n",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/studies/fold_results.py",
+        "tests/studies/test_folds_script.py",
+        ("folds: predictions of some folds", "    if len(done) < study.count:\n", "    if not done:\n"),
+        (
+            "folds: out of fold in another order",
+            "zip(keys_of(checked.questions), checked.questions, strict=True)\n    ]",
+            "zip(sorted(keys_of(checked.questions)), checked.questions, strict=True)\n    ]",
+        ),
+    ),
 )

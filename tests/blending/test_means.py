@@ -87,8 +87,9 @@ def test_a_blank_option_of_one_run_counts_as_probability_0():
     first, second = blended([A, blank], "logit")
     assert first[0] == 0
     assert second.tolist() == [1.0, 0.0]
-    first, _ = blended([A, blank], "rank")
+    first, second = blended([A, blank], "rank")
     assert first == pytest.approx([(3 + 1) / 12, (2 + 2.5) / 12, (1 + 2.5) / 12])
+    assert second == pytest.approx([0.5, 0.5]), "a blank option does not tie with the padding"
 
 
 @pytest.mark.parametrize("mean", MEANS)
