@@ -220,10 +220,14 @@ MUTATIONS = (
         ("gguf: NaN accepted", "    refuse_bad_weights(model)\n", ""),
     ),
     *edits(
-        "src/llmtuner/studies/sweep.py",
+        "src/llmtuner/studies/training.py",
         ("tests/studies/test_sweep.py",),
         ("sweep: a trained whole model is loaded as an adapter", '!= "lora":', '== "none":'),
         ("sweep: the adapters below are forgotten", "[*below, str(folder)]", "[str(folder)]"),
+    ),
+    *edits(
+        "src/llmtuner/studies/sweep.py",
+        ("tests/studies/test_sweep.py",),
         ("sweep: the second seed comes first", "for seed in self.seeds:", "for seed in self.seeds[::-1]:"),
     ),
     *edits(
@@ -504,7 +508,8 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/data/digest.py",
         "tests/data/test_digest.py",
-        ("digest: the context does not count", ", each.context)", ", '')"),
+        ("digest: the context does not count", ", each.context, *_targets", ", '', *_targets"),
+        ("digest: probabilities and weights do not count", ", *_targets(each))", ")"),
         ("digest: a changed file is not noticed", "path_state(file), dataset, read_as)", "(), dataset, read_as)"),
     ),
     *edits(
@@ -1656,5 +1661,47 @@ MUTATIONS = (
             "zip(keys_of(checked.questions), checked.questions, strict=True)\n    ]",
             "zip(sorted(keys_of(checked.questions)), checked.questions, strict=True)\n    ]",
         ),
+    ),
+    *edits(
+        "src/llmtuner/data/soft_targets.py",
+        "tests/data/test_soft_targets.py",
+        ("targets: any sum", "if abs(total - 1) > SUM_WITHIN:", "if False:"),
+        ("targets: a tie is an answer", "if self.probabilities.count(highest) == 1 else None", ""),
+        ("targets: any column of that name", " and name not in self.read)", ")"),
+        ("targets: NaN is a weight", "or not math.isfinite(value)", "or False"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/losses/criterion.py",
+        "tests/mcq/test_targets.py",
+        ("targets: the loss of the answer alone", "answers_Q.masked_fill(shares_Q > 0, option)", "answers_Q"),
+        (
+            "targets: losses that are no expectation",
+            "expected_Q + shares_Q * self(",
+            "expected_Q + shares_Q**2 * self(",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/trainer.py",
+        "tests/mcq/test_targets.py",
+        ("targets: probabilities are dropped", 'inputs.get("targets")', "None"),
+        ("targets: weights are dropped", 'if "weights" in inputs:', "if False:"),
+        ("targets: the mean is over rows", "if self._weighted and count is not None:", "if False:"),
+        ("targets: weight 0 takes a place", "train_set = without_weight_0(train_set)", "pass"),
+        ("targets: any loss takes them", "            check_targets(train_set.questions, run.objective)\n", ""),
+    ),
+    *edits(
+        "src/llmtuner/mcq/questions.py",
+        "tests/mcq/test_targets.py",
+        (
+            "targets: probabilities keep their place when options turn",
+            "probabilities=soft)",
+            "probabilities=question.probabilities)",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/cli/preflight_scoring.py",
+        "tests/test_bad_input_mcq.py",
+        ("targets: stage sft drops them", "if getattr(question, column) not in (None, 1.0):", "if False:"),
+        ("targets: only the trainer refuses them", "        check_targets(trained, run.objective)\n", ""),
     ),
 )

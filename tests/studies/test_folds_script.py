@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -214,15 +215,15 @@ def test_the_files_of_a_fold_hold_the_questions_as_they_are(tmp_path):
         Question("3", "blank last", ("x", "", "  "), 0),
         Question("4", "\u2028 \ufeff ?", ("\u00bd", "\u200b"), 1),
         Question("5", "ten", tuple("abcdefghij"), 9),
+        Question("6", "soft", ("x", "y"), 1, probabilities=(0.75, 0.25), weight=0.5),
     ]
     study = FoldStudy(tmp_path, [], 2)
-    write_data(study, odd, {"007": 0, "None": 0, "3": 1, "4": 1, "5": 1})
+    write_data(study, odd, {"007": 0, "None": 0, "3": 1, "4": 1, "5": 1, "6": 1})
     for kind, expected in (("predict", odd[:2]), ("train", odd[2:])):
         path = study.data(0, kind)
         read = read_questions(path, purpose="train", read_as=merged_query(AS_IT_IS, "answer_base=0", str(path)))
-        assert [(q.id, q.question, q.options, q.answer, q.context) for q in read.questions] == [
-            (q.id, q.question, q.options, q.answer, q.context) for q in expected
-        ]
+        placed = [replace(question, file=str(path), line=line) for line, question in enumerate(expected, start=1)]
+        assert list(read.questions) == placed
 
 
 def test_sigterm_stops_and_the_same_command_goes_on(folds, tmp_path, tiny_llama):

@@ -12,6 +12,7 @@ from typing import Any
 from llmtuner.cli.words import Words
 from llmtuner.data.problems import quoted
 from llmtuner.data.question import Question
+from llmtuner.data.soft_targets import PROBABILITIES, WEIGHT
 from llmtuner.errors import UserError
 from llmtuner.files import write_atomic
 from llmtuner.studies.jobs import Job
@@ -112,4 +113,10 @@ def _record(key: str, question: Question) -> dict[str, Any]:
     """A question in the form `options`, which takes any text; answers count from 0."""
     record: dict[str, Any] = {"id": key, "question": question.question, "options": list(question.options)}
     record |= {"answer": question.answer}
-    return record | ({"context": question.context} if question.context else {})
+    if question.context:
+        record["context"] = question.context
+    if question.probabilities is not None:
+        record[PROBABILITIES] = dict(zip(question.letters, question.probabilities, strict=True))
+    if question.weight != 1:
+        record[WEIGHT] = question.weight
+    return record
