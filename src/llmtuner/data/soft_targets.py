@@ -110,7 +110,8 @@ class Targets:
         return number
 
     def _defect(self, line: int, what: str, expected: str) -> None:
-        self.problems.append(Problem(self.file, line, what, expected, kind="targets"))
+        fix = "correct it, or rename the column if it means something else"
+        self.problems.append(Problem(self.file, line, what, expected, fix, kind="targets"))
 
 
 class _Defect(Exception):
