@@ -1704,4 +1704,17 @@ MUTATIONS = (
         ("targets: stage sft drops them", "if getattr(question, column) not in (None, 1.0):", "if False:"),
         ("targets: only the trainer refuses them", "        check_targets(trained, run.objective)\n", ""),
     ),
+    *edits(
+        "src/llmtuner/blending/cascade.py",
+        "tests/blending/test_cascade.py",
+        (
+            "cascade: the most certain questions",
+            "sorted(range(len(predictions)), key=margin)",
+            "sorted(range(len(predictions)), key=margin)[::-1]",
+        ),
+        ("cascade: the highest probability alone", "return first - second", "return first"),
+        ("cascade: the trial is scored twice", "order[len(trial) : len(trial) + further]", "order[:further]"),
+        ("cascade: the small model's time is free", "3600 * (hours or 0.0) - spent", "3600 * (hours or 0.0)"),
+        ("cascade: the small model's word stands", "combined[row] = prediction", "pass"),
+    ),
 )

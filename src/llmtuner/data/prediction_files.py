@@ -18,7 +18,7 @@ from llmtuner.errors import UserError
 from llmtuner.files import sync_folder, write_synced
 
 RESULTS, ALL_RESULTS = "predict_results.json", "all_results.json"
-OF_A_PREDICTION = ("predictions.jsonl", "submission.csv", "generated_predictions.jsonl", "blend.json")
+OF_A_PREDICTION = ("predictions.jsonl", "submission.csv", "generated_predictions.jsonl", "blend.json", "cascade.json")
 _STAGING = ".prediction"  # one name for all runs, so that the next one clears what a killed run left
 _PREFIXES = ("predict_", "floor_", "mcq_")  # of a prediction's values in all_results.json
 
