@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     """Import the samples; return the exit status."""
     from llmtuner.console import escape_unprintable
     from llmtuner.data.lm_eval.samples import read_samples
-    from llmtuner.data.prediction_files import replacing_prediction
+    from llmtuner.data.prediction_files import check_out, replacing_prediction
     from llmtuner.data.predictions import write_predictions
     from llmtuner.errors import UserError
     from llmtuner.report.summary import print_scores
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     escape_unprintable()
     args = _parser().parse_args(argv)
     try:
-        _check_out(args)
+        check_out(args.out, overwrite=args.overwrite)
         imported = read_samples(args.samples, norm=args.norm, id_column=args.id)
         results = results_of(imported, args.norm)
         with replacing_prediction(args.out, results) as folder:
@@ -67,15 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--id", metavar="NAME", help=help_id)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier prediction in DIR")
     return parser
-
-
-def _check_out(args: argparse.Namespace) -> None:
-    from llmtuner.errors import UserError
-
-    if args.out.exists() and not args.out.is_dir():
-        raise UserError(f"--out {args.out}: is a file; choose a folder")
-    if args.out.is_dir() and any(args.out.iterdir()) and not args.overwrite:
-        raise UserError(f"--out {args.out}: is not empty; choose another folder, or pass --overwrite")
 
 
 def results_of(imported: Imported, norm: str) -> dict[str, Any]:

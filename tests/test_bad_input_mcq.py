@@ -280,3 +280,24 @@ def test_the_norm_is_for_its_head(run, bert, tmp_path):
     write_settings(McqSettings(**stored), adapter)
     more = ("--mcq_likelihood_norm", "char", "--adapter_name_or_path", str(adapter))
     assert "--mcq_likelihood_norm char: contradicts" in run(*more, do="--do_predict")
+
+
+SOFT_QUESTION = QUESTION | {"probabilities": {"A": 0.8, "B": 0.1, "C": 0.1}}
+
+
+def test_a_loss_that_takes_no_probabilities_refuses_them_before_a_model_is_loaded(run):
+    """Dropped in silence, a distillation would be an ordinary training."""
+    message = run("--mcq_loss", "topk_ce", rows=(QUESTION, SOFT_QUESTION))
+    assert "--mcq_loss" in message
+    assert "rows.jsonl:2), which topk_ce does not take; choose from: cross_entropy" in message
+
+
+@pytest.mark.parametrize("column", [{"probabilities": SOFT_QUESTION["probabilities"]}, {"weight": 2}])
+def test_stage_sft_refuses_probabilities_and_weights(run, column):
+    message = run("--stage", "sft", rows=(QUESTION, QUESTION | column))
+    assert f"rows.jsonl:2: the column {next(iter(column))} is for --stage mcq" in message
+
+
+def test_a_sum_of_probabilities_that_is_not_1_is_named_by_line(run):
+    message = run(rows=(QUESTION, QUESTION | {"probabilities": {"A": 0.8, "B": 0.1, "C": 0.2}}))
+    assert "rows.jsonl:2: probabilities have the sum 1.1" in message

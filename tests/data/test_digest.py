@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -102,3 +104,20 @@ def test_a_file_that_the_checks_have_read_is_not_read_again(tmp_path, monkeypatc
     monkeypatch.setattr(load, "read_table", None)
     digest._digest_cached.cache_clear()
     assert data_digest([path], str(tmp_path))[1] == 2
+
+
+def test_probabilities_and_weights_are_part_of_the_data_and_their_absence_changes_no_digest():
+    """Resuming on other probabilities would be a mix of two trainings; runs from before the columns still resume."""
+    plain = Question("a", "?", ("x", "y"), 0)
+    digests = {
+        questions_digest([question])
+        for question in (
+            plain,
+            replace(plain, probabilities=(1.0, 0.0)),
+            replace(plain, probabilities=(0.5, 0.5)),
+            replace(plain, weight=2.0),
+        )
+    }
+    assert len(digests) == 4
+    content = json.dumps([["a", "?", ["x", "y"], 0, ""]]).encode()
+    assert questions_digest([plain]) == hashlib.sha256(content).hexdigest()

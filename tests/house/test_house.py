@@ -54,6 +54,7 @@ INWARDS = {
     "llmtuner.mcq": {"llmtuner.data", "llmtuner.metrics", "llmtuner.retrieval", "llmtuner.runs"},
     "llmtuner.runs": {"llmtuner.data"},
     "llmtuner.gguf_files": {"llmtuner.data", "llmtuner.mcq"},
+    "llmtuner.blending": {"llmtuner.data", "llmtuner.metrics", "llmtuner.report"},
     "llmtuner.report": {"llmtuner.data", "llmtuner.metrics"},
     "llmtuner.retrieval": {"llmtuner.data", "llmtuner.runs"},
     "llmtuner.metrics": set(),

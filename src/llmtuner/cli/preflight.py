@@ -19,7 +19,7 @@ from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.cli.preflight_model import check_adapter, check_model, fitted
 from llmtuner.cli.preflight_paths import check_names, check_output_dir, is_folder
 from llmtuner.cli.preflight_retrieve import settle_retrieve, unfilled
-from llmtuner.cli.preflight_scoring import check_shots, scoring_warnings
+from llmtuner.cli.preflight_scoring import check_shots, check_training_targets, scoring_warnings
 from llmtuner.cli.preflight_vocabulary import settle_vocabulary
 from llmtuner.cli.preflight_weights import check_belonging, prompt_warnings
 from llmtuner.cli.process import LAYOUT
@@ -147,6 +147,7 @@ def preflight(flags: Flags) -> Plan:
     flags, run = model.flags, model.run
     with problems.collected():
         warnings = (*model.warnings, *_check_data(flags), *scoring_warnings(flags), *unfilled(flags))
+        check_training_targets(flags, run)
         if run is not None:
             check_shots(flags, run)
     with problems.collected():

@@ -10,10 +10,12 @@ from llmtuner.data.collect import questions_in
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.data.scoring import scoring_oddities
+from llmtuner.data.soft_targets import PROBABILITIES, WEIGHT
 from llmtuner.data.split import question_key, split_by_key
 from llmtuner.errors import UserError
 from llmtuner.mcq.prompts import refuse_scored_shots, require_reserve
 from llmtuner.mcq.run import McqRun
+from llmtuner.mcq.targets import check_targets
 from llmtuner.runs.places import training_of
 
 
@@ -44,6 +46,28 @@ def check_shots(flags: Flags, run: McqRun) -> None:
         refuse_scored_shots(scored, run.settings.prompt)
     else:
         require_reserve(scored, run.settings.prompt)
+
+
+def check_training_targets(flags: Flags, run: McqRun | None) -> None:
+    """Refuse probabilities and weights of training questions where they would not count.
+
+    Args:
+        run: of stage mcq; None for other stages, which train on the letter.
+
+    Raises:
+        UserError: naming the first such question.
+    """
+    trained, _ = trained_and_scored(flags)
+    if run is not None:
+        check_targets(trained, run.objective)
+        return
+    for question in trained:
+        for column in (PROBABILITIES, WEIGHT):
+            if getattr(question, column) not in (None, 1.0):
+                raise UserError(
+                    f"{question.where}: the column {column} is for --stage mcq; --stage {flags['stage']} trains on the "
+                    "answer's letter alone. Remove the column, or change the stage"
+                )
 
 
 def trained_and_scored(flags: Flags) -> tuple[Sequence[Question], Sequence[Question]]:

@@ -27,9 +27,10 @@ _ROWS_AT_ONCE = 1000  # one call of the JSON encoder for each question would tak
 def data_digest(names: Sequence[str], dataset_dir: str) -> tuple[str, int | None] | None:
     """SHA-256 of the content of data sets, and their number of rows.
 
-    Of multiple-choice files, the questions count (id, question, options, answer, context, in order), not the bytes: a
-    copy, another folder, other line ends or Parquet instead of JSONL are the same data. Of upstream's other formats,
-    the bytes of the files and the registry entry count. Files that were read in this process are not read again.
+    Of multiple-choice files, the questions count (id, question, options, answer, context, targets, in order), not the
+    bytes: a copy, another folder, other line ends or Parquet instead of JSONL are the same data. Of upstream's other
+    formats, the bytes of the files and the registry entry count. Files that were read in this process are not read
+    again.
 
         >>> data_digest(["data/exam/exam.csv"], "data")
         ('1f6a...', 2400)
@@ -69,12 +70,20 @@ def data_digest(names: Sequence[str], dataset_dir: str) -> tuple[str, int | None
 
 
 def questions_digest(questions: Iterable[Question]) -> str:
-    """SHA-256 of what questions say, in their order: id, question, options, answer and context."""
+    """SHA-256 of what questions say, in their order: id, question, options, answer and context.
+
+    Also probabilities and weight, of the questions that have them: other data have the digest that they always had.
+    """
     digest = hashlib.sha256()
-    rows = [(each.id, each.question, each.options, each.answer, each.context) for each in questions]
+    rows = [(each.id, each.question, each.options, each.answer, each.context, *_targets(each)) for each in questions]
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         digest.update(json.dumps(rows[start : start + _ROWS_AT_ONCE]).encode())
     return digest.hexdigest()
+
+
+def _targets(question: Question) -> tuple[Any, ...]:
+    has_any = question.probabilities is not None or question.weight != 1
+    return (question.probabilities, question.weight) if has_any else ()
 
 
 def _digest_of_file(file: Path, dataset: str, read_as: ReadAs) -> tuple[str, int]:

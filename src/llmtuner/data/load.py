@@ -21,6 +21,7 @@ from llmtuner.data.problems import Problem, line_list, quoted, render_problems, 
 from llmtuner.data.question import LETTERS, Question
 from llmtuner.data.read_as import AS_IT_IS, ReadAs, form_for
 from llmtuner.data.readers import read_table
+from llmtuner.data.soft_targets import Targets
 from llmtuner.data.table import Table, rows_of_one_column
 from llmtuner.data.unused import unused_columns
 from llmtuner.errors import DataError
@@ -70,7 +71,8 @@ def read_questions(
         problems += [*_unanswered(reading), *reading.only_in_training]
     if problems:
         raise DataError(render_problems(_by_line(problems)))
-    warnings = reading.warnings if purpose == "train" else (*reading.warnings, *reading.only_in_training)
+    more = reading.training_notices if purpose == "train" else reading.only_in_training
+    warnings = (*reading.warnings, *more)
     numbered = reading.form.id_in(reading.columns) not in reading.columns
     return QuestionFile(file, reading.questions, reading.form.name, tuple(_by_line(warnings)), numbered)
 
@@ -129,6 +131,7 @@ class _Reading:
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     only_in_training: tuple[Problem, ...]  # an error in training, a warning in prediction
+    training_notices: tuple[Problem, ...]  # for trainings alone
     unit: str
 
 
@@ -161,8 +164,9 @@ def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: st
     drafts = [numbered for numbered in drafts if numbered.line not in defective_lines]
     blank = [n.line for n in drafts if not n.draft.question.strip()]
     only_in_training = [Problem(file, line, "the question has no text", kind="prompt") for line in blank]
-    questions, option_errors, warnings = _questions(drafts, file, dataset, lettered=form.has_option_columns)
-    warnings += [*table.warnings, *settled.warnings, *file_oddities(drafts, file, table.unit)]
+    targets = Targets(table, file, [*form.columns, *form.known])
+    questions, option_errors, warnings = _questions(drafts, file, dataset, targets, lettered=form.has_option_columns)
+    warnings += [*table.warnings, *targets.warnings(), *settled.warnings, *file_oddities(drafts, file, table.unit)]
     warnings += [*unused_columns(table, form, file), *_doubted(table, form, file), *_other_splits(path)]
     return _Reading(
         file=file,
@@ -172,7 +176,8 @@ def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: st
         questions=tuple(questions),
         errors=(*errors, *option_errors),
         warnings=tuple(warnings),
-        only_in_training=(*settled.base, *only_in_training),
+        only_in_training=(*settled.base, *only_in_training, *targets.problems),
+        training_notices=tuple(targets.notices()),
         unit=table.unit,
     )
 
@@ -229,11 +234,12 @@ def _disagreements(drafts: Sequence[NumberedDraft], form: Form, file: str) -> li
 
 
 def _questions(
-    drafts: Sequence[NumberedDraft], file: str, dataset: str, *, lettered: bool
+    drafts: Sequence[NumberedDraft], file: str, dataset: str, targets: Targets, *, lettered: bool
 ) -> tuple[list[Question], list[Problem], list[Problem]]:
     """The rows as questions, errors and warnings.
 
     Args:
+        targets: reads what a row says beside its answer.
         lettered: whether each option has its own column, so that a row with fewer options has blank cells.
     """
     counts, notice = count_options(drafts) if lettered else ([len(n.draft.options) for n in drafts], "")
@@ -250,13 +256,21 @@ def _questions(
         if oddities := option_oddities(options):
             warnings += _problems(file, line, oddities)
         name = str(numbered.row) if draft.id is None else draft.id
-        questions.append(Question(name, draft.question, options, draft.answer, draft.context, dataset, file, line))
+        target, answer = targets.of(numbered.row, count), draft.answer
+        if answer is None and is_missing(draft.written) and target.likeliest is not None:
+            answer = target.likeliest
+            targets.derived.append(line)
+        soft, weight = target.probabilities, target.weight
+        context = draft.context
+        questions.append(Question(name, draft.question, options, answer, context, dataset, file, line, soft, weight))
     return questions, errors, warnings
 
 
 def _unanswered(reading: _Reading) -> list[Problem]:
     """The missing answers as problems: one for the whole column, or one per row."""
     file, column, questions = reading.file, reading.form.answer, reading.questions
+    if questions and all(question.answer is not None for question in questions):  # perhaps by their probabilities
+        return []
     if any(problem.kind == "base" for problem in reading.errors):  # said already: none of them could be read
         return []
     expected = "training needs an answer for every question"

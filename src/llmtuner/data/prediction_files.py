@@ -14,12 +14,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from llmtuner.errors import UserError
 from llmtuner.files import sync_folder, write_synced
 
 RESULTS, ALL_RESULTS = "predict_results.json", "all_results.json"
-OF_A_PREDICTION = ("predictions.jsonl", "submission.csv", "generated_predictions.jsonl")
+OF_A_PREDICTION = ("predictions.jsonl", "submission.csv", "generated_predictions.jsonl", "blend.json", "cascade.json")
 _STAGING = ".prediction"  # one name for all runs, so that the next one clears what a killed run left
 _PREFIXES = ("predict_", "floor_", "mcq_")  # of a prediction's values in all_results.json
+
+
+def check_out(out: Path, *, overwrite: bool, flag: str = "--out") -> None:
+    """Refuse a file, and a folder that is not empty.
+
+    Args:
+        flag: that names the folder, for messages.
+
+    Raises:
+        UserError: it is one of these, and `overwrite` is not set.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{flag} {out}: is a file; choose a folder")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise UserError(f"{flag} {out}: is not empty; choose another folder, or pass --overwrite")
 
 
 @contextmanager

@@ -21,6 +21,9 @@ class Question:
         options: two to ten texts; one may be blank or equal to another.
         answer: 0-based index into `options`, or None if the file gives no answer.
         context: the passage of the question, or "".
+        probabilities: of each option, with sum 1, where a training file has them: a training on them uses these in
+            place of the answer, and everything else the answer.
+        weight: how much the question counts in a training.
         dataset: the given name of the data set.
         file, line: the place of the row; the line is 1-based (a row number for Parquet and JSON arrays).
     """
@@ -33,6 +36,8 @@ class Question:
     dataset: str = ""
     file: str = ""
     line: int = 0
+    probabilities: tuple[float, ...] | None = None
+    weight: float = 1.0
 
     @property
     def letters(self) -> str:

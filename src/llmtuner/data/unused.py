@@ -8,6 +8,7 @@ from typing import Any
 from llmtuner.data.forms.form import Form, explains, repeats
 from llmtuner.data.forms.mapped import ColumnNames
 from llmtuner.data.problems import Problem, line_list, quoted
+from llmtuner.data.soft_targets import COLUMNS
 from llmtuner.data.table import Table
 
 LONG = 40  # characters on average: a passage, not a name, a date or a subject
@@ -15,7 +16,7 @@ LONG = 40  # characters on average: a passage, not a name, a date or a subject
 
 def unused_columns(table: Table, form: Form, file: str) -> list[Problem]:
     """One warning for each unused column of long texts, and one for all columns that explain the right answer."""
-    read = {*form.columns, *form.known}
+    read = {*form.columns, *form.known, *COLUMNS}
     unread = [column for column in table.columns if column not in read and not column.startswith("Unnamed:")]
     revealing = [column for column in unread if explains(column)]
     warnings = []

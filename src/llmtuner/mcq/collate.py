@@ -41,7 +41,9 @@ class Collator:
       the norm's ``divisors [Q, N]``;
     - for heads that read tokens, ``passage_rows [Q, M]``, ``passage_tokens [Q, M, S]`` (M is 1 in packed rows, where
       the options share the passage, else N) and ``answer_tokens [Q, N, S]``, in the rows of ``pool_rows``;
-    - ``mask [Q, N]``, true where there is an option; ``labels [Q]``, -100 where the label is ignored; ``rows [Q]``.
+    - ``mask [Q, N]``, true where there is an option; ``labels [Q]``, -100 where the label is ignored; ``rows [Q]``;
+    - where a question has them, ``targets [Q, N]``, the options' probabilities (1 for the answer of a question without
+      any), and ``weights [Q]``.
 
     Args:
         layout: its name.
@@ -81,6 +83,10 @@ class Collator:
             batch |= self._passages(questions, rows)
         batch["labels"] = torch.tensor([example.label for example in examples])
         batch["rows"] = torch.tensor([example.row for example in examples])
+        if any(example.probabilities is not None for example in examples):
+            batch["targets"] = _targets(examples)
+        if any(example.weight != 1 for example in examples):
+            batch["weights"] = torch.tensor([example.weight for example in examples])
         return batch
 
     def masked(self, examples: Sequence[Example]) -> Batch:
@@ -178,6 +184,18 @@ def _option_mask(questions: Sequence[Tokens]) -> torch.Tensor:
     """Which options exist: [Q, N]."""
     most = max(tokens.count for tokens in questions)
     return torch.tensor([[n < tokens.count for n in range(most)] for tokens in questions])
+
+
+def _targets(examples: Sequence[Example]) -> torch.Tensor:
+    """The probabilities of the options, [Q, N]: 1 for the answer where a question has no others, and 0 for padding."""
+    most = max(example.tokens.count for example in examples)
+    targets_QN = torch.zeros(len(examples), most)
+    for target_N, example in zip(targets_QN, examples, strict=True):
+        if example.probabilities is not None:
+            target_N[: len(example.probabilities)] = torch.tensor(example.probabilities)
+        elif example.label >= 0:
+            target_N[example.label] = 1.0
+    return targets_QN
 
 
 def _spot(place: Place, tokens: Sequence[int]) -> _Spot:

@@ -36,7 +36,7 @@ from llmtuner.spec.norms import NORMS
 
 OptionScores = tuple[float, ...]
 UNSCORED = -math.inf  # an option that cannot be scored: it ranks last
-NOT_READ = ("labels", "rows")  # keys of a batch that the model does not read
+NOT_READ = ("labels", "rows", "targets", "weights")  # keys of a batch that the model does not read
 
 
 @dataclass(frozen=True)

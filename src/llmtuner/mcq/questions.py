@@ -35,11 +35,18 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question's tokens and label, ready to be collated."""
+    """A question's tokens and label, ready to be collated.
+
+    Args:
+        probabilities: of its options, to train on in place of the label.
+        weight: how much it counts in a training.
+    """
 
     tokens: Tokens
     label: int
     row: int
+    probabilities: tuple[float, ...] | None = None
+    weight: float = 1.0
 
 
 class QuestionSet(Dataset):
@@ -84,7 +91,8 @@ class QuestionSet(Dataset):
             assert self._encoder is not None, "options are permuted before they are encoded"
             tokens = encode(self._encoder, [question])[0]
         answer = question.answer if pick.counted else None
-        return Example(tokens, NOT_COUNTED if answer is None else answer, pick.row)
+        label = NOT_COUNTED if answer is None else answer
+        return Example(tokens, label, pick.row, question.probabilities, question.weight)
 
     @classmethod
     def ready(
@@ -210,4 +218,5 @@ def permuted(question: Question, key: str) -> Question:
     order = list(range(len(question.options)))
     random.Random(hashlib.sha256(key.encode()).digest()).shuffle(order)
     answer = None if question.answer is None else order.index(question.answer)
-    return replace(question, options=tuple(question.options[i] for i in order), answer=answer)
+    soft = None if question.probabilities is None else tuple(question.probabilities[i] for i in order)
+    return replace(question, options=tuple(question.options[i] for i in order), answer=answer, probabilities=soft)

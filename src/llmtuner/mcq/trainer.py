@@ -33,6 +33,7 @@ from llmtuner.mcq.predict import NOT_READ, UNSCORED, Scoring, figures_of, predic
 from llmtuner.mcq.questions import NOT_COUNTED, QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import write_settings
+from llmtuner.mcq.targets import check_targets, weights_of, without_weight_0
 from llmtuner.mcq.unwrap import unwrap
 from llmtuner.runs.stop import WorkerStart
 from llmtuner.runs.training import KeptTraining
@@ -70,6 +71,11 @@ class McqTrainer(KeptTraining, Trainer):
         self.run = run
         self.collator = Collator.of(run.settings, pad_token_id)
         sets = {"train_dataset": train_set, "eval_dataset": eval_set}
+        if train_set is not None:
+            train_set = without_weight_0(train_set)
+            check_targets(train_set.questions, run.objective)
+            sets["train_dataset"] = train_set
+        self._weighted = train_set is not None and any(question.weight != 1 for question in train_set.questions)
         super().__init__(model, copy.copy(args), data_collator=self.collator, **sets, **more)
         # Both make the Trainer count a step's questions over all batches and processes before its first batch.
         self.model_accepts_loss_kwargs = True
@@ -119,6 +125,9 @@ class McqTrainer(KeptTraining, Trainer):
         """The batches of an optimizer step, counted for the pace."""
         batches, count = super().get_batch_samples(epoch_iterator, *args, **kwargs)
         self._pace.add(batches, count, self.state.global_step)
+        if self._weighted and count is not None:  # the mean is over weights
+            total = torch.stack([weights_of(batch).sum() for batch in batches]).sum().to(count.device)
+            count = self.accelerator.gather(total).sum() if self.args.world_size > 1 else total
         return batches, count
 
     # ---- loss
@@ -130,7 +139,7 @@ class McqTrainer(KeptTraining, Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """The sum of the batch's losses over the number of questions in the optimizer step.
+        """The sum of the batch's losses over the number of questions in the optimizer step, each by its weight.
 
         Whether it is finite is checked once a step, before the update (`llmtuner.mcq.finite.FiniteGuard`).
         """
@@ -139,10 +148,13 @@ class McqTrainer(KeptTraining, Trainer):
         output = model(**{name: value for name, value in inputs.items() if name not in NOT_READ})
         counts_Q = labels_Q != NOT_COUNTED
         progress = self.state.global_step / max(self.state.max_steps, 1)
-        losses_Q = self._criterion(output.scores, labels_Q.clamp(min=0), output.mask, progress)
+        answers_Q = labels_Q.clamp(min=0)
+        losses_Q = self._criterion(output.scores, answers_Q, output.mask, progress, inputs.get("targets"))
+        if "weights" in inputs:
+            losses_Q = losses_Q * inputs["weights"].to(losses_Q)
         total = losses_Q.where(counts_Q, 0.0).sum()
         self._step_losses.append((total.detach(), partial(self._not_finite, inputs["rows"])))
-        count = num_items_in_batch if num_items_in_batch is not None else counts_Q.sum().clamp(min=1)
+        count = num_items_in_batch if num_items_in_batch is not None else _divisor(inputs)
         loss = total / count * (self.args.world_size if num_items_in_batch is not None else 1)
         return (loss, output) if return_outputs else loss
 
@@ -302,3 +314,9 @@ class McqTrainer(KeptTraining, Trainer):
             self.model_wrapped = self.model
             self.accelerator._models.clear()
             gc.collect()
+
+
+def _divisor(batch: Batch) -> torch.Tensor:
+    """What the losses of a batch on its own are divided by: its questions, each by its weight."""
+    total = weights_of(batch).sum()
+    return total if total > 0 else torch.ones_like(total)

@@ -33,6 +33,7 @@ from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun, resolve_run
 from llmtuner.mcq.scorer import OptionScorer, load_scorer
 from llmtuner.mcq.settings import read_settings
+from llmtuner.mcq.targets import check_targets
 from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.mcq.whole import load_whole
 from llmtuner.runs.base import model_folder, stored_path
@@ -98,6 +99,7 @@ def train(
     if Path(model).is_dir():
         check_model_folder(model, trust_remote_code=trust_remote_code)
     run = resolve_run(model, given=given, training=True, output_dir=output_dir, evaluating=bool(evaluate))
+    check_targets(questions, run.objective)
     planned = _planned(run, questions, {**(arguments or {}), **given})
     run.objective.require_packages()
     run = with_options_counted(run, [*questions, *evaluate])

@@ -132,14 +132,14 @@ def check_same_questions(runs: Mapping[str, Sequence[Prediction]]) -> None:
         ):
             if missing:
                 raise ValueError(
-                    f"{other} was scored on other questions than {owner}, and has no id {_listed(missing)}; compare "
-                    "predictions of the same data sets"
+                    f"{other} was scored on other questions than {owner}, and has no id {listed_keys(missing)}; "
+                    "compare predictions of the same data sets"
                 )
         differing = [key for key, answer in expected.items() if answer != answers[key]]
         if differing:
             raise ValueError(
-                f"{name} was scored with other answers than {first}, for id {_listed(differing)}; predict again with "
-                "the same files"
+                f"{name} was scored with other answers than {first}, for id {listed_keys(differing)}; predict again "
+                "with the same files"
             )
 
 
@@ -158,12 +158,12 @@ def _answers(run: str, predictions: Sequence[Prediction]) -> dict[Key, int | Non
         answers[key] = prediction.answer
     if repeated:
         raise ValueError(
-            f"{run} repeats id {_listed(list(repeated))}; give each question an id of its own, and predict again"
+            f"{run} repeats id {listed_keys(list(repeated))}; give each question an id of its own, and predict again"
         )
     return answers
 
 
-def _listed(keys: Sequence[Key]) -> str:
+def listed_keys(keys: Sequence[Key]) -> str:
     """The first ids for a message, each with its data set, and how many more there are."""
     shown = [quoted(name) + (f" of {quoted(dataset)}" if dataset else "") for dataset, name in keys[:LISTED]]
     more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""

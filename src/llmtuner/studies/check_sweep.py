@@ -60,7 +60,7 @@ def check_sweep(sweep: Sweep, *, overwrite: bool = False) -> CheckedSweep:
     for piece in _first_pieces(sweep):
         try:
             plan = _plan(piece, given, config_file(list(sweep.words)))
-            inputs[piece.combination] = _inputs(plan)
+            inputs[piece.combination] = inputs_of(plan)
             notices |= dict.fromkeys([*plan.notices, *plan.warnings])
         except UserError as error:
             problems.setdefault(flag_message(error), piece.combination)
@@ -132,8 +132,8 @@ def _plan(piece: Piece, given: Words, config: Path | None) -> Plan:
     return preflight(typed(words, config))
 
 
-def _inputs(plan: Plan) -> dict[str, Any]:
-    """Digests of the data and models of a piece."""
+def inputs_of(plan: Plan) -> dict[str, Any]:
+    """Digests of the data and models of a command."""
     flags = plan.flags
     scored = data_digest(flags.names("eval_dataset"), flags["dataset_dir"] or str(PROJECT_DATA))
     inputs: dict[str, Any] = {"eval_dataset": None if scored is None else scored[0]}

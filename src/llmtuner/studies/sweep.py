@@ -14,9 +14,9 @@ from typing import Any
 from llmtuner.cli.command import read_words, settle_words
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
-from llmtuner.files import split_paths, write_atomic
-from llmtuner.runs.checkpoints import finished_run
-from llmtuner.studies.jobs import Command, Job
+from llmtuner.files import write_atomic
+from llmtuner.studies.jobs import Job
+from llmtuner.studies.training import job_of
 
 MANIFEST, PIECE = "sweep.json", "piece.json"
 FORMAT = 1
@@ -101,18 +101,7 @@ class Piece:
 
     def job(self, given: Words) -> Job:
         """Train what is not trained yet, then predict if the flags say so."""
-        words = self.flags(given)
-        commands = []
-        if words.is_true("do_train") and finished_run(self.folder)[0] is None:
-            commands.append(self._command("train", _without(words, "do_predict")))
-        if words.is_true("do_predict"):
-            commands.append(self._command("predict", _prediction(words, self.folder)))
-        elif not words.is_true("do_train"):
-            commands.append(self._command("evaluate", words))
-        return Job(self.name, commands)
-
-    def _command(self, step: str, words: Words) -> Command:
-        return Command(words.to_argv(), self.folder.with_name(f"{self.folder.name}.{step}.log"))
+        return job_of(self.name, self.flags(given), self.folder)
 
     def stored(self) -> dict[str, Any] | None:
         """What was written when it was done; None if it is not done.
@@ -135,30 +124,6 @@ class Piece:
         """Record that it is done, and with which inputs."""
         record = {"inputs": dict(inputs), "seconds": round(seconds, 1)}
         write_atomic(self.folder / PIECE, json.dumps(record, indent=1) + "\n")
-
-
-def _without(words: Words, *names: str) -> Words:
-    return Words({name: words.values(name) for name in words if name not in names})
-
-
-def _prediction(words: Words, folder: Path) -> Words:
-    """The flags of the prediction with what the piece trained; of another prediction, the flags as they are."""
-    if not words.is_true("do_train"):
-        return words
-    predicting = _without(words, "do_train", "do_eval")
-    if (words.get("finetuning_type") or "lora") != "lora":
-        predicting.set("model_name_or_path", str(folder))
-        return predicting
-    below = [] if words.get("stage") == "mcq" else _merged_below(words)
-    predicting.set("adapter_name_or_path", ",".join([*below, str(folder)]))
-    predicting.remove("create_new_adapter")
-    return predicting
-
-
-def _merged_below(words: Words) -> list[str]:
-    """The adapters that stage sft merges into the model first; without a new one, it trains the last one further."""
-    given = split_paths(words.get("adapter_name_or_path") or "")
-    return given if words.is_true("create_new_adapter") else given[:-1]
 
 
 def _check_names(given: Words, values: Mapping[str, Sequence[str]]) -> None:

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""A small model scores all questions, a large one those of which the small one is least certain.
+
+    python scripts/cascade.py out/small out/large exam.csv --out out/cascade --share 0.3
+    python scripts/cascade.py out/small out/large exam.csv --out out/cascade2 --hours 2
+
+SMALL and LARGE are output folders of trainings of stage mcq; QUESTIONS is a file, or a name of dataset_info_ext.json.
+How certain a model is, is the margin between its two highest probabilities. --hours bounds the time in which both
+score, without loading them: the large model's speed is measured on the first 32 of its questions.
+
+Writes the files of a prediction and cascade.json: scores of the small model, of the large one on its share and of the
+cascade, their seconds, and an estimate in hours for other shares.
+Exit status: 0 done, 1 a score is not finite, 2 a mistake in the arguments or files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+if TYPE_CHECKING:
+    from llmtuner.blending.cascade import Score
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Score with both models; return the exit status."""
+    args = _parser().parse_args(argv)
+
+    from llmtuner.blending.cascade import lines, record, run_cascade, write_cascade
+    from llmtuner.console import escape_unprintable
+    from llmtuner.data.collect import questions_in
+    from llmtuner.data.prediction_files import check_out
+    from llmtuner.data.registry import PROJECT_DATA
+    from llmtuner.errors import RunError, UserError
+
+    escape_unprintable()
+    try:
+        check_out(args.out, overwrite=args.overwrite)
+        questions = questions_in([args.questions], str(PROJECT_DATA))
+        small, large = (_loader(folder, args) for folder in (args.small, args.large))
+        result = run_cascade(questions, small, large, share=args.share, hours=args.hours)
+        write_cascade(result, args.out, args.small, args.large)
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    as_json = json.dumps(record(result, args.small, args.large), indent=1, ensure_ascii=False)
+    print(as_json if args.json else "\n".join(lines(result)))
+    return 0
+
+
+def _loader(folder: Path, args: argparse.Namespace) -> Callable[[], Score]:
+    """What loads a model and scores with it. That the folder has a trained head is checked at once.
+
+    Raises:
+        UserError: it has none.
+    """
+    from llmtuner.errors import UserError
+    from llmtuner.mcq.settings import CONFIG_NAME, read_settings
+
+    if read_settings(folder) is None:
+        raise UserError(f"{folder}: no {CONFIG_NAME} in it; expected the output folder of a --stage mcq training")
+
+    def load() -> Score:
+        from llmtuner.mcq.scorer import load_scorer
+
+        scorer = load_scorer(folder, device=args.device)
+        for line in scorer.notices:
+            print(f"note: {folder}: {line}", file=sys.stderr)
+        return lambda questions: scorer.score(questions, batch_size=args.batch_size)
+
+    return load
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("small", type=Path, metavar="SMALL", help="output folder of the small model's training")
+    parser.add_argument("large", type=Path, metavar="LARGE", help="output folder of the large model's training")
+    parser.add_argument("questions", metavar="QUESTIONS", help="a question file, or the name of a data set")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the files of the prediction")
+    amount = parser.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--share", type=float, help="share of the questions that the large model scores, 0 to 1")
+    amount.add_argument("--hours", type=float, help="hours in which both models score")
+    parser.add_argument("--batch_size", type=int, default=8, help="questions in a forward pass (default: 8)")
+    parser.add_argument("--device", default="cpu", help="as torch names it, such as cuda (default: cpu)")
+    parser.add_argument("--json", action="store_true", help="print cascade.json instead of the table")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier prediction in DIR")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

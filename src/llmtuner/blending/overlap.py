@@ -1,0 +1,83 @@
+"""Whether weights would be fitted on scored questions: the score would then be that of a fit, not of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmtuner.data.audit.label_errors import pair_up
+from llmtuner.data.load import read_questions
+from llmtuner.data.predictions import Prediction
+from llmtuner.data.problems import quoted, terminal_path
+from llmtuner.data.question import Question
+from llmtuner.data.split import question_key
+from llmtuner.errors import UserError
+from llmtuner.report.summary import listed_keys
+
+IDS, TEXTS = "data set and id", "text of the question"
+Predictions = Sequence[Prediction]
+
+
+def check_overlap(
+    scored: Predictions,
+    fitted: Predictions,
+    questions: Sequence[Path] = (),
+    fit_questions: Sequence[Path] = (),
+) -> str:
+    """Refuse a question on both sides; return what was compared: `IDS`, or `TEXTS` if both sides' files are given.
+
+    Texts are compared in normal form without case, as in a split by question; then ids do not count, because files
+    without ids all number their rows from 0.
+
+    Args:
+        scored, fitted: the predictions that are blended, and those that the weights are fitted on.
+        questions, fit_questions: the files of either; both or none.
+
+    Raises:
+        ValueError: a question is on both sides, or a file does not fit its predictions.
+    """
+    if bool(questions) != bool(fit_questions):
+        lacking = "--fit_questions" if questions else "--questions"
+        raise UserError(f"{lacking} is missing: texts are compared only if the files of both sides are given")
+    if not questions:
+        shared = _shared_ids(scored, fitted)
+        if shared:
+            raise UserError(
+                f"--fit_on: has questions that are scored, by {IDS}: {listed_keys(shared)}; fit on other questions. "
+                "If only the ids are equal, as row numbers of two files are, pass the files: --questions FILE "
+                "--fit_questions FILE"
+            )
+        return IDS
+    texts = {question_key(question.question): question for question in _texts(fit_questions, fitted, "--fit_on")}
+    both = [
+        (question, texts[key])
+        for question in _texts(questions, scored, "the scored runs")
+        if (key := question_key(question.question)) in texts
+    ]
+    if both:
+        question, other = both[0]
+        more = f" and {len(both) - 1:,} more" if len(both) > 1 else ""
+        raise UserError(
+            f"--fit_on: has questions that are scored, by the {TEXTS}: {question.where} is {other.where} "
+            f"({quoted(question.question)}){more}; fit on other questions"
+        )
+    return TEXTS
+
+
+def _shared_ids(scored: Predictions, fitted: Predictions) -> list[tuple[str, str]]:
+    """Data set and id of the scored questions that the fit has, too. A run of one data set does not name it, so without
+    a name on either side, the id alone counts."""
+    named = all(each.dataset for predictions in (scored, fitted) for each in predictions)
+    keys = {(each.dataset if named else "", each.id) for each in fitted}
+    return [(each.dataset, each.id) for each in scored if (each.dataset if named else "", each.id) in keys]
+
+
+def _texts(files: Sequence[Path], predictions: Predictions, source: str) -> list[Question]:
+    """The questions of predictions, each with the prediction's number of options and answer.
+
+    Raises:
+        ValueError: a prediction is of none of the files, or does not fit its question.
+    """
+    read = [question for file in files for question in read_questions(file, purpose="predict").questions]
+    shown = f"{source} and {', '.join(map(terminal_path, files))}"
+    return [question for question, _ in pair_up(read, predictions, shown)]

@@ -1,0 +1,64 @@
+"""A training and the prediction with what it trained, as the job of a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmtuner.cli.words import Words
+from llmtuner.files import split_paths
+from llmtuner.runs.checkpoints import finished_run
+from llmtuner.studies.jobs import Command, Job
+
+
+def job_of(
+    name: str,
+    words: Words,
+    folder: Path,
+    *,
+    not_in_training: tuple[str, ...] = (),
+    not_in_prediction: tuple[str, ...] = (),
+) -> Job:
+    """Train what is not trained yet, then predict if the flags say so; the logs are beside the folder.
+
+    Args:
+        words: all flags, with their --output_dir.
+        folder: that output folder.
+        not_in_training, not_in_prediction: flags of the other step alone.
+    """
+    commands = []
+    if words.is_true("do_train") and finished_run(folder)[0] is None:
+        commands.append(_command(folder, "train", without(words, "do_predict", *not_in_training)))
+    if words.is_true("do_predict"):
+        commands.append(_command(folder, "predict", _prediction(without(words, *not_in_prediction), folder)))
+    elif not words.is_true("do_train"):
+        commands.append(_command(folder, "evaluate", words))
+    return Job(name, commands)
+
+
+def _command(folder: Path, step: str, words: Words) -> Command:
+    return Command(words.to_argv(), folder.with_name(f"{folder.name}.{step}.log"))
+
+
+def without(words: Words, *names: str) -> Words:
+    """A copy without some flags."""
+    return Words({name: words.values(name) for name in words if name not in names})
+
+
+def _prediction(words: Words, folder: Path) -> Words:
+    """The flags of the prediction with what was trained; of another prediction, the flags as they are."""
+    if not words.is_true("do_train"):
+        return words
+    predicting = without(words, "do_train", "do_eval")
+    if (words.get("finetuning_type") or "lora") != "lora":
+        predicting.set("model_name_or_path", str(folder))
+        return predicting
+    below = [] if words.get("stage") == "mcq" else _merged_below(words)
+    predicting.set("adapter_name_or_path", ",".join([*below, str(folder)]))
+    predicting.remove("create_new_adapter")
+    return predicting
+
+
+def _merged_below(words: Words) -> list[str]:
+    """The adapters that stage sft merges into the model first; without a new one, it trains the last one further."""
+    given = split_paths(words.get("adapter_name_or_path") or "")
+    return given if words.is_true("create_new_adapter") else given[:-1]

@@ -1,0 +1,99 @@
+"""Cascades: which questions the large model gets, what comes of them, and the time."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support import load_script
+
+from llmtuner.blending.cascade import TRIAL, Cascade, least_certain, record, run_cascade
+from llmtuner.data.predictions import Prediction
+from llmtuner.data.question import Question
+from llmtuner.errors import UserError
+
+QUESTIONS = [Question(str(row), f"Which {row}?", ("x", "y", "z"), row % 3) for row in range(100)]
+
+
+class Clock:
+    """Seconds that pass only when a model scores."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def model(clock: Clock, seconds: float, calls: list, *, right: bool):
+    """Loads a model that takes some seconds a question; its margin grows with the id."""
+
+    def score(questions):
+        calls.append([question.id for question in questions])
+        clock.now += seconds * len(questions)
+        place = (lambda q: q.answer) if right else (lambda q: (q.answer + 1) % 3)
+        return [
+            Prediction(q.id, tuple(1 + int(q.id) / 10 if i == place(q) else 0.0 for i in range(3)), q.answer)
+            for q in questions
+        ]
+
+    return lambda: score
+
+
+def run(*, fast: float = 0.01, slow: float = 1.0, **more) -> tuple[Cascade, list, list]:
+    clock, small, large = Clock(), [], []
+    models = model(clock, fast, small, right=False), model(clock, slow, large, right=True)
+    return run_cascade(QUESTIONS, *models, clock=clock, **more), small, large
+
+
+def test_the_large_model_gets_the_least_certain_share_and_its_word_counts_there():
+    result, small, large = run(share=0.3)
+    assert small == [[str(row) for row in range(100)]]
+    assert large == [[str(row) for row in range(30)]]
+    assert [p.ranking[0] == "ABC"[p.answer] for p in result.predictions] == [True] * 30 + [False] * 70
+    assert [p.id for p in result.predictions] == [q.id for q in QUESTIONS]
+    scores = record(result, "s", "l")["scores"]
+    assert scores["cascade"]["accuracy"] == pytest.approx(0.3)
+    assert (scores["small"]["accuracy"], scores["small_on_share"]["accuracy"]) == (0, 0)
+    assert scores["large_on_share"]["accuracy"] == 1
+
+
+@pytest.mark.parametrize(("share", "count"), [(0, 0), (0.004, 0), (1, 100)])
+def test_the_ends_of_the_share(share, count):
+    result, _, large = run(share=share)
+    assert len(result.rows) == count
+    assert len(large) == (count > 0)
+    assert json.dumps(record(result, "s", "l"), allow_nan=False)
+
+
+def test_the_margin_is_between_the_two_highest_and_ties_keep_their_order():
+    """The highest probability alone calls five equal options less certain than two."""
+    rows = [(3.0, 0.0, 0.0), (2.0, 2.0, -9.0), (1.0, 0.9, 0.8), (2.0, 2.0, -9.0)]
+    assert least_certain([Prediction(str(i), scores) for i, scores in enumerate(rows)]) == [1, 3, 2, 0]
+
+
+def test_hours_are_spent_by_the_measured_speed():
+    result, _, large = run(hours=71 / 3600)
+    assert [len(call) for call in large] == [TRIAL, 70 - TRIAL]  # 1 s for the small model, then 1 s a question
+    assert result.seconds == (pytest.approx(1.0), pytest.approx(70.0))
+    assert result.hours(1.0) == pytest.approx(101 / 3600)
+    assert len({id_ for call in large for id_ in call}) == 70, "no question is scored twice"
+    assert len(run(hours=9.0)[0].rows) == 100
+    assert len(run(hours=0.5 / 3600)[0].rows) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [({}, "either"), ({"share": 0.1, "hours": 1}, "either"), ({"share": 1.1}, "0 to 1"), ({"hours": 0}, "above 0")],
+)
+def test_mistakes(more, message):
+    with pytest.raises(UserError, match=message):
+        run(**more)
+
+
+def test_a_folder_without_a_head_is_refused_before_anything_is_scored(tmp_path, capsys):
+    (tmp_path / "q.csv").write_text("prompt,A,B,answer\nWhich?,x,y,A\n")
+    words = [str(tmp_path), str(tmp_path), str(tmp_path / "q.csv"), "--out", str(tmp_path / "out"), "--share", "0.5"]
+    assert load_script("cascade").main(words) == 2
+    assert "expected the output folder of a --stage mcq training" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
