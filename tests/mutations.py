@@ -54,6 +54,64 @@ def edits(file: str, tests: str | tuple[str, ...], *rows: tuple[str, str, str]) 
 
 MUTATIONS = (
     *edits(
+        "src/llmtuner/data/submission_check.py",
+        "tests/data/test_submission_check.py",
+        ("submission: a float id is unknown", "    if meant and as_float is not None:", "    if False:"),
+        ("submission: lost zeros are unknown", "    if meant and _is_number(text):", "    if False:"),
+        (
+            "submission: a second row for an id passes",
+            "            if row.id in open_rows:\n",
+            "            if False:\n",
+        ),
+        ("submission: repeated letters pass", "    if len(set(given)) < len(given):", "    if False:"),
+        ("submission: always three letters", "count = min(BEST, len(letters))", "count = BEST"),
+        ("submission: an order is no warning", "        if row.id != wanted.id:\n", "        if False:\n"),
+        ("submission: our own defect is silent", "    if result.problems or result.warnings:\n", "    if False:\n"),
+        ("submission: one kind fills the message", "self._of(kind)[:LISTED]", "self._of(kind)"),
+    ),
+    *edits(
+        "patches/mcq_stage/run.py",
+        "tests/patches/test_letter_scores.py",
+        (
+            "submission: stage mcq does not check its own",
+            "        require_sound(Path(trainer.args.output_dir, SUBMISSION), predictions)\n",
+            "",
+        ),
+    ),
+    *edits(
+        "patches/letter_scores.py",
+        "tests/patches/test_letter_scores.py",
+        (
+            "submission: stage sft does not check its own",
+            "            require_sound(Path(output_dir, SUBMISSION), self._predictions)\n",
+            "",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/data/submission_rows.py",
+        "tests/data/test_submission_check.py",
+        (
+            "submission: an open quote hides the rest",
+            "if closing < len(odd) else index",
+            "if closing < len(odd) else len(lines)",
+        ),
+        ("submission: a missing header loses a row", "rows if columns.is_row else rows[1:]", "rows[1:]"),
+        (
+            "submission: a carriage return ends an id",
+            "if lines[record.last - 1].endswith(end)",
+            "if end in lines[record.last - 1]",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/data/predictions.py",
+        "tests/data/test_submission_check.py",
+        (
+            "submission: an id with a bare carriage return",
+            'lineterminator="\\r\\n").writerow',
+            'lineterminator="\\n").writerow',
+        ),
+    ),
+    *edits(
         "src/llmtuner/retrieval/terms.py",
         "tests/retrieval/test_terms.py",
         ("terms: an article is a name", "        return ends\n    before", "        return True\n    before"),

@@ -12,7 +12,8 @@ from typing import Any
 
 from llmtuner.data.baselines import baselines_of
 from llmtuner.data.prediction_files import replacing_prediction
-from llmtuner.data.predictions import write_predictions
+from llmtuner.data.predictions import SUBMISSION, write_predictions
+from llmtuner.data.submission_check import require_sound
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.checkpoint import check_base, fitting
 from llmtuner.mcq.dropout import has_dropout, set_dropout
@@ -208,6 +209,7 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
         with replacing_prediction(trainer.args.output_dir, results) as folder:
             write_predictions(predictions, folder)
         print_scores(results, trainer.args.output_dir)
+        require_sound(Path(trainer.args.output_dir, SUBMISSION), predictions)
 
 
 def _write_card(trainer: McqTrainer, arguments: StageArguments) -> None:
