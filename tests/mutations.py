@@ -92,8 +92,8 @@ MUTATIONS = (
         "tests/data/test_submission_check.py",
         (
             "submission: an open quote hides the rest",
-            "if closing < len(odd) else index",
-            "if closing < len(odd) else len(lines)",
+            "end = index + 1 if cells is None else end",
+            "end = end if cells is None else end",
         ),
         ("submission: a missing header loses a row", "rows if columns.is_row else rows[1:]", "rows[1:]"),
         (

@@ -120,6 +120,13 @@ def test_ids_are_compared_as_text_with_those_of_the_questions(tmp_path, ids, row
     assert seen(check_submission(path, sample=sample)) == expected
 
 
+def test_a_missing_header_hides_no_row(tmp_path):
+    result = check_submission(
+        written(tmp_path, GOOD.removeprefix("id,prediction\n")), questions=questions("0", "1", "2")
+    )
+    assert (result.rows, seen(result)) == (3, [(1, "header")])
+
+
 def test_letters_are_those_of_the_question(tmp_path):
     """Three letters were demanded of a question with two options, and F was refused for one with ten."""
     two, ten = questions("0", options=2), questions("0", options=10)

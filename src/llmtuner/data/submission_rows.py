@@ -150,8 +150,8 @@ def _records(lines: Sequence[str], separator: str) -> list[_Record]:
         end = index + 1
         if lines[index].count('"') % 2:  # a quote stays open until the next line with an odd number of them
             closing = bisect_right(odd, index)
-            end = odd[closing] + 1 if closing < len(odd) else index
-        cells = _fields(lines[index:end], separator) if end > index else None
+            end = odd[closing] + 1 if closing < len(odd) else len(lines)
+        cells = _fields(lines[index:end], separator)
         end = index + 1 if cells is None else end
         records.append(_Record(index + 1, end, cells))
         index = end
