@@ -13,6 +13,7 @@ from llmtuner.mcq.probe import Footprint, Timed
 from llmtuner.mcq.smaller import Size, smaller
 from llmtuner.report.dry_run import Memory, Prompt, Speed, Steps, Token
 
+_SHOWN = 3  # prompts
 TRAINING, PREDICTION = "training", "prediction"
 # Of upstream's flags: what a dry run does not write or send.
 QUIET: dict[str, Any] = {
@@ -26,11 +27,13 @@ QUIET: dict[str, Any] = {
 
 
 def shown_rows(lengths: Sequence[int]) -> list[tuple[int, str]]:
-    """Up to three rows to show, and why: the first, one of median length, the longest."""
+    """Three rows to show, fewer if there are no more, and why: the first, one of median length, the longest."""
     order = sorted(range(len(lengths)), key=lambda row: lengths[row])
-    chosen = {0: "the first"}
-    chosen.setdefault(order[len(order) // 2], "of median length")
-    chosen.setdefault(order[-1], "the longest")
+    reasons = [(0, "the first"), (order[-1], "the longest"), (order[len(order) // 2], "of median length")]
+    chosen: dict[int, str] = {}
+    for row, why in (*reasons, (order[0], "the shortest"), *((row, "another one") for row in order)):
+        if len(chosen) < _SHOWN:
+            chosen.setdefault(row, why)
     return [*chosen.items()]
 
 
