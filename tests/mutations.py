@@ -54,6 +54,93 @@ def edits(file: str, tests: str | tuple[str, ...], *rows: tuple[str, str, str]) 
 
 MUTATIONS = (
     *edits(
+        "src/llmtuner/data/tokens/roles.py",
+        "tests/data/tokens/test_roles.py",
+        (
+            "roles: the option is the template's",
+            "(OPTION, *tokens.options[option]))",
+            "(TEMPLATE, *tokens.options[option]))",
+        ),
+        ("roles: examples are the template's", "[SHOT] * shots + [TEMPLATE]", "[TEMPLATE] * shots + [TEMPLATE]"),
+        ("roles: the answer is part of an open prompt", "if span[2] <= length]", "if True]"),
+    ),
+    *edits(
+        "src/llmtuner/data/tokens/joint.py",
+        "tests/data/tokens/test_roles.py",
+        ("roles: a field is one token late", "begin, spans = len(before), []", "begin, spans = len(before) + 1, []"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/smaller.py",
+        "tests/mcq/test_smaller.py",
+        ("advice: other questions in a step", "if size.batch % batch == 0:", "if True:"),
+        ("advice: cutting comes before checkpointing", "    yield from batches\n    if size", "    if size"),
+        ("advice: quantised without a GPU", "    if quantizes and not size.bits:", "    if not size.bits:"),
+        ("advice: a budget below the longest question", ">= size.longest:", ">= 1:"),
+    ),
+    *edits(
+        "src/llmtuner/retrieval/cache.py",
+        "tests/retrieval/test_context_cache.py",
+        ("dry run: the cache is written", "        if is_read_only():\n", "        if False:\n"),
+        (
+            "dry run: contexts are stored",
+            "if self._database is None or not self._writes:",
+            "if self._database is None:",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/report/dry_run_text.py",
+        "tests/report/test_dry_run_text.py",
+        ("dry run: colours in a pipe", "    if not sys.stdout.isatty():\n", "    if False:\n"),
+        ("dry run: what is scored is not marked", "'*' if scored else ' '", "' '"),
+        ("dry run: control characters of the data", 'text = escaped("".join', 'text = str("".join'),
+    ),
+    *edits(
+        "src/llmtuner/cli/dry_run.py",
+        "tests/cli/test_dry_run.py",
+        ("dry run: too large is status 0", "return 1 if result.status == TOO_LARGE else 0", "return 0"),
+        ("dry run: a mistake is status 0", "    if error is not None:\n        raise error\n", ""),
+        ("dry run: secrets are shown", " or is_secret(name):", ":"),
+        (
+            "dry run: upstream prints into the JSON",
+            "with redirect_stdout(sys.stderr), read_only():",
+            "with read_only():",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/cli/run.py",
+        "tests/cli/test_dry_run.py::test_a_prediction_is_measured_and_writes_nothing",
+        ("dry run: the output folder is made", '"dry run", output_dir=folder, ', '"dry run", '),
+    ),
+    *edits(
+        "patches/dry_run/mcq.py",
+        "tests/cli/test_dry_run.py::test_steps_of_a_budget_of_tokens_are_those_of_the_run",
+        ("dry run: steps without a budget of tokens", "batches=len(batches), **more", "batches=len(train), **more"),
+    ),
+    *edits(
+        "patches/dry_run/sft.py",
+        "tests/cli/test_dry_run.py",
+        (
+            "dry run: steps of the measurement",
+            "    real_args.gradient_accumulation_steps = accumulated\n",
+            "",
+        ),
+        ("dry run: the letter is no score", "else {len(ids) - 1}", "else set()"),
+    ),
+    *edits(
+        "patches/dry_run/parts.py",
+        "tests/cli/test_dry_run.py::test_what_does_not_fit_is_status_1_with_the_smallest_change",
+        (
+            "dry run: a step that is too large is tried",
+            "if measure is not None and (on_gpu or footprint.needed <= available):",
+            "if measure is not None:",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/cli/command.py",
+        "tests/cli/test_dry_run.py::test_flags_of_the_command_line_need_no_parser_of_upstream",
+        ("flags: those of the command line are unknown", "not in KNOWN_FLAGS | OF_THE_COMMAND", "not in KNOWN_FLAGS"),
+    ),
+    *edits(
         "src/llmtuner/data/submission_check.py",
         "tests/data/test_submission_check.py",
         ("submission: a float id is unknown", "    if meant and as_float is not None:", "    if False:"),
