@@ -42,8 +42,13 @@ def advice(available: int, size: Size = TRAINING, *, quantizes: bool = False) ->
     ],
 )
 def test_changes_that_leave_the_result_alone_come_first(available, expected):
-    """A batch of 8 does not go with steps of 32 questions as 3 with 11."""
     assert advice(available) == expected
+
+
+def test_a_step_keeps_its_questions():
+    """Batches of 3 with twice as many accumulated made steps of 24 questions instead of 28."""
+    size = replace(TRAINING, batch=7, tokens=700)
+    assert advice(1400, size) == "--per_device_train_batch_size 1, --gradient_accumulation_steps 28"
 
 
 def test_weights_are_quantised_only_where_that_is_possible():

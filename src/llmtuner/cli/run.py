@@ -187,7 +187,7 @@ def read_values(flags: Flags) -> dict[str, Any]:
     from patches.arguments import parse
 
     _install()
-    return parse(flags.to_argv())
+    return parse(flags.without(*OF_THE_COMMAND).to_argv())
 
 
 def _unknown(name: str, known: list[str], config: Path | None) -> str:

@@ -111,7 +111,7 @@ def _measured(measured: Measured) -> Iterator[Line]:
 
 def _legend() -> Iterator[Line]:
     names = ("template", "example", "context", "question", "option", "letter")
-    yield [("  each piece of equal tokens: what it is, their number, their text; colours: ", "quiet")]
+    yield [("  each line: what the tokens are, how many, their text; colours:", "quiet")]
     yield [("  ", ""), *(piece for name in names for piece in ((name, name), ("  ", "")))]
     yield [("  * ", "scored"), (" the score (in stage sft also the loss) is read from these tokens", "quiet")]
 

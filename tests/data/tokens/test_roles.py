@@ -80,6 +80,8 @@ def test_a_joint_prompt_has_the_tokens_of_every_field_in_its_place(tokenizer, li
 
 def test_an_unanswered_joint_prompt_ends_before_the_answer(tokenizer):
     encoder = JointEncoder(tokenizer, NoTemplate(), 500, form=PLAIN)
+    [tokens] = encoder.encode([QUESTION])
+    assert len(joint_roles(encoder, QUESTION, tokens, len(tokens.scored))) == len(tokens.scored)
     asked = replace(QUESTION, answer=None)
     [tokens] = encoder.encode([asked])
     roles = joint_roles(encoder, asked, tokens, len(tokens.scored))
