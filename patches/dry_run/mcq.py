@@ -98,14 +98,21 @@ def _cuts(questions: QuestionSet) -> tuple[list[int], list[int]]:
     return [tokens.cut for tokens in questions.tokens], [tokens.over for tokens in questions.tokens]
 
 
-def _probe_args(prepared: Prepared) -> Any:
-    """The run's training arguments, for a few steps of one batch each."""
+def _args(prepared: Prepared) -> Any:
+    """The run's training arguments, without evaluations and checkpoints."""
     from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
     args = copy.copy(prepared.arguments.training)
     args.save_strategy, args.load_best_model_at_end = SaveStrategy.NO, False
     args.eval_strategy = args.logging_strategy = IntervalStrategy.NO
-    args.gradient_accumulation_steps, args.max_steps, args.disable_tqdm = 1, STEPS, True
+    args.disable_tqdm = True
+    return args
+
+
+def _probe_args(prepared: Prepared) -> Any:
+    """The same for a few steps of one batch each."""
+    args = _args(prepared)
+    args.gradient_accumulation_steps, args.max_steps = 1, STEPS
     return args
 
 
@@ -131,7 +138,7 @@ def _steps(prepared: Prepared, processes: int, done: int) -> Steps:
     """The steps of the run's own batches; counting them needs no model."""
     import torch
 
-    train, args = prepared.sets.train, prepared.arguments.training
+    train, args = prepared.sets.train, _args(prepared)
     assert train is not None, "steps are those of a training"
     trainer = _trainer(prepared, prepared.run, torch.nn.Linear(1, 1), args, train_set=train)
     assert trainer.batches is not None, "it has a training set"
@@ -238,7 +245,7 @@ def _training_batches(prepared: Prepared) -> tuple[list[int], list[int]]:
 
     train = prepared.sets.train
     assert train is not None, "batches are those of a training"
-    args = prepared.arguments.training
+    args = _args(prepared)
     trainer = _trainer(prepared, prepared.run, torch.nn.Linear(1, 1), args, train_set=train)
     assert trainer.batches is not None, "it has a training set"
     shapes = _shapes(prepared, training=True)

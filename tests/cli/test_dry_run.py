@@ -52,7 +52,8 @@ def caches(tmp_path, monkeypatch) -> list[Path]:
 @pytest.mark.parametrize("command", [train_command, sft_command], ids=["mcq", "sft"])
 def test_the_steps_are_those_of_the_run_and_nothing_is_written(command, tiny_llama, tmp_path, caches, capsys):
     """Also not into the folder of the run, which upstream creates as soon as it reads the flags."""
-    words = command(tiny_llama, tmp_path / "out", *QUICK, "--num_train_epochs", "2", "--save_strategy", "no")
+    more = ("--num_train_epochs", "2", "--save_strategy", "no", "--val_size", "2", "--eval_strategy", "epoch")
+    words = command(tiny_llama, tmp_path / "out", *QUICK, *more)
     model = tiny_llama
     before = tree(tmp_path, model, *caches)
     record = dry_json(capsys, words)
@@ -64,7 +65,7 @@ def test_the_steps_are_those_of_the_run_and_nothing_is_written(command, tiny_lla
     steps = record["measured"]["steps"]
     assert (steps["total"], steps["epochs"]) == (state["max_steps"], state["num_train_epochs"])
     assert steps["per_epoch"] * steps["epochs"] == steps["total"]
-    [speed] = record["measured"]["speed"]
+    speed = next(each for each in record["measured"]["speed"] if each["purpose"] == "training")
     assert speed["steps"] == steps["total"]
     assert speed["seconds"] == pytest.approx(speed["typical_seconds"] * steps["total"])
 

@@ -61,6 +61,7 @@ def test_a_budget_of_tokens_is_halved_down_to_the_longest_question():
     size = replace(TRAINING, batch=None, tokens_per_batch=800)
     assert advice(1400, size) == "--mcq_tokens_per_batch 400, --gradient_accumulation_steps 8"
     assert advice(1100, size) == "--mcq_tokens_per_batch 100, --gradient_accumulation_steps 32"
+    assert advice(1060, size).startswith("--mcq_tokens_per_batch 400, "), "not 50: no question has room in it"
 
 
 def test_a_prediction_has_no_steps_to_keep():

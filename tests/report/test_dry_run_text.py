@@ -57,6 +57,7 @@ def test_colours_are_for_terminals_that_want_them(colours, monkeypatch, capsys):
     assert ("\x1b[3" in shown) == colours
     assert "Why?" in shown
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich would colour a pipe
     show(DRY)
     assert "\x1b" not in capsys.readouterr().out
 

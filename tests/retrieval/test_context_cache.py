@@ -43,7 +43,7 @@ def test_contexts_come_back_as_they_were_also_many():
     assert stored([f"k{n}" for n in range(1300)]) == {f"k{n}": replace(CONTEXT, refused=n) for n in range(1201)}
 
 
-def test_a_dry_run_reads_the_cache_and_writes_nothing(cache):
+def test_a_dry_run_reads_the_cache_and_writes_nothing(cache, caplog):
     with read_only():
         assert stored() == {}
         store()
@@ -56,6 +56,7 @@ def test_a_dry_run_reads_the_cache_and_writes_nothing(cache):
         store({"other": CONTEXT})
         assert stored(["other"]) == {}
     assert {path: path.read_bytes() for path in cache.iterdir()} == before
+    assert not caplog.records, "a cache that is not written is no defect"
 
 
 OTHER = {"index": "/moved", "k": 4, "max_words": 9, "query": "prompt", "order": "best_first", "rerank": "/model"}
