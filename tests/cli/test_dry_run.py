@@ -228,13 +228,13 @@ def test_each_setting_says_where_it_comes_from(tiny_llama, tmp_path):
     config = tmp_path / "run.yaml"
     config.write_text(f"stage: mcq\nmodel_name_or_path: {tiny_llama}\ndo_train: true\ndataset: llmscience_sample\n")
     command = [str(config), "--template", "llama2", "--output_dir", str(tmp_path / "o"), "--profile", "2023"]
-    seen = settings([*command, "--hub_token", "secret"])
+    seen = settings([*command, "--swanlab_api_key", "secret"])
     assert seen["template"] == ("llama2", "flag")
     assert seen["dataset"] == ("llmscience_sample", f"{config}:4")
     assert seen["cutoff_len"] == ("1024", "--profile 2023")
     assert seen["mcq_head"] == ("linear", "default")
     assert seen["learning_rate"] == ("5e-05", "default")
-    assert not {"dry_run", "overwrite_output_dir", "hub_token"} & seen.keys()
+    assert not {"dry_run", "overwrite_output_dir", "swanlab_api_key"} & seen.keys()
 
 
 def test_settings_of_a_trained_model_are_stored_with_it(tiny_llama, tmp_path, capsys):
