@@ -36,6 +36,7 @@ RUNTIME = [
     "bm25s",
     "PyStemmer",
     "charset-normalizer",
+    "rich",
 ]
 TOPK = ["difftopk"]  # --mcq_loss topk_ce
 AUDIT = ["scikit-learn", "cleanlab"]  # scripts/audit_mcq.py: the model of shortcuts, likely label errors

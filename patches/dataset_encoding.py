@@ -8,7 +8,9 @@ Can go when upstream tokenises contents separately from templates and lets the d
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from typing import Any
 
@@ -42,7 +44,20 @@ _TOKENS = pa.struct(
         ("over", pa.int64()),
     ]
 )
+# Called with (for evaluation?, encoder, questions, their tokens) for each batch that is encoded.
+Watcher = Callable[[bool, JointEncoder, list[Question], list[JointTokens]], None]
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 logger = logging.getLogger("llmtuner.data")
+
+
+@contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Within the block, the watcher sees the questions that are encoded, with their tokens."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 def apply() -> None:
@@ -68,7 +83,8 @@ def _with_our_tokens(original: Callable[..., Any]) -> Callable[..., Any]:
             unread = check_tokenizer(tokenizer, _first_questions(dataset), allow=data_args.allow_unknown_tokens)
             if unread and training_args.should_log:
                 logger.warning(with_flags("\n".join(unread)))
-            dataset, lengths = _encode(dataset, JointEncoder(tokenizer, template, data_args.cutoff_len), data_args)
+            encoder = JointEncoder(tokenizer, template, data_args.cutoff_len)
+            dataset, lengths = _encode(dataset, encoder, data_args, is_eval=is_eval)
             more = {"training": not is_eval, "drop": data_args.mcq_drop_long, "num_rows": len(dataset)}
             settled = settle_too_long(lengths, data_args.cutoff_len, **more)
             if len(settled.rows) < len(dataset):
@@ -94,7 +110,7 @@ def _require_answers(dataset: Any) -> None:
     require_answers([as_question(row) for row in unanswered], "training and the evaluation loss need")
 
 
-def _encode(dataset: Any, encoder: JointEncoder, data_args: Any) -> tuple[Any, list[Length]]:
+def _encode(dataset: Any, encoder: JointEncoder, data_args: Any, *, is_eval: bool) -> tuple[Any, list[Length]]:
     """The data set with a column of tokens (null in rows of other data), and how each question met the limit."""
     from datasets import Dataset
     from datasets.utils import tqdm
@@ -108,6 +124,9 @@ def _encode(dataset: Any, encoder: JointEncoder, data_args: Any) -> tuple[Any, l
             numbered = [(begin + place, row) for place, row in enumerate(rows.slice(begin, size).to_pylist())]
             questions = {number: as_question(row) for number, row in numbered if row is not None}
             encoded = dict(zip(questions, encoder.encode([*questions.values()]), strict=True))
+            watcher = _watcher.get()
+            if watcher is not None:
+                watcher(is_eval, encoder, [*questions.values()], [*encoded.values()])
             lengths += [
                 Length(number, question.where, question.id, encoded[number].cut, encoded[number].over)
                 for number, question in questions.items()

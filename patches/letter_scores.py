@@ -9,11 +9,13 @@ Can go when upstream reports option probabilities (requested in its issues 2829,
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from llmtuner.data.baselines import baselines_of
 from llmtuner.data.prediction_files import replacing_prediction
-from llmtuner.data.predictions import Prediction, write_predictions
+from llmtuner.data.predictions import SUBMISSION, Prediction, write_predictions
+from llmtuner.data.submission_check import require_sound
 from llmtuner.data.tokens.joint import JointTokens
 from llmtuner.mcq.bad_weights import blaming_bad_weights
 from llmtuner.mcq.collate import Collator
@@ -72,6 +74,7 @@ class FilesTogether:
                 write_predictions(self._predictions, folder)
         if self._predictions:
             print_scores(predict_results.metrics, output_dir)
+            require_sound(Path(output_dir, SUBMISSION), self._predictions)
 
 
 def _with_scores(upstream: type) -> type:

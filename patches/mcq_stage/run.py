@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from llmtuner.data.baselines import baselines_of
 from llmtuner.data.prediction_files import replacing_prediction
-from llmtuner.data.predictions import write_predictions
+from llmtuner.data.predictions import SUBMISSION, write_predictions
+from llmtuner.data.submission_check import require_sound
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.checkpoint import check_base, fitting
 from llmtuner.mcq.dropout import has_dropout, set_dropout
@@ -49,7 +50,23 @@ def run_mcq(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None = N
     _leave_process_group()
 
 
-def _run(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run with its questions encoded, before the model is loaded."""
+
+    run: McqRun
+    arguments: StageArguments
+    config: Any
+    reader: Reader
+    sets: RunSets
+
+
+def prepare(run: McqRun, values: Mapping[str, Any]) -> Prepared:
+    """Read and encode the questions.
+
+    Raises:
+        UserError: the input is wrong.
+    """
     from llamafactory.model.loader import load_config
 
     arguments = adapt(run, values)
@@ -66,13 +83,30 @@ def _run(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None) -> No
     reader = make_reader(run, config, arguments)
     sets = encode(questions, reader.encoder, run.data, seed=seed, speaks=speaks)
     if sets.train is not None:
-        rows, longest = _largest_batch(sets.train, run, arguments)
+        rows, longest = largest_batch(sets.train, run, arguments)
         settle(arguments.model, config, rows * longest, longest, logits=False, speaks=speaks)
-    model = load(run, reader, config, arguments)
+    return Prepared(run, arguments, config, reader, sets)
+
+
+def load_model(prepared: Prepared) -> tuple[McqRun, Any]:
+    """The run, completed with what only the loaded model tells, and the model.
+
+    Raises:
+        UserError: the weights do not fit, or the model cannot take the layout.
+    """
+    run, arguments = prepared.run, prepared.arguments
+    model = load(run, prepared.reader, prepared.config, arguments)
+    speaks = arguments.training.should_log
     if run.training:
         _before_training(model, run, arguments, speaks=speaks)
-    run = _completed(run, model, reader, config, sets, speaks=speaks)
-    trainer = _trainer(run, model, reader, sets, arguments, keeper)
+    return _completed(run, model, prepared.reader, prepared.config, prepared.sets, speaks=speaks), model
+
+
+def _run(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None) -> None:
+    prepared = prepare(run, values)
+    arguments, sets = prepared.arguments, prepared.sets
+    run, model = load_model(prepared)
+    trainer = _trainer(run, model, prepared.reader, sets, arguments, keeper)
     if run.training:
         _train(trainer, arguments)
         trainer.finish_training()
@@ -86,7 +120,7 @@ def _run(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None) -> No
         _write_card(trainer, arguments)
 
 
-def _largest_batch(train: QuestionSet, run: McqRun, arguments: StageArguments) -> tuple[int, int]:
+def largest_batch(train: QuestionSet, run: McqRun, arguments: StageArguments) -> tuple[int, int]:
     """Rows of the largest batch that could be made of a training set, and its longest row."""
     shapes = train.shapes(run.settings.layout)
     longest = max(length for _, length in shapes)
@@ -208,6 +242,7 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
         with replacing_prediction(trainer.args.output_dir, results) as folder:
             write_predictions(predictions, folder)
         print_scores(results, trainer.args.output_dir)
+        require_sound(Path(trainer.args.output_dir, SUBMISSION), predictions)
 
 
 def _write_card(trainer: McqTrainer, arguments: StageArguments) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from llmtuner.files import TEMPORARY, new_folder
@@ -51,6 +52,24 @@ def cached_folder(name: str, build: Callable[[Path], None], is_whole: Callable[[
         with new_folder(folder, overwrite=True) as temporary:
             build(temporary)
     return folder
+
+
+_read_only: ContextVar[bool] = ContextVar("read_only", default=False)
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Within the block, caches are read and not written: for a dry run."""
+    token = _read_only.set(True)
+    try:
+        yield
+    finally:
+        _read_only.reset(token)
+
+
+def is_read_only() -> bool:
+    """Whether caches must not be written now."""
+    return _read_only.get()
 
 
 @contextmanager

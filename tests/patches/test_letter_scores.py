@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from llmtuner.data.baselines import baselines_of
-from llmtuner.data.predictions import Prediction
+from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.data.question import Question
+from llmtuner.errors import RunError
 from patches.letter_scores import _with_scores
 from patches.mcq_stage.run import _predict
 
@@ -95,3 +96,21 @@ def test_stage_mcq_leaves_no_text_that_another_model_generated(tmp_path):
     mcq_prediction(tmp_path)
     assert names(tmp_path) == FILES
     assert json.loads((tmp_path / "predict_results.json").read_text())["mcq_head"] == "letter"
+
+
+@pytest.mark.parametrize(
+    ("module", "predicted"), [("letter_scores", sft_prediction), ("mcq_stage.run", mcq_prediction)]
+)
+def test_a_submission_with_a_defect_of_ours_is_a_failed_run(module, predicted, tmp_path, monkeypatch, capsys):
+    """The results stay, so that nothing is lost; the file that Kaggle would refuse is named."""
+
+    def write_wrong(predictions: list[Prediction], folder: Path) -> None:
+        write_predictions(predictions, folder)
+        (folder / "submission.csv").write_text("id,prediction\n1,B A\n2.0,A B\n")
+
+    predicted(tmp_path)
+    assert "problem" not in capsys.readouterr().out
+    monkeypatch.setattr(f"patches.{module}.write_predictions", write_wrong)
+    with pytest.raises(RunError, match=r"submission.csv:3: id '2.0' is a float"):
+        predicted(tmp_path)
+    assert names(tmp_path) >= FILES

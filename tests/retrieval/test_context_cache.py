@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtuner.cache import read_only
 from llmtuner.data.question import Question
 from llmtuner.retrieval.cache import key_of, opened
 from llmtuner.retrieval.contexts import Context
@@ -40,6 +41,22 @@ def store(contexts=None, settings=SETTINGS) -> None:
 def test_contexts_come_back_as_they_were_also_many():
     store({f"k{n}": replace(CONTEXT, refused=n) for n in range(1201)})
     assert stored([f"k{n}" for n in range(1300)]) == {f"k{n}": replace(CONTEXT, refused=n) for n in range(1201)}
+
+
+def test_a_dry_run_reads_the_cache_and_writes_nothing(cache, caplog):
+    with read_only():
+        assert stored() == {}
+        store()
+        assert stored() == {}
+    assert not cache.exists()
+    store()
+    before = {path: path.read_bytes() for path in cache.iterdir()}
+    with read_only():
+        assert stored() == {"k": CONTEXT}
+        store({"other": CONTEXT})
+        assert stored(["other"]) == {}
+    assert {path: path.read_bytes() for path in cache.iterdir()} == before
+    assert not caplog.records, "a cache that is not written is no defect"
 
 
 OTHER = {"index": "/moved", "k": 4, "max_words": 9, "query": "prompt", "order": "best_first", "rerank": "/model"}

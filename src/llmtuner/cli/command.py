@@ -9,7 +9,7 @@ from llmtuner.cli.config_file import is_config, read_config
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.flags_2023 import translate
 from llmtuner.cli.hub_tokens import move_tokens
-from llmtuner.cli.known_flags import KNOWN_FLAGS
+from llmtuner.cli.known_flags import KNOWN_FLAGS, OF_THE_COMMAND
 from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
 from llmtuner.cli.words import Words
 
@@ -51,7 +51,7 @@ def typed(given: Words, config: Path | None = None) -> Flags:
     Raises:
         UserError: unknown flags, or all invalid values.
     """
-    if any(name not in KNOWN_FLAGS for name in given):
+    if any(name not in KNOWN_FLAGS | OF_THE_COMMAND for name in given):
         # Perhaps a flag of another version. Ask upstream first: a mistyped flag makes every other message wrong.
         from llmtuner.cli.run import check_names
 

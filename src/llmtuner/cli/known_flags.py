@@ -72,4 +72,6 @@ UPSTREAM = frozenset(
     vllm_maxlen warmup_ratio warmup_steps weight_decay
     """.split()  # noqa: SIM905
 )
+# Those that the command line reads itself; no parser of upstream sees them.
+OF_THE_COMMAND = frozenset(flag.name for flag in OWN if not flag.arguments)
 KNOWN_FLAGS = UPSTREAM | {flag.name for flag in OWN if flag.arguments}

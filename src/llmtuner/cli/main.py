@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from llmtuner.cli.command import config_file, read_words, settle_words, typed
 from llmtuner.cli.devices import on_this_machine
+from llmtuner.cli.dry_run import DRY_RUN, dry_run
 from llmtuner.cli.help import help_text
 from llmtuner.cli.launch import launch_if_several_devices
 from llmtuner.cli.preflight import flag_message, offline_environment, preflight
@@ -78,6 +79,8 @@ def _run(words: list[str]) -> int:
     flags = typed(given, config_file(words))
     for name, value in offline_environment(flags).items():
         os.environ.setdefault(name, value)
+    if DRY_RUN in flags:
+        return dry_run(flags)
     plan = preflight(flags)
     say(plan.notices)
     say(plan.warnings, "warning")

@@ -23,7 +23,7 @@ from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
 from llmtuner.spec.flags import FIELDS, FLAGS
 from llmtuner.spec.resume import is_secret
 
-_ONLY_HERE = ("help", "help_all", "version", "traceback")  # flags of the command line alone
+_ONLY_HERE = ("help", "help_all", "version", "traceback", "dry_run")  # flags of the command line alone
 _SETTLED = ("head", "layout", "pooling", "loss")  # what stage mcq decides if no flag does
 
 

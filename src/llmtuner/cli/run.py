@@ -7,17 +7,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from llmtuner.cli.config_file import locate_key
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.known_flags import OF_THE_COMMAND
 from llmtuner.cli.preflight import Plan
 from llmtuner.cli.preflight_mcq import UNREACHABLE
 from llmtuner.cli.process import is_first_process
 from llmtuner.cli.words import Words
 from llmtuner.errors import RunError, UserError
 from llmtuner.files import remove_leftovers
-from llmtuner.runs.checkpoints import remove_partial, set_all_aside
+from llmtuner.report.dry_run import Measured
+from llmtuner.runs.checkpoints import checkpoint_at, remove_partial, set_all_aside
 from llmtuner.runs.disk import disk_full, is_full
 from llmtuner.runs.lock import locked
 from llmtuner.runs.stop import StopRequest
@@ -47,6 +50,33 @@ def run(plan: Plan) -> None:
         stack.enter_context(stop.listening())
         with _errors_of_packages(plan.flags):
             _run_stage(plan, values, stop)
+
+
+def dry(plan: Plan, flags: Flags, *, processes: int, sharded: bool) -> Measured:
+    """What tokenizer and model tell of a run, from a few steps that leave no file.
+
+    Args:
+        flags: of the plan, as this machine needs them.
+        processes: that the run would have.
+        sharded: whether its weights are split over them.
+
+    Raises:
+        UserError: an invalid value, or a failed check of upstream.
+    """
+    with TemporaryDirectory(prefix="llmtuner-dry-run-", ignore_cleanup_errors=True) as folder:
+        flags = flags.with_("dry run", output_dir=folder, overwrite_output_dir="true", report_to="none")
+        values = read_values(flags.without("resume_from_checkpoint", "push_to_hub"))
+        done = 0 if plan.earlier.checkpoint is None else checkpoint_at(plan.earlier.checkpoint).saved_step
+        from patches.gradient_checkpointing import left_open
+
+        with _errors_of_packages(flags), left_open("disable_gradient_checkpointing" not in flags):
+            if plan.run is not None:
+                from patches.dry_run.mcq import dry_mcq
+
+                return dry_mcq(plan.run, values, processes=processes, done=done, sharded=sharded)
+            from patches.dry_run.sft import dry_sft
+
+            return dry_sft(values, processes=processes, done=done, sharded=sharded)
 
 
 def _is_kept(plan: Plan) -> bool:
@@ -142,6 +172,7 @@ def check_names(words: Words, config: Path | None = None) -> None:
         UserError: every unknown flag, with the nearest valid name.
     """
     known = [name.lstrip("-") for name in _parser()._option_string_actions if name.startswith("--")]
+    known += OF_THE_COMMAND
     unknown = [name for name in words if name not in known]
     if unknown:
         raise UserError("\n".join(_unknown(name, known, config) for name in unknown))
@@ -156,7 +187,7 @@ def read_values(flags: Flags) -> dict[str, Any]:
     from patches.arguments import parse
 
     _install()
-    return parse(flags.to_argv())
+    return parse(flags.without(*OF_THE_COMMAND).to_argv())
 
 
 def _unknown(name: str, known: list[str], config: Path | None) -> str:

@@ -18,6 +18,7 @@ from llmtuner.data.sniff import read_text
 from llmtuner.errors import DataError
 from llmtuner.files import write_atomic
 
+SUBMISSION = "submission.csv"
 BEST = 3  # letters for each question in Kaggle's submission
 
 
@@ -87,15 +88,20 @@ def write_predictions(predictions: Sequence[Prediction], output_dir: str | os.Pa
     with_dataset = len({prediction.dataset for prediction in predictions}) > 1
     records = [prediction_record(prediction, with_dataset=with_dataset) for prediction in predictions]
     lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["id", "prediction"])
     ids = submission_ids(predictions)
-    writer.writerows([name, " ".join(p.ranking[:BEST])] for name, p in zip(ids, predictions, strict=True))
+    rows = [[name, " ".join(p.ranking[:BEST])] for name, p in zip(ids, predictions, strict=True)]
+    table = [_csv_line(row) for row in (["id", "prediction"], *rows)]
     return [
         write_atomic(folder / "predictions.jsonl", "".join(lines)),
-        write_atomic(folder / "submission.csv", table.getvalue()),
+        write_atomic(folder / SUBMISSION, "".join(table)),
     ]
+
+
+def _csv_line(cells: list[str]) -> str:
+    """A row of a CSV file. Ids with CR or LF are put into quotes; a writer of lines in LF leaves a lone CR bare."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def submission_ids(predictions: Sequence[Prediction]) -> list[str]:

@@ -122,7 +122,7 @@ def read_text(path: Path, compression: str | None = None) -> str:
     content = read_bytes(path, compression=compression)
     name = path.name.removesuffix(path.suffix) if compression else path.name
     unpack = f"unpack it ({_unpacking(path, compression)} > {shlex.quote(name)}) and " if compression else ""
-    if encoding := _utf16(content):
+    if encoding := wide_encoding(content):
         convert = f"iconv -f {encoding} -t UTF-8 {shlex.quote(terminal_path(name))} > utf8{Path(name).suffix}"
         raise DataError(f"{terminal_path(path)}: is {encoding}, expected UTF-8; {unpack}convert it: {convert}")
     try:
@@ -178,7 +178,7 @@ def check_text_start(start: bytes, suffix: str, path: Path) -> None:
     if defect and (suffix != ".md" or start.startswith(_LFS)):  # Markdown may begin with HTML
         raise DataError(f"{terminal_path(path)}: {defect}")
     compression = split_suffix(path)[1]
-    if encoding := _utf16(start):  # before the type: a byte order mark looks like Arrow
+    if encoding := wide_encoding(start):  # before the type: a byte order mark looks like Arrow
         raise DataError(f"{terminal_path(path)}: is {encoding}, expected UTF-8; save it as UTF-8")
     _check_type(start, suffix, compression, False, path)
 
@@ -266,7 +266,7 @@ def _unpacking(path: Path, compression: str) -> str:
     return f"{'gzip' if compression == '.gz' else 'zstd'} -dc {shlex.quote(terminal_path(path.name))}"
 
 
-def _utf16(content: bytes) -> str:
+def wide_encoding(content: bytes) -> str:
     """The name of a UTF-16 or UTF-32 encoding, recognised by its BOM or by the zeros of Western text; else ""."""
     if content.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
         return "UTF-32"

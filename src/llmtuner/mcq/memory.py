@@ -20,14 +20,47 @@ def step_bytes(config: Any, tokens: int, longest: int, *, logits: bool) -> int:
         longest: tokens of its longest row, for attention that keeps its weights.
         logits: whether the language-model head computes the logits of all tokens (stage sft).
     """
+    return 4 * _COPIES_OF_WEIGHTS * parameters(config) + activation_bytes(config, tokens, longest, logits=logits)
+
+
+def parameters(config: Any) -> int:
+    """About how many weights a language model or an encoder of this configuration has, seldom fewer."""
     text = config.get_text_config()
     width, layers = text.hidden_size, text.num_hidden_layers
-    inner = getattr(text, "intermediate_size", None) or 4 * width
-    heads = getattr(text, "num_attention_heads", 1)
-    weights = text.vocab_size * width * 2 + layers * (4 * width * width + 3 * width * inner)
-    stored = layers * (_HIDDEN * width + _INNER * inner + 2 * heads * longest)
-    stored += 4 * text.vocab_size if logits else 0
-    return 4 * (_COPIES_OF_WEIGHTS * weights + stored * tokens)
+    return text.vocab_size * width * 2 + layers * (4 * width * width + 3 * width * _inner(text))
+
+
+def activation_bytes(
+    config: Any, tokens: int, longest: int, *, logits: bool, checkpointing: bool = False, backward: bool = True
+) -> int:
+    """An upper bound of what a batch needs beside weights, gradients and optimizer, in bytes.
+
+    Args:
+        tokens, longest, logits: as in `step_bytes`.
+        checkpointing: whether only the layers' inputs are kept, and one layer at a time is computed again.
+        backward: whether anything is kept for the backward pass.
+    """
+    text = config.get_text_config()
+    width, layers, heads = text.hidden_size, text.num_hidden_layers, getattr(text, "num_attention_heads", 1)
+    of_layer = _HIDDEN * width + _INNER * _inner(text) + 2 * heads * longest
+    kept = layers * of_layer if backward else of_layer
+    if checkpointing and backward:
+        kept = layers * width + of_layer
+    return 4 * tokens * (kept + (4 * text.vocab_size if logits else 0))
+
+
+def available_bytes() -> int:
+    """Free memory of the device that a run would use."""
+    import psutil
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    return int(psutil.virtual_memory().available)
+
+
+def _inner(text: Any) -> int:
+    return getattr(text, "intermediate_size", None) or 4 * text.hidden_size
 
 
 def suffices(config: Any, tokens: int, longest: int, *, logits: bool) -> bool:

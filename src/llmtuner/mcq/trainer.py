@@ -95,6 +95,11 @@ class McqTrainer(KeptTraining, Trainer):
 
     # ---- batches
 
+    @property
+    def batches(self) -> QuestionBatches | None:
+        """The batches of the training, of this process; None without a training set."""
+        return self._batches
+
     def _train_batches(self, questions: QuestionSet) -> QuestionBatches:
         budget = self.run.tokens_per_batch
         return QuestionBatches(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from llmtuner.cache import cache_folder, locked
+from llmtuner.cache import cache_folder, is_read_only, locked
 from llmtuner.data.question import Question
 from llmtuner.files import sha256_of_json
 from llmtuner.retrieval.contexts import Context
@@ -27,10 +27,11 @@ class ContextCache:
 
     Args:
         database: None for a cache that knows nothing and stores nothing.
+        writes: whether it stores anything.
     """
 
-    def __init__(self, database: sqlite3.Connection | None = None) -> None:
-        self._database = database
+    def __init__(self, database: sqlite3.Connection | None = None, *, writes: bool = True) -> None:
+        self._database, self._writes = database, writes
 
     def read(self, keys: Sequence[str]) -> dict[str, Context]:
         """The known contexts among these questions."""
@@ -51,7 +52,7 @@ class ContextCache:
 
     def write(self, contexts: Mapping[str, Context]) -> None:
         """Add contexts; they are on disk when this returns."""
-        if self._database is None:
+        if self._database is None or not self._writes:
             return
         rows = [
             (key, json.dumps([each.text, each.ids, each.scores, each.refused, each.cut, each.unfit]))
@@ -89,6 +90,9 @@ def opened(settings: Retrieve) -> Iterator[ContextCache]:
     name = sha256_of_json({"rules": RULES, "settings": settings.content})[:16]
     path = cache_folder() / "retrieve" / f"{name}.sqlite"
     with ExitStack() as stack:
+        if is_read_only():
+            yield stack.enter_context(closing(_open_to_read(path)))
+            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(path.with_suffix(".lock"), waits=_say_waiting))
@@ -97,6 +101,13 @@ def opened(settings: Retrieve) -> Iterator[ContextCache]:
             yield ContextCache()
         else:
             yield stack.enter_context(closing(_open(path)))
+
+
+def _open_to_read(path: Path) -> ContextCache:
+    """The cache in a file, which stays as it is; one that knows nothing if there is none."""
+    if not path.is_file():
+        return ContextCache(writes=False)
+    return ContextCache(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True), writes=False)
 
 
 def _open(path: Path) -> ContextCache:

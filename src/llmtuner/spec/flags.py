@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llmtuner.spec.entry import table
-from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Flag, Range
+from llmtuner.spec.flag import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, Conflict, Flag, Range
 from llmtuner.spec.heads import HEADS, OPTION_TOKENS
 from llmtuner.spec.layouts import LAYOUTS
 from llmtuner.spec.norms import DEFAULT_NORM, NORMS
@@ -237,6 +237,16 @@ OWN = (
         default=False,
         help="accept an adapter that was trained on another base model",
         arguments="finetuning",
+    ),
+    Flag(
+        name="dry_run",
+        help="only say what the run would do: settings, data, prompts, steps, memory and time, measured on the longest "
+        "batch; as text, or as json; writes nothing",
+        choices=("text", "json"),
+        bare="text",
+        value="[FORM]",
+        stages=STAGES,
+        conflicts=(Conflict("streaming", "True", "the number of rows and steps is unknown; leave out one of them"),),
     ),
     Flag(name="help", type=bool, help="show this page"),
     Flag(name="help_all", type=bool, help="show every flag of upstream (LLaMA-Factory)"),

@@ -57,6 +57,7 @@ REPORTED = (
     "help*",
     "version",
     "traceback",
+    "dry_run",
     "allow_other_base",
     "log_*",
     "logging_dir",

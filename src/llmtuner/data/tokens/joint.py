@@ -137,7 +137,41 @@ class JointEncoder:
             except UserError:  # raised again if a question has that many options
                 return
 
+    def spans(self, question: Question) -> list[tuple[str, int, int]]:
+        """Where the fields of a question are in its prompt and response: name, begin and end, as `encode` cuts them.
+
+        The names are context, question, option and letter; empty fields are left out.
+        """
+        tokens, before, form, _, _ = self._fitted(question, iter(encode_fields(self.tokenizer, self._texts(question))))
+        begin, spans = len(before), []
+        for run in (*form.prompt.runs, *form.response.runs):
+            end = begin + len(tokens[run] if isinstance(run, int) else run)
+            if isinstance(run, int) and end > begin:
+                spans.append((_name(run, len(question.options)), begin, end))
+            begin = end
+        return spans
+
     def _encode_one(self, question: Question, ids: Iterator[list[int]]) -> JointTokens:
+        tokens, before, form, cut, over = self._fitted(question, ids)
+        letter_prefix, letter_ids = self.letter_tokens(len(question.options))
+        return JointTokens(
+            prompt=[*before, *form.prompt.filled(tokens)],
+            response=form.response.filled(tokens),
+            letter_prefix=letter_prefix,
+            letter_ids=letter_ids,
+            cut=cut,
+            over=over,
+            shots=len(before),
+        )
+
+    def _fitted(
+        self, question: Question, ids: Iterator[list[int]]
+    ) -> tuple[list[list[int]], list[int], _Form, int, int]:
+        """The tokens of the fields, cut to the limit, with what stands around them.
+
+        Returns:
+            (tokens by number of field, tokens of the shots, form, tokens cut, tokens over)
+        """
         count = len(question.options)
         tokens = [next(ids) for _ in range(_number_of_fields(count))]
         context, asked = tokens[:_FIRST_OPTION]
@@ -150,17 +184,7 @@ class JointEncoder:
             )
 
         tokens[0], tokens[1], cut, over = cut_to_fit(context, asked, length_of_rest, self.cutoff_len)
-        form = self._form(count, bool(tokens[0]), question.answer)
-        letter_prefix, letter_ids = self.letter_tokens(count)
-        return JointTokens(
-            prompt=[*before, *form.prompt.filled(tokens)],
-            response=form.response.filled(tokens),
-            letter_prefix=letter_prefix,
-            letter_ids=letter_ids,
-            cut=cut,
-            over=over,
-            shots=len(before),
-        )
+        return tokens, before, self._form(count, bool(tokens[0]), question.answer), cut, over
 
     def _texts(self, question: Question) -> list[str]:
         if self.form == TEMPLATE:
@@ -252,6 +276,13 @@ def _place(field: Field, num_options: int) -> int:
     """The number of a field in that order."""
     first = {"context": 0, "question": 1, "option": _FIRST_OPTION, "letter": _FIRST_OPTION + num_options}
     return first[field.name] + field.index
+
+
+def _name(place: int, num_options: int) -> str:
+    """The name of the field with a number in that order."""
+    if place < _FIRST_OPTION:
+        return ("context", "question")[place]
+    return "option" if place < _FIRST_OPTION + num_options else "letter"
 
 
 @dataclass(frozen=True, slots=True)
