@@ -22,6 +22,10 @@ from llmtuner.spec.flag import ABOVE_0, AT_LEAST_1, SHARE, Flag, Range
         (Flag(name="b", type=bool, help="."), ["No"], False),
         (Flag(name="t", help="."), [""], ""),
         (Flag(name="t", help=".", bare="true"), [], "true"),
+        (Flag(name="t", help=".", bare="text", choices=("text", "json")), ["True"], "text"),
+        (Flag(name="t", help=".", bare="text", choices=("text", "json")), ["false"], None),
+        (Flag(name="t", help=".", bare="text", choices=("text", "json")), ["json"], "json"),
+        (Flag(name="t", help=".", bare="true"), ["false"], "false"),  # a name of its own, such as a folder's
         (Flag(name="n", type=int, help=".", range=Range(low=1, special=(-1,))), ["-1"], -1),
     ],
 )

@@ -98,6 +98,7 @@ def test_no_piece_starts_after_the_minutes(run_sweep, tmp_path):
         (RATES, ["--output_dir", "x"], ["--output_dir", "--out"]),
         (["--set", "seed=1,2"], [], ["--seed", "--seeds"]),
         (["--seeds", "1,x"], [], ["--seeds 1,x"]),
+        (RATES, ["--dry_run"], ["--dry_run is for a single run"]),
         ([*RATES, *RATES], [], ["learning_rate", "twice"]),
         (["--set", "dataset=missing.csv"], [], ["missing.csv"]),
         (["--set", f"dataset={'x' * 300}"], [], ["too long"]),

@@ -79,8 +79,9 @@ def _run(words: list[str]) -> int:
     flags = typed(given, config_file(words))
     for name, value in offline_environment(flags).items():
         os.environ.setdefault(name, value)
-    if DRY_RUN in flags:
+    if flags[DRY_RUN] is not None:
         return dry_run(flags)
+    flags = flags.without(DRY_RUN)  # false
     plan = preflight(flags)
     say(plan.notices)
     say(plan.warnings, "warning")

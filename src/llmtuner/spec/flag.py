@@ -119,6 +119,8 @@ class Flag:
     def parse(self, words: Sequence[str]) -> Any:
         """Convert the words after the flag to its value; a bare yes/no flag is true.
 
+        A flag that may be bare, and otherwise has one of its choices, also takes true and false, as config files write them.
+
         Raises:
             UserError: no word or several, the wrong type, a number out of range, an unknown name.
         """
@@ -126,6 +128,8 @@ class Flag:
             return True
         if not words and self.bare is not None:
             return self.bare
+        if self.bare in self.choices and len(words) == 1 and words[0].lower() in TRUE | FALSE:
+            return self.bare if words[0].lower() in TRUE else None
         if not words:
             raise UserError(f"--{self.name} needs a value")
         if len(words) > 1:

@@ -19,7 +19,7 @@ from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.errors import UserError
 from llmtuner.studies.check_sweep import inputs_of
 from llmtuner.studies.folds import FOLDS, FORMAT, MANIFEST, OWN, WHOLE, FoldStudy, keys_of
-from llmtuner.studies.training import without
+from llmtuner.studies.training import check_runs, without
 
 _AFRESH = "pass another --out, or --overwrite to run all folds afresh"
 
@@ -99,6 +99,7 @@ def _check_names(given: Words) -> None:
     own = [name for name in OWN if name in given]
     if own:
         raise UserError(f"--{own[0]}: the folds set it; leave it out (the folder of all: --out)")
+    check_runs(given)
     whole = [name for name in WHOLE if name in given]
     if whole:
         raise UserError(

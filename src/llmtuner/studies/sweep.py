@@ -16,7 +16,7 @@ from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.files import write_atomic
 from llmtuner.studies.jobs import Job
-from llmtuner.studies.training import job_of
+from llmtuner.studies.training import check_runs, job_of
 
 MANIFEST, PIECE = "sweep.json", "piece.json"
 FORMAT = 1
@@ -130,6 +130,7 @@ def _check_names(given: Words, values: Mapping[str, Sequence[str]]) -> None:
     own = [name for name in OWN if name in given or name in values]
     if own:
         raise UserError(f"--{own[0]}: the sweep sets it for each piece; leave it out (folders: --out, seeds: --seeds)")
+    check_runs(given)
     if given.is_true("do_predict") and "eval_dataset" not in given and "eval_dataset" not in values:
         raise UserError("--do_predict needs questions: name them with --eval_dataset")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llmtuner.cli.words import Words
+from llmtuner.errors import UserError
 from llmtuner.files import split_paths
 from llmtuner.runs.checkpoints import finished_run
 from llmtuner.studies.jobs import Command, Job
@@ -37,6 +38,16 @@ def job_of(
 
 def _command(folder: Path, step: str, words: Words) -> Command:
     return Command(words.to_argv(), folder.with_name(f"{folder.name}.{step}.log"))
+
+
+def check_runs(words: Words) -> None:
+    """Refuse a command that runs nothing.
+
+    Raises:
+        UserError: it is a dry run.
+    """
+    if "dry_run" in words:
+        raise UserError("--dry_run is for a single run: pass it to src/train_bash.py with the flags of one of them")
 
 
 def without(words: Words, *names: str) -> Words:
