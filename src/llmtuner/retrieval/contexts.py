@@ -14,7 +14,7 @@ from llmtuner.retrieval.passages import Chunk
 
 Order = Literal["best_last", "best_first"]
 _BETWEEN = "\n\n"
-_GRAM = 8  # words, as in the leak guard
+_GRAM, _REPEATED = 8, (4, 5)  # words, and the share of a text, as in the leak guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def assemble(hits: Sequence[tuple[Chunk, float]], max_words: int, order: Order =
 
     Chunks are taken whole, best first, while the text has at most `max_words`; one that does not fit is left out, and
     a later one may still fit. A chunk whose text already stands in the context, under whatever id, is left out, and so
-    is one half of which stands there from other documents: two editions of a book are cut at different sentences.
+    is one that stands there almost whole, from other documents: two editions of a book are cut at different sentences.
     Overlapping chunks of one document become one passage, in the document's order. Each passage has its title in
     front, on a line of its own, and passages stand apart by a blank line.
 
@@ -116,11 +116,11 @@ def _passages(chunks: Sequence[Chunk]) -> list[_Passage]:
 
 
 def _is_mostly_in(form: str, texts: Sequence[str]) -> bool:
-    """Whether at least half of a text's word 8-grams stand in the other texts; False for a text of fewer words."""
+    """Whether at least 0.8 of a text's word 8-grams stand in the other texts; False for a text of fewer words."""
     words = form.split()
     grams = [f" {' '.join(words[start : start + _GRAM])} " for start in range(len(words) - _GRAM + 1)]
     repeated = sum(any(gram in text for text in texts) for gram in grams)
-    return bool(grams) and 2 * repeated >= len(grams)
+    return bool(grams) and repeated * _REPEATED[1] >= len(grams) * _REPEATED[0]
 
 
 def _number(chunk: Chunk) -> int:
