@@ -119,7 +119,8 @@ class Flag:
     def parse(self, words: Sequence[str]) -> Any:
         """Convert the words after the flag to its value; a bare yes/no flag is true.
 
-        A flag that may be bare, and otherwise has one of its choices, also takes true and false, as config files write them.
+        A flag that may be bare, and otherwise has one of its choices, also takes true and false, as config files write
+        them.
 
         Raises:
             UserError: no word or several, the wrong type, a number out of range, an unknown name.
