@@ -30,16 +30,17 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Score with both models; return the exit status."""
+    from llmtuner.console import escape_unprintable
+
+    escape_unprintable()
     args = _parser().parse_args(argv)
 
     from llmtuner.blending.cascade import lines, record, run_cascade, write_cascade
-    from llmtuner.console import escape_unprintable
     from llmtuner.data.collect import questions_in
     from llmtuner.data.prediction_files import check_out
     from llmtuner.data.registry import PROJECT_DATA
     from llmtuner.errors import RunError, UserError
 
-    escape_unprintable()
     try:
         check_out(args.out, overwrite=args.overwrite)
         questions = questions_in([args.questions], str(PROJECT_DATA))

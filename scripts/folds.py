@@ -26,11 +26,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 def main(argv: list[str] | None = None) -> int:
     """Run the folds that are not done; return the exit status."""
+    from llmtuner.console import escape_unprintable
+
+    escape_unprintable()
     words = list(sys.argv[1:] if argv is None else argv)
     end = words.index("--") if "--" in words else len(words)
     args = _parser().parse_args(words[:end])
 
-    from llmtuner.console import escape_unprintable
     from llmtuner.errors import UserError
     from llmtuner.files import write_atomic
     from llmtuner.studies.carry_out_folds import carry_out_folds
@@ -39,7 +41,6 @@ def main(argv: list[str] | None = None) -> int:
     from llmtuner.studies.folds import FoldStudy
     from llmtuner.studies.jobs import Stopped
 
-    escape_unprintable()
     try:
         study = FoldStudy(args.out, words[end + 1 :], args.folds, args.seed)
         checked = check_folds(study, overwrite=args.overwrite)

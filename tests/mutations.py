@@ -1276,7 +1276,7 @@ MUTATIONS = (
     ),
     *edits(
         "src/llmtuner/data/lm_eval/samples.py",
-        ("tests/data/lm_eval/test_lm_eval_samples.py", "tests/test_import_lm_eval.py"),
+        ("tests/data/harness_samples/test_lm_eval_samples.py", "tests/test_import_lm_eval.py"),
         (
             "lm_eval: rows in the order of the file",
             "sorted(range(len(samples)), key",
@@ -1290,7 +1290,7 @@ MUTATIONS = (
     ),
     *edits(
         "src/llmtuner/data/lm_eval/line.py",
-        "tests/data/lm_eval/test_lm_eval_samples.py",
+        "tests/data/harness_samples/test_lm_eval_samples.py",
         ("lm_eval: unconditional sums are options", "return requests[:half], sums[:half]", "return requests, sums"),
         ("lm_eval: contexts may differ", "if len(set(contexts)) > 1:", "if False:"),
         ("lm_eval: infinite sums", "or number == math.inf:", "or False:"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from llmtuner.report.dry_run import DryRun, Lengths, Measured, Memory, Prompt, Setting, Token
 from llmtuner.report.dry_run_text import lines_of, plain, show
@@ -46,6 +48,7 @@ def test_the_legend_names_every_role():
 @pytest.mark.parametrize("colours", [True, False])
 def test_colours_are_for_terminals_that_want_them(colours, monkeypatch, capsys):
     """NO_COLOR is respected, and a pipe never gets an escape sequence."""
+    monkeypatch.setattr(Console, "_environ", os.environ)  # another test may have replaced it when rich was imported
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("NO_COLOR", raising=False)

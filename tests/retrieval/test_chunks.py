@@ -36,13 +36,17 @@ def chunks_of(text, words=90, overlap=3):
     return list(cut(Document("doc", "A title", text), words, overlap))
 
 
+# Letters that are no ideographs; among the characters between them are blanks and ends of sentences.
+LETTERS = [chr(code) for code in range(0x1200, 0x20000) if chr(code).isalpha() and not 0x2E80 <= code <= 0xFFFF]
+
+
 def distinct(text):
     """The text with other words and characters in every place, so that each part stands in one place only."""
     numbers = iter(range(20_000))
 
     def other(match):
         number = next(numbers)
-        return {"x": chr(0x1200 + number), "水": chr(0x4E00 + number)}.get(match[0], f"{match[0]}{number:05}")
+        return {"x": LETTERS[number], "水": chr(0x4E00 + number)}.get(match[0], f"{match[0]}{number:05}")
 
     return re.sub("水|x|[A-Za-wyz]+", other, text)
 

@@ -5,6 +5,7 @@ Every style also stands in the text as a word or a mark, so that nothing is lost
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -220,6 +221,7 @@ def show(dry: DryRun) -> None:
     except ImportError:
         print(plain(lines_of(dry)), flush=True)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    # rich reads the variables of the time when it was imported
+    console = Console(highlight=False, soft_wrap=True, no_color=bool(os.environ.get("NO_COLOR")))
     for line in lines_of(dry):
         console.print(Text.assemble(*((text, STYLES.get(style, "")) for text, style in line)))
