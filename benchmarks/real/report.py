@@ -87,11 +87,11 @@ def _figures(
         "map@3 of seeds": [round(float(value), 4) for value in values_SQ2[..., 0].mean(1)],
     }
     if baseline is not None and baseline is not of_seeds:
-        other = [
+        of_baseline = [
             [of_seed[key][0] for key in keys] for of_seed in baseline.values() if all(key in of_seed for key in keys)
         ]
-        if other:
-            pair = paired_difference(values_SQ2[..., 0], np.array(other))
+        if of_baseline:
+            pair = paired_difference(values_SQ2[..., 0], np.array(of_baseline))
             figures["difference"] = round(pair.difference, 4)
             figures["difference interval"] = _rounded((pair.low, pair.high))
             figures["p"] = round(pair.p, 4)

@@ -78,16 +78,16 @@ def _reading(add: Builder) -> None:
     """Trained without and with passages; each scored without, with its own, and with another question's."""
     file = add.setting.file
     tests = [file("qasc", part) for part in ("test", "test_closed", "test_other")]
-    found = file("qasc_retrieved", "test")
+    retrieved = file("qasc_retrieved", "test")
     for way in ("likelihood", "step2"):
         add.learns("reading", "qasc", f"{way}_none", [file("qasc", "train_closed")], tests, way=WAYS[way])
-        add.learns("reading", "qasc", f"{way}_gold", [file("qasc", "train")], [*tests, found], way=WAYS[way])
+        add.learns("reading", "qasc", f"{way}_gold", [file("qasc", "train")], [*tests, retrieved], way=WAYS[way])
         add.learns(
-            "reading", "qasc", f"{way}_retrieved", [file("qasc_retrieved", "train")], [*tests, found], way=WAYS[way]
+            "reading", "qasc", f"{way}_retrieved", [file("qasc_retrieved", "train")], [*tests, retrieved], way=WAYS[way]
         )
     add.encoder("reading", "qasc", "minilm_none", [file("qasc", "train_closed")], tests)
-    add.encoder("reading", "qasc", "minilm_gold", [file("qasc", "train")], [*tests, found])
-    add.encoder("reading", "qasc", "minilm_retrieved", [file("qasc_retrieved", "train")], [*tests, found])
+    add.encoder("reading", "qasc", "minilm_gold", [file("qasc", "train")], [*tests, retrieved])
+    add.encoder("reading", "qasc", "minilm_retrieved", [file("qasc_retrieved", "train")], [*tests, retrieved])
 
 
 def _curve(add: Builder) -> None:
@@ -111,9 +111,11 @@ def _corpus(add: Builder) -> None:
     """Untrained likelihood, closed book and with passages of the textbooks."""
     folder = add.setting.work / "data" / "corpus"
     for name in SEARCHED:
-        found = [str(folder / f"{name}_{retriever}.jsonl") for retriever in RETRIEVERS]
-        found += [str(folder / "arc_easy_worldtree.jsonl")] if name == "arc_easy" else []
-        add.untrained("corpus", name, "likelihood", "--mcq_head likelihood", [add.setting.file(name, "test"), *found])
+        searched = [str(folder / f"{name}_{retriever}.jsonl") for retriever in RETRIEVERS]
+        searched += [str(folder / "arc_easy_worldtree.jsonl")] if name == "arc_easy" else []
+        add.untrained(
+            "corpus", name, "likelihood", "--mcq_head likelihood", [add.setting.file(name, "test"), *searched]
+        )
 
 
 def _trainer(add: Builder) -> None:

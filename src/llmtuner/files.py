@@ -26,14 +26,14 @@ def split_paths(text: str) -> list[str]:
         ['sft_checkpoint', 'mcq_checkpoint']
     """
     parts = text.split(",")
-    found: list[str] = []
+    folders: list[str] = []
     start = 0
     while start < len(parts):
         ends = range(len(parts), start, -1)
         end = next((end for end in ends if _is_folder(",".join(parts[start:end]).strip())), start + 1)
-        found.append(",".join(parts[start:end]).strip())
+        folders.append(",".join(parts[start:end]).strip())
         start = end
-    return [part for part in found if part]
+    return [part for part in folders if part]
 
 
 def _is_folder(name: str) -> bool:

@@ -43,7 +43,7 @@ def fitted_weights(scores_PQN: np.ndarray, exists_QN: np.ndarray, answers_Q: np.
     function = (_geometric if mean == GEOMETRIC else _arithmetic)(log_PQN[:, scored_Q], right_PQ[:, scored_Q])
     start_P = np.full(parts, 1 / parts)
     sums_to_one = {"type": "eq", "fun": lambda w_P: w_P.sum() - 1, "jac": np.ones_like}
-    found = minimize(
+    result = minimize(
         function,
         start_P,
         jac=True,
@@ -52,9 +52,9 @@ def fitted_weights(scores_PQN: np.ndarray, exists_QN: np.ndarray, answers_Q: np.
         constraints=[sums_to_one],
         options={"ftol": 1e-12, "maxiter": 1000},
     )
-    if not found.success or not np.isfinite(found.x).all():
-        raise UserError(f"--weights fit: no weights were found ({found.message}); pass weights, or leave them equal")
-    weights_P = np.where(found.x < _NOTHING, 0.0, found.x)
+    if not result.success or not np.isfinite(result.x).all():
+        raise UserError(f"--weights fit: no weights were found ({result.message}); pass weights, or leave them equal")
+    weights_P = np.where(result.x < _NOTHING, 0.0, result.x)
     return weights_P / weights_P.sum()
 
 

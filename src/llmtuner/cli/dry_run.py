@@ -115,13 +115,13 @@ def settings_of(given: Flags, planned: Flags, run: McqRun | None) -> Iterator[Se
         yield Setting(name, value, _origin(given.given[name].origin) if name in given else stored)
     for title, group in GROUPS.items():
         for flag in group if title != HIDDEN else ():
-            other = flag.stages and given["stage"] not in flag.stages
+            of_other_stage = flag.stages and given["stage"] not in flag.stages
             if (
                 flag.name in flags
                 or flag.name in _OF_THE_PLAN
                 or flag.name in settled
                 or flag.default is None
-                or other
+                or of_other_stage
                 or flag.heads
             ):
                 continue

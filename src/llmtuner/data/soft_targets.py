@@ -82,16 +82,16 @@ class Targets:
         """What a training should know: that rows have other weights."""
         if not self._weighted:
             return []
-        what = f"column {WEIGHT} is read: {self._weighted:,} of {len(self.table.records):,} rows count more or less"
-        return [Problem(self.file, self.table.header, what, kind=WEIGHT)]
+        defect = f"column {WEIGHT} is read: {self._weighted:,} of {len(self.table.records):,} rows count more or less"
+        return [Problem(self.file, self.table.header, defect, kind=WEIGHT)]
 
     def warnings(self) -> list[Problem]:
         """That answers were taken from probabilities."""
         if not self.derived:
             return []
         rows = f"{len(self.derived):,} rows have no answer"
-        what = f"{rows}: the option with the highest of their {PROBABILITIES} counts as the answer"
-        return [Problem(self.file, self.derived[0], what, kind=PROBABILITIES)]
+        defect = f"{rows}: the option with the highest of their {PROBABILITIES} counts as the answer"
+        return [Problem(self.file, self.derived[0], defect, kind=PROBABILITIES)]
 
     def _probabilities(self, value: Any, letters: str, line: int) -> tuple[float, ...] | None:
         try:

@@ -277,10 +277,10 @@ def _prediction_defects(row: SubmissionRow, letters: str, name: str) -> Iterator
         yield Problem(name, row.line, f"{shown}: not single letters between blanks", expected, fix, kind="form")
         return
     given = cell.strip().split(" ")
-    other = [letter for letter in given if letter not in letters]
-    if other:
-        fix = "write capitals" if all(letter.upper() in letters for letter in other) else ""
-        defect = f"{shown}: {', '.join(map(ascii, other))} is no letter of the question"
+    unknown = [letter for letter in given if letter not in letters]
+    if unknown:
+        fix = "write capitals" if all(letter.upper() in letters for letter in unknown) else ""
+        defect = f"{shown}: {', '.join(map(ascii, unknown))} is no letter of the question"
         yield Problem(name, row.line, defect, expected, fix, kind="letters")
     if len(set(given)) < len(given):
         yield Problem(name, row.line, f"{shown}: a letter is repeated", expected, kind="repeated letter")

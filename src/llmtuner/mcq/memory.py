@@ -43,10 +43,10 @@ def activation_bytes(
     text = config.get_text_config()
     width, layers, heads = text.hidden_size, text.num_hidden_layers, getattr(text, "num_attention_heads", 1)
     of_layer = _HIDDEN * width + _INNER * _inner(text) + 2 * heads * longest
-    kept = layers * of_layer if backward else of_layer
+    values = layers * of_layer if backward else of_layer
     if checkpointing and backward:
-        kept = layers * width + of_layer
-    return 4 * tokens * (kept + (4 * text.vocab_size if logits else 0))
+        values = layers * width + of_layer
+    return 4 * tokens * (values + (4 * text.vocab_size if logits else 0))
 
 
 def available_bytes() -> int:

@@ -60,8 +60,8 @@ class Run:
             raise UserError(f"{terminal_path(path)}: has no scores; questions without answers are not scored")
         wrong = [name for name, value in metrics.items() if _FIGURES.fullmatch(name) and not _is_number(value)]
         if wrong:
-            found = f"{wrong[0]} is {quoted(metrics[wrong[0]])}"
-            raise UserError(f"{terminal_path(path)}: {found}; expected a number; predict again")
+            problem = f"{wrong[0]} is {quoted(metrics[wrong[0]])}"
+            raise UserError(f"{terminal_path(path)}: {problem}; expected a number; predict again")
         file = folder / PREDICTIONS
         if not file.exists():
             return cls(folder, metrics, None)

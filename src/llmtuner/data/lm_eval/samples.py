@@ -109,8 +109,8 @@ def _ids(file: Path, samples: Sequence[Sample], column: str | None) -> list[str]
     for each, sample in zip(ids, samples, strict=True):
         if each in lines:
             fix = f"choose another column, or --id {DOC_ID} for the row number"
-            what = f"{name} {quoted(each)} is also in line {lines[each]}"
-            problems.append(Problem(terminal_path(file), sample.line, what, fix=fix))
+            defect = f"{name} {quoted(each)} is also in line {lines[each]}"
+            problems.append(Problem(terminal_path(file), sample.line, defect, fix=fix))
         lines.setdefault(each, sample.line)
     _raise(problems)
     return ids

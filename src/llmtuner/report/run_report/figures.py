@@ -224,8 +224,8 @@ def differences(runs: Sequence[Answered]) -> list[Difference]:
     scores: list[list[Score]] = []
     for k in (3, 1):
         arms = {str(place): run.ranks.reciprocal(k) for place, run in enumerate(runs)}
-        found = paired_differences(arms, [(str(second), str(first)) for first, second in order])
-        scores.append([Score(each.difference, (each.low, each.high)) for each in found])
+        pairs_of_k = paired_differences(arms, [(str(second), str(first)) for first, second in order])
+        scores.append([Score(each.difference, (each.low, each.high)) for each in pairs_of_k])
     pairs = []
     for (first, second), map3, accuracy in zip(order, *scores, strict=True):
         right_one, right_other = _alone_first(runs[first].ranks), _alone_first(runs[second].ranks)
