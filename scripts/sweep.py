@@ -14,7 +14,6 @@ the sweep goes on where it was stopped; more values and more seeds may be added.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -22,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from llmtuner.console import escape_unprintable
 from llmtuner.errors import UserError
+from llmtuner.studies.arguments import Outcome, add_study_flags, own_and_command, run_study
 from llmtuner.studies.carry_out import carry_out
 from llmtuner.studies.check_sweep import check_sweep
-from llmtuner.studies.jobs import Stopped
 from llmtuner.studies.sweep import Sweep, read_setting
 from llmtuner.studies.sweep_results import read_results, results_json, table
 
@@ -32,11 +31,11 @@ from llmtuner.studies.sweep_results import read_results, results_json, table
 def main(argv: list[str] | None = None) -> int:
     """Run the pieces that are not done; return 0, 1 if a piece failed, 2 for a user's mistake, 143 after SIGTERM."""
     escape_unprintable()
-    words = list(sys.argv[1:] if argv is None else argv)
-    end = words.index("--") if "--" in words else len(words)
-    args = _parser().parse_args(words[:end])
-    try:
-        sweep = Sweep(args.out, words[end + 1 :], _settings(args.set), _seeds(args.seeds))
+    own, command = own_and_command(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(own)
+
+    def study() -> Outcome:
+        sweep = Sweep(args.out, command, _settings(args.set), _seeds(args.seeds))
         if not sweep.words:
             raise UserError("no command to sweep: put the flags of src/train_bash.py behind --")
         checked = check_sweep(sweep, overwrite=args.overwrite)
@@ -44,17 +43,9 @@ def main(argv: list[str] | None = None) -> int:
             print(f"note: {line}", file=sys.stderr)
         failed = carry_out([checked], parallel=args.parallel, minutes=args.minutes)
         results = read_results(sweep)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Stopped as error:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return error.status
-    shown = json.dumps(results_json(sweep, results, failed), indent=1, ensure_ascii=False)
-    print(shown if args.json == "-" else "\n".join(table(results)))
-    if args.json not in (None, "-"):
-        Path(args.json).write_text(shown + "\n", encoding="utf-8")
-    return 0 if not failed else 2 if 2 in failed.values() else 1
+        return Outcome(results_json(sweep, results, failed), table(results), failed)
+
+    return run_study(study, args.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,12 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a flag and its values; repeated, every combination is run",
     )
     parser.add_argument("--seeds", default="42", metavar="S,S,...", help="seeds of every combination (default: 42)")
-    parser.add_argument("--parallel", type=_count, default=1, metavar="N", help="pieces at a time (default: 1)")
-    parser.add_argument("--minutes", type=float, help="start no piece after so many minutes")
-    parser.add_argument("--overwrite", action="store_true", help="run all pieces afresh")
-    parser.add_argument(
-        "--json", nargs="?", const="-", metavar="FILE", help="results as JSON in FILE, or instead of the table"
-    )
+    add_study_flags(parser, "piece")
     return parser
 
 
@@ -93,12 +79,6 @@ def _seeds(text: str) -> list[int]:
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise UserError(f"--seeds {text}: expected whole numbers, separated by commas")
     return list(dict.fromkeys(map(int, parts)))
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -30,16 +30,17 @@ def split_paths(text: str) -> list[str]:
     start = 0
     while start < len(parts):
         ends = range(len(parts), start, -1)
-        end = next((end for end in ends if _is_folder(",".join(parts[start:end]).strip())), start + 1)
+        end = next((end for end in ends if is_folder(",".join(parts[start:end]).strip())), start + 1)
         folders.append(",".join(parts[start:end]).strip())
         start = end
     return [part for part in folders if part]
 
 
-def _is_folder(name: str) -> bool:
+def is_folder(name: str) -> bool:
+    """Whether a name is a folder's; False also for names that no folder can have, and for ""."""
     try:
         return bool(name) and Path(name).is_dir()
-    except (OSError, ValueError):  # a name that no folder can have
+    except (OSError, ValueError):
         return False
 
 

@@ -17,7 +17,7 @@ from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_mcq import check_other_stage, resolve_mcq
 from llmtuner.cli.preflight_model import check_adapter, check_model, fitted
-from llmtuner.cli.preflight_paths import check_names, check_output_dir, is_folder
+from llmtuner.cli.preflight_paths import check_names, check_output_dir
 from llmtuner.cli.preflight_retrieve import settle_retrieve, unfilled
 from llmtuner.cli.preflight_scoring import check_shots, check_training_targets, scoring_warnings
 from llmtuner.cli.preflight_vocabulary import settle_vocabulary
@@ -29,6 +29,7 @@ from llmtuner.data.collect import check_ids, read_source
 from llmtuner.data.problems import Problem, escaped, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
 from llmtuner.errors import FieldError, UserError
+from llmtuner.files import is_folder
 from llmtuner.mcq.folders import unused_layers
 from llmtuner.mcq.run import McqRun
 from llmtuner.runs.checkpoints import EarlierRun

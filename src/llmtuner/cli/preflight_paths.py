@@ -42,14 +42,6 @@ def check_names(flags: Flags) -> None:
         raise UserError("\n".join(problems))
 
 
-def is_folder(name: str) -> bool:
-    """Whether a name is a folder's; False also for names that no folder can have."""
-    try:
-        return Path(name).is_dir()
-    except (OSError, ValueError):
-        return False
-
-
 def check_output_dir(output_dir: str | None) -> None:
     """Try to write where the folder is or would be created: permissions, read-only file systems, files in the way.
 

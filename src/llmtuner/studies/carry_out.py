@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llmtuner.data.problems import escaped
 from llmtuner.files import write_atomic
 from llmtuner.runs.lock import locked
 from llmtuner.studies.check_sweep import CheckedSweep, stored_manifest
-from llmtuner.studies.jobs import Ended, Job, run_jobs
+from llmtuner.studies.jobs import Ended, Job, run_jobs, say
 from llmtuner.studies.sweep import MANIFEST, Piece, Sweep
 from llmtuner.studies.sweep_results import RESULTS, figures_of, read_results, results_json
 
@@ -48,7 +46,7 @@ def carry_out(sweeps: Sequence[CheckedSweep], *, parallel: int = 1, minutes: flo
                 report.pieces[job.name] = (checked, piece)
                 jobs.append(job)
         total = sum(len([*checked.sweep.pieces()]) for checked in sweeps)
-        _say(f"{total} pieces, {total - len(jobs)} of them done")
+        say(f"{total} pieces, {total - len(jobs)} of them done")
         run_jobs(jobs, report.ended, parallel=parallel, minutes=minutes)
         for checked in sweeps:
             report.write(checked)
@@ -84,13 +82,12 @@ class _Report:
         place = f"{self.done}/{len(self.pieces)} {end.job.name}"
         if end.status:
             self.failed[end.job.name] = end.status
-            log = "" if end.log is None else f"; its log: {end.log}"
-            _say(f"{place}: failed with status {end.status}{log}\n{end.last_lines()}")
+            say(f"{place}: {end.failure()}")
             return
         piece.finish(checked.inputs[piece.combination], end.seconds)
         figures = figures_of(piece.folder)
         shown = [f"{name} {figures[key]:.3f}" for key, name in _SHOWN.items() if key in figures]
-        _say(", ".join([f"{place}: {end.seconds:.0f} s", *shown]))
+        say(", ".join([f"{place}: {end.seconds:.0f} s", *shown]))
         self.write(checked)
 
     def write(self, checked: CheckedSweep) -> None:
@@ -101,7 +98,3 @@ class _Report:
 
 
 _SHOWN = {"predict_map@3": "MAP@3", "predict_accuracy": "accuracy", "eval_map@3": "MAP@3", "train_loss": "loss"}
-
-
-def _say(text: str) -> None:
-    print(escaped(text, keep="\n\t"), file=sys.stderr, flush=True)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from llmtuner.data.prediction_files import ALL_RESULTS, OF_A_PREDICTION
 from llmtuner.data.prediction_files import RESULTS as PREDICT_RESULTS
-from llmtuner.data.problems import escaped
 from llmtuner.files import write_atomic
 from llmtuner.runs.lock import locked
 from llmtuner.studies.check_folds import CheckedFolds
 from llmtuner.studies.fold_results import RESULTS, write_results
 from llmtuner.studies.folds import DATA, FOLDS, MANIFEST, write_data
-from llmtuner.studies.jobs import Ended, run_jobs
+from llmtuner.studies.jobs import Ended, run_jobs, say
 from llmtuner.studies.sweep_results import figures_of
 
 
@@ -45,18 +43,17 @@ def carry_out_folds(
         write_atomic(study.out / FOLDS, json.dumps(checked.fold_of, indent=0, ensure_ascii=False) + "\n")
         write_atomic(study.out / MANIFEST, json.dumps(checked.manifest, indent=1, ensure_ascii=False) + "\n")
         waiting = {f"fold-{fold}": fold for fold in range(study.count) if not study.is_done(fold)}
-        _say(f"{study.count} folds, {study.count - len(waiting)} of them done")
+        say(f"{study.count} folds, {study.count - len(waiting)} of them done")
 
         def ended(end: Ended) -> None:
             if end.status:
                 failed[end.job.name] = end.status
-                log = "" if end.log is None else f"; its log: {end.log}"
-                _say(f"{end.job.name}: failed with status {end.status}{log}\n{end.last_lines()}")
+                say(f"{end.job.name}: {end.failure()}")
                 return
             fold = waiting[end.job.name]
             study.finish(fold, end.seconds)
             score = figures_of(study.folder(fold)).get("predict_map@3")
-            _say(f"{end.job.name}: {end.seconds:.0f} s" + ("" if score is None else f", MAP@3 {score:.3f}"))
+            say(f"{end.job.name}: {end.seconds:.0f} s" + ("" if score is None else f", MAP@3 {score:.3f}"))
             write_results(checked, failed)
 
         jobs = [study.job(fold, checked.words) for fold in waiting.values()]
@@ -74,7 +71,3 @@ def _clear(checked: CheckedFolds) -> None:
             folder.unlink(missing_ok=True)
     for name in (*OF_A_PREDICTION, PREDICT_RESULTS, ALL_RESULTS, RESULTS, FOLDS, MANIFEST):
         (out / name).unlink(missing_ok=True)
-
-
-def _say(text: str) -> None:
-    print(escaped(text, keep="\n\t"), file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from llmtuner.cli.launch import ENTRY_POINT
+from llmtuner.data.problems import escaped
 
 MISTAKE = 2  # the exit status for a mistake of the user
 _WAIT_SECONDS = 0.1
@@ -58,6 +59,11 @@ class Ended:
     status: int
     seconds: float
     log: Path | None
+
+    def failure(self) -> str:
+        """What is said of a job that failed: its status, its log, and the end of that."""
+        log = "" if self.log is None else f"; its log: {self.log}"
+        return f"failed with status {self.status}{log}\n{self.last_lines()}"
 
     def last_lines(self) -> str:
         """The end of the log: the error message if there is one, else the last lines."""
@@ -109,6 +115,11 @@ class _Running:
     def ended(self, status: int) -> Ended:
         log = self.job.commands[self.done - 1].log if self.done else None
         return Ended(self.job, status, time.monotonic() - self.began, log)
+
+
+def say(text: str) -> None:
+    """A line, or several, about the progress of a study."""
+    print(escaped(text, keep="\n\t"), file=sys.stderr, flush=True)
 
 
 class Stopped(Exception):

@@ -35,10 +35,11 @@ def read_corpus(paths: Iterable[str | os.PathLike[str]], notes: CorpusNotes | No
     last: dict[int, int] = {}
     files = corpus_files(paths, notes)
     sizes = [max(1, path_status(file.path).st_size) for file in files]
-    for number, file in enumerate(files):
+    total, before = sum(sizes), 0  # bytes
+    for file, size in zip(files, sizes, strict=True):
         reader = READERS[split_suffix(file.path)[0]]
         for row in reader(file, notes):
-            notes.share = (sum(sizes[:number]) + sizes[number] * file.position.share) / sum(sizes)
+            notes.share = (before + size * file.position.share) / total
             if is_blank(row.text):
                 notes.blank += 1
                 continue
@@ -47,6 +48,7 @@ def read_corpus(paths: Iterable[str | os.PathLike[str]], notes: CorpusNotes | No
             notes.documents += 1
             # A question file with a NUL in it is refused by its readers, and passages become parts of one.
             yield Document(document_id, row.title.replace("\0", " "), row.text.replace("\0", " "))
+        before += size
     if not notes.documents:
         blank = f"{notes.blank:,} blank document{'s' * (notes.blank > 1)}" if notes.blank else "no document"
         raise DataError(f"the corpus has {blank} and no text; give files with texts")
