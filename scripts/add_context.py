@@ -4,7 +4,7 @@
     python scripts/add_context.py questions.csv out/index --out out/questions_open.jsonl
     python scripts/add_context.py llmscience_elementary_test out/index --out out/test_open.jsonl --replace
 
-QUESTIONS: a file in any form that the project reads, or a name from the registry (data/README.md). All columns stay; a
+QUESTIONS: a file in any form that the project reads, or the name of a data set (data/README.md). All columns stay; a
 row whose context is filled gains context, context_ids and context_scores. A passage that holds the question with two
 or more of its options is never used, and the right answer is never looked at. Exit status: 0 done, 2 a mistake in the
 arguments, the questions or the index.
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("questions", metavar="QUESTIONS", help="a file or a name of the registry")
+    parser.add_argument("questions", metavar="QUESTIONS", help="a file or the name of a data set")
     parser.add_argument("index", metavar="INDEX", help="the --out of scripts/build_index.py")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.jsonl", help="the new file")
     parser.add_argument("--k", type=int, default=5, help="passages of a question, at most; default: 5")
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         f"where the best passage stands: {' or '.join(CONTEXT_ORDERS)}; default: best_last, next to the question"
     )
     parser.add_argument("--order", default="best_last", metavar="NAME", help=help_order)
-    help_rerank = "folder of a cross-encoder, or of a trained scorer, that reads the best 50 again"
+    help_rerank = "folder of a cross-encoder, or of a training of stage mcq, whose model reads the best 50 again"
     parser.add_argument("--rerank", metavar="DIR", help=help_rerank)
     parser.add_argument("--replace", action="store_true", help="also replace contexts that the questions have")
     parser.add_argument("--engine", choices=ENGINES, default="local", help="local; ray is not supported yet")

@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     help_fit = "with --weights fit: predictions of other questions, one for each RUN"
     parser.add_argument("--fit_on", nargs="+", type=Path, default=[], metavar="RUN", help=help_fit)
     for flag, side in (("--questions", "each RUN"), ("--fit_questions", "--fit_on")):
-        help_files = f"question files of {side}, in the order of its prediction"
+        help_files = f"files of the questions that {side} predicted, in the order in which they were predicted"
         parser.add_argument(flag, nargs="+", type=Path, default=[], metavar="FILE", help=help_files)
     help_json = "write blend.json to FILE as well; without FILE, print it instead of the table"
     parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help=help_json)

@@ -6,7 +6,7 @@
 
 FILE is a CSV file with the columns id,prediction: for each question its three best letters, separated by one blank (all
 letters for a question with two options). --questions gives the ids and letters that are expected; without it, the
-letters are A to E. --sample gives the ids, too, and their order, which is only a warning.
+letters are A to E. --sample gives the ids, too; rows in another order than its rows are only a warning.
 Exit status: 0 clean, 1 problems, 2 a mistake in the arguments or an unreadable file.
 """
 
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="the submission")
     parser.add_argument("--sample", metavar="FILE", type=Path, help="a sample submission: the expected ids")
-    help_questions = "the questions, as a file in any form that the project reads, or a name of the registry"
+    help_questions = "the questions, as a file in any form that the project reads, or the name of a data set"
     parser.add_argument("--questions", metavar="FILE", help=help_questions)
     help_json = "write all problems as JSON to FILE; without FILE, print it instead of the text"
     parser.add_argument("--json", nargs="?", const=STDOUT, metavar="FILE", help=help_json)

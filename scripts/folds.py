@@ -2,14 +2,14 @@
 """Cross-validation: divide the training data into folds, and predict each with a model trained on the others.
 
     python scripts/folds.py --folds 5 --out out/folds -- \\
-        --stage mcq --model_name_or_path MODEL --template llama2 --dataset llmscience_train --num_train_epochs 2
+        --stage mcq --model_name_or_path MODEL --template llama2 --dataset llmscience --num_train_epochs 2
 
 The words after -- are those of a training with src/train_bash.py, without --output_dir and --eval_dataset; the first
-may be a config file. Near duplicates stay in one fold: a question in another order of its options, or reworded in a
-word. Each fold trains and predicts in OUT/fold-I. Started again with the same arguments, it goes on where
+may be a config file. Near duplicates stay in one fold: a question with its options in another order, or with a
+word changed. Each fold trains and predicts in DIR/fold-I. Started again with the same arguments, it goes on where
 it was stopped.
 
-Writes OUT/folds.json ({id: fold}), OUT/results.json, and the files of a prediction with the out-of-fold predictions,
+Writes DIR/folds.json ({id: fold}), DIR/results.json, and the files of a prediction with the out-of-fold predictions,
 for scripts/audit_mcq.py --predictions, scripts/blend.py --fit_on and scripts/compare.py.
 Exit status: 0 done, 1 a fold failed, 2 a mistake in the arguments or data, 143 after SIGTERM, 130 after SIGINT.
 """
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--folds", type=int, required=True, metavar="K", help="number of folds, at least 2")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of all folds")
-    help_seed = "of the division; the trainings take the --seed behind -- (default: 0)"
+    help_seed = "seed of the division; the trainings take the --seed after -- (default: 0)"
     parser.add_argument("--seed", type=int, default=0, help=help_seed)
     add_study_flags(parser, "fold")
     return parser

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turn samples of lm-evaluation-harness into the files of a prediction, so that compare.py and others read them.
+"""Turn samples of lm-evaluation-harness into the files of a prediction, which compare.py and other scripts read.
 
     lm_eval run ... --tasks arc_easy --log_samples --output_path out/harness
     python scripts/import_lm_eval.py out/harness/MODEL/samples_arc_easy_DATE.jsonl --out out/harness_predict

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     help_runs = "DIR or NAME=DIR: the --output_dir of a prediction; without NAME, the folder's name is shown"
     parser.add_argument("runs", nargs="+", metavar="RUN", help=help_runs)
     help_questions = (
-        "the predicted questions, for their texts, subjects and passages: a file or a name of the registry, as in "
+        "the predicted questions, for their texts, subjects and passages: a file or the name of a data set, as in "
         "--eval_dataset; may be repeated"
     )
     parser.add_argument("--questions", action="append", default=[], metavar="FILE", help=help_questions)

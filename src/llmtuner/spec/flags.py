@@ -56,7 +56,7 @@ def _retrieval() -> tuple[Flag, ...]:
         ),
         flag(
             "retrieve_rerank",
-            "folder of a cross-encoder, or of a trained scorer, that reads the best 50 again",
+            "folder of a cross-encoder, or of a training of stage mcq, whose model reads the best 50 again",
             value="DIR",
         ),
         flag("retrieve_replace", "also replace the contexts that questions have", type=bool, default=False),
@@ -198,7 +198,7 @@ OWN = (
     Flag(
         name="mcq_option_orders",
         help="predictions from joint prompts (head letter, layout joint, stage sft): average each option's probability "
-        "over K cyclic orders of the options, or as many as there are options; evaluations during training use one",
+        "over K cyclic orders of the options, at most one for each option; evaluations during training use one order",
         type=int,
         default=1,
         range=Range(1, MOST_OPTIONS),
