@@ -23,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
+from evidence.norms import Scores, scores_by_norm  # noqa: E402
 from provenance import commit, hardware, trial_file, write_result  # noqa: E402
 
 from llmtuner.cli.main import main as train_bash  # noqa: E402
@@ -35,7 +36,6 @@ from llmtuner.spec.norms import DEFAULT_NORM, NORMS  # noqa: E402
 FLAGS = """--stage mcq --mcq_head likelihood --mcq_likelihood_norm pmi --template smollm2 --do_predict
     --infer_dtype float32 --mcq_tokens_per_batch 4096 --disable_tqdm true"""
 METRICS = {"map@3": map_at_k, "accuracy": accuracy}
-Scores = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -78,23 +78,6 @@ def predicted(model: Path, name: str, exam: Exam, work: Path) -> tuple[list[Ques
         if train_bash([*FLAGS.split(), *where]) != 0:
             raise SystemExit(f"{name}: the prediction failed")
     return read_questions(file, purpose="predict").questions, read_predictions(out / "predictions.jsonl")
-
-
-def scores_by_norm(questions: Sequence[Question], predictions: Sequence[Prediction]) -> dict[str, Scores]:
-    """The scores of every norm, from predictions with the norm pmi."""
-    divisors = {
-        "sum": [[1] * len(q.options) for q in questions],
-        "token": [p.option_tokens for p in predictions],
-        "char": [[len(text) for text in q.options] for q in questions],
-    }
-    of_norm: dict[str, Scores] = {
-        norm: [
-            [total / divisor for total, divisor in zip(p.loglikelihood, row, strict=True)]
-            for p, row in zip(predictions, rows, strict=True)
-        ]
-        for norm, rows in divisors.items()
-    }
-    return of_norm | {"pmi": [p.scores for p in predictions]}
 
 
 def compare(scores: dict[str, Scores], answers: Sequence[int], groups_Q: Sequence[str] | None = None) -> dict[str, Any]:

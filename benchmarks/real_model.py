@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
 
 from provenance import commit, hardware, trial_file, write_result  # noqa: E402
+from real.made import MADE  # noqa: E402
 from real.report import printed, report  # noqa: E402
-from real.retrieved import MADE  # noqa: E402
 from real.rows import ROWS, runs_of  # noqa: E402
-from real.runs import Run, Setting  # noqa: E402
+from real.runs import MADE_BY, Run, Setting  # noqa: E402
 from real.sets import CORES, TABLE, write_set  # noqa: E402
 
 from llmtuner.errors import UserError  # noqa: E402
@@ -36,8 +36,6 @@ from llmtuner.studies.carry_out import carry_out  # noqa: E402
 from llmtuner.studies.check_sweep import check_sweep  # noqa: E402
 from llmtuner.studies.jobs import Stopped  # noqa: E402
 from llmtuner.studies.sweep import Piece  # noqa: E402
-
-MADE_BY = "made_by.json"
 
 
 def main() -> int:
@@ -56,12 +54,12 @@ def main() -> int:
     failed = 0
     deadline = None if args.minutes is None else time.monotonic() + 60 * args.minutes
     for seed in [] if args.report else seeds:
-        runs = runs_of(rows, setting, seed)
+        runs = chosen(runs_of(rows, setting, seed), args.ways)
         for wave in sorted({run.wave for run in runs}):
             minutes = None if deadline is None else max(0.0, (deadline - time.monotonic()) / 60)
             ready = [run for run in runs if run.wave == wave and run.can_start()]
             failed += _carry_out(ready, args.parallel, minutes)
-    runs = [run for seed in seeds for run in runs_of(rows, setting, seed)]
+    runs = [run for seed in seeds for run in chosen(runs_of(rows, setting, seed), args.ways)]
     result = {"command": _command(args), "commit": commit(), "hardware": hardware("cpu"), **report(runs, setting)}
     write_result(result, args.out)
     print("\n".join(printed(result)))
@@ -78,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         "--sizes", choices=("cores", "table"), default="cores", help="questions of a set: for two CPU cores, or a GPU"
     )
     parser.add_argument("--rows", nargs="+", choices=(*ROWS,), help="only these rows; by default all but rates")
+    parser.add_argument("--ways", nargs="+", help="only these ways of the rows; by default all")
     parser.add_argument("--seeds", default="1", help="seeds of every row, such as 1,2,3")
     parser.add_argument("--parallel", type=int, default=1, help="runs at a time")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of a run")
@@ -86,6 +85,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "real_model", help="folder of sets and runs")
     parser.add_argument("--out", type=Path, default=trial_file("real_model"), help="the results as JSON")
     return parser
+
+
+def chosen(runs: Sequence[Run], ways: Sequence[str] | None) -> list[Run]:
+    """The runs of some ways; with a way goes the training that it starts from."""
+    if not ways:
+        return list(runs)
+    kept = [run for run in runs if run.way in ways]
+    needed = {run.needs for run in kept}
+    return [run for run in runs if run in kept or run.piece.folder in needed]
 
 
 def _folder(script: str) -> str:
@@ -114,14 +122,15 @@ def _write_sets(rows: Sequence[str], data: Path, work: Path, sizes: str) -> None
     written = json.loads(path.read_text()) if path.is_file() else {"sizes": sizes, "sets": {}}
     if written["sizes"] != sizes:
         raise SystemExit(f"error: --work {work}: holds sets of --sizes {written['sizes']}; pass another --work")
+    of_sizes = CORES if sizes == "cores" else TABLE
     for name in dict.fromkeys(name for row in rows for name in ROWS[row].sets):
         if name in written["sets"]:
             continue
         if name in MADE:
-            MADE[name](work, data)
+            MADE[name](work, data, of_sizes)
             written["sets"][name] = {}
         else:
-            written["sets"][name] = write_set(name, data, work / "data", (CORES if sizes == "cores" else TABLE)[name])
+            written["sets"][name] = write_set(name, data, work / "data", of_sizes[name])
         path.write_text(json.dumps(written, indent=1))
 
 
@@ -161,6 +170,7 @@ def _command(args: argparse.Namespace) -> str:
         f"--seeds {args.seeds}",
         f"--sizes {args.sizes}",
         *([f"--rows {' '.join(args.rows)}"] if args.rows else []),
+        *([f"--ways {' '.join(args.ways)}"] if args.ways else []),
     ]
     return " ".join(["python benchmarks/real_model.py --data DATA", *given])
 

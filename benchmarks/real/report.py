@@ -1,130 +1,189 @@
-"""The report: figures of every way, and its paired difference from the row's baseline.
+"""The report: figures of every way on every file it scored, baselines of the files, and paired differences.
 
-Shapes: S seeds, Q questions.
+Shapes: S seeds, N questions, 2 metrics (MAP@3, accuracy).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evidence.norms import scores_by_norm
 
+from llmtuner.data.baselines import baselines_of
+from llmtuner.data.load import read_questions
 from llmtuner.data.predictions import Prediction, read_predictions
 from llmtuner.metrics import Ranks
-from llmtuner.report.paired import mean_interval, paired_difference
-from llmtuner.studies.sweep import Piece
+from llmtuner.report.paired import PairedDifference, holm, mean_interval, paired_difference
+from real.pairs import Cell, Pair
 from real.rows import ROWS
-from real.runs import Run, Setting
+from real.runs import MADE_BY, Run, Setting
 
-Key = tuple[str, str]  # data set, id
+METRICS = {"map@3": 3, "accuracy": 1}
+Values = Mapping[str, tuple[float, float]]  # MAP@3 and accuracy of a question, by id
+
+
+@dataclass
+class Scored:
+    """A way on a file: the values of each seed."""
+
+    of_seeds: dict[int, Values]
+
+    @property
+    def ids(self) -> list[str]:
+        return list(next(iter(self.of_seeds.values())))
+
+    def values_SN2(self, ids: Sequence[str]) -> np.ndarray:
+        """The values of some questions."""
+        return np.array([[of_seed[each] for each in ids] for of_seed in self.of_seeds.values()])
 
 
 def report(runs: Sequence[Run], setting: Setting) -> dict[str, Any]:
-    """Everything that is done, by row, set and way."""
+    """Everything that is done, by row and set."""
     rows: dict[str, Any] = {}
     for row in dict.fromkeys(run.row for run in runs):
         for set_ in dict.fromkeys(run.set for run in runs if run.row == row):
-            ways: dict[str, dict[int, Piece]] = {}
-            for run in runs:
-                piece = run.piece
-                if (run.row, run.set) == (row, set_) and run.reported and piece.stored() is not None:
-                    ways.setdefault(run.way, {})[run.seed] = piece
-            if ways:
-                rows.setdefault(row, {})[set_] = _set(ways, ROWS[row].baseline, setting)
+            done = [run for run in runs if (run.row, run.set) == (row, set_) and run.piece.stored() is not None]
+            if any(run.reported for run in done):
+                rows.setdefault(row, {})[set_] = _set(row, set_, done, setting)
     return {"model": Path(setting.model).name, "rows": rows}
 
 
-def _set(ways: Mapping[str, Mapping[int, Piece]], baseline: str, setting: Setting) -> dict[str, Any]:
-    scores = {way: {seed: _scores(piece) for seed, piece in pieces.items()} for way, pieces in ways.items()}
-    result: dict[str, Any] = {}
-    for way, pieces in ways.items():
-        files = dict.fromkeys(name for of_seed in scores[way].values() for name, _ in of_seed)
-        result[way] = {
-            "seeds": sorted(pieces),
-            "seconds": [round(float((piece.stored() or {})["seconds"])) for piece in pieces.values()],
-            "baselines": _baselines(next(iter(pieces.values()))),
-            "scored": {_short(name, setting): _figures(scores[way], name, scores.get(baseline)) for name in files},
-        }
-    return result
-
-
-def _scores(piece: Piece) -> dict[Key, tuple[float, float]]:
-    """MAP@3 and accuracy of each question of a prediction."""
-    predictions = [p for p in read_predictions(piece.folder / "predictions.jsonl") if p.answer is not None]
-    ranks = Ranks.of([p.scores for p in predictions], [int(p.answer or 0) for p in predictions])
-    pairs = zip(ranks.reciprocal(3).tolist(), ranks.reciprocal(1).tolist(), strict=True)
-    return {(_dataset(p, piece), p.id): pair for p, pair in zip(predictions, pairs, strict=True)}
-
-
-def _dataset(prediction: Prediction, piece: Piece) -> str:
-    """The file of a question; a prediction of one file does not name it."""
-    if prediction.dataset:
-        return prediction.dataset
-    words = list(piece.sweep.words)
-    return words[words.index("--eval_dataset") + 1]
-
-
-def _short(name: str, setting: Setting) -> str:
-    data = str(setting.work / "data") + "/"
-    return name.removeprefix(data).removesuffix(".jsonl")
-
-
-def _figures(
-    of_seeds: Mapping[int, Mapping[Key, tuple[float, float]]],
-    name: str,
-    baseline: Mapping[int, Mapping[Key, tuple[float, float]]] | None,
-) -> dict[str, Any]:
-    keys = [key for key in next(iter(of_seeds.values())) if key[0] == name]
-    values_SQ2 = np.array([[of_seed[key] for key in keys] for of_seed in of_seeds.values()])
-    figures = {
-        "questions": len(keys),
-        "map@3": round(float(values_SQ2[..., 0].mean()), 4),
-        "interval": _rounded(mean_interval(values_SQ2[..., 0])),
-        "accuracy": round(float(values_SQ2[..., 1].mean()), 4),
-        "map@3 of seeds": [round(float(value), 4) for value in values_SQ2[..., 0].mean(1)],
+def _set(row: str, set_: str, runs: Sequence[Run], setting: Setting) -> dict[str, Any]:
+    cells = _cells([run for run in runs if run.reported], setting, with_norms=row == "knows")
+    files = dict.fromkeys(file for _, file in cells)
+    return {
+        "files": {file: _baselines(_path(file, setting)) for file in files},
+        "ways": _ways(runs),
+        "scores": [{"way": way, "file": file, **_figures(scored)} for (way, file), scored in cells.items()],
+        "differences": _differences(cells, ROWS[row].pairs(set_)),
     }
-    if baseline is not None and baseline is not of_seeds:
-        of_baseline = [
-            [of_seed[key][0] for key in keys] for of_seed in baseline.values() if all(key in of_seed for key in keys)
-        ]
-        if of_baseline:
-            pair = paired_difference(values_SQ2[..., 0], np.array(of_baseline))
-            figures["difference"] = round(pair.difference, 4)
-            figures["difference interval"] = _rounded((pair.low, pair.high))
-            figures["p"] = round(pair.p, 4)
+
+
+def _cells(runs: Sequence[Run], setting: Setting, *, with_norms: bool) -> dict[Cell, Scored]:
+    """The values of each way on each file."""
+    cells: dict[Cell, Scored] = {}
+    for run in runs:
+        by_file: dict[str, list[Prediction]] = {}
+        for prediction in read_predictions(run.piece.folder / "predictions.jsonl"):
+            if prediction.answer is not None:
+                by_file.setdefault(_file(prediction, run, setting), []).append(prediction)
+        for file, predictions in by_file.items():
+            of_ways = {run.way: [p.scores for p in predictions]}
+            if with_norms and predictions[0].loglikelihood is not None:
+                questions = read_questions(_path(file, setting), purpose="predict").questions
+                of_norms = scores_by_norm(questions, predictions)
+                of_ways |= {f"{run.way}_{norm}": scores for norm, scores in of_norms.items() if norm != "pmi"}
+            for way, scores in of_ways.items():
+                scored = cells.setdefault((way, file), Scored({}))
+                scored.of_seeds[run.seed] = _values(predictions, scores)
+    return cells
+
+
+def _file(prediction: Prediction, run: Run, setting: Setting) -> str:
+    """The file of a question, such as qasc/test; a prediction of one file does not name it."""
+    words = list(run.sweep.words)
+    path = prediction.dataset or words[words.index("--eval_dataset") + 1]
+    return path.removeprefix(str(setting.work / "data") + "/").removesuffix(".jsonl")
+
+
+def _path(file: str, setting: Setting) -> Path:
+    return setting.work / "data" / f"{file}.jsonl"
+
+
+def _values(predictions: Sequence[Prediction], scores: Sequence[Sequence[float]]) -> Values:
+    ranks = Ranks.of(scores, [int(p.answer or 0) for p in predictions])
+    pairs = zip(*(ranks.reciprocal(k).tolist() for k in METRICS.values()), strict=True)
+    return {p.id: pair for p, pair in zip(predictions, pairs, strict=True)}
+
+
+def _figures(scored: Scored) -> dict[str, Any]:
+    values_SN2 = scored.values_SN2(scored.ids)
+    figures: dict[str, Any] = {"seeds": sorted(scored.of_seeds), "questions": len(scored.ids)}
+    for place, metric in enumerate(METRICS):
+        values_SN = values_SN2[..., place]
+        figures[metric] = {
+            "mean": round(float(values_SN.mean()), 4),
+            "interval": _rounded(mean_interval(values_SN)),
+            "seeds": [round(float(value), 4) for value in values_SN.mean(1)],
+        }
     return figures
+
+
+def _ways(runs: Sequence[Run]) -> dict[str, Any]:
+    """Where the runs of each way come from, and how long they took."""
+    ways: dict[str, Any] = {}
+    for run in runs:
+        origin_file = run.piece.folder.with_name(f"{run.piece.folder.name}.{MADE_BY}")
+        origin = json.loads(origin_file.read_text(encoding="utf-8")) if origin_file.is_file() else {}
+        way = ways.setdefault(run.way, {"seconds": {}, "commits": []})
+        way["seconds"][str(run.seed)] = round(float((run.piece.stored() or {})["seconds"]))
+        if origin.get("commit") not in (None, *way["commits"]):
+            way["commits"].append(origin["commit"])
+    return ways
+
+
+def _baselines(path: Path) -> dict[str, float]:
+    """MAP@3 and accuracy of the longest option, chance, and, with contexts, BM25 of option and context."""
+    questions = read_questions(path, purpose="predict").questions
+    kept = [f"floor_{name}_{metric}" for name in ("longest", "random", "passage") for metric in METRICS]
+    figures = baselines_of(questions)
+    return {"questions": len(questions)} | {
+        name.removeprefix("floor_"): round(float(figures[name]), 4) for name in kept if name in figures
+    }
+
+
+def _differences(cells: Mapping[Cell, Scored], pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+    """Each pair of what is done, on the questions of both; p after Holm's correction for the pairs of this set."""
+    found: list[dict[str, Any]] = []
+    for first, second in pairs:
+        if first not in cells or second not in cells:
+            continue
+        others = set(cells[second].ids)
+        ids = [each for each in cells[first].ids if each in others]
+        one_SN2, other_SN2 = cells[first].values_SN2(ids), cells[second].values_SN2(ids)
+        each: dict[str, Any] = {"first": list(first), "second": list(second), "questions": len(ids)}
+        each["seeds"] = [len(one_SN2), len(other_SN2)]
+        for place, metric in enumerate(METRICS):
+            each[metric] = _difference(paired_difference(one_SN2[..., place], other_SN2[..., place]))
+        found.append(each)
+    for metric in METRICS:
+        for each, corrected in zip(found, holm([each[metric]["p"] for each in found]), strict=True):
+            each[metric]["holm"] = round(corrected, 4)
+    return found
+
+
+def _difference(pair: PairedDifference) -> dict[str, Any]:
+    return {
+        "difference": round(pair.difference, 4),
+        "interval": _rounded((pair.low, pair.high)),
+        "p": round(pair.p, 4),
+        "wins": pair.wins,
+        "losses": pair.losses,
+        "ties": pair.ties,
+    }
 
 
 def _rounded(interval: tuple[float, float]) -> list[float]:
     return [round(bound, 4) for bound in interval]
 
 
-def _baselines(piece: Piece) -> dict[str, float]:
-    """Of the first seed, over all files that it scored."""
-    path = piece.folder / "predict_results.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return {
-        name: round(value, 4)
-        for name, value in stored.items()
-        if name.startswith("floor_") and not isinstance(value, str)
-    }
-
-
 def printed(result: Mapping[str, Any]) -> Iterator[str]:
     """The report as lines of text."""
     for row, sets in result["rows"].items():
-        for set_, ways in sets.items():
+        for set_, of_set in sets.items():
             yield f"\n{ROWS[row].title}: {set_}"
-            for way, of_way in ways.items():
-                for name, f in of_way["scored"].items():
-                    low, high = f["interval"]
-                    gain = ""
-                    if "difference" in f:
-                        gain = "  {:+.3f} [{:+.3f}, {:+.3f}]".format(f["difference"], *f["difference interval"])
-                    yield (
-                        f"{way:24}{name:28}{len(of_way['seeds'])} seeds  {f['map@3']:.3f} [{low:.3f}, {high:.3f}]  "
-                        f"{f['accuracy']:.3f}{gain}  {of_way['seconds'][0]} s"
-                    )
+            for each in of_set["scores"]:
+                low, high = each["map@3"]["interval"]
+                yield (
+                    f"{each['way']:24}{each['file']:28}{len(each['seeds'])} seeds  {each['map@3']['mean']:.3f} "
+                    f"[{low:.3f}, {high:.3f}]  {each['accuracy']['mean']:.3f}"
+                )
+            for each in of_set["differences"]:
+                low, high = each["map@3"]["interval"]
+                names = " - ".join(" @ ".join(each[side]) for side in ("first", "second"))
+                yield f"  {names}: {each['map@3']['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"

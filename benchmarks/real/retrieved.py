@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llmtuner.spec.retrievers import RETRIEVERS
+from real.sets import Sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 K = 3  # passages of a question
@@ -17,7 +18,7 @@ TEXTBOOKS = ("textbooks_cc_by.jsonl.gz", "textbooks_cc_by_nc_sa.jsonl.gz")
 WORLDTREE = "worldtree_facts.txt"  # written to explain ARC's questions: it leaks
 
 
-def write_qasc_retrieved(work: Path, data: Path) -> None:
+def write_qasc_retrieved(work: Path, data: Path, sizes: Mapping[str, Sizes]) -> None:
     """QASC with passages that BM25 finds among all of QASC's passages (two facts each, of train and dev)."""
     folder = work / "data" / "qasc_retrieved"
     corpus = folder / "corpus.jsonl"
@@ -33,7 +34,7 @@ def write_qasc_retrieved(work: Path, data: Path) -> None:
         _add_contexts(work / "data" / "qasc" / f"{part}_closed.jsonl", index, folder / f"{part}.jsonl")
 
 
-def write_corpus_searched(work: Path, data: Path) -> None:
+def write_corpus_searched(work: Path, data: Path, sizes: Mapping[str, Sizes]) -> None:
     """The scored questions of some sets with passages of the textbooks, by each retriever; ARC-Easy with WorldTree."""
     folder = work / "data" / "corpus"
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +67,3 @@ def script(name: str, *words: str) -> None:
     command = [sys.executable, str(ROOT / "scripts" / name), *words]
     if subprocess.run(command, check=False).returncode:
         raise SystemExit(f"error: {name} failed")
-
-
-# Sets that are made of others, which have to be written before.
-MADE = {"qasc_retrieved": write_qasc_retrieved, "corpus": write_corpus_searched}

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from llmtuner.spec.retrievers import RETRIEVERS
+from real import pairs
+from real.pairs import Pairs
 from real.retrieved import SEARCHED
 from real.runs import WAYS, Builder, Run, Setting
 
@@ -13,6 +15,7 @@ KNOWS = ("kaggle", "arc_easy", "openbookqa", "qasc_dev", "mmlu_stem", "scienceqa
 WITH_SHOTS = ("arc_easy", "qasc_dev")
 EVERY = 25  # steps between two points of the curve
 STEPS = ("step1", "likelihood", "step2", "step2_on_step1", "duma", "cduma", "mixed_loss")
+_STEPS = pairs.on_test(*pairs.STEPS)
 
 
 @dataclass(frozen=True)
@@ -22,14 +25,14 @@ class RowOfRuns:
     Args:
         build: adds its runs for one seed.
         sets: that it needs.
-        baseline: the way that the others are compared with.
+        pairs: what is compared with what.
         seeds: how many are worth running; 1 where nothing is random.
     """
 
     title: str
     build: Callable[[Builder], None]
     sets: tuple[str, ...]
-    baseline: str = ""
+    pairs: Pairs = pairs.none
     seeds: int = 3
 
 
@@ -52,12 +55,15 @@ def _knows(add: Builder) -> None:
             )
 
 
-def _steps(*sets: str) -> Callable[[Builder], None]:
+def _steps(row: str, *sets: str) -> Callable[[Builder], None]:
     def build(add: Builder) -> None:
         for name in sets:
             train, test = (add.setting.file(name, part) for part in ("train", "test"))
+            for head in ("letter", "likelihood") if add.seed == 1 else ():  # nothing is random
+                way = "untrained_letters" if head == "letter" else "untrained_likelihood"
+                add.untrained(row, name, way, f"--mcq_head {head}", [test])
             for way in STEPS:
-                add.learns("steps", name, way, [train], [test])
+                add.learns(row, name, way, [train], [test])
 
     return build
 
@@ -118,6 +124,25 @@ def _corpus(add: Builder) -> None:
         )
 
 
+def _reading_kaggle(add: Builder) -> None:
+    """Trained on Kaggle's and QASC's questions, without and with passages."""
+    file = add.setting.file
+    parts = ("test_useful", "test_not_useful", "test_closed", "test_other")
+    tests = [file("kaggle_passages", part) for part in parts]
+    for name, part in (("none", "train_closed"), ("given", "train")):
+        train = [file("kaggle_passages", part), file("qasc", part)]
+        for way in ("likelihood", "step2"):
+            add.learns("reading_kaggle", "kaggle_passages", f"{way}_{name}", train, tests, way=WAYS[way])
+        add.encoder("reading_kaggle", "kaggle_passages", f"minilm_{name}", train, tests)
+
+
+def _cleaning(add: Builder) -> None:
+    """STEP2 on questions with planted wrong answers, and on what the project's cleaning leaves of them."""
+    for name in ("uncleaned", "cleaned"):
+        train = [add.setting.file("cleaning", name)]
+        add.learns("cleaning", "kaggle", name, train, [add.setting.file("kaggle", "test")], way=WAYS["step2"])
+
+
 def _trainer(add: Builder) -> None:
     train, test = (add.setting.file("kaggle", part) for part in ("train", "test"))
     add.learns("trainer", "kaggle", "step2", [train], [test])
@@ -126,19 +151,29 @@ def _trainer(add: Builder) -> None:
 
 ROWS = {
     "rates": RowOfRuns("Which learning rates?", _rates, ("rates",), seeds=1),
-    "steps": RowOfRuns("STEP1, STEP2, STEP3", _steps("arc_easy", "qasc"), ("arc_easy", "qasc"), "step2"),
-    "knows": RowOfRuns("What does it know?", _knows, (*KNOWS, "qasc"), seeds=1),
-    "reading": RowOfRuns("Does a passage help?", _reading, ("qasc", "qasc_retrieved")),
-    "trainer": RowOfRuns("Is the trainer right?", _trainer, ("kaggle",), "plain"),
+    "steps": RowOfRuns("STEP1, STEP2, STEP3", _steps("steps", "arc_easy", "qasc"), ("arc_easy", "qasc"), _STEPS),
+    "knows": RowOfRuns("What does it know?", _knows, (*KNOWS, "qasc"), pairs.knows, seeds=1),
+    "reading": RowOfRuns("Does a passage help?", _reading, ("qasc", "qasc_retrieved"), pairs.reading),
+    "trainer": RowOfRuns("Is the trainer right?", _trainer, ("kaggle",), pairs.on_test(("step2", "plain"))),
     "curve": RowOfRuns("MAP@3 during the training", _curve, ("arc_easy",), seeds=1),
     "steps_kaggle": RowOfRuns(
-        "STEP1, STEP2, STEP3 on Kaggle's questions", _steps("kaggle"), ("kaggle",), "step2", seeds=1
+        "STEP1, STEP2, STEP3 on Kaggle's questions", _steps("steps_kaggle", "kaggle"), ("kaggle",), _STEPS, seeds=1
     ),
     "steps_scienceqa": RowOfRuns(
-        "STEP1, STEP2, STEP3 on ScienceQA", _steps("scienceqa"), ("scienceqa",), "step2", seeds=1
+        "STEP1, STEP2, STEP3 on ScienceQA", _steps("steps_scienceqa", "scienceqa"), ("scienceqa",), _STEPS, seeds=1
     ),
-    "heads": RowOfRuns("Heads where they were made for", _heads, ("dream",), "step2", seeds=1),
-    "corpus": RowOfRuns("Does a corpus help?", _corpus, (*SEARCHED, "corpus"), "likelihood", seeds=1),
+    "heads": RowOfRuns("Heads where they were made for", _heads, ("dream",), pairs.on_test(*pairs.HEADS), seeds=1),
+    "corpus": RowOfRuns("Does a corpus help?", _corpus, (*SEARCHED, "corpus"), pairs.corpus, seeds=1),
+    "reading_kaggle": RowOfRuns(
+        "Does a passage help with Kaggle's questions?",
+        _reading_kaggle,
+        ("qasc", "kaggle_passages"),
+        pairs.reading_kaggle,
+        seeds=1,
+    ),
+    "cleaning": RowOfRuns(
+        "Does cleaning help?", _cleaning, ("kaggle", "cleaning"), pairs.on_test(("cleaned", "uncleaned")), seeds=1
+    ),
 }
 
 

@@ -55,6 +55,7 @@ _ENCODER = """--finetuning_type full --do_train --num_train_epochs 3 --learning_
     --lr_scheduler_type cosine --warmup_ratio 0.05 --per_device_train_batch_size 16 --per_device_eval_batch_size 32
     --cutoff_len 384 --logging_steps 10 --save_strategy no --disable_tqdm true"""
 STEP = 8  # questions
+MADE_BY = "made_by.json"  # commit and hardware, beside the folder of a run
 MIXED_LOSS = "cross_entropy:0.5+expected_map3:0.5"
 
 

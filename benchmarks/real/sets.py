@@ -5,10 +5,11 @@ A training question whose text is among the scored ones is left out.
 
 from __future__ import annotations
 
+import csv
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llmtuner.data.load import read_questions
@@ -58,11 +59,13 @@ class Pool:
     Args:
         test: None if they come from the training questions.
         by_context: whether the same text about another context is another question.
+        parts: further files of scored questions, as the ids of each.
     """
 
     train: Sequence[Question] = ()
     test: Sequence[Question] | None = None
     by_context: bool = False
+    parts: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def key(self, question: Question) -> str:
         """Questions with equal keys are the same."""
@@ -116,7 +119,12 @@ def dream(data: Path) -> Pool:
 def kaggle_passages(data: Path) -> Pool:
     """Kaggle's questions with passages of Wikipedia that somebody's search found."""
     folder = data / "kaggle"
-    return Pool(_read(folder / "stem_700_retrieved.csv"), _read(folder / "extra_train_set_retrieved.csv"))
+    scored = folder / "extra_train_set_retrieved.csv"
+    with scored.open(encoding="utf-8", newline="") as file:
+        useful = {row["id"] for row in csv.DictReader(file) if row["useful"] == "TRUE"}
+    test = _read(scored)
+    parts = {"test_useful": useful, "test_not_useful": {q.id for q in test} - useful}
+    return Pool(_read(folder / "stem_700_retrieved.csv"), test, parts=parts)
 
 
 def _scored(*path: str) -> Callable[[Path], Pool]:
@@ -159,6 +167,7 @@ def write_set(name: str, data: Path, out: Path, sizes: Sizes) -> dict[str, int]:
     train = pool.drawn([question for question in pool.train if pool.key(question) not in texts], sizes.train)
     rows = {"train": train, "test": scored}
     rows["test_300"] = scored[:300]
+    rows |= {part: [q for q in scored if q.id in ids] for part, ids in pool.parts.items()}
     if any(question.context for question in scored):
         rows |= {f"{part}_closed": [replace(q, context="") for q in rows[part]] for part in ("train", "test")}
         rows["test_other"] = with_contexts_of_others(scored)

@@ -6,14 +6,16 @@ import json
 
 import pytest
 from real import report as reports
-from real.retrieved import MADE
+from real.made import MADE
 from real.rows import ROWS, runs_of
 from real.runs import Run, Setting
-from real.sets import CORES, POOLS, TABLE, Pool, Sizes, as_row, with_contexts_of_others, write_set
+from real.sets import CORES, POOLS, TABLE, Pool, Sizes, as_row, with_contexts_of_others, write_rows, write_set
+from real_model import chosen
 
 from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
+from llmtuner.spec.norms import NORMS
 from llmtuner.studies.sweep import PIECE, Sweep
 
 
@@ -136,16 +138,81 @@ def predict(setting, way, seed, scores, file="data/s/test.jsonl"):
     return run
 
 
-def test_the_report_pairs_questions_with_the_baselines(setting):
+def test_the_report_pairs_the_questions_of_two_ways(setting):
+    """Each step is compared with the step before it; a way without a partner that is done has no difference."""
+    write_rows(setting.work / "data" / "s" / "test.jsonl", [as_row(question(n)) for n in range(4)])
     runs = [predict(setting, "step2", 1, [1, 1, -1, -1]), predict(setting, "duma", 1, [1, 1, 1, -1])]
     runs.append(predict(setting, "duma", 2, [1, 1, 1, 1]))
     report = reports.report(runs, setting)
     of_set = report["rows"]["steps"]["s"]
-    assert of_set["step2"]["scored"]["s/test"]["map@3"] == 0.75
-    duma = of_set["duma"]["scored"]["s/test"]
-    assert (duma["map@3"], duma["accuracy"], duma["map@3 of seeds"]) == (0.9375, 0.875, [0.875, 1.0])
-    assert duma["difference"] == pytest.approx(0.1875)
-    assert duma["difference interval"][0] <= 0.1875 <= duma["difference interval"][1]
-    assert "difference" not in of_set["step2"]["scored"]["s/test"]
-    assert of_set["duma"]["baselines"] == {"floor_random_map@3": 0.75}
+    scores = {each["way"]: each for each in of_set["scores"]}
+    assert scores["step2"]["map@3"]["mean"] == 0.75
+    assert scores["duma"]["map@3"]["seeds"] == [0.875, 1.0]
+    assert (scores["duma"]["map@3"]["mean"], scores["duma"]["accuracy"]["mean"]) == (0.9375, 0.875)
+    (difference,) = of_set["differences"]
+    assert (difference["first"], difference["second"]) == (["duma", "s/test"], ["step2", "s/test"])
+    assert (difference["questions"], difference["seeds"]) == (4, [2, 1])
+    assert difference["map@3"]["difference"] == pytest.approx(0.1875)
+    low, high = difference["map@3"]["interval"]
+    assert low <= 0.1875 <= high
+    assert of_set["files"]["s/test"]["random_map@3"] == 0.75
     assert any("duma" in line and "+0.188" in line for line in reports.printed(report))
+
+
+def test_a_pair_is_joined_by_id_on_the_questions_of_both(setting):
+    """Two files of a pair may have other questions, or the same ones in another order."""
+    first = reports.Scored({1: {"a": (1.0, 1.0), "b": (0.5, 0.0)}})
+    second = reports.Scored({1: {"b": (1.0, 1.0), "c": (0.0, 0.0)}})
+    cells = {("x", "f"): first, ("y", "g"): second}
+    (difference,) = reports._differences(cells, [(("x", "f"), ("y", "g")), (("x", "f"), ("z", "g"))])
+    assert difference["questions"] == 1
+    assert difference["map@3"]["difference"] == -0.5
+
+
+def test_every_pair_names_ways_and_files_of_its_row(setting):
+    """A misspelt way would leave its difference out in silence."""
+    for name, row in ROWS.items():
+        cells: dict[str, set[tuple[str, str]]] = {}
+        for run in runs_of([name], setting, 1):
+            words = list(run.sweep.words)
+            files = words[words.index("--eval_dataset") + 1].split(",") if run.reported else ()
+            short = [file.removeprefix(f"{setting.work}/data/").removesuffix(".jsonl") for file in files]
+            ways = [run.way, *(f"{run.way}_{norm}" for norm in NORMS if name == "knows")]
+            cells.setdefault(run.set, set()).update((way, file) for way in ways for file in short)
+        for set_, known in cells.items():
+            named = {cell for pair in row.pairs(set_) for cell in pair}
+            unknown = {cell for cell in named - known if not optional(name, *cell)}
+            assert not unknown, (name, set_)
+
+
+def optional(row, way, file):
+    """Cells that only some sets have."""
+    shots = "5_shots" in way
+    closed = row == "knows" and (file.endswith("_closed") or file.endswith("/test"))
+    return shots or closed or file.endswith("_worldtree")
+
+
+def test_chosen_ways_keep_what_they_start_from(setting):
+    runs = runs_of(["steps"], setting, 1)
+    kept = {(run.set, run.way) for run in chosen(runs, ["step2_on_step1", "duma"])}
+    assert kept == {(s, w) for s in ("arc_easy", "qasc") for w in ("step1_train", "step2_on_step1", "duma")}
+    assert chosen(runs, None) == runs
+
+
+def test_planted_answers_are_gone_after_the_cleaning(real_data, tmp_path):
+    """A question with two answers is a contradiction, which cleaning removes; no scored question is trained on."""
+    sizes = {**CORES, "cleaning": Sizes(60, 0)}
+    write_set("kaggle", real_data, tmp_path / "data", CORES["kaggle"])
+    MADE["cleaning"](tmp_path, real_data, sizes)
+    files = {
+        name: read_questions(tmp_path / "data" / "cleaning" / f"{name}.jsonl", purpose="train").questions
+        for name in ("uncleaned", "cleaned")
+    }
+    assert (len(files["uncleaned"]), len(files["cleaned"])) == (72, 48)
+    scored = read_questions(tmp_path / "data" / "kaggle" / "test.jsonl", purpose="train").questions
+    assert not {question_key(q.question) for q in scored} & {question_key(q.question) for q in files["uncleaned"]}
+
+
+def test_useful_passages_apart(real_data, tmp_path):
+    written = write_set("kaggle_passages", real_data, tmp_path, CORES["kaggle_passages"])
+    assert (written["test_useful"], written["test_not_useful"]) == (345, 155)

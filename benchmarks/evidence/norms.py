@@ -1,0 +1,27 @@
+"""All norms of the likelihood head from one prediction, which has the sums and the numbers of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmtuner.data.predictions import Prediction
+from llmtuner.data.question import Question
+
+Scores = Sequence[Sequence[float]]
+
+
+def scores_by_norm(questions: Sequence[Question], predictions: Sequence[Prediction]) -> dict[str, Scores]:
+    """The scores of every norm, from predictions with the norm pmi, in the order of the questions."""
+    divisors: dict[str, list[Sequence[int]]] = {
+        "sum": [[1] * len(q.options) for q in questions],
+        "token": [p.option_tokens or () for p in predictions],
+        "char": [[len(text) for text in q.options] for q in questions],
+    }
+    of_norm: dict[str, Scores] = {
+        norm: [
+            [total / divisor for total, divisor in zip(p.loglikelihood or (), row, strict=True)]
+            for p, row in zip(predictions, rows, strict=True)
+        ]
+        for norm, rows in divisors.items()
+    }
+    return of_norm | {"pmi": [p.scores for p in predictions]}
