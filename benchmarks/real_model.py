@@ -26,10 +26,12 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
 
 from provenance import commit, hardware, trial_file, write_result  # noqa: E402
 from real.made import MADE  # noqa: E402
+from real.plots import curves, plot  # noqa: E402
 from real.report import printed, report  # noqa: E402
 from real.rows import ROWS, runs_of  # noqa: E402
 from real.runs import MADE_BY, Run, Setting  # noqa: E402
 from real.sets import CORES, TABLE, write_set  # noqa: E402
+from real.tables import page  # noqa: E402
 
 from llmtuner.errors import UserError  # noqa: E402
 from llmtuner.studies.carry_out import carry_out  # noqa: E402
@@ -61,7 +63,12 @@ def main() -> int:
             failed += _carry_out(ready, args.parallel, minutes)
     runs = [run for seed in seeds for run in chosen(runs_of(rows, setting, seed), args.ways)]
     result = {"command": _command(args), "commit": commit(), "hardware": hardware("cpu"), **report(runs, setting)}
+    result["curves"] = curves(runs, result)
     write_result(result, args.out)
+    if args.page:
+        args.page.write_text(page(args.page.read_text(encoding="utf-8"), result), encoding="utf-8")
+    if args.plot and result["curves"]:
+        plot(result, args.plot)
     print("\n".join(printed(result)))
     return 1 if failed else 0
 
@@ -82,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of a run")
     parser.add_argument("--minutes", type=float, help="start no run after so many minutes")
     parser.add_argument("--report", action="store_true", help="only report what is done")
+    parser.add_argument("--page", type=Path, help="also write the tables into this page, between its marks")
+    parser.add_argument("--plot", type=Path, help="also draw the row `curve` as SVG")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "real_model", help="folder of sets and runs")
     parser.add_argument("--out", type=Path, default=trial_file("real_model"), help="the results as JSON")
     return parser

@@ -7,9 +7,12 @@ import json
 import pytest
 from real import report as reports
 from real.made import MADE
+from real.plots import curves, plot
 from real.rows import ROWS, runs_of
 from real.runs import Run, Setting
 from real.sets import CORES, POOLS, TABLE, Pool, Sizes, as_row, with_contexts_of_others, write_rows, write_set
+from real.tables import BEGIN, END, SETS, page
+from real.titles import title_of_file, title_of_way
 from real_model import chosen
 
 from llmtuner.data.load import read_questions
@@ -216,3 +219,53 @@ def test_planted_answers_are_gone_after_the_cleaning(real_data, tmp_path):
 def test_useful_passages_apart(real_data, tmp_path):
     written = write_set("kaggle_passages", real_data, tmp_path, CORES["kaggle_passages"])
     assert (written["test_useful"], written["test_not_useful"]) == (345, 155)
+
+
+def test_every_way_and_file_has_a_title(setting):
+    """A new row whose table would stop with a KeyError after a day of trainings."""
+    for name in ROWS:
+        for run in runs_of([name], setting, 1):
+            if run.reported:
+                assert title_of_way(run.way, name)
+                words = list(run.sweep.words)
+                for file in words[words.index("--eval_dataset") + 1].split(","):
+                    short = file.removeprefix(f"{setting.work}/data/").removesuffix(".jsonl")
+                    assert title_of_file(short)
+                assert run.set in SETS
+
+
+def test_the_page_has_the_tables_between_its_marks(setting):
+    write_rows(setting.work / "data" / "s" / "test.jsonl", [as_row(question(n)) for n in range(4)])
+    runs = [predict(setting, "step2", 1, [1, 1, -1, -1]), predict(setting, "duma", 1, [1, 1, 1, -1])]
+    result = reports.report(runs, setting)
+    result["rows"]["steps"] = {"qasc": result["rows"]["steps"]["s"]}
+    text = json.dumps(result).replace("s/test", "qasc/test")
+    once = page(f"Before.\n{BEGIN}\nold\n{END}\nBehind.\n", json.loads(text))
+    assert "| STEP3, DUMA | 0.875 [" in once
+    assert "| STEP3, DUMA | STEP2, linear | +0.125 [" in once
+    assert "--rows reading`" in once
+    assert "old" not in once
+    assert once.startswith("Before.")
+    assert once.endswith("Behind.\n")
+    assert page(once, json.loads(text)) == once
+    with pytest.raises(ValueError, match="has no line"):
+        page("no marks", result)
+
+
+def test_the_curve_counts_questions(setting, tmp_path):
+    """STEP1's checkpoints are scored one by one; a training that evaluates has its points in its log."""
+    scores = [{"way": f"step1_{step}", "map@3": {"mean": value}} for step, value in ((50, 0.5), (25, 0.4))]
+    files = {"arc_easy/test_300": {"random_map@3": 0.458}}
+    report = {"rows": {"curve": {"arc_easy": {"scores": scores, "files": files}}}}
+    run = next(run for run in runs_of(["curve"], setting, 1) if run.way == "step2")
+    run.piece.folder.mkdir(parents=True)
+    entries = [{"step": 25, "eval_map@3": 0.6, "eval_loss": 1.0}]
+    (run.piece.folder / "trainer_state.json").write_text(json.dumps({"log_history": entries}))
+    run.piece.finish({}, 1.0)
+    points = curves([run], report)
+    assert points == {"step1": [(200, 0.4), (400, 0.5)], "step2": [(200, 0.6)]}
+    plot({**report, "curves": points}, tmp_path / "curve.svg")
+    first = (tmp_path / "curve.svg").read_bytes()
+    assert first.count(b'id="line2d_') > len(points)
+    plot({**report, "curves": points}, tmp_path / "curve.svg")
+    assert (tmp_path / "curve.svg").read_bytes() == first
