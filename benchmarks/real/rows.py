@@ -124,6 +124,13 @@ def _corpus(add: Builder) -> None:
         )
 
 
+def _contrast(add: Builder) -> None:
+    """A contrastive term in the plain loop; both ways with dropout, which the term needs."""
+    train, test = (add.setting.file("kaggle", part) for part in ("train", "test"))
+    for name, weight in (("plain_dropout", 0), ("plain_contrast", 0.5)):
+        add.plain("contrast", "kaggle", name, train, test, "--dropout=0.1", f"--contrast={weight:g}")
+
+
 def _reading_kaggle(add: Builder) -> None:
     """Trained on Kaggle's and QASC's questions, without and with passages."""
     file = add.setting.file
@@ -170,6 +177,12 @@ ROWS = {
         ("qasc", "kaggle_passages"),
         pairs.reading_kaggle,
         seeds=1,
+    ),
+    "contrast": RowOfRuns(
+        "Does a contrastive term help?",
+        _contrast,
+        ("kaggle",),
+        pairs.on_test(("plain_contrast", "plain_dropout")),
     ),
     "cleaning": RowOfRuns(
         "Does cleaning help?", _cleaning, ("kaggle", "cleaning"), pairs.on_test(("cleaned", "uncleaned")), seeds=1

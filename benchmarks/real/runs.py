@@ -206,10 +206,11 @@ class Builder:
         below = self.trained(row, set_, f"{way.above}_train")
         self.add(row, set_, name, [*words, "--adapter_name_or_path", str(below)], needs=below)
 
-    def plain(self, row: str, set_: str, name: str, train: str, test: str) -> None:
-        """STEP2 as a loop without this project's code."""
+    def plain(self, row: str, set_: str, name: str, train: str, test: str, *flags: str) -> None:
+        """STEP2 as a loop without this project's code; `flags` are further ones of the loop."""
         sweep = Sweep(self.folder(row, set_, name), ("--eval_dataset", test), {}, (self.seed,))
         words = [f"--model={self.setting.model}", f"--train={train}", f"--test={test}", f"--seed={self.seed}"]
+        words += [f"--rate={WAYS['step2'].rate:g}", f"--head_rate={HEAD_RATE:g}", *flags]
         script = ("plain_loop.py", *words, f"--out={Piece(sweep, {}, self.seed).folder}")
         self.runs.append(Run(row, set_, name, sweep, self.seed, script=script))
 

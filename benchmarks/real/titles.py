@@ -12,6 +12,8 @@ _WAYS = {
     "untrained_letters": "letters, not trained",
     "untrained_likelihood": "likelihood, not trained",
     "plain": "plain loop",
+    "plain_dropout": "plain loop with dropout",
+    "plain_contrast": "plain loop with dropout and contrast",
     "cleaned": "STEP2, trained on cleaned questions",
     "uncleaned": "STEP2, trained on all questions",
 }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
+import torch
 from real import report as reports
 from real.made import MADE
+from real.plain_loop import TEMPERATURE, contrast, losses_of
 from real.plots import curves, plot
 from real.rows import ROWS, runs_of
 from real.runs import Run, Setting
@@ -269,3 +272,29 @@ def test_the_curve_counts_questions(setting, tmp_path):
     assert first.count(b'id="line2d_') > len(points)
     plot({**report, "curves": points}, tmp_path / "curve.svg")
     assert (tmp_path / "curve.svg").read_bytes() == first
+
+
+def test_the_contrastive_term_wants_the_right_option_far_from_the_others():
+    """-log of a softmax over the right option's other pass and the wrong options, of cosines over the temperature."""
+    first = torch.tensor([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]])
+    second = torch.tensor([[5.0, 0.0], [9.0, 9.0], [9.0, 9.0]])
+    near = torch.tensor([1.0, 0.0, math.sqrt(0.5)]) / TEMPERATURE
+    assert contrast(first, second, 0) == pytest.approx(float(near.logsumexp(0) - near[0]), rel=1e-5)
+    assert contrast(first, second, 2) > contrast(first, second, 0)
+
+
+def test_without_a_weight_the_plain_loop_has_one_pass_and_cross_entropy():
+    calls = []
+
+    def model(ids_BT, mask_BT):
+        calls.append(len(ids_BT))
+        return ids_BT[:, 0].float(), torch.eye(len(ids_BT))
+
+    part = [([[1], [2]], 1), ([[3], [1], [1]], 0)]
+    losses = losses_of(model, part, 0, 0.0)
+    assert calls == [5]
+    expected = [torch.tensor([1.0, 2.0]).logsumexp(0) - 2, torch.tensor([3.0, 1.0, 1.0]).logsumexp(0) - 3]
+    assert torch.allclose(torch.stack(losses), torch.stack(expected))
+    more = losses_of(model, part, 0, 0.5)
+    assert calls == [5, 5, 5]
+    assert all(b > a for a, b in zip(losses, more, strict=True))
