@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 from llmtuner.spec.norms import NORMS
 from llmtuner.studies.sweep import PIECE, Sweep
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def question(number, text=None, context=""):
@@ -253,6 +256,13 @@ def test_the_page_has_the_tables_between_its_marks(setting):
     assert page(once, json.loads(text)) == once
     with pytest.raises(ValueError, match="has no line"):
         page("no marks", result)
+
+
+def test_the_page_of_the_results_has_the_stored_figures():
+    """A table that is edited by hand, or left as it was after a new run."""
+    result = json.loads((ROOT / "benchmarks" / "results" / "real_model.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "results" / "real_model.md").read_text(encoding="utf-8")
+    assert page(text, result) == text
 
 
 def test_the_curve_counts_questions(setting, tmp_path):
