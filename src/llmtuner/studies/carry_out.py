@@ -15,7 +15,7 @@ from llmtuner.runs.lock import locked
 from llmtuner.studies.check_sweep import CheckedSweep, stored_manifest
 from llmtuner.studies.jobs import Ended, Job, run_jobs, say
 from llmtuner.studies.sweep import MANIFEST, Piece, Sweep
-from llmtuner.studies.sweep_results import RESULTS, figures_of, read_results, results_json
+from llmtuner.studies.sweep_results import RESULTS, Combination, Done, figures_of, read_results, results_json
 
 
 def carry_out(sweeps: Sequence[CheckedSweep], *, parallel: int = 1, minutes: float | None = None) -> Mapping[str, int]:
@@ -70,10 +70,12 @@ class _Report:
     Args:
         pieces: that wait, and their sweeps, by name.
         failed: exit status of those that failed, by name.
+        known: combinations whose predictions were read.
     """
 
     pieces: dict[str, tuple[CheckedSweep, Piece]]
     failed: dict[str, int] = field(default_factory=dict)
+    known: dict[Done, Combination] = field(default_factory=dict)
     done: int = 0
 
     def ended(self, end: Ended) -> None:
@@ -93,7 +95,7 @@ class _Report:
     def write(self, checked: CheckedSweep) -> None:
         sweep = checked.sweep
         failed = {name: status for name, status in self.failed.items() if self.pieces[name][0] is checked}
-        content = results_json(sweep, read_results(sweep), failed)
+        content = results_json(sweep, read_results(sweep, self.known), failed)
         write_atomic(sweep.out / RESULTS, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -22,6 +22,8 @@ from llmtuner.studies.sweep import Piece, Sweep
 RESULTS = "results.json"
 _SCORES = "predict_results.json", "eval_results.json", "train_results.json"  # the first that a piece has
 
+Done = tuple[tuple[str, float], ...]  # the folders of the done seeds of a combination, and their seconds
+
 
 @dataclass(frozen=True)
 class Combination:
@@ -47,8 +49,12 @@ class Combination:
     interval: tuple[float, float] | None = None
 
 
-def read_results(sweep: Sweep) -> list[Combination]:
+def read_results(sweep: Sweep, known: dict[Done, Combination] | None = None) -> list[Combination]:
     """The combinations of which at least one piece is done.
+
+    Args:
+        known: combinations that were read before, which are not read again; what is read is added. With it, a sweep of
+            many pieces does not read all predictions after each of them.
 
     Raises:
         ValueError: the seeds of a combination were scored on different questions.
@@ -58,7 +64,14 @@ def read_results(sweep: Sweep) -> list[Combination]:
         stored = piece.stored()
         if stored is not None:
             pieces.setdefault(piece.combination, []).append((piece, float(stored.get("seconds", 0))))
-    return [_combination(name, done) for name, done in pieces.items()]
+    known = {} if known is None else known
+    results = []
+    for name, done in pieces.items():
+        key = tuple((str(piece.folder), seconds) for piece, seconds in done)
+        if key not in known:
+            known[key] = _combination(name, done)
+        results.append(known[key])
+    return results
 
 
 def _combination(name: str, done: Sequence[tuple[Piece, float]]) -> Combination:
