@@ -210,6 +210,17 @@ def test_a_start_that_was_killed_before_its_manifest_goes_on(folds, tmp_path):
     assert len(lines_of(tmp_path / "out/predictions.jsonl")) == 80
 
 
+def test_overwrite_deletes_nothing_but_folds(folds, tmp_path):
+    """It deleted every file whose name begins with "fold-", notes of the user included."""
+    assert folds()[0] == 0
+    (tmp_path / "out/fold-notes.txt").write_text("x")
+    status, _, err = folds("--overwrite", count=3)
+    assert status == 0, err
+    assert (tmp_path / "out/fold-notes.txt").exists()
+    assert not (tmp_path / "out/fold-3").exists()
+    assert not [*(tmp_path / "out").glob("fold-3.*.log")]
+
+
 def test_a_folder_with_data_of_another_kind_is_left_alone(folds, tmp_path):
     (tmp_path / "out/data").mkdir(parents=True)
     (tmp_path / "out/data/mine.txt").write_text("x")
