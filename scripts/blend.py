@@ -79,14 +79,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_paths(args: argparse.Namespace) -> None:
-    from llmtuner.data.prediction_files import check_out
+    from llmtuner.data.prediction_files import check_json, check_out
     from llmtuner.errors import UserError
 
     check_out(args.out, overwrite=args.overwrite)
     if args.out.resolve() in [folder.resolve() for folder in (*args.runs, *args.fit_on)]:
         raise UserError(f"--out {args.out}: is one of the runs; choose another folder")
-    if args.json not in (None, "-") and Path(args.json).exists() and not args.overwrite:
-        raise UserError(f"--json {args.json}: exists; choose another path, or pass --overwrite")
+    check_json(args.json, overwrite=args.overwrite)
 
 
 def _numbers(text: str) -> list[float]:

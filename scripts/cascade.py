@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from llmtuner.blending.cascade import Score
 
 
+STDOUT = "-"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Score with both models; return the exit status."""
     from llmtuner.console import escape_unprintable
@@ -37,24 +40,29 @@ def main(argv: list[str] | None = None) -> int:
 
     from llmtuner.blending.cascade import lines, record, run_cascade, write_cascade
     from llmtuner.data.collect import questions_in
-    from llmtuner.data.prediction_files import check_out
+    from llmtuner.data.prediction_files import check_json, check_out
     from llmtuner.data.registry import PROJECT_DATA
     from llmtuner.errors import RunError, UserError
+    from llmtuner.files import write_atomic
 
     try:
         check_out(args.out, overwrite=args.overwrite)
+        check_json(args.json, overwrite=args.overwrite)
         questions = questions_in([args.questions], str(PROJECT_DATA))
         small, large = (_loader(folder, args) for folder in (args.small, args.large))
+        _check_device(args.device)
         result = run_cascade(questions, small, large, share=args.share, hours=args.hours)
         write_cascade(result, args.out, args.small, args.large)
+        as_json = json.dumps(record(result, args.small, args.large), indent=1, ensure_ascii=False)
+        if args.json not in (None, STDOUT):
+            write_atomic(args.json, as_json + "\n")
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    as_json = json.dumps(record(result, args.small, args.large), indent=1, ensure_ascii=False)
-    print(as_json if args.json else "\n".join(lines(result)))
+    print(as_json if args.json == STDOUT else "\n".join(lines(result)))
     return 0
 
 
@@ -81,6 +89,23 @@ def _loader(folder: Path, args: argparse.Namespace) -> Callable[[], Score]:
     return load
 
 
+def _check_device(name: str) -> None:
+    """Refuse a device that torch cannot use before a model is loaded.
+
+    Raises:
+        UserError: it has none of that name.
+    """
+    import torch
+
+    from llmtuner.errors import UserError
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has no error of its own for this
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"--device {name}: torch cannot use it ({reason}); use cpu, or cuda with a GPU") from error
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -94,7 +119,8 @@ def _parser() -> argparse.ArgumentParser:
     amount.add_argument("--hours", type=float, help="hours in which both models score")
     parser.add_argument("--batch_size", type=int, default=8, help="questions in a forward pass (default: 8)")
     parser.add_argument("--device", default="cpu", help="as torch names it, such as cuda (default: cpu)")
-    parser.add_argument("--json", action="store_true", help="print cascade.json instead of the table")
+    help_json = "write cascade.json to FILE as well; without FILE, print it instead of the table"
+    parser.add_argument("--json", nargs="?", const=STDOUT, metavar="FILE", help=help_json)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier prediction in DIR")
     return parser
 

@@ -1865,7 +1865,7 @@ MUTATIONS = (
         ("folds: another seed goes on", 'for name in ("folds", "seed"):', 'for name in ("folds",):'),
         (
             "folds: a folder of something else",
-            "        if out.is_dir() and any(out.iterdir()):\n",
+            "        if out.is_dir() and not all(map(_is_begun, out.iterdir())):\n",
             "        if False:\n",
         ),
     ),

@@ -262,3 +262,32 @@ def test_json_takes_the_place_of_the_table(capsys):
     Path("kept.json").write_text("x")
     assert load_script("blend").main(["a", "b", "--out", "more", "--json", "kept.json"]) == 2
     assert not Path("more").exists()
+
+
+def test_a_file_of_json_that_cannot_be_written_is_refused_before_the_blend(capsys):
+    """The blend was written, and a second start with another file refused its folder."""
+    Path("folder").mkdir()
+    for path, message in (("nowhere/x.json", "does not exist"), ("folder", "is a folder")):
+        assert load_script("blend").main(["a", "b", "--out", "more", "--json", path, "--overwrite"]) == 2
+        assert message in capsys.readouterr().err
+        assert not Path("more").exists()
+
+
+def test_weights_whose_sum_is_no_number_are_shares():
+    assert blend("a", "b", "--weights", "1e308,1e308") == 0
+    assert [part["weight"] for part in json.loads(Path("out/blend.json").read_text())["parts"]] == [0.5, 0.5]
+
+
+def test_a_question_that_is_only_reworded_on_the_other_side_is_refused(capsys):
+    """Folds and the audit count near duplicates as one question; weights must not be fitted on them either."""
+    save("v", A)
+    save("w", B)
+    flags = files("Which muscle?")
+    long = "1,Which of these muscles lifts the {} arm above the shoulder of a man?,deltoid,biceps,soleus,{}\n"
+    for name, word in (("scored.csv", "left"), ("fitted.csv", "whole")):
+        content = Path(name).read_text().splitlines(keepends=True)
+        content[1] = long.format(word, A[0][2])
+        Path(name).write_text("".join(content))
+    message = refused(capsys, *FITTING, *flags)
+    assert "scored.csv:2 is fitted.csv:2" in message
+    assert "reworded" in message

@@ -112,6 +112,15 @@ def test_the_order_of_rows_changes_no_digit(runs, capsys):
     assert as_json(capsys, "a=weak-0", "b=strong-0") == before
 
 
+def test_baselines_that_differ_in_their_last_bits_are_one_row(runs, capsys):
+    """Questions in another order give another sum: each run had a row, and no score was held against chance."""
+    save(Path("weak-1"), scores_of(-3, 1), **{"floor_random_map@3": 11 / 24 + 1e-16})
+    assert compare("a=weak-0", "b=weak-1") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines if line.startswith("random")] == ["random"]
+    assert any(line.startswith("b ") and line.endswith("not above chance") for line in lines)
+
+
 def test_several_folders_are_seeds_of_one_arm(runs, capsys):
     result = as_json(capsys, "weak=weak-0,weak-1", "strong=strong-0,strong-1,strong-2")
     weak = result["runs"]["weak"]

@@ -14,6 +14,7 @@ from llmtuner.mcq.smaller import Size, smaller
 from llmtuner.report.dry_run import Memory, Prompt, Speed, Steps, Token
 
 _SHOWN = 3  # prompts
+_PART, _BYTES = "\ufffd", 4  # how a tokenizer decodes a part of a character, and the bytes that a character has at most
 TRAINING, PREDICTION = "training", "prediction"
 # Of upstream's flags: what a dry run does not write or send.
 QUIET: dict[str, Any] = {
@@ -49,10 +50,25 @@ def shown_prompt(question: Question, tokens: Tokens, why: str, tokenizer: Any, s
     """A prompt of the report."""
     shown = []
     for ids, roles, scored in sequences:
-        pairs = enumerate(zip(ids, roles, strict=True))
-        shown.append(tuple(Token(id, _text(tokenizer, id), role, place in scored) for place, (id, role) in pairs))
+        rows = enumerate(zip(ids, _texts(tokenizer, ids, roles), roles, strict=True))
+        shown.append(tuple(Token(id, text, role, place in scored) for place, (id, text, role) in rows))
     length = max(len(ids) for ids, _, _ in sequences)
     return Prompt(question.id, question.where, why, length, tokens.cut, tokens.over, tuple(shown))
+
+
+def _texts(tokenizer: Any, ids: Sequence[int], roles: Sequence[str]) -> list[str]:
+    """The text of each token. A character that several tokens spell byte by byte stands at the last of them."""
+    texts = [_text(tokenizer, id) for id in ids]
+    start = 0
+    for place, role in list(enumerate(roles))[1:]:
+        if role != roles[start] or place - start == _BYTES or not texts[start].endswith(_PART):
+            start = place
+            continue
+        whole = str(tokenizer.decode(list(ids[start : place + 1]), clean_up_tokenization_spaces=False))
+        if not whole.endswith(_PART):
+            texts[start : place + 1] = [*[""] * (place - start), whole]
+            start = place
+    return texts
 
 
 def _text(tokenizer: Any, token: int) -> str:

@@ -97,3 +97,34 @@ def test_a_folder_without_a_head_is_refused_before_anything_is_scored(tmp_path, 
     assert load_script("cascade").main(words) == 2
     assert "expected the output folder of a --stage mcq training" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_hours_without_an_end_are_refused():
+    """They ended in an OverflowError after both models had scored."""
+    with pytest.raises(UserError, match="above 0"):
+        run(hours=float("inf"))
+
+
+@pytest.mark.parametrize("device", ["cuda:77", "nosuch"])
+def test_a_device_that_torch_cannot_use_is_refused_before_a_model_is_loaded(device, tmp_path, monkeypatch, capsys):
+    """It was a traceback of torch."""
+    (tmp_path / "q.csv").write_text("prompt,A,B,answer\nWhich?,x,y,A\n")
+    monkeypatch.setattr("llmtuner.mcq.settings.read_settings", lambda folder: object())
+    words = [str(tmp_path), str(tmp_path), str(tmp_path / "q.csv"), "--out", str(tmp_path / "out"), "--share", "0.5"]
+    assert load_script("cascade").main([*words, "--device", device]) == 2
+    assert f"--device {device}: torch cannot use it" in capsys.readouterr().err
+
+
+def test_the_json_goes_to_a_file(tmp_path, monkeypatch, capsys):
+    """compare.py and blend.py take a FILE behind --json; here it was an unknown argument."""
+    (tmp_path / "q.csv").write_text("prompt,A,B,C,answer\n" + "".join(f"Which {row}?,x,y,z,A\n" for row in range(9)))
+    monkeypatch.setattr("llmtuner.mcq.settings.read_settings", lambda folder: object())
+    monkeypatch.setattr("llmtuner.blending.cascade.run_cascade", lambda *args, **more: run(share=0.3)[0])
+    words = [str(tmp_path), str(tmp_path), str(tmp_path / "q.csv"), "--out", str(tmp_path / "out"), "--share", "0.5"]
+    path = tmp_path / "c.json"
+    assert load_script("cascade").main([*words, "--json", str(path)]) == 0
+    assert path.read_text() == (tmp_path / "out/cascade.json").read_text()
+    assert "small, on share" in capsys.readouterr().out
+    again = [*words[:4], str(tmp_path / "other"), *words[5:], "--json", str(path)]
+    assert load_script("cascade").main(again) == 2
+    assert "pass --overwrite" in capsys.readouterr().err

@@ -99,6 +99,19 @@ def test_a_tie_at_the_top_is_no_answer(tmp_path):
         read(path)
 
 
+def test_ties_without_a_column_of_answers_are_named_by_their_rows(tmp_path):
+    """One tie among votes was "missing column answer", although all other rows had theirs from the votes."""
+    path = tmp_path / "votes.jsonl"
+    row = {name: value for name, value in ROW.items() if name != "answer"}
+    votes = [SOFT, {"A": 0.4, "B": 0.4, "C": 0.2}, SOFT]
+    path.write_text(
+        "".join(json.dumps(row | {"prompt": f"Which {n}?", "probabilities": v}) + "\n" for n, v in enumerate(votes))
+    )
+    with pytest.raises(DataError, match=r":2: no answer; training needs one \(several options share") as error:
+        read(path)
+    assert "missing column" not in str(error.value)
+
+
 def test_a_training_is_told_of_weights_and_a_prediction_is_not(tmp_path):
     """A column that was always in a file, with another meaning, must not change a training in silence."""
     path = jsonl(tmp_path / "a.jsonl", {"weight": 0.5}, {"weight": 1})

@@ -198,6 +198,55 @@ def test_a_folder_of_something_else_is_left_alone(folds, tmp_path):
     assert (tmp_path / "out/mine.txt").exists()
 
 
+def test_a_start_that_was_killed_before_its_manifest_goes_on(folds, tmp_path):
+    """The same command was refused: not empty, and not the folder of folds."""
+    data = tmp_path / "out/data"
+    data.mkdir(parents=True)
+    (data / "fold-0.train.jsonl").write_text("{}\n")
+    (data / ".fold-0.predict.jsonl.12-0123abcd").write_text("{")
+    (tmp_path / "out/.lock").write_text("{}")
+    status, _, err = folds()
+    assert status == 0, err
+    assert len(lines_of(tmp_path / "out/predictions.jsonl")) == 80
+
+
+def test_overwrite_deletes_nothing_but_folds(folds, tmp_path):
+    """It deleted every file whose name begins with "fold-", notes of the user included."""
+    assert folds()[0] == 0
+    (tmp_path / "out/fold-notes.txt").write_text("x")
+    status, _, err = folds("--overwrite", count=3)
+    assert status == 0, err
+    assert (tmp_path / "out/fold-notes.txt").exists()
+    assert not (tmp_path / "out/fold-3").exists()
+    assert not [*(tmp_path / "out").glob("fold-3.*.log")]
+
+
+def test_a_folder_with_data_of_another_kind_is_left_alone(folds, tmp_path):
+    (tmp_path / "out/data").mkdir(parents=True)
+    (tmp_path / "out/data/mine.txt").write_text("x")
+    status, _, err = folds()
+    assert status == 2
+    assert "not the folder of folds" in err
+
+
+def test_a_file_of_json_that_cannot_be_written_is_refused_before_the_first_fold(folds, tmp_path):
+    """After the last training it was a traceback; a file of something else was replaced."""
+    (tmp_path / "mine.json").write_text("[]")
+    for path, message in (("none/x.json", "does not exist"), ("mine.json", "exists"), (".", "is a folder")):
+        status, _, err = folds("--json", str(tmp_path / path))
+        assert status == 2
+        assert message in err
+        assert not (tmp_path / "out").exists()
+    assert (tmp_path / "mine.json").read_text() == "[]"
+
+
+def test_a_study_that_goes_on_replaces_its_own_json(folds, tmp_path):
+    for _ in range(2):
+        status, _, err = folds("--json", str(tmp_path / "own.json"))
+        assert status == 0, err
+    assert json.loads((tmp_path / "own.json").read_text())["done"] == [0, 1, 2, 3]
+
+
 def test_a_repeated_id_is_refused(folds, tmp_path):
     content = rows(40)
     content[7]["id"] = "q3"

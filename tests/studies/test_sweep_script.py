@@ -57,6 +57,15 @@ def test_json_instead_of_the_table(run_sweep, tmp_path):
     assert [each["name"] for each in json.loads(out)["combinations"]] == ["learning_rate=1e-4", "learning_rate=3e-4"]
 
 
+def test_a_file_of_json_that_cannot_be_written_is_refused_and_an_own_one_replaced(run_sweep, tmp_path):
+    status, _, err = run_sweep(*RATES, "--json", str(tmp_path / "none/x.json"))
+    assert status == 2
+    assert "does not exist" in err
+    for _ in range(2):
+        status, _, err = run_sweep(*RATES, "--json", str(tmp_path / "own.json"))
+        assert status == 0, err
+
+
 def test_a_failed_piece_does_not_stop_the_others_and_runs_again(run_sweep, tmp_path, monkeypatch):
     """A sweep that stops at the first diverging learning rate costs a night."""
     monkeypatch.setenv("FAKE_STATUS", "learning_rate=1e-4:1")

@@ -114,7 +114,7 @@ def blend_runs(
         weights_P, fit = _fitted(parts, fit_on, mean)
         source = FIT
     elif weights is not None:
-        weights_P, source = np.array(weights, dtype=np.float64), GIVEN
+        weights_P, source = np.array(weights, dtype=np.float64) / max(weights), GIVEN  # their sum may be infinite
     predictions = _blended(parts, weights_P, mean)
     shares = tuple(float(share) for share in weights_P / weights_P.sum())
     return Blend(tuple(parts), predictions, mean, shares, source, fit)

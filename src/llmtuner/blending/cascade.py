@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def run_cascade(
         raise UserError("pass either --share or --hours")
     if share is not None and not 0 <= share <= 1:
         raise UserError(f"--share {share:g}: expected a number from 0 to 1")
-    if hours is not None and not hours > 0:
+    if hours is not None and not 0 < hours < math.inf:
         raise UserError(f"--hours {hours:g}: expected a number above 0")
     first, spent = _timed(small(), questions, clock)
     order = least_certain(first)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmtuner.data.audit.label_errors import pair_up
+from llmtuner.data.duplicates import near_groups
 from llmtuner.data.load import read_questions
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.problems import quoted, terminal_path
 from llmtuner.data.question import Question
-from llmtuner.data.split import question_key
 from llmtuner.errors import UserError
 from llmtuner.report.summary import listed_keys
 
@@ -26,15 +26,17 @@ def check_overlap(
 ) -> str:
     """Refuse a question on both sides; return what was compared: `IDS`, or `TEXTS` if both sides' files are given.
 
-    Texts are compared in normal form without case, as in a split by question; then ids do not count, because files
-    without ids all number their rows from 0.
+    Texts are compared as in folds: the same in normal form without case, or near duplicates, which are reworded in a
+    word or have their options in another order. Then ids do not count, because files without ids all number their rows
+    from 0.
 
     Args:
         scored, fitted: the predictions that are blended, and those that the weights are fitted on.
         questions, fit_questions: the files of either; both or none.
 
     Raises:
-        ValueError: a question is on both sides, or a file does not fit its predictions.
+        ValueError: a question is on both sides, a file does not fit its predictions, or the package that finds near
+            duplicates is not installed.
     """
     if bool(questions) != bool(fit_questions):
         lacking = "--fit_questions" if questions else "--questions"
@@ -48,18 +50,13 @@ def check_overlap(
                 "--fit_questions FILE"
             )
         return IDS
-    texts = {question_key(question.question): question for question in _texts(fit_questions, fitted, "--fit_on")}
-    both = [
-        (question, texts[key])
-        for question in _texts(questions, scored, "the scored runs")
-        if (key := question_key(question.question)) in texts
-    ]
+    both = _repeats(_texts(questions, scored, "the scored runs"), _texts(fit_questions, fitted, "--fit_on"))
     if both:
         question, other = both[0]
         more = f" and {len(both) - 1:,} more" if len(both) > 1 else ""
         raise UserError(
             f"--fit_on: has questions that are scored, by the {TEXTS}: {question.where} is {other.where} "
-            f"({quoted(question.question)}){more}; fit on other questions"
+            f"({quoted(question.question)}){more}, the same or reworded; fit on other questions"
         )
     return TEXTS
 
@@ -70,6 +67,20 @@ def _shared_ids(scored: Predictions, fitted: Predictions) -> list[tuple[str, str
     named = all(each.dataset for predictions in (scored, fitted) for each in predictions)
     keys = {(each.dataset if named else "", each.id) for each in fitted}
     return [(each.dataset, each.id) for each in scored if (each.dataset if named else "", each.id) in keys]
+
+
+def _repeats(scored: Sequence[Question], fitted: Sequence[Question]) -> list[tuple[Question, Question]]:
+    """The scored questions that the fit has, too, each with the first of the fit's."""
+    try:
+        groups = near_groups([*fitted, *scored])
+    except ImportError as error:
+        raise UserError(f"the package {error.name} is not installed (pip install {error.name})") from error
+    first_of = dict(reversed([*zip(groups, fitted, strict=False)]))
+    return [
+        (question, first_of[group])
+        for group, question in zip(groups[len(fitted) :], scored, strict=True)
+        if group in first_of
+    ]
 
 
 def _texts(files: Sequence[Path], predictions: Predictions, source: str) -> list[Question]:

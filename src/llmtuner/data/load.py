@@ -274,20 +274,26 @@ def _unanswered(reading: _Reading) -> list[Problem]:
     if any(problem.kind == "base" for problem in reading.errors):  # said already: none of them could be read
         return []
     expected = "training needs an answer for every question"
-    if column and column.partition(".")[0] not in reading.columns:
+    soft = any(question.probabilities is not None for question in questions)  # then only some rows lack an answer
+    if column and column.partition(".")[0] not in reading.columns and not soft:
         defects = missing(reading.form, reading.columns, [column])
         named = reading.form.name == NAMED  # by the user, in the path
         fix = "name it: &answer=NAME" if named else "{}, or name the column of the answers in the path: ?answer=NAME"
         return [Problem(file, reading.header, defect.what, expected, fix.format(defect.fix)) for defect in defects]
     unanswered = [
-        Problem(file, question.line, "no answer; training needs one", kind="no answer")
+        Problem(file, question.line, f"no answer; training needs one{_tied(question)}", kind="no answer")
         for question in questions
         if question.answer is None
     ]
-    if len(unanswered) > 1 and len(unanswered) == len(questions):
+    if len(unanswered) > 1 and len(unanswered) == len(questions) and not soft:
         defect = f"column {column!r} is blank in all {len(questions):,} rows" if column else "no row has an answer"
         return [Problem(file, questions[0].line, defect, expected)]
     return unanswered
+
+
+def _tied(question: Question) -> str:
+    """Why probabilities give no answer."""
+    return "" if question.probabilities is None else " (several options share its highest probability)"
 
 
 def _problems(file: str, line: int, defects: Iterable[Defect]) -> list[Problem]:

@@ -38,6 +38,26 @@ def check_out(out: Path, *, overwrite: bool, flag: str = "--out") -> None:
         raise UserError(f"{flag} {out}: is not empty; choose another folder, or pass --overwrite")
 
 
+def check_json(path: str | None, *, overwrite: bool) -> None:
+    """Refuse a FILE of --json that cannot be written, before any work is done.
+
+    Args:
+        path: None or "-" if there is no file.
+
+    Raises:
+        UserError: it is a folder, its folder is missing, or it exists and `overwrite` is not set.
+    """
+    if path in (None, "-"):
+        return
+    file = Path(str(path))
+    if file.is_dir():
+        raise UserError(f"--json {file}: is a folder; choose a file in it, such as {file / 'results.json'}")
+    if file.exists() and not overwrite:
+        raise UserError(f"--json {file}: exists; choose another path, or pass --overwrite")
+    if not file.resolve().parent.is_dir():
+        raise UserError(f"--json {file}: the folder {file.resolve().parent} does not exist; create it")
+
+
 @contextmanager
 def replacing_prediction(output_dir: str | os.PathLike[str], results: Mapping[str, Any]) -> Iterator[Path]:
     """A folder to write a prediction's files into; when the block ends, they become those of the output folder.

@@ -81,7 +81,7 @@ def score_table(models: Mapping[str, Metrics], stating: Mapping[str, Metrics] | 
     stating = models if stating is None else stating
     rows = [Row.of_model(name, metrics) for name, metrics in models.items()]
     rows += baseline_rows(stating)
-    levels = {metrics["floor_random_map@3"] for metrics in stating.values() if "floor_random_map@3" in metrics}
+    levels = {_alike(metrics["floor_random_map@3"]) for metrics in stating.values() if "floor_random_map@3" in metrics}
     chance = float(levels.pop()) if len(levels) == 1 else None
     width = max(16, 2 + max(len(row.name) for row in rows))
     lines = [f"{'':{width}}{'MAP@3':>8}{'95 % interval':>18}{'accuracy':>10}"]
@@ -102,12 +102,17 @@ def _baseline_rows(key: str, title: str, models: Mapping[str, Metrics]) -> Itera
     alike: dict[tuple[object, object], list[str]] = {}
     for name, metrics in models.items():
         if f"{prefix}_map@3" in metrics:
-            figures = metrics[f"{prefix}_map@3"], metrics[f"{prefix}_accuracy"]
+            figures = _alike(metrics[f"{prefix}_map@3"]), _alike(metrics[f"{prefix}_accuracy"])
             alike.setdefault(figures, []).append(name)
     shared_by_all = len(alike) == 1 and (len(models) == 1 or len(next(iter(alike.values()))) > 1)
     for names in alike.values():
         shown = title if shared_by_all else f"{title} ({_named(names)})"
         yield Row.of(shown, models[names[0]], prefix, f"{prefix}_accuracy")
+
+
+def _alike(figure: float | str) -> float:
+    """A figure without its last bits, which depend on the order of the rows."""
+    return round(float(figure), 12)
 
 
 def _named(names: Sequence[str]) -> str:

@@ -6,8 +6,10 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from llmtuner.data.prediction_files import check_json
 from llmtuner.errors import UserError
 from llmtuner.files import write_atomic
 from llmtuner.studies.jobs import MISTAKE, Stopped
@@ -58,6 +60,7 @@ def run_study(study: Callable[[], Outcome], json_file: str | None) -> int:
         0, 1 if a run failed, 2 for a mistake of the user, 128 + the number of a signal.
     """
     try:
+        check_json(json_file, overwrite=_is_outcome(json_file))
         outcome = study()
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -72,6 +75,15 @@ def run_study(study: Callable[[], Outcome], json_file: str | None) -> int:
     if MISTAKE in outcome.failed.values():
         return MISTAKE
     return 1 if outcome.failed else 0
+
+
+def _is_outcome(json_file: str | None) -> bool:
+    """Whether a file has what an earlier start of a study found, which this one may replace."""
+    try:
+        stored = json.loads(Path(json_file or "").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(stored, dict) and {"format", "flags", "failed"} <= stored.keys()
 
 
 def _count(text: str) -> int:

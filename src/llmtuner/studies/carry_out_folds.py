@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from llmtuner.data.prediction_files import ALL_RESULTS, OF_A_PREDICTION
@@ -64,10 +66,15 @@ def carry_out_folds(
 def _clear(checked: CheckedFolds) -> None:
     """Delete what an earlier start wrote, the manifest last, and nothing else."""
     out = checked.study.out
-    for folder in (out / DATA, *out.glob("fold-*")):
-        if folder.is_dir():
-            shutil.rmtree(folder)
+    for path in (out / DATA, *filter(_is_of_a_fold, out.iterdir())):
+        if path.is_dir():
+            shutil.rmtree(path)
         else:
-            folder.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
     for name in (*OF_A_PREDICTION, PREDICT_RESULTS, ALL_RESULTS, RESULTS, FOLDS, MANIFEST):
         (out / name).unlink(missing_ok=True)
+
+
+def _is_of_a_fold(path: Path) -> bool:
+    """Whether it is a fold's folder or log, and no notes of the user that begin with the same word."""
+    return re.fullmatch(r"fold-\d+(\.(train|predict)\.log)?", path.name) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,13 @@ from llmtuner.data.folds import folds_of
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.errors import UserError
+from llmtuner.files import TEMPORARY
+from llmtuner.runs.lock import LOCK
 from llmtuner.studies.check_sweep import inputs_of
-from llmtuner.studies.folds import FOLDS, FORMAT, MANIFEST, OWN, WHOLE, FoldStudy, keys_of
+from llmtuner.studies.folds import DATA, FOLDS, FORMAT, MANIFEST, OWN, WHOLE, FoldStudy, keys_of
 from llmtuner.studies.training import check_runs, without
 
+_WRITTEN = re.compile(r"fold-\d+\.(train|predict)\.jsonl")  # in the folder of the data
 _AFRESH = "pass another --out, or --overwrite to run all folds afresh"
 
 
@@ -141,7 +145,7 @@ def _stored(out: Path) -> dict[str, Any] | None:
         raise UserError(f"--out {out}: not a folder")
     path = out / MANIFEST
     if not path.is_file():
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and not all(map(_is_begun, out.iterdir())):
             raise UserError(
                 f"--out {out}: not empty, and not the folder of folds (it has no {MANIFEST}); name a new one"
             )
@@ -153,6 +157,13 @@ def _stored(out: Path) -> dict[str, Any] | None:
     if not isinstance(stored, dict) or stored.get("format") != FORMAT or not isinstance(stored.get("folds"), int):
         raise UserError(f"{path}: not the manifest of folds; pass another --out")
     return stored
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether it is what a start writes before its manifest, and leaves if it is killed."""
+    if path.name == DATA and path.is_dir():
+        return all(_WRITTEN.fullmatch(each.name) or TEMPORARY.fullmatch(each.name) for each in path.iterdir())
+    return path.name in (LOCK, FOLDS) or TEMPORARY.fullmatch(path.name) is not None
 
 
 def _check_stored(out: Path, stored: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:

@@ -174,3 +174,12 @@ def test_a_training_without_an_evaluation_says_what_to_do(tmp_path):
     page = Page(render_report(collect_report([str(run)], trainings=[str(training)])))
     assert "Loss has one point only" in page.text
     assert "MAP@3 was not logged" in page.text
+
+
+def test_runs_on_one_question_have_no_difference(tmp_path):
+    """Its interval was a single point beside 0, coloured as a certain difference; compare.py shows no pair either."""
+    one, two = ([Prediction("a", scores, 0)] for scores in ((1.0, 0.0), (0.0, 1.0)))
+    for name, made in (("one", one), ("two", two)):
+        write_run(tmp_path / name, made)
+    page = Page(render_report(collect_report([str(tmp_path / "one"), str(tmp_path / "two")])))
+    assert "Differences" not in page.text

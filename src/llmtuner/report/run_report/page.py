@@ -114,7 +114,8 @@ def _scored_sections(report: Report) -> dict[str, Any]:
             (row, _safe(charts.interval_bar(row.map3, row.interval, 0, level))) for row in baseline_rows(models)
         ],
         "chance": level,
-        "pairs": list(_pairs(differences(answered))),
+        # A single question has no spread: its interval would look certain.
+        "pairs": list(_pairs(differences(answered))) if report.answered > 1 else [],
         "groupings": [_grouping(each) for each in groupings(answered, report.predictions, report.texts)],
         "charts": [*_calibration_charts(report, answered), *_confusion_charts(report)],
     }
