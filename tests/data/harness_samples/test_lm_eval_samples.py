@@ -166,6 +166,15 @@ def test_a_column_for_the_ids_can_be_named(tmp_path):
         read_samples(path, id_column="name")
 
 
+@pytest.mark.parametrize("name", ["=1+1", "-x", "@a"])
+def test_an_id_that_a_spreadsheet_would_run_is_refused(tmp_path, name):
+    """Questions with such an id are refused, and the submission of a harness run had one."""
+    path = save(tmp_path / "s.jsonl", [sample(row, doc={"id": name if row == 1 else f"-{row}"}) for row in range(3)])
+    with pytest.raises(DataError, match=r"s\.jsonl:2: id .* would run as a formula .*; choose another column"):
+        read_samples(path)
+    assert len(read_samples(path, id_column="doc_id").predictions) == 3
+
+
 def test_an_option_of_probability_zero_ranks_last(tmp_path):
     records = [sample(row) for row in range(3)]
     records[0]["filtered_resps"][2] = ["-inf", "False"]

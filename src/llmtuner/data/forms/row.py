@@ -11,6 +11,11 @@ from llmtuner.data.problems import quoted
 MAX_TEXT = 1_000_000  # characters per cell; a longer cell is an unclosed quote or another kind of file, not a question
 
 
+def is_formula(name: str) -> bool:
+    """Whether a spreadsheet would run an id as a formula when it opens the submission."""
+    return name[:1] in ("=", "+", "@", "\t", "\r") or (name[:1] == "-" and not name[1:].isdigit())
+
+
 @dataclass(frozen=True, slots=True)
 class Defect:
     """A defect of one row. The loader adds file and line."""
@@ -119,7 +124,7 @@ class RowReader:
             if value is None or isinstance(value, str):
                 fix = "fill it in, or remove the column: rows are then counted from 0"
                 self.defects.append(Defect("id", "the id is blank", "expected one in every row", fix))
-        elif name[0] in "=+@\t\r" or (name[0] == "-" and not name[1:].isdigit()):
+        elif is_formula(name):
             defect = f"id {quoted(name)} would run as a formula when the submission is opened in a spreadsheet"
             self.defects.append(Defect("id", defect, fix="rename it"))
         return name

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from llmtuner.data.forms.row import is_formula
 from llmtuner.data.lm_eval.line import DOC_ID, EXPECTED, NORMS, Sample, SampleError, parse_sample
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.problems import Problem, quoted, render_problems, terminal_path
@@ -107,8 +108,11 @@ def _ids(file: Path, samples: Sequence[Sample], column: str | None) -> list[str]
     ids, problems = [str(sample.doc[name]) for sample in samples], []
     lines: dict[str, int] = {}
     for each, sample in zip(ids, samples, strict=True):
+        fix = f"choose another column, or --id {DOC_ID} for the row number"
+        if is_formula(each):
+            defect = f"{name} {quoted(each)} would run as a formula when the submission is opened in a spreadsheet"
+            problems.append(Problem(terminal_path(file), sample.line, defect, fix=fix))
         if each in lines:
-            fix = f"choose another column, or --id {DOC_ID} for the row number"
             defect = f"{name} {quoted(each)} is also in line {lines[each]}"
             problems.append(Problem(terminal_path(file), sample.line, defect, fix=fix))
         lines.setdefault(each, sample.line)
