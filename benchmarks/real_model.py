@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -36,7 +35,7 @@ from real.tables import page  # noqa: E402
 from llmtuner.errors import UserError  # noqa: E402
 from llmtuner.studies.carry_out import carry_out  # noqa: E402
 from llmtuner.studies.check_sweep import check_sweep  # noqa: E402
-from llmtuner.studies.jobs import Stopped  # noqa: E402
+from llmtuner.studies.jobs import Command, Ended, Job, Stopped, run_jobs, say  # noqa: E402
 from llmtuner.studies.sweep import Piece  # noqa: E402
 
 
@@ -150,21 +149,34 @@ def _carry_out(runs: Sequence[Run], parallel: int, minutes: float | None) -> int
         for piece in checked.waiting:
             _write_origin(piece)
     failed = len(carry_out(sweeps, parallel=parallel, minutes=minutes)) if sweeps else 0
+    return failed + _run_scripts([run for run in runs if run.script and run.piece.stored() is None], parallel, minutes)
+
+
+def _run_scripts(runs: Sequence[Run], parallel: int, minutes: float | None) -> int:
+    """Run scripts of benchmarks/real; return how many failed."""
+    jobs: dict[str, Run] = {}
     for run in runs:
-        if run.script and run.piece.stored() is None and minutes is None:
-            _write_origin(run.piece)
-            failed += _run_script(run)
-    return failed
+        _write_origin(run.piece)
+        jobs[str(run.piece.folder)] = run
+    statuses: list[int] = []
+
+    def ended(end: Ended) -> None:
+        statuses.append(end.status)
+        if end.status:
+            say(f"{end.job.name}: {end.failure()}")
+        else:
+            jobs[end.job.name].piece.finish({}, end.seconds)
+            say(f"{end.job.name}: {end.seconds:.0f} s")
+
+    commands = [Job(name, [_script(run)]) for name, run in jobs.items()]
+    run_jobs(commands, ended, parallel=parallel, minutes=minutes)
+    return sum(map(bool, statuses))
 
 
-def _run_script(run: Run) -> int:
-    """Run a script of benchmarks/real; return 1 if it failed."""
-    began = time.monotonic()
-    command = [sys.executable, str(Path(__file__).parent / "real" / run.script[0]), *run.script[1:]]
-    if subprocess.run(command, check=False).returncode:
-        return 1
-    run.piece.finish({}, time.monotonic() - began)
-    return 0
+def _script(run: Run) -> Command:
+    folder = run.piece.folder
+    program = Path(__file__).parent / "real" / run.script[0]
+    return Command(run.script[1:], folder.with_name(f"{folder.name}.log"), program)
 
 
 def _write_origin(piece: Piece) -> None:

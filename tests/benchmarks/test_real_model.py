@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+import real_model
 import torch
 from real import report as reports
 from real.made import MADE
@@ -23,6 +24,7 @@ from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 from llmtuner.spec.norms import NORMS
+from llmtuner.studies.jobs import Command
 from llmtuner.studies.sweep import PIECE, Sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -282,6 +284,19 @@ def test_the_curve_counts_questions(setting, tmp_path):
     assert first.count(b'id="line2d_') > len(points)
     plot({**report, "curves": points}, tmp_path / "curve.svg")
     assert (tmp_path / "curve.svg").read_bytes() == first
+
+
+def test_a_script_that_fails_is_not_done(setting, tmp_path, monkeypatch):
+    """The plain loop runs beside the sweeps: with a log, several at a time, and again after a failure."""
+    program = tmp_path / "program.py"
+    program.write_text("import sys\nprint('seed', sys.argv[1])\nsys.exit(int(sys.argv[1]) - 1)\n")
+    runs = [run for seed in (1, 2) for run in runs_of(["trainer"], setting, seed) if run.script]
+    logs = [tmp_path / f"{run.seed}.log" for run in runs]
+    commands = {run.seed: Command([str(run.seed)], log, program) for run, log in zip(runs, logs, strict=True)}
+    monkeypatch.setattr(real_model, "_script", lambda run: commands[run.seed])
+    assert real_model._run_scripts(runs, 2, None) == 1
+    assert [run.piece.stored() is not None for run in runs] == [True, False]
+    assert [log.read_text() for log in logs] == ["seed 1\n", "seed 2\n"]
 
 
 def test_the_contrastive_term_wants_the_right_option_far_from_the_others():

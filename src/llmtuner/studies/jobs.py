@@ -1,4 +1,4 @@
-"""Commands of src/train_bash.py in processes of their own, several at a time, with a log each."""
+"""Commands, mostly of src/train_bash.py, in processes of their own, several at a time, with a log each."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ class Command:
     """One command.
 
     Args:
-        words: after `python src/train_bash.py`.
+        words: after `python PROGRAM`.
         log: gets its words and its output.
     """
 
     words: Sequence[str]
     log: Path
+    program: Path = ENTRY_POINT
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class _Running:
         command = self.job.commands[self.done]
         command.log.parent.mkdir(parents=True, exist_ok=True)
         self.log = command.log.open("wb")
-        words = [sys.executable, str(ENTRY_POINT), *command.words]
+        words = [sys.executable, str(command.program), *command.words]
         self.process = subprocess.Popen(words, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
 
     def pass_on(self, received: Sequence[int]) -> None:
