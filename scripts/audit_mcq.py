@@ -72,7 +72,7 @@ def _parser(checks: str) -> argparse.ArgumentParser:
     help_fail = f"exit with status 1 if one of these checks has hits; names, separated by commas: {checks}"
     parser.add_argument("--fail_on", metavar="CHECKS", help=help_fail)
     parser.add_argument("--no_near", action="store_true", help="do not search for near duplicates, the slowest part")
-    parser.add_argument("--overwrite", action="store_true", help="also replace files that are not an earlier audit")
+    parser.add_argument("--overwrite", action="store_true", help="replace page and JSON even if no audit wrote them")
     return parser
 
 

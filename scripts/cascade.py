@@ -5,7 +5,7 @@
     python scripts/cascade.py out/small out/large exam.csv --out out/cascade2 --hours 2
 
 SMALL and LARGE are output folders of trainings of stage mcq; QUESTIONS is a file, or a name of dataset_info_ext.json.
-How certain a model is, is the margin between its two highest probabilities. --hours bounds the time in which both
+A model's certainty is the margin between its two highest probabilities. --hours bounds the time in which both
 score, without loading them: the large model's speed is measured on the first 32 of its questions.
 
 Writes the files of a prediction and cascade.json: scores of the small model, of the large one on its share and of the

@@ -6,7 +6,7 @@
 
 FILE is a CSV file with the columns id,prediction: for each question its three best letters, separated by one blank (all
 letters for a question with two options). --questions gives the ids and letters that are expected; without it, the
-letters are A to E. --sample gives the ids, too; rows in another order than its rows are only a warning.
+letters are A to E. --sample gives the ids, too; rows in another order than the sample's are only a warning.
 Exit status: 0 clean, 1 problems, 2 a mistake in the arguments or an unreadable file.
 """
 

@@ -6,8 +6,8 @@
     python scripts/compare.py ours=mcq_predict harness=out/harness_predict
 
 For tasks of the type multiple_choice, version 0.4 of lm_eval. Writes predictions.jsonl (with loglikelihood, the sums),
-predict_results.json and submission.csv. acc of each sample, with --norm char also acc_norm, is compared with
-what its sums give.
+predict_results.json and submission.csv. acc of each sample, with --norm char also acc_norm, is computed again from
+its sums; a file in which one differs is refused.
 Exit status: 0 done, 2 a mistake in the arguments or the file.
 """
 
