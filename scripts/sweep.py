@@ -9,6 +9,7 @@ The words after -- are those of src/train_bash.py, without --seed and --output_d
 --do_train and --do_predict each piece trains, then predicts. A piece is one combination with one seed; its folder is
 OUT/FLAG=V,FLAG=V/seed-S. All combinations are checked before the first one starts. Started again with the same flags,
 the sweep goes on where it was stopped; more values and more seeds may be added.
+Exit status: 0 done, 1 a piece failed, 2 a mistake in the arguments or data, 143 after SIGTERM, 130 after SIGINT.
 """
 
 from __future__ import annotations
