@@ -82,7 +82,7 @@ class Way:
 HEAD_RATE, CO_ATTENTION_RATE = 1e-3, 3e-4
 WAYS = {
     "step1": Way("STEP1, letters", letters=True),
-    "likelihood": Way("likelihood, trained", "--mcq_head likelihood"),
+    "likelihood": Way("likelihood, trained", "--mcq_head likelihood", rate=1e-3),
     "step2": Way("STEP2, linear", f"--mcq_head linear --head_learning_rate {HEAD_RATE:g}"),
     "step2_on_step1": Way(
         "STEP2 on top of STEP1", f"--mcq_head linear --head_learning_rate {HEAD_RATE:g}", above="step1"
