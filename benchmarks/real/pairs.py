@@ -31,6 +31,13 @@ KNOWS = (
     ("letters_5_shots", "letters"),
     ("likelihood_5_shots_char", "likelihood_char"),
 )
+RATES = (
+    ("step2_0.0003", "step1_0.0003"),
+    ("step2_0.0003", "likelihood_0.001"),
+    ("step2_0.001", "step2_0.0003"),
+    ("duma_head_0.0003", "step2_0.0003"),
+    ("cduma_head_0.0003", "step2_0.0003"),
+)
 READERS = ("likelihood", "step2", "minilm")
 
 

@@ -157,7 +157,7 @@ def _trainer(add: Builder) -> None:
 
 
 ROWS = {
-    "rates": RowOfRuns("Which learning rates?", _rates, ("rates",), seeds=1),
+    "rates": RowOfRuns("Which learning rates?", _rates, ("rates",), pairs.on_test(*pairs.RATES), seeds=1),
     "steps": RowOfRuns("STEP1, STEP2, STEP3", _steps("steps", "arc_easy", "qasc"), ("arc_easy", "qasc"), _STEPS),
     "knows": RowOfRuns("What does it know?", _knows, (*KNOWS, "qasc"), pairs.knows, seeds=1),
     "reading": RowOfRuns("Does a passage help?", _reading, ("qasc", "qasc_retrieved"), pairs.reading),
