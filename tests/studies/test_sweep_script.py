@@ -201,6 +201,16 @@ def test_examples_that_are_also_scored_are_refused_before_the_first_training(run
     assert not (tmp_path / "sweep").exists()
 
 
+def test_a_prediction_that_lost_questions_is_named(run_sweep, tmp_path):
+    """It was a traceback."""
+    assert run_sweep("--seeds", "1,2")[0] == 0
+    path = tmp_path / "sweep/seed-2/predictions.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    status, _, err = run_sweep("--seeds", "1,2")
+    assert status == 2
+    assert "seed-2 was scored on other questions" in err
+
+
 def test_overwriting_leaves_no_piece_of_other_flags(run_sweep, tmp_path, sweep_words):
     """Values that were not swept again counted as done later, with the flags of the earlier sweep."""
     assert run_sweep(*RATES, words=sweep_words)[0] == 0
@@ -229,8 +239,9 @@ def test_a_start_that_was_killed_before_its_manifest_goes_on(run_sweep, tmp_path
     assert "not the folder of a sweep" in err
 
 
-def test_a_sweep_that_is_stopped_stops_its_commands_and_goes_on_later(tmp_path, sweep_words):
-    """A command that outlives its sweep writes to the folder that the next start uses."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_sweep_that_is_stopped_stops_its_commands_and_goes_on_later(tmp_path, sweep_words, number):
+    """A command that outlives its sweep writes to the folder that the next start uses; a closed terminal left it so."""
     code = "import sys; sys.path[:0] = [sys.argv.pop(1)]; import llmtuner.studies.jobs as jobs, pathlib, sweep;"
     code += "jobs.ENTRY_POINT = pathlib.Path(sys.argv.pop(1)); sys.exit(sweep.main())"
     own = ["--out", str(tmp_path / "sweep"), *RATES, "--parallel", "2", "--", *sweep_words]
@@ -241,7 +252,7 @@ def test_a_sweep_that_is_stopped_stops_its_commands_and_goes_on_later(tmp_path, 
         while not all(log.exists() for log in logs):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         err = process.communicate()[1]
     assert process.returncode == 143
     assert "goes on from here" in err

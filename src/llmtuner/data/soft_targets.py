@@ -108,7 +108,9 @@ class Targets:
         if number is None or not (number == 0 or LEAST <= number <= MOST):
             expected = "expected a number of at least 0"
             if number is not None and number > 0:
-                expected = f"expected 0, or a number from {LEAST:g} to {MOST:g}: a training computes in single precision"
+                expected = (
+                    f"expected 0, or a number from {LEAST:g} to {MOST:g}: a training computes in single precision"
+                )
             self._defect(line, f"{WEIGHT} {quoted(value)}", expected)
             return 1.0
         return number

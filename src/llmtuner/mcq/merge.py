@@ -56,10 +56,11 @@ def merge(adapter: Path, out: Path, base_model: str | None = None, *, allow_othe
     settled = _settle(adapter, out, base_model, allow_other_base)
     save = _loaded_text_model(settled) if settled.settings is None else _loaded_scorer(settled)
     # Written beside `out` first: an interrupted run must not leave half a model that looks whole.
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    target = out.resolve()  # a link to an empty folder cannot be replaced by a folder
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         _save(save, temporary)
-        os.replace(temporary, out)
+        os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out

@@ -30,7 +30,7 @@ def carry_out(sweeps: Sequence[CheckedSweep], *, parallel: int = 1, minutes: flo
 
     Raises:
         UserError: another sweep runs in one of the folders.
-        Stopped: by SIGINT or SIGTERM.
+        Stopped: by SIGINT, SIGTERM or SIGHUP.
     """
     top = os.path.commonpath([checked.sweep.out.absolute() for checked in sweeps])
     report, jobs = _Report({}), list[Job]()
