@@ -16,6 +16,7 @@ from llmtuner.errors import UserError
 from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
+from llmtuner.runs.disk import as_os_error
 from llmtuner.runs.intact import require_intact
 
 TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
@@ -59,7 +60,8 @@ def merge(adapter: Path, out: Path, base_model: str | None = None, *, allow_othe
     target = out.resolve()  # a link to an empty folder cannot be replaced by a folder
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        _save(save, temporary)
+        with as_os_error(temporary):
+            save(temporary)
         os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -152,12 +154,3 @@ def _loaded_text_model(settled: Merge) -> Callable[[Path], None]:
         tokenizer.save_pretrained(folder)
 
     return save
-
-
-def _save(save: Callable[[Path], None], folder: Path) -> None:
-    from safetensors import SafetensorError
-
-    try:
-        save(folder)
-    except SafetensorError as error:  # a full disk, in the words of the format's own library
-        raise OSError(f"{folder}: the model cannot be written: {error}") from error
