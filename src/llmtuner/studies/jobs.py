@@ -18,7 +18,7 @@ from llmtuner.data.problems import escaped
 MISTAKE = 2  # the exit status for a mistake of the user
 _WAIT_SECONDS = 0.1
 _SHOWN_LINES = 15
-_AS = {signal.SIGHUP: signal.SIGTERM}
+_AS: dict[int, int] = {signal.SIGHUP: signal.SIGTERM}
 
 
 @dataclass(frozen=True)
