@@ -11,10 +11,9 @@ from typing import Any
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.errors import DataError, RunError, UserError
-from llmtuner.files import new_folder, sha256_of_file, sha256_of_json, write_synced
+from llmtuner.files import as_os_error, new_folder, sha256_of_file, sha256_of_json, write_synced
 from llmtuner.gguf_files.reader import GgufFile, read_gguf
 from llmtuner.gguf_files.tokenizer import build_tokenizer
-from llmtuner.runs.disk import as_os_error
 
 CONVERTER = 1  # counted up when the same file gives another folder, so that the cache is made again
 DTYPES = ("float32", "bfloat16", "float16")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import UserError
+from llmtuner.files import as_os_error
 from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
-from llmtuner.runs.disk import as_os_error
 from llmtuner.runs.intact import require_intact
 
 TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")

@@ -5,31 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 _LITTLE = 1 << 20  # bytes: less free space than any checkpoint takes
 _PLENTY = 50 << 30  # bytes: more than a checkpoint with the states of a 7B model's optimizer lacks at a full disk
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WORDS = ("no space left", "unexpected pos", "inline_container", "disk quota")
-
-
-@contextmanager
-def as_os_error(folder: Path) -> Iterator[None]:
-    """Save a model and its tokenizer in this context.
-
-    Raises:
-        OSError: safetensors cannot write, or the disk is full, which tokenizers reports as a plain `Exception`.
-    """
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, SafetensorError) and not is_full(str(folder), error):
-            raise
-        raise OSError(f"{folder}: the model cannot be written: {error}") from error
 
 
 def is_full(folder: str, error: BaseException) -> bool:

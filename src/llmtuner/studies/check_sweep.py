@@ -12,14 +12,13 @@ from llmtuner.cli.command import config_file, typed
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import Plan, flag_message, preflight
 from llmtuner.cli.preflight_scoring import check_later_scoring
-from llmtuner.cli.record import retrieve_digests
+from llmtuner.cli.record import prompt_content, retrieve_digests
 from llmtuner.cli.words import Words
 from llmtuner.data.collect import questions_in
 from llmtuner.data.digest import data_digest
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.errors import UserError
 from llmtuner.files import TEMPORARY
-from llmtuner.mcq.prompts import recorded_flags
 from llmtuner.runs.base import model_folder
 from llmtuner.runs.lock import LOCK
 from llmtuner.runs.weights import base_fingerprint
@@ -158,18 +157,12 @@ def inputs_of(plan: Plan) -> dict[str, Any]:
     """Digests of the data and models of a command."""
     flags = plan.flags
     scored = data_digest(flags.names("eval_dataset"), flags["dataset_dir"] or str(PROJECT_DATA))
-    inputs: dict[str, Any] = {"eval_dataset": None if scored is None else scored[0], "prompt": _prompt(plan)}
+    inputs: dict[str, Any] = {"eval_dataset": None if scored is None else scored[0], "prompt": prompt_content(plan.run)}
     if plan.training is None:
         return inputs | {"model": _fingerprints(flags), "retrieve": retrieve_digests(flags)}
     data = None if plan.training.data is None else plan.training.data.sha256
     models = [plan.training.base, *plan.training.adapters]
     return inputs | {"dataset": data, "model": models, "retrieve": plan.training.retrieve}
-
-
-def _prompt(plan: Plan) -> dict[str, Any] | None:
-    """Texts and examples of a prompt, whose files may change; None for that of the template without examples."""
-    recorded = {} if plan.run is None else recorded_flags(plan.run.settings.prompt)
-    return recorded if any(recorded.values()) else None
 
 
 def _fingerprints(flags: Flags) -> list[str]:
