@@ -196,6 +196,26 @@ def test_an_empty_folder_is_filled_and_no_other_is_left_beside_it(adapter, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_link_to_an_empty_folder_is_followed(adapter, tmp_path):
+    """It was "Not a directory", after the model had been loaded and saved."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "merged").symlink_to(tmp_path / "disk")
+    assert merge_mcq.main([str(adapter), str(tmp_path / "merged")]) == 0
+    assert (tmp_path / "disk" / "model.safetensors").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "merged"]
+
+
+def test_a_disk_that_is_full_at_the_tokenizer_is_a_message(adapter, tmp_path, capsys, monkeypatch):
+    """It was a traceback: tokenizers raises a plain `Exception`."""
+
+    def full(*_args, **_kwargs):
+        raise Exception("No space left on device (os error 28)")
+
+    monkeypatch.setattr("transformers.PreTrainedTokenizerBase.save_pretrained", full)
+    assert "No space left on device" in refusal(capsys, adapter, tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.subprocess
 def test_sigterm_leaves_no_half_of_a_model(tmp_path):
     """The process ended at once, and the folder of the unfinished model stayed."""

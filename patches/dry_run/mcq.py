@@ -28,6 +28,7 @@ from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.scored_tokens import scored_tokens
 from llmtuner.mcq.smaller import Size
+from llmtuner.mcq.targets import without_weight_0
 from llmtuner.report.dry_run import Lengths, Measured, Prompt, Steps
 from patches.dry_run.parts import (
     PREDICTION,
@@ -58,6 +59,9 @@ def dry_mcq(run: McqRun, values: Mapping[str, Any], *, processes: int, done: int
     """
     available = available_bytes()
     prepared = prepare(run, values)
+    if prepared.sets.train is not None:  # or the rows of batches would be those of other questions in the trainer
+        counted = without_weight_0(prepared.sets.train)
+        prepared = replace(prepared, sets=replace(prepared.sets, train=counted))
     sets, limit = prepared.sets, prepared.reader.encoder.cutoff_len
     named = {**({"training": sets.train} if sets.train is not None else {}), **sets.evaluate}
     measured = Measured(

@@ -210,3 +210,18 @@ def _encoded(content: str | bytes) -> bytes:
 def _force_to_disk(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+@contextmanager
+def as_os_error(folder: Path) -> Iterator[None]:
+    """Save a model and its tokenizer in this context.
+
+    Raises:
+        OSError: safetensors or tokenizers cannot write, for example because the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error) is not Exception and type(error).__name__ != "SafetensorError":  # tokenizers raises a plain one
+            raise
+        raise OSError(f"{folder}: the model cannot be written: {error}") from error

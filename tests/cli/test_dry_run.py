@@ -70,6 +70,18 @@ def test_the_steps_are_those_of_the_run_and_nothing_is_written(command, tiny_lla
     assert speed["seconds"] == pytest.approx(speed["typical_seconds"] * steps["total"])
 
 
+def test_rows_of_weight_0_take_no_steps(tiny_llama, tmp_path, capsys):
+    """It was an IndexError: the trainer leaves these rows out, and the batches had the numbers of all rows."""
+    rows = [json.loads(line) for line in DEMO.read_text().splitlines()[:10]]
+    data = tmp_path / "weighted.jsonl"
+    data.write_text("".join(json.dumps({**row, "weight": number % 2}) + "\n" for number, row in enumerate(rows)))
+    words = train_command(tiny_llama, tmp_path / "out", "--per_device_train_batch_size", "2", "--dataset", str(data))
+    record = dry_json(capsys, words)
+    assert (record["status"], record["error"]) == ("fits", "")
+    steps = record["measured"]["steps"]
+    assert (steps["questions"], steps["batches_per_epoch"]) == (5, 3)
+
+
 def test_steps_of_a_budget_of_tokens_are_those_of_the_run(tiny_llama, tmp_path, capsys):
     more = (*QUICK, "--mcq_tokens_per_batch", "900", "--num_train_epochs", "1.5", "--save_strategy", "no")
     words = train_command(tiny_llama, tmp_path / "out", *more)

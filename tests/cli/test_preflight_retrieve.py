@@ -88,11 +88,19 @@ def test_given_values_replace_stored_ones(model, index):
 
 
 def test_a_training_takes_only_what_is_given(model, index):
-    """A training that went on from a model with contexts stored its index, and used no contexts."""
-    settings = McqSettings(kind="causal", retrieve={"index": "old"})
+    """A training that went on from a model with contexts stored its index, used no contexts, and did not say so."""
+    settings = McqSettings(kind="causal", retrieve=Retrieve(index="old").to_json())
     run = McqRun("model", settings, training=True)
     flags, now, lines = settle(model, run=run, do="do_train")
-    assert (settings_in(flags), lines, now.settings.retrieve, now.data.retrieve) == (None, (), {}, None)
+    assert (settings_in(flags), now.settings.retrieve, now.data.retrieve) == (None, {}, None)
+    [line] = lines
+    assert "had contexts of old, and this training retrieves none: pass --retrieve" in line
+    [line] = settle(model, do="do_train")[2]
+    assert str(index) in line
+    assert settle(model, run=run, do="do_train", retrieve="none")[2] == ()
+    assert settle(do="do_train")[2] == ()
+    of_another_version = replace(run, settings=replace(settings, retrieve={"index": "old"}))
+    assert settle(model, run=of_another_version, do="do_train")[2] == ()
     flags, now, _ = settle(model, run=run, do="do_train", retrieve=index)
     assert settings_in(flags) == Retrieve(index=str(index))
     assert now.settings.retrieve == now.data.retrieve.to_json()

@@ -221,3 +221,14 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 def test_a_name_cannot_move_the_cursor(tmp_path):
     (tmp_path / "\x1b[2J.csv").write_text(HEADER)
     assert "\\x1b[2J.csv: has a header but no questions" in refusal(tmp_path / "\x1b[2J.csv")
+
+
+def test_what_is_written_beside_a_context_is_no_context(tmp_path):
+    """A training on the file of add_context.py was advised to take the ids of the passages as the context."""
+    row = {**GOOD, "context_ids": ["a long name of a document#1"] * 5, "context_scores": [1.0] * 5}
+    path = tmp_path / "open.jsonl"
+    path.write_text(lines({**row, "context": "c"}))
+    assert read_questions(path, purpose="train").warnings == ()
+    path.write_text(lines(row))
+    [warning] = read_questions(path, purpose="train").warnings
+    assert "'context_ids' is not used" in str(warning)

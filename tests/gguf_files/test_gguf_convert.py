@@ -11,6 +11,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import transformers
+from safetensors import SafetensorError
 from support import DEMO, load_script
 from tiny_gguf import Tiny, tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -88,6 +90,25 @@ def test_sixteen_bits_take_half_of_the_space(tmp_path):
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert loaded.dtype == torch.bfloat16
     torch.testing.assert_close(loaded.model.embed_tokens.weight, model.model.embed_tokens.weight.to(torch.bfloat16))
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("PreTrainedModel", SafetensorError("Error while serializing: I/O error: No space left on device")),
+        ("PreTrainedTokenizerBase", Exception("No space left on device (os error 28)")),  # as tokenizers raises it
+    ],
+)
+def test_a_full_disk_is_a_message_and_leaves_nothing(tmp_path, capsys, monkeypatch, name, error):
+    """It was a traceback."""
+
+    def full(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr(getattr(transformers, name), "save_pretrained", full)
+    assert main([str(tiny()[0].write(tmp_path / "tiny.gguf")), str(tmp_path / "out")]) == 2
+    assert f"the model cannot be written: {error}" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.gguf"]
 
 
 def test_the_end_of_a_turn_ends_generation_too(tmp_path):

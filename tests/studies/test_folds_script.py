@@ -170,6 +170,28 @@ def test_another_start_in_the_folder_is_refused(folds, tmp_path):
     assert next(iter(json.loads((tmp_path / "out/folds.json").read_text()))) == "q79"
 
 
+def test_a_config_file_that_was_edited_is_refused(folds, tmp_path, tiny_llama, capsys):
+    """Only its name was compared: folds of two learning rates were put together as one prediction."""
+    config, out = tmp_path / "run.yaml", tmp_path / "out"
+    arguments = ["--folds", "4", "--out", str(out), "--", str(config), "stage=mcq", "template=llama2"]
+    arguments += [f"model_name_or_path={tiny_llama}"]
+    config.write_text(f"dataset: {tmp_path}/exam.jsonl\nlearning_rate: 1.0e-3\n")
+    for _ in range(2):
+        assert load_script("folds").main(arguments) == 0
+    config.write_text(f"dataset: {tmp_path}/exam.jsonl\nlearning_rate: 5.0e-2\n")
+    capsys.readouterr()
+    assert load_script("folds").main(arguments) == 2
+    assert "other flags (--learning_rate=" in capsys.readouterr().err
+
+
+def test_examples_from_the_data_are_refused_before_the_first_training(folds, tmp_path):
+    """Each prediction was refused, after its training: an example was among the questions that it scored."""
+    status, _, err = folds(more=("--mcq_shots", "2", "--mcq_shots_from", str(tmp_path / "exam.jsonl")))
+    assert status == 2
+    assert "2 of the 80 scored questions are also shots" in err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -13,6 +13,7 @@ import pytest
 from studies.conftest import FAKE, TEST
 from support import ROOT
 
+from llmtuner.cli.command import read_words
 from llmtuner.data.predictions import read_predictions
 from llmtuner.metrics import map_at_k
 
@@ -157,8 +158,90 @@ def test_other_flags_other_data_or_another_folder_are_refused(run_sweep, tmp_pat
     assert [*other.iterdir()] == [other / "notes.txt"]
 
 
-def test_a_sweep_that_is_stopped_stops_its_commands_and_goes_on_later(tmp_path, sweep_words):
-    """A command that outlives its sweep writes to the folder that the next start uses."""
+def config_of(words: list[str], path, *more: str) -> list[str]:
+    """The same command with a config file."""
+    given = read_words([*words, *more])
+    path.write_text("".join(f"{name}: {json.dumps((given.values(name) or ['true'])[0])}\n" for name in given))
+    return [str(path)]
+
+
+def test_a_config_file_that_was_edited_is_refused(run_sweep, tmp_path, sweep_words):
+    """Only its name was compared: seeds of two learning rates stood in one row of the table."""
+    words = config_of(sweep_words, tmp_path / "run.yaml", "--num_train_epochs", "1")
+    assert run_sweep(*RATES, words=words)[0] == 0
+    assert run_sweep(*RATES, "--seeds", "42,1", words=words)[0] == 0
+    config_of(sweep_words, tmp_path / "run.yaml", "--num_train_epochs", "2")
+    status, _, err = run_sweep(*RATES, "--seeds", "42,2", words=words)
+    assert status == 2
+    assert "other flags (--num_train_epochs=2 --num_train_epochs=1)" in err
+    assert not [*(tmp_path / "sweep").rglob("seed-2*")]
+
+
+def test_examples_that_were_edited_are_refused(run_sweep, tmp_path, sweep_words):
+    """Seeds with other examples in their prompts stood in one row of the table."""
+    rows = (TEST.parent / "train.jsonl").read_text().splitlines()
+    shots = tmp_path / "shots.jsonl"
+    shots.write_text("\n".join(rows[:4]) + "\n")
+    words = [*sweep_words, "--mcq_shots", "2", "--mcq_shots_from", str(shots)]
+    assert run_sweep(*RATES, words=words)[0] == 0
+    shots.write_text("\n".join(rows[4:8]) + "\n")
+    status, _, err = run_sweep(*RATES, "--seeds", "42,1", words=words)
+    assert status == 2
+    assert "another prompt" in err
+
+
+def test_examples_that_are_also_scored_are_refused_before_the_first_training(run_sweep, tmp_path, sweep_words):
+    """Each prediction was refused, after its training."""
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text("".join((TEST.parent / "train.jsonl").read_text().splitlines(keepends=True)[:40]))
+    words = [*sweep_words, "--dataset", str(mine), "--mcq_shots", "2", "--mcq_shots_from", str(TEST)]
+    status, _, err = run_sweep(*RATES, words=words)
+    assert status == 2
+    assert "2 of the 160 scored questions are also shots" in err
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_prediction_that_lost_questions_is_named(run_sweep, tmp_path):
+    """It was a traceback."""
+    assert run_sweep("--seeds", "1,2")[0] == 0
+    path = tmp_path / "sweep/seed-2/predictions.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    status, _, err = run_sweep("--seeds", "1,2")
+    assert status == 2
+    assert "seed-2 was scored on other questions" in err
+
+
+def test_overwriting_leaves_no_piece_of_other_flags(run_sweep, tmp_path, sweep_words):
+    """Values that were not swept again counted as done later, with the flags of the earlier sweep."""
+    assert run_sweep(*RATES, words=sweep_words)[0] == 0
+    assert run_sweep("--set", "learning_rate=1e-4", "--overwrite", words=sweep_words)[0] == 0
+    assert (tmp_path / "sweep/learning_rate=3e-4/seed-42").is_dir(), "of the same flags"
+    words = [*sweep_words, "--num_train_epochs", "2"]
+    assert run_sweep("--set", "learning_rate=1e-4", "--overwrite", words=words)[0] == 0
+    assert not (tmp_path / "sweep/learning_rate=3e-4/seed-42").exists()
+    status, _, err = run_sweep(*RATES, words=words)
+    assert status == 0
+    assert "2 pieces, 1 of them done" in err
+
+
+def test_a_start_that_was_killed_before_its_manifest_goes_on(run_sweep, tmp_path):
+    """The same command was refused: not empty, and not the folder of a sweep. A folder of something else still is."""
+    out = tmp_path / "sweep"
+    out.mkdir()
+    (out / ".lock").write_text("{}")
+    (out / ".sweep.json.12-0123abcd").write_text("{")
+    assert run_sweep(*RATES)[0] == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    status, _, err = run_sweep(*RATES, "--overwrite", "--out", str(other))
+    assert status == 2
+    assert "not the folder of a sweep" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_sweep_that_is_stopped_stops_its_commands_and_goes_on_later(tmp_path, sweep_words, number):
+    """A command that outlives its sweep writes to the folder that the next start uses; a closed terminal left it so."""
     code = "import sys; sys.path[:0] = [sys.argv.pop(1)]; import llmtuner.studies.jobs as jobs, pathlib, sweep;"
     code += "jobs.ENTRY_POINT = pathlib.Path(sys.argv.pop(1)); sys.exit(sweep.main())"
     own = ["--out", str(tmp_path / "sweep"), *RATES, "--parallel", "2", "--", *sweep_words]
@@ -169,7 +252,7 @@ def test_a_sweep_that_is_stopped_stops_its_commands_and_goes_on_later(tmp_path, 
         while not all(log.exists() for log in logs):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         err = process.communicate()[1]
     assert process.returncode == 143
     assert "goes on from here" in err

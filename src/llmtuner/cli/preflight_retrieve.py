@@ -26,8 +26,9 @@ def settle_retrieve(
 ) -> tuple[Flags, McqRun | None, tuple[str, ...]]:
     """The flags and the run with the retrieval that they ask for, and lines for the user.
 
-    A training uses what is given. A prediction uses what its model was trained with, as far as nothing else is given:
-    contexts from another index, or none, are other inputs than those that the model has learned from.
+    A training uses what is given, and says if the model that it trains further had contexts. A prediction uses what its
+    model was trained with, as far as nothing else is given: contexts from another index, or none, are other inputs than
+    those that the model has learned from.
 
     Raises:
         UserError: a flag of the retrieval without an index; an index or reranker that is missing, damaged or not the
@@ -36,7 +37,9 @@ def settle_retrieve(
     given = {name: flags[_PREFIX + name] for name in FIELDS if _PREFIX + name in flags}
     try:
         stored = None if flags["do_train"] else _stored(flags, adapters, run)
-        if flags[FLAG] == OFF or (FLAG not in flags and stored is None):
+        if flags["do_train"] and FLAG not in flags and not given:
+            settings, lines = None, _dropped(flags, adapters, run)
+        elif flags[FLAG] == OFF or (FLAG not in flags and stored is None):
             settings, lines = None, _without(flags, given, stored)
         elif FLAG in flags:
             settings, lines = _chosen(flags[FLAG], given, stored)
@@ -74,6 +77,20 @@ def _stored(flags: Flags, adapters: list[str], run: McqRun | None) -> Retrieve |
         return Retrieve.from_json(stored) if stored else None
     except UserError as error:
         raise UserError(f"{[flags['model_name_or_path'], *adapters][-1]}: stored settings: {error}") from error
+
+
+def _dropped(flags: Flags, adapters: list[str], run: McqRun | None) -> tuple[str, ...]:
+    """A line where a training has no contexts, and the model that it starts from was trained with some."""
+    try:
+        before = _stored(flags, adapters, run)
+    except UserError:  # of another version, perhaps: this training does not use it
+        return ()
+    if before is None:
+        return ()
+    return (
+        f"the model that is trained further had contexts of {before.index}, and this training retrieves none: pass "
+        f"--{FLAG} and its other flags again, or --{FLAG} {OFF} if that is meant",
+    )
 
 
 def _without(flags: Flags, given: dict[str, Any], stored: Retrieve | None) -> tuple[str, ...]:

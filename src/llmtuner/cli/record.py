@@ -61,6 +61,12 @@ def retrieve_digests(flags: Flags) -> dict[str, Any] | None:
     return None if settings is None else checked(settings, RERANKERS).to_json()
 
 
+def prompt_content(run: McqRun | None) -> dict[str, Any] | None:
+    """Texts and examples of a prompt, whose files may change; None for that of the template without examples."""
+    recorded = {} if run is None else recorded_flags(run.settings.prompt)
+    return recorded if any(recorded.values()) else None
+
+
 def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
     """Every declared flag with its value, and the other given flags; no secrets."""
     settings = {name: flags[name] for name in FLAGS if name not in _ONLY_HERE}

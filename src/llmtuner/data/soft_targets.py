@@ -14,6 +14,7 @@ from llmtuner.data.table import Table
 
 PROBABILITIES, WEIGHT = "probabilities", "weight"
 COLUMNS = (PROBABILITIES, WEIGHT)
+LEAST, MOST = 1e-9, 1e9  # of weights above 0: far beyond, losses and gradients would become 0, Inf or NaN
 SUM_WITHIN = 1e-3  # of 1; the probabilities are then divided by their sum
 
 
@@ -104,8 +105,13 @@ class Targets:
         if value is None or (isinstance(value, str) and not value.strip()):
             return 1.0
         number = _number(_parsed(value))
-        if number is None or number < 0:
-            self._defect(line, f"{WEIGHT} {quoted(value)}", "expected a number of at least 0")
+        if number is None or not (number == 0 or LEAST <= number <= MOST):
+            expected = "expected a number of at least 0"
+            if number is not None and number > 0:
+                expected = (
+                    f"expected 0, or a number from {LEAST:g} to {MOST:g}: a training computes in single precision"
+                )
+            self._defect(line, f"{WEIGHT} {quoted(value)}", expected)
             return 1.0
         return number
 

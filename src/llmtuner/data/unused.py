@@ -11,12 +11,13 @@ from llmtuner.data.problems import Problem, line_list, quoted
 from llmtuner.data.soft_targets import COLUMNS
 from llmtuner.data.table import Table
 
+_OF_CONTEXTS = ("context_ids", "context_scores")  # which add_context.py writes beside a context
 LONG = 40  # characters on average: a passage, not a name, a date or a subject
 
 
 def unused_columns(table: Table, form: Form, file: str) -> list[Problem]:
     """One warning for each unused column of long texts, and one for all columns that explain the right answer."""
-    read = {*form.columns, *form.known, *COLUMNS}
+    read = {*form.columns, *form.known, *COLUMNS, *(_OF_CONTEXTS if "context" in table.columns else ())}
     unread = [column for column in table.columns if column not in read and not column.startswith("Unnamed:")]
     revealing = [column for column in unread if explains(column)]
     warnings = []

@@ -11,7 +11,7 @@ from typing import Any
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.errors import DataError, RunError, UserError
-from llmtuner.files import new_folder, sha256_of_file, sha256_of_json, write_synced
+from llmtuner.files import as_os_error, new_folder, sha256_of_file, sha256_of_json, write_synced
 from llmtuner.gguf_files.reader import GgufFile, read_gguf
 from llmtuner.gguf_files.tokenizer import build_tokenizer
 
@@ -148,6 +148,7 @@ def write_model(file: GgufFile, origin: Origin, folder: Path) -> list[str]:
 
     Raises:
         UserError: the file cannot be converted.
+        OSError: the folder cannot be written.
     """
     tokenizer = build_tokenizer(file)  # first: it takes seconds, the weights up to minutes
     _check_vocabulary(file, len(tokenizer))
@@ -156,8 +157,9 @@ def write_model(file: GgufFile, origin: Origin, folder: Path) -> list[str]:
 
     model = load_weights(file, origin.dtype)
     _set_tokens(file, model, tokenizer)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with as_os_error(folder):
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     _state_class(folder, tokenizer)
     warnings = _check_saved(file, folder, tokenizer)
     write_synced(folder / ORIGIN, origin.to_json(folder))

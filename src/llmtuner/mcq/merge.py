@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import UserError
+from llmtuner.files import as_os_error
 from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
@@ -56,10 +57,12 @@ def merge(adapter: Path, out: Path, base_model: str | None = None, *, allow_othe
     settled = _settle(adapter, out, base_model, allow_other_base)
     save = _loaded_text_model(settled) if settled.settings is None else _loaded_scorer(settled)
     # Written beside `out` first: an interrupted run must not leave half a model that looks whole.
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    target = out.resolve()  # a link to an empty folder cannot be replaced by a folder
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        _save(save, temporary)
-        os.replace(temporary, out)
+        with as_os_error(temporary):
+            save(temporary)
+        os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out
@@ -151,12 +154,3 @@ def _loaded_text_model(settled: Merge) -> Callable[[Path], None]:
         tokenizer.save_pretrained(folder)
 
     return save
-
-
-def _save(save: Callable[[Path], None], folder: Path) -> None:
-    from safetensors import SafetensorError
-
-    try:
-        save(folder)
-    except SafetensorError as error:  # a full disk, in the words of the format's own library
-        raise OSError(f"{folder}: the model cannot be written: {error}") from error

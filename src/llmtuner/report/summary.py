@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.problems import quoted, terminal_path
+from llmtuner.errors import DataError
 
 LISTED = 5  # ids in a message
 NOT_ABOVE = "  not above chance"
@@ -127,7 +128,7 @@ def check_same_questions(runs: Mapping[str, Sequence[Prediction]]) -> None:
         runs: the predictions of each run by its name.
 
     Raises:
-        ValueError: the first ids that a run repeats, that one run alone has, or for which the answers differ.
+        DataError: the first ids that a run repeats, that one run alone has, or for which the answers differ.
     """
     (first, expected), *others = ((name, _answers(name, predictions)) for name, predictions in runs.items())
     for name, answers in others:
@@ -136,13 +137,13 @@ def check_same_questions(runs: Mapping[str, Sequence[Prediction]]) -> None:
             (name, first, [key for key in answers if key not in expected]),
         ):
             if missing:
-                raise ValueError(
+                raise DataError(
                     f"{other} was scored on other questions than {owner}, and has no id {listed_keys(missing)}; "
                     "compare predictions of the same data sets"
                 )
         differing = [key for key, answer in expected.items() if answer != answers[key]]
         if differing:
-            raise ValueError(
+            raise DataError(
                 f"{name} was scored with other answers than {first}, for id {listed_keys(differing)}; predict again "
                 "with the same files"
             )
@@ -152,7 +153,7 @@ def _answers(run: str, predictions: Sequence[Prediction]) -> dict[Key, int | Non
     """The right answers by data set and id.
 
     Raises:
-        ValueError: an id is repeated, so its rows cannot be joined with those of another run.
+        DataError: an id is repeated, so its rows cannot be joined with those of another run.
     """
     answers: dict[Key, int | None] = {}
     repeated: dict[Key, None] = {}
@@ -162,7 +163,7 @@ def _answers(run: str, predictions: Sequence[Prediction]) -> dict[Key, int | Non
             repeated[key] = None
         answers[key] = prediction.answer
     if repeated:
-        raise ValueError(
+        raise DataError(
             f"{run} repeats id {listed_keys(list(repeated))}; give each question an id of its own, and predict again"
         )
     return answers

@@ -30,7 +30,7 @@ def carry_out(sweeps: Sequence[CheckedSweep], *, parallel: int = 1, minutes: flo
 
     Raises:
         UserError: another sweep runs in one of the folders.
-        Stopped: by SIGINT or SIGTERM.
+        Stopped: by SIGINT, SIGTERM or SIGHUP.
     """
     top = os.path.commonpath([checked.sweep.out.absolute() for checked in sweeps])
     report, jobs = _Report({}), list[Job]()
@@ -38,10 +38,10 @@ def carry_out(sweeps: Sequence[CheckedSweep], *, parallel: int = 1, minutes: flo
         for checked in sweeps:
             out = checked.sweep.out
             stack.enter_context(locked(out, flag="--out"))
+            if checked.afresh:
+                _clear(checked)
             write_atomic(out / MANIFEST, json.dumps(_manifest(checked.sweep), indent=1, ensure_ascii=False) + "\n")
             for piece in checked.waiting:
-                if checked.afresh and piece.folder.is_dir():
-                    shutil.rmtree(piece.folder)
                 job = replace(piece.job(checked.words), name=os.path.relpath(piece.folder, top))
                 report.pieces[job.name] = (checked, piece)
                 jobs.append(job)
@@ -51,6 +51,20 @@ def carry_out(sweeps: Sequence[CheckedSweep], *, parallel: int = 1, minutes: flo
         for checked in sweeps:
             report.write(checked)
     return report.failed
+
+
+def _clear(checked: CheckedSweep) -> None:
+    """Delete the pieces that run afresh, and all earlier ones of other flags, which would count as done.
+
+    While the earlier manifest is there: if this is interrupted, its flags are still refused.
+    """
+    sweep, pieces = checked.sweep, list(checked.waiting)
+    stored, manifest = stored_manifest(sweep.out), sweep.to_json()
+    if stored is not None and (stored["flags"], [*stored["set"]]) != (manifest["flags"], [*manifest["set"]]):
+        pieces += Sweep(sweep.out, sweep.words, stored["set"], stored["seeds"]).pieces()
+    for piece in pieces:
+        if piece.folder.is_dir():
+            shutil.rmtree(piece.folder)
 
 
 def _manifest(sweep: Sweep) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def carry_out_folds(
 
     Raises:
         UserError: another process works in the folder.
-        Stopped: by SIGINT or SIGTERM.
+        Stopped: by SIGINT, SIGTERM or SIGHUP.
     """
     study, failed = checked.study, dict[str, int]()
     with locked(study.out, flag="--out"):

@@ -12,6 +12,7 @@ from typing import Any
 from llmtuner.cli.command import config_file, read_words, settle_words, typed
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import preflight
+from llmtuner.cli.preflight_scoring import check_later_scoring
 from llmtuner.cli.words import Words
 from llmtuner.data.collect import all_questions
 from llmtuner.data.folds import folds_of
@@ -22,7 +23,7 @@ from llmtuner.files import TEMPORARY
 from llmtuner.runs.lock import LOCK
 from llmtuner.studies.check_sweep import inputs_of
 from llmtuner.studies.folds import DATA, FOLDS, FORMAT, MANIFEST, OWN, WHOLE, FoldStudy, keys_of
-from llmtuner.studies.training import check_runs, without
+from llmtuner.studies.training import check_runs, flags_of, without
 
 _WRITTEN = re.compile(r"fold-\d+\.(train|predict)\.jsonl")  # in the folder of the data
 _AFRESH = "pass another --out, or --overwrite to run all folds afresh"
@@ -70,12 +71,13 @@ def check_folds(study: FoldStudy, *, overwrite: bool = False) -> CheckedFolds:
         "format": FORMAT,
         "folds": study.count,
         "seed": study.seed,
-        "flags": list(study.words),
+        "flags": flags_of(study.words),
         "inputs": inputs,
     }
     if stored is not None and not overwrite:
         _check_stored(study.out, stored, manifest)
     questions = _questions(plan.flags)
+    check_later_scoring(questions, plan.run)
     keys = keys_of(questions)
     notices = [*lines, *plan.notices, *plan.warnings]
     if stored is not None and not overwrite:

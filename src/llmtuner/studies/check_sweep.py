@@ -11,14 +11,19 @@ from typing import Any
 from llmtuner.cli.command import config_file, typed
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import Plan, flag_message, preflight
-from llmtuner.cli.record import retrieve_digests
+from llmtuner.cli.preflight_scoring import check_later_scoring
+from llmtuner.cli.record import prompt_content, retrieve_digests
 from llmtuner.cli.words import Words
+from llmtuner.data.collect import questions_in
 from llmtuner.data.digest import data_digest
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.errors import UserError
+from llmtuner.files import TEMPORARY
 from llmtuner.runs.base import model_folder
+from llmtuner.runs.lock import LOCK
 from llmtuner.runs.weights import base_fingerprint
 from llmtuner.studies.sweep import FORMAT, MANIFEST, Piece, Sweep
+from llmtuner.studies.training import flags_of
 
 LONGEST_NAME = 255  # bytes of a folder's name
 
@@ -52,8 +57,7 @@ def check_sweep(sweep: Sweep, *, overwrite: bool = False) -> CheckedSweep:
     Raises:
         UserError: everything that is wrong, in one message.
     """
-    if not overwrite:
-        check_folder(sweep)
+    check_folder(sweep, overwrite=overwrite)
     given, lines = sweep.read()
     notices, problems = dict.fromkeys(lines), dict[str, str]()
     inputs: dict[str, Mapping[str, Any]] = {}
@@ -70,8 +74,11 @@ def check_sweep(sweep: Sweep, *, overwrite: bool = False) -> CheckedSweep:
     return CheckedSweep(sweep, given, inputs, waiting, [*notices], overwrite)
 
 
-def check_folder(sweep: Sweep) -> None:
+def check_folder(sweep: Sweep, *, overwrite: bool = False) -> None:
     """Refuse a folder of something else, or of a sweep with other flags. Values and seeds may be added.
+
+    Args:
+        overwrite: other flags are welcome.
 
     Raises:
         UserError: with the first difference.
@@ -79,20 +86,28 @@ def check_folder(sweep: Sweep) -> None:
     out = sweep.out
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: not a folder")
-    if not out.is_dir() or not any(out.iterdir()):
+    if not out.is_dir() or all(_is_begun(path) for path in out.iterdir()):
         return
     stored = stored_manifest(out)
     if stored is None:
         raise UserError(f"--out {out}: not empty, and not the folder of a sweep (it has no {MANIFEST}); name a new one")
+    if overwrite:
+        return
     afresh = "pass another --out, or --overwrite to run all pieces afresh"
     if list(stored["set"]) != list(sweep.values):
         swept, asked = (" and ".join(names) or "nothing" for names in (stored["set"], sweep.values))
         raise UserError(f"{out / MANIFEST}: the sweep is over {swept}, not over {asked}; {afresh}")
-    if stored["flags"] != list(sweep.words):
-        differing = [word for word in sweep.words if word not in stored["flags"]]
-        differing += [word for word in stored["flags"] if word not in sweep.words]
+    flags = flags_of(sweep.words)
+    if stored["flags"] != flags:
+        differing = [word for word in flags if word not in stored["flags"]]
+        differing += [word for word in stored["flags"] if word not in flags]
         shown = f" ({' '.join(differing[:5])})" if differing else ""
         raise UserError(f"{out / MANIFEST}: the sweep was begun with other flags{shown}; {afresh}")
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether it is what a start writes before its manifest, and leaves if it is killed."""
+    return path.name == LOCK or TEMPORARY.fullmatch(path.name) is not None
 
 
 def stored_manifest(out: Path) -> dict[str, Any] | None:
@@ -126,17 +141,23 @@ def _plan(piece: Piece, given: Words, config: Path | None) -> Plan:
     if len(piece.combination.encode()) > LONGEST_NAME:
         raise UserError("too long for the name of a folder; sweep fewer flags, or shorter values")
     words = piece.flags(given)
-    if words.is_true("do_train"):
+    predicts = words.is_true("do_train") and words.is_true("do_predict")
+    if predicts:
         words.remove("do_predict")
     words.set("output_dir", str(piece.folder / "new"))
-    return preflight(typed(words, config))
+    plan = preflight(typed(words, config))
+    if predicts:
+        flags = plan.flags
+        dataset_dir, limit = flags["dataset_dir"] or str(PROJECT_DATA), flags["max_samples"]
+        check_later_scoring(questions_in(flags.names("eval_dataset"), dataset_dir, max_samples=limit), plan.run)
+    return plan
 
 
 def inputs_of(plan: Plan) -> dict[str, Any]:
     """Digests of the data and models of a command."""
     flags = plan.flags
     scored = data_digest(flags.names("eval_dataset"), flags["dataset_dir"] or str(PROJECT_DATA))
-    inputs: dict[str, Any] = {"eval_dataset": None if scored is None else scored[0]}
+    inputs: dict[str, Any] = {"eval_dataset": None if scored is None else scored[0], "prompt": prompt_content(plan.run)}
     if plan.training is None:
         return inputs | {"model": _fingerprints(flags), "retrieve": retrieve_digests(flags)}
     data = None if plan.training.data is None else plan.training.data.sha256

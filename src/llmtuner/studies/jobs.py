@@ -18,6 +18,7 @@ from llmtuner.data.problems import escaped
 MISTAKE = 2  # the exit status for a mistake of the user
 _WAIT_SECONDS = 0.1
 _SHOWN_LINES = 15
+_AS: dict[int, int] = {signal.SIGHUP: signal.SIGTERM}
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ class _Running:
     def start_next(self) -> None:
         command = self.job.commands[self.done]
         command.log.parent.mkdir(parents=True, exist_ok=True)
-        self.log = command.log.open("wb")
+        command.log.write_bytes(b"")
+        # Appended: a command that outlived a killed study would write over the message of this one.
+        self.log = command.log.open("ab")
         words = [sys.executable, str(command.program), *command.words]
         self.process = subprocess.Popen(words, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
 
@@ -147,7 +150,7 @@ def run_jobs(
         minutes: start no job after so many.
 
     Raises:
-        Stopped: after SIGINT or SIGTERM, which is passed on, and when the running commands have ended.
+        Stopped: after SIGINT, SIGTERM or SIGHUP, which is passed on, and when the running commands have ended.
     """
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     waiting, running = list(jobs), list[_Running]()
@@ -189,10 +192,16 @@ def _step(running: list[_Running], received: Sequence[int]) -> Iterator[Ended]:
 
 @contextmanager
 def _received() -> Iterator[list[int]]:
-    """The signals that would stop this process, as they come, instead of being stopped."""
+    """The signals that would stop this process, as they come, instead of being stopped.
+
+    A terminal that is closed sends SIGHUP to this process alone. It counts as SIGTERM, after which a training saves a
+    checkpoint; under nohup it is ignored.
+    """
     received: list[int] = []
     stops = [signal.SIGINT, signal.SIGTERM]
-    before = [signal.signal(stop, lambda number, _: received.append(number)) for stop in stops]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        stops.append(signal.SIGHUP)
+    before = [signal.signal(stop, lambda number, _: received.append(_AS.get(number, number))) for stop in stops]
     try:
         yield received
     finally:

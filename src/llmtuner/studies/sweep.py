@@ -16,7 +16,7 @@ from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.files import write_atomic
 from llmtuner.studies.jobs import Job
-from llmtuner.studies.training import check_runs, job_of
+from llmtuner.studies.training import check_runs, flags_of, job_of
 
 MANIFEST, PIECE = "sweep.json", "piece.json"
 FORMAT = 1
@@ -60,7 +60,7 @@ class Sweep:
     def to_json(self) -> dict[str, Any]:
         """What the manifest stores."""
         values = {name: list(each) for name, each in self.values.items()}
-        return {"format": FORMAT, "flags": list(self.words), "set": values, "seeds": list(self.seeds)}
+        return {"format": FORMAT, "flags": flags_of(self.words), "set": values, "seeds": list(self.seeds)}
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from llmtuner.cli.command import config_file, read_words
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.files import split_paths
@@ -38,6 +40,11 @@ def job_of(
 
 def _command(folder: Path, step: str, words: Words) -> Command:
     return Command(words.to_argv(), folder.with_name(f"{folder.name}.{step}.log"))
+
+
+def flags_of(words: Sequence[str]) -> list[str]:
+    """The words of a command as a manifest stores them: in place of a config file its flags, because it may change."""
+    return list(words) if config_file(words) is None else read_words(words).to_argv()
 
 
 def check_runs(words: Words) -> None:
