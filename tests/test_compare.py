@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support import load_script
 
+from llmtuner.data.predictions import read_predictions
 from llmtuner.metrics import accuracy, interval_figures, map_at_k
 from llmtuner.report.paired import paired_difference
 
@@ -228,6 +229,25 @@ def rewritten(folder: str, change) -> None:
     path.write_text("".join(json.dumps(record) + "\n" for record in change(records)))
 
 
+def restate(folder: str) -> None:
+    """Make the stated score that of the predictions."""
+    predictions = read_predictions(Path(folder) / "predictions.jsonl")
+    path = Path(folder) / "predict_results.json"
+    score = map_at_k([p.scores for p in predictions], [p.answer for p in predictions])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"predict_map@3": score}))
+
+
+def test_a_score_that_is_not_that_of_the_predictions_is_refused(runs, capsys):
+    """An old predict_results.json beside new predictions: the table and the pairs told different stories."""
+    path = Path("weak-0/predict_results.json")
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps(results | {"predict_map@3": results["predict_map@3"] - 0.002}))
+    assert compare("weak-0", "strong-0") == 2
+    assert "weak-0/predict_results.json: predict_map@3 is" in capsys.readouterr().err
+    restate("weak-0")
+    assert compare("weak-0", "strong-0") == 0
+
+
 def without(*keys: str):
     return lambda records: [{k: v for k, v in record.items() if k not in keys} for record in records]
 
@@ -313,6 +333,7 @@ def test_a_repeated_id_is_refused_without_a_second_run(runs, capsys):
 def test_one_question_is_no_comparison(runs, capsys):
     for name in ("weak-0", "strong-0"):
         rewritten(name, lambda records: records[:1])
+        restate(name)
     assert as_json(capsys, "weak-0", "strong-0")["pairs"] == []
     assert compare("weak-0", "strong-0") == 0
     assert "no pairs: differences need at least two questions" in capsys.readouterr().err

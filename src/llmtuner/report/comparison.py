@@ -21,12 +21,13 @@ from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import Prediction, read_predictions
 from llmtuner.data.problems import escaped, quoted, terminal_path
 from llmtuner.errors import UserError
-from llmtuner.metrics import Ranks
+from llmtuner.metrics import Ranks, map_at_k
 from llmtuner.report.paired import EFFECT, PairedDifference, holm, mean_interval, paired_differences
 from llmtuner.report.summary import BASELINES, Metrics, Row, check_same_questions, score_table
 
 KINDS = {"map@3": 3, "accuracy": 1}  # the compared metrics: 1/rank up to this rank
 PREDICTIONS = "predictions.jsonl"
+_EQUAL = 1e-6  # two ways to sum the same figures
 _FIGURES = re.compile(r"(predict|floor_\w+)_(map@3(_low|_high)?|accuracy|top1_accuracy)")
 
 
@@ -69,6 +70,23 @@ class Run:
         if all(prediction.answer is None for prediction in predictions):
             raise UserError(f"{terminal_path(file)}: has no answers, although {RESULTS} has scores; predict again")
         return cls(folder, metrics, predictions)
+
+    def check_score(self) -> None:
+        """Refuse a score that is not that of the predictions: the table and the pairs would contradict each other.
+
+        Raises:
+            UserError: the files are of different runs.
+        """
+        if self.predictions is None:
+            return
+        known = [p for p in self.predictions if p.answer is not None]
+        score = map_at_k([p.scores for p in known], [int(p.answer) for p in known if p.answer is not None])
+        stated = float(self.metrics["predict_map@3"])
+        if abs(score - stated) > _EQUAL:
+            raise UserError(
+                f"{terminal_path(self.folder / RESULTS)}: predict_map@3 is {stated:.4f}, but {PREDICTIONS} gives "
+                f"{score:.4f}: they are of different runs; predict again"
+            )
 
     @property
     def row(self) -> Row:
@@ -181,7 +199,11 @@ def read_arms(arms: Mapping[str, Sequence[Path]]) -> tuple[tuple[Arm, ...], list
         OSError, ValueError: as in `compared`.
     """
     read = tuple(Arm(name, tuple(map(Run.read, folders))) for name, folders in arms.items())
-    return read, _check_questions(read)
+    notes = _check_questions(read)
+    for arm in read:
+        for run in arm.runs:
+            run.check_score()
+    return read, notes
 
 
 def _check_questions(arms: Sequence[Arm]) -> list[str]:
