@@ -28,11 +28,12 @@ class Command:
     Args:
         words: after `python PROGRAM`.
         log: gets its words and its output.
+        program: None for src/train_bash.py.
     """
 
     words: Sequence[str]
     log: Path
-    program: Path = ENTRY_POINT
+    program: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class _Running:
         command.log.write_bytes(b"")
         # Appended: a command that outlived a killed study would write over the message of this one.
         self.log = command.log.open("ab")
-        words = [sys.executable, str(command.program), *command.words]
+        words = [sys.executable, str(command.program or ENTRY_POINT), *command.words]
         self.process = subprocess.Popen(words, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
 
     def pass_on(self, received: Sequence[int]) -> None:
