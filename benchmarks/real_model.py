@@ -99,9 +99,9 @@ def chosen(runs: Sequence[Run], ways: Sequence[str] | None) -> list[Run]:
     """The runs of some ways; with a way goes the training that it starts from."""
     if not ways:
         return list(runs)
-    kept = [run for run in runs if run.way in ways]
-    needed = {run.needs for run in kept}
-    return [run for run in runs if run in kept or run.piece.folder in needed]
+    selected = [run for run in runs if run.way in ways]
+    needed = {run.needs for run in selected}
+    return [run for run in runs if run in selected or run.piece.folder in needed]
 
 
 def _folder(script: str) -> str:

@@ -130,16 +130,16 @@ def _ways(runs: Sequence[Run]) -> dict[str, Any]:
 def _baselines(path: Path) -> dict[str, float]:
     """MAP@3 and accuracy of the longest option, chance, and, with contexts, BM25 of option and context."""
     questions = read_questions(path, purpose="predict").questions
-    kept = [f"floor_{name}_{metric}" for name in ("longest", "random", "passage") for metric in METRICS]
+    keys = [f"floor_{name}_{metric}" for name in ("longest", "random", "passage") for metric in METRICS]
     figures = baselines_of(questions)
     return {"questions": len(questions)} | {
-        name.removeprefix("floor_"): round(float(figures[name]), 4) for name in kept if name in figures
+        name.removeprefix("floor_"): round(float(figures[name]), 4) for name in keys if name in figures
     }
 
 
 def _differences(cells: Mapping[Cell, Scored], pairs: Sequence[Pair]) -> list[dict[str, Any]]:
     """Each pair of what is done, on the questions of both; p after Holm's correction for the pairs of this set."""
-    found: list[dict[str, Any]] = []
+    differences: list[dict[str, Any]] = []
     for first, second in pairs:
         if first not in cells or second not in cells:
             continue
@@ -150,11 +150,11 @@ def _differences(cells: Mapping[Cell, Scored], pairs: Sequence[Pair]) -> list[di
         each["seeds"] = [len(one_SN2), len(other_SN2)]
         for place, metric in enumerate(METRICS):
             each[metric] = _difference(paired_difference(one_SN2[..., place], other_SN2[..., place]))
-        found.append(each)
+        differences.append(each)
     for metric in METRICS:
-        for each, corrected in zip(found, holm([each[metric]["p"] for each in found]), strict=True):
+        for each, corrected in zip(differences, holm([each[metric]["p"] for each in differences]), strict=True):
             each[metric]["holm"] = round(corrected, 4)
-    return found
+    return differences
 
 
 def _difference(pair: PairedDifference) -> dict[str, Any]:
