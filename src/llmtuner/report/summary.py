@@ -44,7 +44,8 @@ class Row:
     def line(self, width: int, chance: float | None) -> str:
         """The row as text; a model or baseline whose interval is not wholly above chance says so."""
         interval = "" if self.interval is None else "[{:.3f}, {:.3f}]".format(*self.interval)
-        remark = NOT_ABOVE if self.interval is not None and chance is not None and self.interval[0] <= chance else ""
+        above = self.interval is None or chance is None or _alike(self.interval[0]) > _alike(chance)
+        remark = "" if above else NOT_ABOVE
         return f"{self.name:{width}}{self.map3:>8.3f}{interval:>18}{self.accuracy:>10.3f}{remark}"
 
 
