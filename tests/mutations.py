@@ -1335,7 +1335,11 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/report/summary.py",
         "tests/test_scripts.py",
-        ("table: chance is above chance", "self.interval[0] <= chance", "self.interval[1] <= chance"),
+        (
+            "table: chance is above chance",
+            "_alike(self.interval[0]) > _alike(chance)",
+            "_alike(self.interval[1]) > _alike(chance)",
+        ),
     ),
     *edits(
         "src/llmtuner/mcq/batches.py",
