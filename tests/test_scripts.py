@@ -196,7 +196,7 @@ def test_predictions_of_other_questions_are_not_compared(tmp_path, capsys):
 def test_rows_are_joined_by_id_as_text_and_refused_where_they_cannot_be(tmp_path, capsys):
     """Runs with a repeated id, or with another right answer for a row, were compared in silence."""
     compare, answers = load_script("compare").main, {"1": "A", "01": "B", "10": "B", "2": "A"}
-    folders = [scored(tmp_path / name, **{"predict_map@3": 0.5, "predict_accuracy": 0.5}) for name in ("a", "b")]
+    folders = [scored(tmp_path / name, **{"predict_map@3": 0.75, "predict_accuracy": 0.5}) for name in ("a", "b")]
     predicted(tmp_path / "a", answers)
     for other, message in [
         (
@@ -223,7 +223,8 @@ def test_rows_are_joined_by_id_as_text_and_refused_where_they_cannot_be(tmp_path
 def test_a_difference_is_paired_by_question_and_has_its_interval(tmp_path, capsys):
     scores = {"good": [3.0, 2.0, 1.0], "bad": [1.0, 2.0, 3.0]}
     for name, values in scores.items():
-        scored(tmp_path / name, **{"predict_map@3": 0.5, "predict_accuracy": 0.5})
+        score = 1.0 if name == "good" else 1 / 3
+        scored(tmp_path / name, **{"predict_map@3": score, "predict_accuracy": 0.5})
         rows = [{"id": str(row), "scores": dict(zip("ABC", values, strict=True)), "answer": "A"} for row in range(20)]
         order = rows if name == "good" else rows[::-1]
         (tmp_path / name / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in order))

@@ -247,7 +247,9 @@ def test_a_sweep_that_is_stopped_stops_its_commands_and_goes_on_later(tmp_path, 
     own = ["--out", str(tmp_path / "sweep"), *RATES, "--parallel", "2", "--", *sweep_words]
     command = [sys.executable, "-c", code, str(ROOT / "scripts"), str(FAKE), *own]
     environment = {**os.environ, "FAKE_SLEEP": "60", "PYTHONPATH": str(ROOT / "src")}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    # Under nohup this process ignores SIGHUP, and would hand that on.
+    listens = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **listens) as process:
         logs = [tmp_path / "sweep" / f"learning_rate={rate}" / "seed-42.train.log" for rate in ("1e-4", "3e-4")]
         while not all(log.exists() for log in logs):
             assert process.poll() is None, process.stderr.read()
