@@ -63,19 +63,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_json(args: argparse.Namespace) -> None:
+    from llmtuner.data.prediction_files import check_json
     from llmtuner.errors import UserError
 
     if args.json in (None, STDOUT):
         return
     path = Path(args.json)
-    if path.is_dir():
-        raise UserError(f"--json {path}: is a folder; choose a file in it, such as {path / 'submission.json'}")
-    if path.exists() and not args.overwrite:
-        raise UserError(f"--json {path}: exists; choose another path, or pass --overwrite")
+    if_folder = f"choose a file in it, such as {path / 'submission.json'}"
+    check_json(args.json, overwrite=args.overwrite, if_folder=if_folder)
     if path.resolve() in {file.resolve() for file in (args.file, args.sample) if file is not None}:
         raise UserError(f"--json {path}: is one of the files to read; choose another path")
-    if not path.resolve().parent.is_dir():
-        raise UserError(f"--json {path}: the folder {path.resolve().parent} does not exist; create it")
 
 
 def _checked(args: argparse.Namespace) -> SubmissionCheck:

@@ -36,13 +36,16 @@ STDOUT = "-"
 def main(arguments: list[str] | None = None) -> int:
     """Print the tables or the JSON; return 0, or 2 if a folder has no scores or the questions differ."""
     from llmtuner.console import escape_unprintable
+    from llmtuner.data.prediction_files import check_json
     from llmtuner.errors import UserError
     from llmtuner.report.comparison import compared
 
     escape_unprintable()
     args = _parser().parse_args(arguments)
     try:
-        _check_json(args)
+        # "--json FOLDERS" takes the first folder for its FILE
+        if_folder = "if it is one of the predictions, put --json last"
+        check_json(args.json, overwrite=args.overwrite, if_folder=if_folder)
         arms = arms_of(args.predictions)
         _check_html(arms, args)
         comparison = compared(arms, args.against)
@@ -86,20 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--html", type=Path, metavar="FILE.html", help=help_html)
     parser.add_argument("--overwrite", action="store_true", help="replace the FILE of --json and --html")
     return parser
-
-
-def _check_json(args: argparse.Namespace) -> None:
-    from llmtuner.errors import UserError
-
-    if args.json in (None, STDOUT):
-        return
-    path = Path(args.json)
-    if path.is_dir():  # "--json FOLDERS" takes the first folder for its FILE
-        raise UserError(f"--json {path}: is a folder; if it is one of the predictions, put --json last")
-    if path.exists() and not args.overwrite:
-        raise UserError(f"--json {path}: exists; choose another path, or pass --overwrite")
-    if not path.resolve().parent.is_dir():
-        raise UserError(f"--json {path}: the folder {path.resolve().parent} does not exist; create it")
 
 
 def _check_html(arms: dict[str, list[Path]], args: argparse.Namespace) -> None:

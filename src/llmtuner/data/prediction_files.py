@@ -38,11 +38,12 @@ def check_out(out: Path, *, overwrite: bool, flag: str = "--out") -> None:
         raise UserError(f"{flag} {out}: is not empty; choose another folder, or pass --overwrite")
 
 
-def check_json(path: str | None, *, overwrite: bool) -> None:
+def check_json(path: str | None, *, overwrite: bool, if_folder: str = "") -> None:
     """Refuse a FILE of --json that cannot be written, before any work is done.
 
     Args:
         path: None or "-" if there is no file.
+        if_folder: what to do about a folder; by default, to choose a file in it.
 
     Raises:
         UserError: it is a folder, its folder is missing, or it exists and `overwrite` is not set.
@@ -51,7 +52,8 @@ def check_json(path: str | None, *, overwrite: bool) -> None:
         return
     file = Path(str(path))
     if file.is_dir():
-        raise UserError(f"--json {file}: is a folder; choose a file in it, such as {file / 'results.json'}")
+        fix = if_folder or f"choose a file in it, such as {file / 'results.json'}"
+        raise UserError(f"--json {file}: is a folder; {fix}")
     if file.exists() and not overwrite:
         raise UserError(f"--json {file}: exists; choose another path, or pass --overwrite")
     if not file.resolve().parent.is_dir():
