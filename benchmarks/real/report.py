@@ -73,6 +73,8 @@ def _cells(runs: Sequence[Run], setting: Setting, *, with_norms: bool) -> dict[C
             if prediction.answer is not None:
                 by_file.setdefault(_file(prediction, run, setting), []).append(prediction)
         for file, predictions in by_file.items():
+            if run.file not in ("", file):
+                continue
             of_ways = {run.way: [p.scores for p in predictions]}
             if with_norms and predictions[0].loglikelihood is not None:
                 questions = read_questions(_path(file, setting), purpose="predict").questions

@@ -13,7 +13,8 @@ from real.runs import WAYS, Builder, Run, Setting
 
 KNOWS = ("kaggle", "arc_easy", "openbookqa", "qasc_dev", "mmlu_stem", "scienceqa", "exam")
 WITH_SHOTS = ("arc_easy", "qasc_dev")
-EVERY = 25  # steps between two points of the curve
+READERS = ("likelihood", "step2")
+EVERY = 50  # steps between two points of the curve
 STEPS = ("step1", "likelihood", "step2", "step2_on_step1", "duma", "cduma", "mixed_loss")
 _STEPS = pairs.on_test(*pairs.STEPS)
 
@@ -41,7 +42,8 @@ def _knows(add: Builder) -> None:
         test = [
             add.setting.file(name, "test_closed" if name in ("qasc_dev", "openbookqa", "exam", "scienceqa") else "test")
         ]
-        add.untrained("knows", name, "letters", "--mcq_head letter", test)
+        home = ("steps", "untrained_letters") if name == "arc_easy" else None
+        add.untrained("knows", name, "letters", "--mcq_head letter", test, home=home)
         add.untrained("knows", name, "letters_cyclic", "--mcq_head letter --mcq_option_orders 10", test)
         add.untrained("knows", name, "likelihood", "--mcq_head likelihood --mcq_likelihood_norm pmi", test)
         if name in WITH_SHOTS:
@@ -63,7 +65,8 @@ def _steps(row: str, *sets: str) -> Callable[[Builder], None]:
                 way = "untrained_letters" if head == "letter" else "untrained_likelihood"
                 add.untrained(row, name, way, f"--mcq_head {head}", [test])
             for way in STEPS:
-                add.learns(row, name, way, [train], [test])
+                read = name == "qasc" and way in READERS  # the row `reading` needs more scores of these runs
+                add.learns(row, name, way, [train], _read(add) if read else [test], file=f"{name}/test")
 
     return build
 
@@ -80,20 +83,25 @@ def _rates(add: Builder) -> None:
             add.learns("rates", "rates", f"{head}_head_{rate:g}", [train], [test], way=way)
 
 
+def _read(add: Builder) -> list[str]:
+    """QASC's scored questions with their own passages, without, with another question's, and with searched ones."""
+    own = [add.setting.file("qasc", part) for part in ("test", "test_closed", "test_other")]
+    return [*own, add.setting.file("qasc_retrieved", "test")]
+
+
 def _reading(add: Builder) -> None:
     """Trained without and with passages; each scored without, with its own, and with another question's."""
-    file = add.setting.file
-    tests = [file("qasc", part) for part in ("test", "test_closed", "test_other")]
-    retrieved = file("qasc_retrieved", "test")
-    for way in ("likelihood", "step2"):
-        add.learns("reading", "qasc", f"{way}_none", [file("qasc", "train_closed")], tests, way=WAYS[way])
-        add.learns("reading", "qasc", f"{way}_gold", [file("qasc", "train")], [*tests, retrieved], way=WAYS[way])
-        add.learns(
-            "reading", "qasc", f"{way}_retrieved", [file("qasc_retrieved", "train")], [*tests, retrieved], way=WAYS[way]
-        )
-    add.encoder("reading", "qasc", "minilm_none", [file("qasc", "train_closed")], tests)
-    add.encoder("reading", "qasc", "minilm_gold", [file("qasc", "train")], [*tests, retrieved])
-    add.encoder("reading", "qasc", "minilm_retrieved", [file("qasc_retrieved", "train")], [*tests, retrieved])
+    file, tests = add.setting.file, _read(add)
+    trained = {
+        "none": (file("qasc", "train_closed"), tests[:-1]),
+        "gold": (file("qasc", "train"), tests),
+        "retrieved": (file("qasc_retrieved", "train"), tests),
+    }
+    for name, (train, scored) in trained.items():
+        for way in READERS:
+            home = ("steps", way) if name == "gold" else None
+            add.learns("reading", "qasc", f"{way}_{name}", [train], scored, way=WAYS[way], home=home)
+        add.encoder("reading", "qasc", f"minilm_{name}", [train], scored)
 
 
 def _curve(add: Builder) -> None:
@@ -152,13 +160,15 @@ def _cleaning(add: Builder) -> None:
 
 def _trainer(add: Builder) -> None:
     train, test = (add.setting.file("kaggle", part) for part in ("train", "test"))
-    add.learns("trainer", "kaggle", "step2", [train], [test])
+    add.learns("trainer", "kaggle", "step2", [train], [test], home=("steps_kaggle", "step2"))
     add.plain("trainer", "kaggle", "plain", train, test)
 
 
 ROWS = {
     "rates": RowOfRuns("Which learning rates?", _rates, ("rates",), pairs.on_test(*pairs.RATES), seeds=1),
-    "steps": RowOfRuns("STEP1, STEP2, STEP3", _steps("steps", "arc_easy", "qasc"), ("arc_easy", "qasc"), _STEPS),
+    "steps": RowOfRuns(
+        "STEP1, STEP2, STEP3", _steps("steps", "arc_easy", "qasc"), ("arc_easy", "qasc", "qasc_retrieved"), _STEPS
+    ),
     "knows": RowOfRuns("What does it know?", _knows, (*KNOWS, "qasc"), pairs.knows, seeds=1),
     "reading": RowOfRuns("Does a passage help?", _reading, ("qasc", "qasc_retrieved"), pairs.reading),
     "trainer": RowOfRuns("Is the trainer right?", _trainer, ("kaggle",), pairs.on_test(("step2", "plain"))),

@@ -55,6 +55,7 @@ _ENCODER = """--finetuning_type full --do_train --num_train_epochs 3 --learning_
     --lr_scheduler_type cosine --warmup_ratio 0.05 --per_device_train_batch_size 16 --per_device_eval_batch_size 32
     --cutoff_len 384 --logging_steps 10 --save_strategy no --disable_tqdm true"""
 STEP = 8  # questions
+Home = tuple[str, str]  # row and way whose folder holds a run
 MADE_BY = "made_by.json"  # commit and hardware, beside the folder of a run
 MIXED_LOSS = "cross_entropy:0.5+expected_map3:0.5"
 
@@ -106,6 +107,7 @@ class Run:
         seed: of a sweep that has a folder for each seed.
         needs: the output folder of the training that it starts from.
         reported: whether its figures belong in the report.
+        file: the only file whose scores belong in this row, such as qasc/test; "" for all.
         script: a script that writes the predictions in place of the sweep's command, and its words.
     """
 
@@ -116,6 +118,7 @@ class Run:
     seed: int
     needs: Path | None = None
     reported: bool = True
+    file: str = ""
     script: Sequence[str] = ()
 
     @property
@@ -157,14 +160,21 @@ class Builder:
         *,
         needs: Path | None = None,
         reported: bool = True,
+        home: Home | None = None,
+        file: str = "",
     ) -> None:
         """Add a sweep of this seed.
 
         Args:
             needs: the words name this folder, and so the seed; then the sweep's folder has to name it, too.
+            home: the row and way whose folder holds the run, if two rows need the same one.
+            file: see `Run`.
         """
         folder = self.folder(row, set_, way if needs is None else f"{way}-{self.seed}")
-        self.runs.append(Run(row, set_, way, Sweep(folder, words, {}, (self.seed,)), self.seed, needs, reported))
+        if home is not None:
+            folder = self.folder(home[0], set_, home[1])
+        sweep = Sweep(folder, words, {}, (self.seed,))
+        self.runs.append(Run(row, set_, way, sweep, self.seed, needs, reported, file))
 
     def learns(
         self,
@@ -177,6 +187,8 @@ class Builder:
         way: Way | None = None,
         more: str = "",
         checkpoints: Sequence[int] = (),
+        home: Home | None = None,
+        file: str = "",
     ) -> None:
         """Train in a way, and score.
 
@@ -185,6 +197,7 @@ class Builder:
             train, test: files.
             more: flags of the training.
             checkpoints: steps of a training of letters whose checkpoints are scored, too.
+            home, file: see `add`.
         """
         way, setting = way or WAYS[name], self.setting
         scored = ["--do_predict", "--eval_dataset", ",".join(test)]
@@ -201,7 +214,7 @@ class Builder:
             return
         words = ["--stage", "mcq", *_flags(way.flags), *words, *scored]
         if not way.above:
-            self.add(row, set_, name, words)
+            self.add(row, set_, name, words, home=home, file=file)
             return
         below = self.trained(row, set_, f"{way.above}_train")
         self.add(row, set_, name, [*words, "--adapter_name_or_path", str(below)], needs=below)
@@ -214,10 +227,12 @@ class Builder:
         script = ("plain_loop.py", *words, f"--out={Piece(sweep, {}, self.seed).folder}")
         self.runs.append(Run(row, set_, name, sweep, self.seed, script=script))
 
-    def untrained(self, row: str, set_: str, name: str, flags: str, test: Sequence[str]) -> None:
+    def untrained(
+        self, row: str, set_: str, name: str, flags: str, test: Sequence[str], home: Home | None = None
+    ) -> None:
         """Score with the language model as it is."""
         words = ["--stage", "mcq", *_flags(flags), *self.setting.language_model, "--do_predict"]
-        self.add(row, set_, name, [*words, "--eval_dataset", ",".join(test)])
+        self.add(row, set_, name, [*words, "--eval_dataset", ",".join(test)], home=home)
 
     def encoder(
         self, row: str, set_: str, name: str, train: Sequence[str], test: Sequence[str], way: Way | None = None

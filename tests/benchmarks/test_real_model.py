@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,27 @@ def test_runs_of_a_row_have_folders_of_their_own(setting, name):
     runs = [run for seed in seeds for run in runs_of([name], setting, seed)]
     assert len({run.piece.folder for run in runs}) == len(runs) > 0
     assert runs_of([name], setting, 99) == []
+
+
+def test_a_run_that_two_rows_need_is_one_run(setting):
+    """With other words the second row would be refused, after the first one has run for hours."""
+    words, shared = {}, set()
+    for run in runs_of([*ROWS], setting, 1):
+        folder, said = run.piece.folder, (list(run.sweep.words), run.script)
+        shared |= {run.way for _ in filter(None, [words.get(folder)])}
+        assert words.setdefault(folder, said) == said
+    assert shared == {"letters", "likelihood_gold", "step2_gold", "step2"}
+
+
+def test_a_row_reports_its_own_file_of_a_shared_run(setting):
+    """`reading` scores the runs of `steps` without passages, too, which is no step."""
+    for part in ("test", "closed"):
+        write_rows(setting.work / "data" / "s" / f"{part}.jsonl", [as_row(question(n)) for n in range(2)])
+    run = predict(setting, "step2", 1, [1, -1])
+    run = replace(run, sweep=replace(run.sweep, words=("--eval_dataset", f"{setting.work}/data/s/closed.jsonl")))
+    assert reports.report([replace(run, file="s/test")], setting)["rows"]["steps"]["s"]["scores"] == []
+    (scored,) = reports.report([replace(run, file="s/closed")], setting)["rows"]["steps"]["s"]["scores"]
+    assert scored["file"] == "s/closed"
 
 
 def test_what_starts_from_a_training_waits_for_it(setting):
