@@ -58,10 +58,9 @@ def main() -> int:
         runs = chosen(runs_of(rows, setting, seed), args.ways)
         for wave in sorted({run.wave for run in runs}):
             minutes = None if deadline is None else max(0.0, (deadline - time.monotonic()) / 60)
-            ready = {
-                run.piece.folder: run for run in runs if run.wave == wave and run.can_start()
-            }  # two rows may share
-            failed += _carry_out([*ready.values()], args.parallel, minutes)
+            ready = [run for run in runs if run.wave == wave and run.can_start()]
+            once = {run.piece.folder: run for run in ready}  # two rows may share a run
+            failed += _carry_out([*once.values()], args.parallel, minutes)
     runs = [run for seed in seeds for run in chosen(runs_of(rows, setting, seed), args.ways)]
     result = {"command": _command(args), "commit": commit(), "hardware": hardware("cpu"), **report(runs, setting)}
     result["curves"] = curves(runs, result)
