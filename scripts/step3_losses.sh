@@ -3,7 +3,7 @@
 # MAP@3.
 #   MODEL=/models/Llama-2-7b-hf bash scripts/step3_losses.sh
 #   MODEL=/models/Llama-2-7b-hf LOSS=lambda_map3 WARMUP=0 bash scripts/step3_losses.sh
-# Predict with: ADAPTER=map3_checkpoint bash scripts/step2_predict.sh   # into map3_predict
+# Predict with: MODEL=/models/Llama-2-7b-hf ADAPTER=map3_checkpoint bash scripts/step2_predict.sh   # into map3_predict
 set -euo pipefail
 export OUTPUT_DIR=${OUTPUT_DIR:-map3_checkpoint}
 exec bash "$(dirname "$0")/step2_mcq.sh" --mcq_loss "${LOSS:-cross_entropy:0.5+expected_map3:0.5}" \
