@@ -8,14 +8,15 @@ Can go when upstream decides by memory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from llmtuner.data.registry import find_source
 from llmtuner.mcq.memory import suffices
-from patches.template_tokens import SEAM, extent
+from patches.sft_data import SEAM, DataCall, Load
+from patches.template_tokens import extent
 
 NOTICE = (
     "gradient checkpointing: off, since the memory suffices without it, which is faster "
@@ -27,7 +28,7 @@ logger = logging.getLogger("llmtuner")
 
 def apply() -> None:
     """Decide after the data is tokenised and before the model is loaded."""
-    SEAM.replace(_with_decision)
+    SEAM.around(_decide)
 
 
 @contextmanager
@@ -59,26 +60,16 @@ def settle(model_args: Any, config: Any, tokens: int, longest: int, *, logits: b
             logger.info(NOTICE)
 
 
-def _with_decision(original: Callable[..., Any]) -> Callable[..., Any]:
-    def get_dataset(
-        template: Any,
-        model_args: Any,
-        data_args: Any,
-        training_args: Any,
-        stage: str,
-        tokenizer: Any,
-        processor: Any = None,
-    ) -> Any:
-        module = original(template, model_args, data_args, training_args, stage, tokenizer, processor)
-        rows = module.get("train_dataset")
-        names = data_args.dataset or []
-        ours = bool(names) and all(find_source(name, data_args.dataset_dir) is not None for name in names)
-        if _left_open.get() and ours and hasattr(rows, "num_rows"):
-            from llamafactory.model.loader import load_config
+def _decide(call: DataCall, load: Load) -> Any:
+    module = load()
+    rows = module.get("train_dataset")
+    names = call.data_args.dataset or []
+    ours = bool(names) and all(find_source(name, call.data_args.dataset_dir) is not None for name in names)
+    if _left_open.get() and ours and hasattr(rows, "num_rows"):
+        from llamafactory.model.loader import load_config
 
-            longest = extent(rows).longest
-            tokens = longest * training_args.per_device_train_batch_size
-            settle(model_args, load_config(model_args), tokens, longest, logits=True, speaks=training_args.should_log)
-        return module
-
-    return get_dataset
+        longest = extent(rows).longest
+        tokens = longest * call.training_args.per_device_train_batch_size
+        config = load_config(call.model_args)
+        settle(call.model_args, config, tokens, longest, logits=True, speaks=call.training_args.should_log)
+    return module

@@ -7,13 +7,12 @@ Can go together with letter_scores.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.joint import JointEncoder, JointTokens
-from patches.template_tokens import SEAM
+from patches.sft_data import SEAM, DataCall, Load
 
 ARGUMENT = "option_orders"  # of the trainer; absent for one order
 
@@ -32,23 +31,12 @@ class OptionOrders:
 
 def apply() -> None:
     """Add the orders to what the workflow passes to its trainer."""
-    SEAM.replace(_with_orders)
+    SEAM.around(_add_orders)
 
 
-def _with_orders(original: Callable[..., Any]) -> Callable[..., Any]:
-    def get_dataset(
-        template: Any,
-        model_args: Any,
-        data_args: Any,
-        training_args: Any,
-        stage: str,
-        tokenizer: Any,
-        processor: Any = None,
-    ) -> Any:
-        module = original(template, model_args, data_args, training_args, stage, tokenizer, processor)
-        if data_args.mcq_option_orders == 1:
-            return module
-        encoder = JointEncoder(tokenizer, template, data_args.cutoff_len)
-        return {**module, ARGUMENT: OptionOrders(data_args.mcq_option_orders, encoder)}
-
-    return get_dataset
+def _add_orders(call: DataCall, load: Load) -> Any:
+    module = load()
+    if call.data_args.mcq_option_orders == 1:
+        return module
+    encoder = JointEncoder(call.tokenizer, call.template, call.data_args.cutoff_len)
+    return {**module, ARGUMENT: OptionOrders(call.data_args.mcq_option_orders, encoder)}

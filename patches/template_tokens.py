@@ -8,55 +8,39 @@ Can go when upstream compares its templates with the model's embeddings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.errors import DataError
 from llmtuner.mcq.kinds import has_last_position
 from llmtuner.mcq.model import check_vocabulary, positions_of, require_language_model
-from patches.seam import Seam
+from patches.sft_data import SEAM, DataCall, Load
 
-SEAM = Seam(
-    "llamafactory.train.sft.workflow",
-    "get_dataset",
-    ("template", "model_args", "data_args", "training_args", "stage", "tokenizer", "processor"),
-)
 _ROWS = 10_000  # of a data set that are looked at together
 
 
 def apply() -> None:
     """Compare the tokens of the data with the model's embeddings and positions."""
-    SEAM.replace(_with_check)
+    SEAM.around(_check)
 
 
-def _with_check(original: Callable[..., Any]) -> Callable[..., Any]:
-    def get_dataset(
-        template: Any,
-        model_args: Any,
-        data_args: Any,
-        training_args: Any,
-        stage: str,
-        tokenizer: Any,
-        processor: Any = None,
-    ) -> Any:
-        from llamafactory.model.loader import load_config
+def _check(call: DataCall, load: Load) -> Any:
+    from llamafactory.model.loader import load_config
 
-        config = load_config(model_args)
-        require_language_model(config)
-        module = original(template, model_args, data_args, training_args, stage, tokenizer, processor)
-        extents = [extent(dataset) for dataset in _data_sets(module)]
-        if not model_args.resize_vocab:  # otherwise the embeddings grow with the tokenizer
-            check_vocabulary(config, max((each.largest for each in extents), default=-1), data_args.template)
-        longest = max((each.longest for each in extents), default=0)
-        if not data_args.packing and has_last_position(config) and longest > positions_of(config):
-            raise DataError(
-                f"the options of a question are longer than the model: {longest} tokens without its question text, and "
-                f"positions for {positions_of(config)}; shorten them, or use a model that reads more"
-            )
-        return module
-
-    return get_dataset
+    config = load_config(call.model_args)
+    require_language_model(config)
+    module = load()
+    extents = [extent(dataset) for dataset in _data_sets(module)]
+    if not call.model_args.resize_vocab:  # otherwise the embeddings grow with the tokenizer
+        check_vocabulary(config, max((each.largest for each in extents), default=-1), call.data_args.template)
+    longest = max((each.longest for each in extents), default=0)
+    if not call.data_args.packing and has_last_position(config) and longest > positions_of(config):
+        raise DataError(
+            f"the options of a question are longer than the model: {longest} tokens without its question text, and "
+            f"positions for {positions_of(config)}; shorten them, or use a model that reads more"
+        )
+    return module
 
 
 def _data_sets(module: Mapping[str, Any]) -> Iterator[Any]:

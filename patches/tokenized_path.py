@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from llmtuner.data.digest import data_digest
@@ -26,7 +26,7 @@ from llmtuner.errors import UserError
 from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.retrieval.check import checked
 from llmtuner.retrieval.settings import retrieve_of
-from patches.template_tokens import SEAM
+from patches.sft_data import SEAM, DataCall, Load
 
 # What the rows depend on, besides the content of the data and the tokenizer.
 _OF_DATA = (
@@ -54,47 +54,35 @@ logger = logging.getLogger("llmtuner.data")
 
 def apply() -> None:
     """Compare before upstream loads, and record what new tokenised data is made of."""
-    SEAM.replace(_with_origin)
+    SEAM.around(_load_own)
 
 
-def _with_origin(original: Callable[..., Any]) -> Callable[..., Any]:
-    def get_dataset(
-        template: Any,
-        model_args: Any,
-        data_args: Any,
-        training_args: Any,
-        stage: str,
-        tokenizer: Any,
-        processor: Any = None,
-    ) -> Any:
-        from llamafactory.extras.misc import has_tokenized_data
+def _load_own(call: DataCall, load: Load) -> Any:
+    from llamafactory.extras.misc import has_tokenized_data
 
-        given = (template, model_args, data_args, training_args, stage, tokenizer, processor)
-        folder = data_args.tokenized_path
-        if folder is None:
-            return original(*given)
-        origin = origin_of(model_args, data_args, training_args)
-        with training_args.main_process_first(desc="check tokenised data", local=True):
-            exists = has_tokenized_data(folder)
-            if exists and remove_unfinished(folder):
-                logger.warning("--tokenized_path %s: a run was killed while it wrote it; it is made anew", folder)
-                exists = False
-            if exists:
-                exists = _usable(folder, origin, overwrite=data_args.overwrite_cache)
-            elif os.path.exists(folder) and not os.path.isdir(folder):
-                raise UserError(f"--tokenized_path {folder}: a file; name a folder")
-            if not exists and training_args.should_save:
-                mark_unfinished(folder)
-        try:
-            dataset = original(*given)
-        finally:
-            if not has_tokenized_data(folder):
-                remove_unfinished(folder)  # nothing was written
-        if not exists and training_args.should_save:
-            write_origin(folder, origin)
-        return dataset
-
-    return get_dataset
+    folder = call.data_args.tokenized_path
+    if folder is None:
+        return load()
+    origin = origin_of(call.model_args, call.data_args, call.training_args)
+    with call.training_args.main_process_first(desc="check tokenised data", local=True):
+        exists = has_tokenized_data(folder)
+        if exists and remove_unfinished(folder):
+            logger.warning("--tokenized_path %s: a run was killed while it wrote it; it is made anew", folder)
+            exists = False
+        if exists:
+            exists = _usable(folder, origin, overwrite=call.data_args.overwrite_cache)
+        elif os.path.exists(folder) and not os.path.isdir(folder):
+            raise UserError(f"--tokenized_path {folder}: a file; name a folder")
+        if not exists and call.training_args.should_save:
+            mark_unfinished(folder)
+    try:
+        dataset = load()
+    finally:
+        if not has_tokenized_data(folder):
+            remove_unfinished(folder)  # nothing was written
+    if not exists and call.training_args.should_save:
+        write_origin(folder, origin)
+    return dataset
 
 
 def origin_of(model_args: Any, data_args: Any, training_args: Any) -> dict[str, Any]:

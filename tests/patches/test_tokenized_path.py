@@ -18,7 +18,8 @@ import pytest
 from llmtuner.data.tokenized import ORIGIN
 from llmtuner.errors import UserError
 from patches import tokenized_path
-from patches.tokenized_path import _with_origin
+from patches.sft_data import DataCall
+from patches.tokenized_path import _load_own
 
 ROW = {"id": "a", "prompt": "What is 2 + 2?", "A": "3", "B": "4", "answer": "B"}
 
@@ -41,10 +42,10 @@ class Run:
             main_process_first=lambda **_: nullcontext(), should_save=True, seed=42, predict_with_generate=False
         )
         data = SimpleNamespace(**self._data)
-        _with_origin(self._upstream)(None, model, data, training, "sft", None, None)
+        _load_own(DataCall(None, model, data, training, "sft", None), self._upstream)
 
-    def _upstream(self, *given: Any) -> None:
-        cache = Path(given[2].tokenized_path)
+    def _upstream(self) -> None:
+        cache = Path(self._data["tokenized_path"])
         if not (cache.is_dir() and any(cache.iterdir())):
             self.made = True
             (cache / "train").mkdir(parents=True)
