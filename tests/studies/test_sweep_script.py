@@ -191,6 +191,13 @@ def test_flags_in_another_order_are_the_same_sweep(run_sweep, tmp_path, sweep_wo
     assert stored["set"] == {"learning_rate": ["1e-4", "3e-4"]}
 
 
+def test_progress_has_the_accuracy_of_the_table(run_sweep, monkeypatch):
+    """In stage sft it was that of the generated texts, 0.000 beside a table with 0.250."""
+    figures = {"predict_map@3": 0.5, "predict_accuracy": 0.0, "predict_top1_accuracy": 0.25}
+    monkeypatch.setattr("llmtuner.studies.carry_out.figures_of", lambda _: dict(figures))
+    assert "MAP@3 0.500, accuracy 0.250" in run_sweep()[2]
+
+
 def test_a_damaged_file_of_scores_is_named(run_sweep, tmp_path):
     """It was a traceback."""
     assert run_sweep()[0] == 0

@@ -105,7 +105,9 @@ class _Report:
             return
         piece.finish(checked.inputs[piece.combination], end.seconds)
         figures = figures_of(piece.folder)
-        shown = [f"{name} {figures[key]:.3f}" for key, name in _SHOWN.items() if key in figures]
+        # Of stage sft, top1_accuracy is that of the ranking, as in the table; accuracy is that of the generated texts.
+        figures["predict_accuracy"] = figures.get("predict_top1_accuracy", figures.get("predict_accuracy"))
+        shown = [f"{name} {figures[key]:.3f}" for key, name in _SHOWN.items() if figures.get(key) is not None]
         say(", ".join([f"{place}: {end.seconds:.0f} s", *shown]))
         self.write(checked)
 
