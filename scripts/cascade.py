@@ -39,9 +39,11 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
 
     from llmtuner.blending.cascade import lines, record, run_cascade, write_cascade
+    from llmtuner.cli.preflight_scoring import stored_training
     from llmtuner.data.collect import questions_in
     from llmtuner.data.prediction_files import check_json, check_out
     from llmtuner.data.registry import PROJECT_DATA
+    from llmtuner.data.scoring import scoring_oddities
     from llmtuner.errors import RunError, UserError
     from llmtuner.files import write_atomic
 
@@ -51,6 +53,10 @@ def main(argv: list[str] | None = None) -> int:
         questions = questions_in([args.questions], str(PROJECT_DATA))
         small, large = (_loader(folder, args) for folder in (args.small, args.large))
         _check_device(args.device)
+        folders = (args.small, args.large)
+        oddities = [line for folder in folders for line in scoring_oddities(questions, stored_training([folder]))]
+        for line in dict.fromkeys(oddities):
+            print(f"warning: {line}", file=sys.stderr)
         result = run_cascade(questions, small, large, share=args.share, hours=args.hours)
         write_cascade(result, args.out, args.small, args.large)
         as_json = json.dumps(record(result, args.small, args.large), indent=1, ensure_ascii=False)

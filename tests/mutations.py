@@ -449,7 +449,7 @@ MUTATIONS = (
         "src/llmtuner/studies/check_sweep.py",
         "tests/studies/test_sweep_script.py",
         ("sweep: other data counts as done", "    if changed:\n", "    if False:\n"),
-        ("sweep: other flags go on in the same table", 'if stored["flags"] != flags:', "if False:"),
+        ("sweep: other flags go on in the same table", "    if differing:\n", "    if False:\n"),
         ("sweep: a long name is a traceback", "> LONGEST_NAME", "> 10 * LONGEST_NAME"),
     ),
     *edits(
@@ -1865,7 +1865,7 @@ MUTATIONS = (
         "src/llmtuner/studies/check_folds.py",
         "tests/studies/test_folds_script.py",
         ("folds: other data go on", "    if changed:\n", "    if False:\n"),
-        ("folds: other flags go on", "    if before != now:\n", "    if False:\n"),
+        ("folds: other flags go on", "    if differing:\n", "    if False:\n"),
         ("folds: another seed goes on", 'for name in ("folds", "seed"):', 'for name in ("folds",):'),
         (
             "folds: a folder of something else",

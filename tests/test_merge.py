@@ -15,8 +15,12 @@ from support import ROOT, load_script
 from transformers import AutoModel, AutoModelForCausalLM
 
 from llmtuner.cli.main import main
+from llmtuner.mcq.merge import Merge, merge
 from llmtuner.mcq.model import backbone_of
 from llmtuner.mcq.scorer import load_scorer
+from llmtuner.mcq.settings import McqSettings
+from llmtuner.runs.manifest import Manifest, write_manifest
+from llmtuner.runs.places import training_of
 
 merge_mcq = load_script("merge_mcq")
 HEAD = "mcq_head."
@@ -67,6 +71,25 @@ def test_the_merged_model_predicts_what_base_and_adapter_predict(tiny_llama, ada
     )
     assert max(with_adapter) - min(with_adapter) > 0.05, "the training moved the scores, or nothing is shown here"
     assert probabilities(tmp_path / "2", "--model_name_or_path", merged) == pytest.approx(with_adapter, abs=1e-5)
+
+
+@pytest.mark.parametrize("stage", ["mcq", "sft"])
+def test_a_merged_model_knows_what_it_was_trained_on(tmp_path, monkeypatch, stage):
+    """Its most frequent place was that of the scored questions, and scored training questions had no warning."""
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    settings = {"dataset": "exam.csv"}
+    trained = {"answer_places": {"B": 3}, "settings": settings, "retrieve": {"index": "x"}, "adapters": ("a",)}
+    write_manifest(Manifest(stage=stage, step=1, max_steps=1, epoch=1.0, **trained), adapter / "run.json")
+    settled = Merge(adapter, "base", settings=McqSettings() if stage == "mcq" else None)
+    monkeypatch.setattr("llmtuner.mcq.merge._settle", lambda *_: settled)
+    for loader in ("_loaded_scorer", "_loaded_text_model"):
+        monkeypatch.setattr(f"llmtuner.mcq.merge.{loader}", lambda _: Path.mkdir)
+    out = merge(adapter, tmp_path / "out")
+    training = training_of([out])
+    assert training is not None
+    assert (training.settings, training.answer_places) == (settings, {"B": 3})
+    assert (training.retrieve, training.adapters, training.files) == (None, (), {}), "these are of the adapter alone"
 
 
 def test_plain_transformers_loads_the_backbone(tiny_llama, adapter, merged):

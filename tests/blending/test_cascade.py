@@ -11,6 +11,7 @@ from llmtuner.blending.cascade import TRIAL, Cascade, least_certain, record, run
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
 from llmtuner.errors import UserError
+from llmtuner.runs.manifest import Manifest, write_manifest
 
 QUESTIONS = [Question(str(row), f"Which {row}?", ("x", "y", "z"), row % 3) for row in range(100)]
 
@@ -128,3 +129,20 @@ def test_the_json_goes_to_a_file(tmp_path, monkeypatch, capsys):
     again = [*words[:4], str(tmp_path / "other"), *words[5:], "--json", str(path)]
     assert load_script("cascade").main(again) == 2
     assert "pass --overwrite" in capsys.readouterr().err
+
+
+def test_scored_training_questions_are_counted_as_in_a_prediction(tmp_path, monkeypatch, capsys):
+    """Both models had learnt all questions by heart, and nothing said so."""
+    questions = tmp_path / "q.csv"
+    questions.write_text(
+        "prompt,A,B,C,answer\n" + "".join(f"Which {row}?,x,y,z,{'ABC'[row % 3]}\n" for row in range(60))
+    )
+    large = tmp_path / "large"
+    large.mkdir()
+    trained = Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, settings={"dataset": str(questions)})
+    write_manifest(trained, large / "run.json")
+    monkeypatch.setattr("llmtuner.mcq.settings.read_settings", lambda folder: object())
+    monkeypatch.setattr("llmtuner.blending.cascade.run_cascade", lambda *args, **more: run(share=0.3)[0])
+    words = [str(tmp_path), str(large), str(questions), "--out", str(tmp_path / "out"), "--share", "0.5"]
+    assert load_script("cascade").main(words) == 0
+    assert capsys.readouterr().err.count("warning: 60 of 60 scored questions are also in the training data") == 1

@@ -10,9 +10,12 @@ import pytest
 
 from llmtuner.cli.earlier_run import settle_earlier_run
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.preflight_mcq import check_checkpoint
 from llmtuner.cli.record import settings_of
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
+from llmtuner.mcq.run import McqRun
+from llmtuner.mcq.settings import McqSettings, write_settings
 from llmtuner.runs.checkpoints import find_checkpoints, set_aside
 from llmtuner.runs.lock import locked
 from llmtuner.runs.manifest import DataDigest, Manifest, digest_files, write_manifest
@@ -500,3 +503,24 @@ def test_other_tokens_in_the_same_file_are_other_settings(tmp_path):
     moved.write_text("<other>: a hint")
     with pytest.raises(UserError, match=r"--new_special_tokens_config stored .*<hint>.*, given .*<other>"):
         settle(given)
+
+
+def test_a_training_on_top_of_an_adapter_that_has_moved_goes_on(tmp_path):
+    """The weights were compared and equal, and the run was refused by the folder's name, in stage mcq alone."""
+    write_settings(McqSettings(merged_adapters=("before/sft",)), tmp_path)
+    run = McqRun(model="m", settings=McqSettings(merged_adapters=("now/sft",)))
+    check_checkpoint(tmp_path, run, same_adapters=True)
+    for other in (run, replace(run, settings=McqSettings())):
+        with pytest.raises(UserError, match="was trained with merged adapters before/sft"):
+            check_checkpoint(tmp_path, other, same_adapters=other is not run)
+
+
+def test_a_moved_adapter_below_is_compared_by_its_weights(tmp_path):
+    given = flags(tmp_path, stage="mcq", adapter_name_or_path="before/sft")
+    kept(tmp_path, 10, given=given, stage="mcq", adapters=("a" * 64,))
+    write_settings(McqSettings(merged_adapters=("before/sft",)), tmp_path / "checkpoint-10")
+    moved = flags(tmp_path, stage="mcq", adapter_name_or_path="now/sft")
+    run = McqRun(model="m", settings=McqSettings(merged_adapters=("now/sft",)))
+    settle_earlier_run(moved, planned(moved, stage="mcq", adapters=("a" * 64,)), run)
+    with pytest.raises(UserError, match="other weights"):
+        settle_earlier_run(moved, planned(moved, stage="mcq", adapters=("b" * 64,)), run)

@@ -293,6 +293,13 @@ def test_moved_folders_can_be_named_where_they_are(stacked):
     assert resolve_run(model, [str(moved), mcq], {}, training=False).adapters == (str(moved), mcq)
 
 
+def test_folders_that_moved_together_need_not_be_named(stacked, monkeypatch):
+    model, sft, mcq = stacked
+    moved = {(sft, mcq): str(Path(sft).rename(Path(sft).parent / "moved"))}
+    monkeypatch.setattr("llmtuner.mcq.adapters.moved_with", lambda name, upper: moved[name, upper])
+    assert resolve_run(model, [mcq], {}, training=False).adapters == (moved[sft, mcq], mcq)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_adapters_that_do_not_belong_together_are_refused(stacked, training):
     """They were merged anyway and changed the scores; and a training on top of a head never saved that head."""

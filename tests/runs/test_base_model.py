@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from llmtuner.errors import UserError
-from llmtuner.runs.base import check_lower_adapters, check_same_base, stored_base
+from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, stored_base
 from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
 from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
 
@@ -134,3 +134,21 @@ def test_other_weights_in_an_adapter_below_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"on top of other weights of .*lower"):
         check_lower_adapters([str(lower), str(top)])
     check_lower_adapters([str(lower), str(top)], allow_other=True)
+
+
+@pytest.mark.parametrize("lower", ["first", "first/checkpoint-4"])
+@pytest.mark.parametrize("upper", ["second", "second/checkpoint-4"])
+def test_an_adapter_below_that_moved_together_with_the_upper_one_is_found(tmp_path, lower, upper):
+    """Folders of STEP1 and STEP2 that were moved together were refused, and could not be merged at all."""
+    before, now = tmp_path / "before", tmp_path / "now"
+    base = model(tmp_path / "base")
+    below, above = (adapter(now / name, base, manifest_of=base) for name in (lower, upper))
+    stored = str(before / lower)
+    save_file({"lora": torch.ones(2, 2)}, below / "adapter_model.safetensors")
+    for each in (below, above):
+        manifest = Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, adapters=(base_fingerprint(below),))
+        write_manifest(manifest, each / RUN_MANIFEST)
+    assert below_of(stored, above, absolute=True) == str(below)
+    save_file({"lora": torch.zeros(2, 2)}, below / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=f"is not there; restore it, or copy it beside {above.name} as {below.name}"):
+        below_of(stored, above, absolute=True)

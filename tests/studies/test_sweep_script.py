@@ -177,6 +177,44 @@ def test_a_config_file_that_was_edited_is_refused(run_sweep, tmp_path, sweep_wor
     assert not [*(tmp_path / "sweep").rglob("seed-2*")]
 
 
+def test_flags_in_another_order_are_the_same_sweep(run_sweep, tmp_path, sweep_words):
+    """Sorting the lines of a config file was "other flags", and the message named none; --overwrite deletes pieces."""
+    words = config_of(sweep_words, tmp_path / "run.yaml")
+    assert run_sweep(*RATES, words=words)[0] == 0
+    config = tmp_path / "run.yaml"
+    config.write_text("".join(sorted(config.read_text().splitlines(keepends=True))))
+    status, _, err = run_sweep("--set", "learning_rate=1e-4", "--seeds", "42,1", words=words)
+    assert status == 0
+    assert "2 pieces, 1 of them done" in err
+    stored = json.loads((tmp_path / "sweep/sweep.json").read_text())
+    assert stored["seeds"] == [42, 1]
+    assert stored["set"] == {"learning_rate": ["1e-4", "3e-4"]}
+
+
+def test_progress_has_the_accuracy_of_the_table(run_sweep, monkeypatch):
+    """In stage sft it was that of the generated texts, 0.000 beside a table with 0.250."""
+    figures = {"predict_map@3": 0.5, "predict_accuracy": 0.0, "predict_top1_accuracy": 0.25}
+    monkeypatch.setattr("llmtuner.studies.carry_out.figures_of", lambda _: dict(figures))
+    assert "MAP@3 0.500, accuracy 0.250" in run_sweep()[2]
+
+
+def test_a_damaged_file_of_scores_is_named(run_sweep, tmp_path):
+    """It was a traceback."""
+    assert run_sweep()[0] == 0
+    (tmp_path / "sweep/seed-42/predict_results.json").write_text("{")
+    status, _, err = run_sweep()
+    assert status == 2
+    assert "seed-42/predict_results.json: cannot be read" in err
+
+
+@pytest.mark.parametrize("minutes", ["nan", "-1", "soon"])
+def test_minutes_that_never_end_are_refused(run_sweep, tmp_path, minutes, capsys):
+    """With nan, the sweep had no limit."""
+    with pytest.raises(SystemExit, match="2"):
+        run_sweep("--minutes", minutes)
+    assert "at least 0" in capsys.readouterr().err
+
+
 def test_examples_that_were_edited_are_refused(run_sweep, tmp_path, sweep_words):
     """Seeds with other examples in their prompts stood in one row of the table."""
     rows = (TEST.parent / "train.jsonl").read_text().splitlines()
@@ -201,11 +239,25 @@ def test_examples_that_are_also_scored_are_refused_before_the_first_training(run
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_prediction_that_lost_questions_is_named(run_sweep, tmp_path):
-    """It was a traceback."""
+@pytest.mark.parametrize("seeds", ["2", "1,2"])
+def test_predictions_that_a_later_run_replaced_are_named(run_sweep, tmp_path, seeds):
+    """The table had the score on other questions; only where the seeds differed did it say so."""
     assert run_sweep("--seeds", "1,2")[0] == 0
     path = tmp_path / "sweep/seed-2/predictions.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    status, out, err = run_sweep("--seeds", seeds)
+    assert status == 2
+    assert not out
+    assert "seed-2: its predictions are not those that the sweep made" in err
+
+
+def test_a_prediction_that_lost_questions_is_named(run_sweep, tmp_path):
+    """It was a traceback. Records of earlier versions have no digest of the predictions."""
+    assert run_sweep("--seeds", "1,2")[0] == 0
+    path = tmp_path / "sweep/seed-2/predictions.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    record = tmp_path / "sweep/seed-2/piece.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "predictions": None}))
     status, _, err = run_sweep("--seeds", "1,2")
     assert status == 2
     assert "seed-2 was scored on other questions" in err

@@ -269,7 +269,7 @@ def _resume_lines(checkpoint: Checkpoint, flags: Flags, planned: Manifest, run: 
             )
         taken_up = tuple(f"resumed with {line}" for line in changes.taken_up)
     if run is not None:
-        check_checkpoint(checkpoint.folder, run)
+        check_checkpoint(checkpoint.folder, run, same_adapters=checkpoint.manifest is not None)
     _check_best(checkpoint, flags)
     line = (
         f"resuming from {checkpoint.folder}: step {checkpoint.step} (of {checkpoint.max_steps} planned then), epoch "

@@ -17,6 +17,7 @@ from llmtuner.spec.flags import FIELDS, FLAGS, OWN
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
 
+_MERGED = "merged adapters"
 UNREACHABLE = "neither a local model folder nor reachable on the hub"
 
 
@@ -115,8 +116,11 @@ def _check_run(flags: Flags) -> None:
         )
 
 
-def check_checkpoint(checkpoint: Path, run: McqRun) -> None:
+def check_checkpoint(checkpoint: Path, run: McqRun, *, same_adapters: bool = False) -> None:
     """Refuse to resume a training with settings that differ from its checkpoint's.
+
+    Args:
+        same_adapters: whether the adapters below were compared by their weights; their folders may then have moved.
 
     Raises:
         UserError: the checkpoint is not of this stage, or its settings differ.
@@ -128,6 +132,8 @@ def check_checkpoint(checkpoint: Path, run: McqRun) -> None:
             "--output_dir, or --overwrite_output_dir to train afresh"
         )
     now = {**_comparable(run.settings), "--template": run.template}
+    if same_adapters and len(stored.merged_adapters) == len(run.settings.merged_adapters):
+        now[_MERGED] = _comparable(stored)[_MERGED]
     for name, before in {**_comparable(stored), "--template": stored.prompt.get("template")}.items():
         if before != now[name]:
             raise UserError(
@@ -151,6 +157,6 @@ def _comparable(settings: McqSettings) -> dict[str, Any]:
         "loss flags": ", ".join(f"--{flag} {number:g}" for flag, number in stored["objective"].items()) or "none",
         # Layouts of the same text are equivalent to a model.
         "--mcq_layout": " or ".join(name for name, layout in LAYOUTS.items() if layout.load().text == text),
-        "merged adapters": ", ".join(settings.merged_adapters) or "none",
+        _MERGED: ", ".join(settings.merged_adapters) or "none",
         **prompt,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ def scoring_warnings(flags: Flags) -> tuple[str, ...]:
         UserError: --val_size leaves no question on one side.
     """
     trained, scored = trained_and_scored(flags)
-    return tuple(scoring_oddities(scored, trained if flags["do_train"] else _stored_training(flags)))
+    return tuple(scoring_oddities(scored, trained if flags["do_train"] else stored_training(_models(flags))))
 
 
 def check_shots(flags: Flags, run: McqRun) -> None:
@@ -104,9 +105,18 @@ def trained_and_scored(flags: Flags) -> tuple[Sequence[Question], Sequence[Quest
     return trained, scored
 
 
-def _stored_training(flags: Flags) -> Sequence[Question]:
-    """The training questions by the manifest of the model or adapter, if their files are here."""
-    manifest = training_of([*reversed(flags.names("adapter_name_or_path")), flags["model_name_or_path"]])
+def _models(flags: Flags) -> list[str]:
+    """Adapters and model, the last training first."""
+    return [*reversed(flags.names("adapter_name_or_path")), flags["model_name_or_path"]]
+
+
+def stored_training(folders: Sequence[str | os.PathLike[str]]) -> Sequence[Question]:
+    """The training questions by the manifest of the first folder that has one, if their files are here.
+
+    Args:
+        folders: adapters and model, the last training first.
+    """
+    manifest = training_of(folders)
     settings: Mapping[str, Any] = {} if manifest is None else manifest.settings
     names = [name.strip() for name in str(settings.get("dataset") or "").split(",") if name.strip()]
     limit = settings.get("max_samples")

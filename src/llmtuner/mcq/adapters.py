@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings
+from llmtuner.runs.base import moved_with
 
 
 def with_lower_adapters(
@@ -14,7 +15,8 @@ def with_lower_adapters(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The given adapters, preceded by the adapters that the last one was trained on top of, which are merged first.
 
-    If as many adapters are given before the last one, the list counts as complete: folders may have moved.
+    If as many adapters are given before the last one, the list counts as complete: folders may have moved. Those that
+    moved together with the last one need not be given.
 
     Returns:
         the adapters, and lines for the user
@@ -38,6 +40,7 @@ def with_lower_adapters(
         _check_front(front, below, source)
     if front or not below:
         return tuple(adapters), ()
+    below = tuple(name if Path(name).is_dir() else moved_with(name, source) or name for name in below)
     absent = [adapter for adapter in below if not Path(adapter).is_dir()]
     if absent:
         raise UserError(

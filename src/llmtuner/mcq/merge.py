@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
 from llmtuner.runs.intact import require_intact
+from llmtuner.runs.manifest import write_manifest
+from llmtuner.runs.places import MERGED_TRAINING
 
 TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
 
@@ -62,10 +64,18 @@ def merge(adapter: Path, out: Path, base_model: str | None = None, *, allow_othe
     try:
         with as_os_error(temporary):
             save(temporary)
+            _write_training(adapter, temporary)
         os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out
+
+
+def _write_training(adapter: Path, folder: Path) -> None:
+    """What the model was trained on, for baselines and for questions that are also scored. Its files are not these."""
+    manifest = manifest_of(adapter)
+    if manifest is not None:
+        write_manifest(replace(manifest, files={}, adapters=(), retrieve=None), folder / MERGED_TRAINING)
 
 
 def _settle(adapter: Path, out: Path, base_model: str | None, allow_other_base: bool) -> Merge:

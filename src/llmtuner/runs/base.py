@@ -84,12 +84,32 @@ def below_of(name: str, adapter: str | os.PathLike[str], *, absolute: bool) -> s
     Raises:
         UserError: it is not there any more.
     """
-    folder = resolved(name, adapter)
+    folder = resolved(name, adapter) or moved_with(name, adapter)
     if folder is not None:
         return folder
     if absolute and is_hub_name(name):
         return name
-    raise UserError(f"{adapter} was trained on top of the adapter {name}, which is not there; restore it")
+    raise UserError(
+        f"{adapter} was trained on top of the adapter {name}, which is not there; restore it, or copy it beside "
+        f"{Path(adapter).name} as {Path(name).name}"
+    )
+
+
+def moved_with(name: str, adapter: str | os.PathLike[str]) -> str | None:
+    """The adapter below another one, where both have moved together; None if it is not beside it.
+
+    It has the same folder name, and the weights that the manifest of the upper one lists.
+
+    Args:
+        name: the stored path.
+    """
+    manifest, below = manifest_of(adapter), Path(name)
+    if manifest is None:
+        return None
+    names = (below.name, Path(below.parent.name, below.name))  # the second: a checkpoint in its folder
+    places = (above / each for above in Path(adapter).resolve().parents for each in names)
+    moved = (place for place in places if is_adapter(place) and base_fingerprint(place) in manifest.adapters)
+    return next(map(str, moved), None)
 
 
 def adapters_below(adapter: str | os.PathLike[str]) -> tuple[str, ...]:

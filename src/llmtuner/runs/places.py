@@ -10,6 +10,7 @@ from pathlib import Path
 from llmtuner.errors import UserError
 from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, RUN_MANIFEST, Manifest, read_manifest
 
+MERGED_TRAINING = "training.json"  # in a merged model: the manifest of the adapter that is merged into it
 logger = logging.getLogger("llmtuner.runs")
 
 
@@ -22,7 +23,7 @@ def training_of(folders: Iterable[str | os.PathLike[str]]) -> Manifest | None:
         folders: adapters and model, the last training first. Names of the hub have no manifest here.
     """
     for folder in (folder for folder in folders if folder):
-        for name in (RUN_MANIFEST, CHECKPOINT_MANIFEST):
+        for name in (RUN_MANIFEST, CHECKPOINT_MANIFEST, MERGED_TRAINING):
             try:
                 manifest = read_manifest(Path(folder) / name)
             except (UserError, OSError) as error:

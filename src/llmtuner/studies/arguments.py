@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def add_study_flags(parser: argparse.ArgumentParser, run: str) -> None:
         run: what one of its runs is called, such as "piece".
     """
     parser.add_argument("--parallel", type=_count, default=1, metavar="N", help=f"{run}s at a time (default: 1)")
-    parser.add_argument("--minutes", type=float, help=f"start no {run} after so many minutes")
+    parser.add_argument("--minutes", type=_minutes, help=f"start no {run} after so many minutes")
     parser.add_argument("--overwrite", action="store_true", help=f"run all {run}s afresh")
     help_json = "results as JSON in FILE, or instead of the table"
     parser.add_argument("--json", nargs="?", const=STDOUT, metavar="FILE", help=help_json)
@@ -84,6 +85,16 @@ def _is_outcome(json_file: str | None) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(stored, dict) and {"format", "flags", "failed"} <= stored.keys()
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not minutes >= 0:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, found {text!r}")
+    return minutes
 
 
 def _count(text: str) -> int:

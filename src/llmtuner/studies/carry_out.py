@@ -16,6 +16,7 @@ from llmtuner.studies.check_sweep import CheckedSweep, stored_manifest
 from llmtuner.studies.jobs import Ended, Job, run_jobs, say
 from llmtuner.studies.sweep import MANIFEST, Piece, Sweep
 from llmtuner.studies.sweep_results import RESULTS, Combination, Done, figures_of, read_results, results_json
+from llmtuner.studies.training import differing_flags
 
 
 def carry_out(sweeps: Sequence[CheckedSweep], *, parallel: int = 1, minutes: float | None = None) -> Mapping[str, int]:
@@ -60,7 +61,9 @@ def _clear(checked: CheckedSweep) -> None:
     """
     sweep, pieces = checked.sweep, list(checked.waiting)
     stored, manifest = stored_manifest(sweep.out), sweep.to_json()
-    if stored is not None and (stored["flags"], [*stored["set"]]) != (manifest["flags"], [*manifest["set"]]):
+    if stored is not None and (
+        differing_flags(stored["flags"], manifest["flags"]) or [*stored["set"]] != [*manifest["set"]]
+    ):
         pieces += Sweep(sweep.out, sweep.words, stored["set"], stored["seeds"]).pieces()
     for piece in pieces:
         if piece.folder.is_dir():
@@ -70,7 +73,7 @@ def _clear(checked: CheckedSweep) -> None:
 def _manifest(sweep: Sweep) -> dict[str, Any]:
     """With the values and seeds of earlier starts, too."""
     manifest, stored = sweep.to_json(), stored_manifest(sweep.out)
-    if stored is None or stored["flags"] != manifest["flags"]:
+    if stored is None or differing_flags(stored["flags"], manifest["flags"]):
         return manifest
     for name, values in manifest["set"].items():
         manifest["set"][name] = [*dict.fromkeys([*stored["set"].get(name, []), *values])]
@@ -102,7 +105,9 @@ class _Report:
             return
         piece.finish(checked.inputs[piece.combination], end.seconds)
         figures = figures_of(piece.folder)
-        shown = [f"{name} {figures[key]:.3f}" for key, name in _SHOWN.items() if key in figures]
+        # Of stage sft, top1_accuracy is that of the ranking, as in the table; accuracy is that of the generated texts.
+        figures["predict_accuracy"] = figures.get("predict_top1_accuracy", figures.get("predict_accuracy"))
+        shown = [f"{name} {figures[key]:.3f}" for key, name in _SHOWN.items() if figures.get(key) is not None]
         say(", ".join([f"{place}: {end.seconds:.0f} s", *shown]))
         self.write(checked)
 

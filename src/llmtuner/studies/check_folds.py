@@ -23,7 +23,7 @@ from llmtuner.files import TEMPORARY
 from llmtuner.runs.lock import LOCK
 from llmtuner.studies.check_sweep import inputs_of
 from llmtuner.studies.folds import DATA, FOLDS, FORMAT, MANIFEST, OWN, WHOLE, FoldStudy, keys_of
-from llmtuner.studies.training import check_runs, flags_of, without
+from llmtuner.studies.training import check_runs, differing_flags, flags_of, without
 
 _WRITTEN = re.compile(r"fold-\d+\.(train|predict)\.jsonl")  # in the folder of the data
 _AFRESH = "pass another --out, or --overwrite to run all folds afresh"
@@ -173,11 +173,9 @@ def _check_stored(out: Path, stored: Mapping[str, Any], manifest: Mapping[str, A
     for name in ("folds", "seed"):
         if stored.get(name) != manifest[name]:
             raise UserError(f"{path}: was begun with --{name} {stored.get(name)}, not {manifest[name]}; {_AFRESH}")
-    before, now = list(stored.get("flags", [])), manifest["flags"]
-    if before != now:
-        differing = [word for word in (*now, *before) if word not in before or word not in now]
-        shown = f" ({' '.join(differing[:5])})" if differing else ""
-        raise UserError(f"{path}: was begun with other flags{shown}; {_AFRESH}")
+    differing = differing_flags(list(stored.get("flags", [])), manifest["flags"])
+    if differing:
+        raise UserError(f"{path}: was begun with other flags ({' '.join(differing[:5])}); {_AFRESH}")
     inputs = stored.get("inputs", {})
     changed = [name for name, value in manifest["inputs"].items() if inputs.get(name) != value]
     if changed:

@@ -23,7 +23,7 @@ from llmtuner.runs.base import model_folder
 from llmtuner.runs.lock import LOCK
 from llmtuner.runs.weights import base_fingerprint
 from llmtuner.studies.sweep import FORMAT, MANIFEST, Piece, Sweep
-from llmtuner.studies.training import flags_of
+from llmtuner.studies.training import differing_flags, flags_of
 
 LONGEST_NAME = 255  # bytes of a folder's name
 
@@ -97,12 +97,10 @@ def check_folder(sweep: Sweep, *, overwrite: bool = False) -> None:
     if list(stored["set"]) != list(sweep.values):
         swept, asked = (" and ".join(names) or "nothing" for names in (stored["set"], sweep.values))
         raise UserError(f"{out / MANIFEST}: the sweep is over {swept}, not over {asked}; {afresh}")
-    flags = flags_of(sweep.words)
-    if stored["flags"] != flags:
-        differing = [word for word in flags if word not in stored["flags"]]
-        differing += [word for word in stored["flags"] if word not in flags]
-        shown = f" ({' '.join(differing[:5])})" if differing else ""
-        raise UserError(f"{out / MANIFEST}: the sweep was begun with other flags{shown}; {afresh}")
+    differing = differing_flags(stored["flags"], flags_of(sweep.words))
+    if differing:
+        shown = " ".join(differing[:5])
+        raise UserError(f"{out / MANIFEST}: the sweep was begun with other flags ({shown}); {afresh}")
 
 
 def _is_begun(path: Path) -> bool:

@@ -14,11 +14,11 @@ from typing import Any
 from llmtuner.cli.command import read_words, settle_words
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
-from llmtuner.files import write_atomic
+from llmtuner.files import sha256_of_file, write_atomic
 from llmtuner.studies.jobs import Job
 from llmtuner.studies.training import check_runs, flags_of, job_of
 
-MANIFEST, PIECE = "sweep.json", "piece.json"
+MANIFEST, PIECE, PREDICTIONS = "sweep.json", "piece.json", "predictions.jsonl"
 FORMAT = 1
 OWN = ("output_dir", "seed", "overwrite_output_dir", "resume_from_checkpoint")  # flags that the sweep sets
 _SAFE = "+:. "  # characters of a value that a folder's name keeps, besides letters, digits, "_", "-" and "~"
@@ -120,9 +120,22 @@ class Piece:
             raise UserError(f"{path}: not the record of a piece; delete it, and the piece runs again")
         return stored
 
+    def check_predictions(self) -> None:
+        """Raise UserError if a later run replaced the predictions of the done piece."""
+        if ((self.stored() or {}).get("predictions") or self._digest()) != self._digest():
+            raise UserError(
+                f"{self.folder}: its predictions are not those that the sweep made; delete the folder, and the piece "
+                "runs again"
+            )
+
+    def _digest(self) -> str | None:
+        """SHA-256 of its predictions; None if it has none."""
+        path = self.folder / PREDICTIONS
+        return sha256_of_file(path) if path.is_file() else None
+
     def finish(self, inputs: Mapping[str, Any], seconds: float) -> None:
         """Record that it is done, and with which inputs."""
-        record = {"inputs": dict(inputs), "seconds": round(seconds, 1)}
+        record = {"inputs": dict(inputs), "seconds": round(seconds, 1), "predictions": self._digest()}
         write_atomic(self.folder / PIECE, json.dumps(record, indent=1) + "\n")
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from llmtuner.data.predictions import Prediction, read_predictions
+from llmtuner.errors import UserError
 from llmtuner.metrics import Ranks
 from llmtuner.report.paired import mean_interval
 from llmtuner.report.summary import BASELINES, check_same_questions
-from llmtuner.studies.sweep import Piece, Sweep
+from llmtuner.studies.sweep import PREDICTIONS, Piece, Sweep
 
 RESULTS = "results.json"
 _SCORES = "predict_results.json", "eval_results.json", "train_results.json"  # the first that a piece has
@@ -57,7 +58,8 @@ def read_results(sweep: Sweep, known: dict[Done, Combination] | None = None) -> 
             many pieces does not read all predictions after each of them.
 
     Raises:
-        ValueError: the seeds of a combination were scored on different questions.
+        ValueError: the seeds of a combination were scored on different questions, or a later run replaced the
+            predictions of a piece.
     """
     pieces: dict[str, list[tuple[Piece, float]]] = {}
     for piece in sweep.pieces():
@@ -76,6 +78,8 @@ def read_results(sweep: Sweep, known: dict[Done, Combination] | None = None) -> 
 
 def _combination(name: str, done: Sequence[tuple[Piece, float]]) -> Combination:
     first = [piece for piece, _ in done]
+    for piece in first:
+        piece.check_predictions()
     result = Combination(
         name,
         first[0].values,
@@ -86,7 +90,7 @@ def _combination(name: str, done: Sequence[tuple[Piece, float]]) -> Combination:
     )
     if not all("predict_map@3" in figures for figures in result.figures):
         return result
-    predictions = {str(piece.folder): read_predictions(piece.folder / "predictions.jsonl") for piece in first}
+    predictions = {str(piece.folder): read_predictions(piece.folder / PREDICTIONS) for piece in first}
     check_same_questions(predictions)
     map3_SQ = np.stack([_in_one_order(each, 3) for each in predictions.values()])
     accuracy_SQ = np.stack([_in_one_order(each, 1) for each in predictions.values()])
@@ -104,13 +108,19 @@ def _in_one_order(predictions: Sequence[Prediction], k: int) -> np.ndarray:
 
 
 def figures_of(folder: Path) -> dict[str, Any]:
-    """The figures of a piece: of its prediction, else of its evaluation, else of its training."""
-    for name in _SCORES:
-        path = folder / name
-        if path.is_file():
-            figures = json.loads(path.read_text(encoding="utf-8"))
-            return figures if isinstance(figures, dict) else {}
-    return {}
+    """The figures of a piece: of its prediction, else of its evaluation, else of its training.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = next((folder / name for name in _SCORES if (folder / name).is_file()), None)
+    if path is None:
+        return {}
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read: {error}; delete {folder}, and it runs again") from error
+    return figures if isinstance(figures, dict) else {}
 
 
 def results_json(sweep: Sweep, results: Sequence[Combination], failed: Mapping[str, int]) -> dict[str, Any]:

@@ -47,6 +47,25 @@ def flags_of(words: Sequence[str]) -> list[str]:
     return list(words) if config_file(words) is None else read_words(words).to_argv()
 
 
+def differing_flags(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """The flags that two starts do not share: those of now, then those of before. Empty if only their order differs.
+
+    Args:
+        before: the flags in a manifest.
+
+    Raises:
+        UserError: a word belongs to no flag.
+    """
+    old, new = Words.from_argv([str(word) for word in before]), Words.from_argv(now)
+    shared = [name for name in new if name in old and _said(new, name) == _said(old, name)]
+    return [*without(new, *shared).to_argv(), *without(old, *shared).to_argv()]
+
+
+def _said(words: Words, name: str) -> list[str]:
+    """The words of a flag; a bare one is true, as a config file writes it."""
+    return words.values(name) or ["true"]
+
+
 def check_runs(words: Words) -> None:
     """Refuse a command that runs nothing.
 
