@@ -121,8 +121,13 @@ class Piece:
         return stored
 
     def check_predictions(self) -> None:
-        """Raise UserError if a later run replaced the predictions of the done piece."""
-        if ((self.stored() or {}).get("predictions") or self._digest()) != self._digest():
+        """Compare the predictions with those that the piece ended with; records of earlier versions do not name them.
+
+        Raises:
+            UserError: a later run has replaced them.
+        """
+        stored = (self.stored() or {}).get("predictions")
+        if stored is not None and stored != self._digest():
             raise UserError(
                 f"{self.folder}: its predictions are not those that the sweep made; delete the folder, and the piece "
                 "runs again"
