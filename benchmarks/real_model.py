@@ -30,6 +30,7 @@ from real.report import printed, report  # noqa: E402
 from real.rows import ROWS, runs_of  # noqa: E402
 from real.runs import MADE_BY, Run, Setting  # noqa: E402
 from real.sets import CORES, TABLE, write_set  # noqa: E402
+from real.summary import summary  # noqa: E402
 from real.tables import page  # noqa: E402
 
 from llmtuner.errors import UserError  # noqa: E402
@@ -67,6 +68,9 @@ def main() -> int:
     write_result(result, args.out)
     if args.page:
         args.page.write_text(page(args.page.read_text(encoding="utf-8"), result), encoding="utf-8")
+    if args.summary:
+        stored = [json.loads(path.read_text(encoding="utf-8")) for path in [args.out, *args.others]]
+        args.summary.write_text(summary(args.summary.read_text(encoding="utf-8"), stored), encoding="utf-8")
     if args.plot and result["curves"]:
         plot(result, args.plot)
     print("\n".join(printed(result)))
@@ -90,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, help="start no run after so many minutes")
     parser.add_argument("--report", action="store_true", help="only report what is done")
     parser.add_argument("--page", type=Path, help="also write the tables into this page, between its marks")
+    parser.add_argument("--summary", type=Path, help="also write one table of the steps into this page")
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="results of further models for --summary")
     parser.add_argument("--plot", type=Path, help="also draw the row `curve` as SVG")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "real_model", help="folder of sets and runs")
     parser.add_argument("--out", type=Path, default=trial_file("real_model"), help="the results as JSON")

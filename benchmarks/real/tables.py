@@ -30,11 +30,20 @@ def page(text: str, result: Mapping[str, Any]) -> str:
     Raises:
         ValueError: it has no marks.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no line {BEGIN} with a line {END} behind it")
-    return f"{before}{BEGIN}\n\n{tables(result)}\n{END}{after}"
+    return between(text, BEGIN, END, tables(result))
+
+
+def between(text: str, begin: str, end: str, lines: str) -> str:
+    """A page with other lines between two marks.
+
+    Raises:
+        ValueError: it has no marks.
+    """
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"the page has no line {begin} with a line {end} behind it")
+    return f"{before}{begin}\n\n{lines}\n{end}{after}"
 
 
 def tables(result: Mapping[str, Any]) -> str:
@@ -80,7 +89,7 @@ def _set(row: str, name: str, of_set: Mapping[str, Any]) -> Iterator[str]:
         for each in of_set["differences"]:
             yield (
                 f"| {_cell(each['first'], row, several)} | {_cell(each['second'], row, several)} "
-                f"| {_difference(each['map@3'])} | {_difference(each['accuracy'])} "
+                f"| {difference_cell(each['map@3'])} | {difference_cell(each['accuracy'])} "
                 f"| {each['map@3']['p']:.4f} | {each['map@3']['holm']:.4f} |"
             )
         yield ""
@@ -96,6 +105,7 @@ def _mean(figure: Mapping[str, Any]) -> str:
     return f"{figure['mean']:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _difference(figure: Mapping[str, Any]) -> str:
+def difference_cell(figure: Mapping[str, Any]) -> str:
+    """A difference with its interval."""
     low, high = figure["interval"]
     return f"{figure['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"

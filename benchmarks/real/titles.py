@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from real.runs import WAYS
 
 _WAYS = {
@@ -53,6 +55,11 @@ def title_of_way(way: str, row: str) -> str:
         return f"{title_of_way(start, row)}, rate {float(last):g}"
     base = {"likelihood": "likelihood", "likelihood_5_shots": "likelihood, 5 examples"}
     return f"{base[start]} ({last})"
+
+
+def title_of_model(folder: str) -> str:
+    """The name of a model without what the project's cache adds to it: precision and hash."""
+    return re.sub(r"-float(16|32)-[0-9a-f]+$", "", folder)
 
 
 def title_of_file(file: str) -> str:

@@ -11,12 +11,14 @@ import pytest
 import real_model
 import torch
 from real import report as reports
+from real import summary as summary_module
 from real.made import MADE
 from real.plain_loop import TEMPERATURE, contrast, losses_of
 from real.plots import curves, plot
 from real.rows import ROWS, runs_of
 from real.runs import Run, Setting
 from real.sets import CORES, POOLS, TABLE, Pool, Sizes, as_row, with_contexts_of_others, write_rows, write_set
+from real.summary import summary
 from real.tables import BEGIN, END, SETS, page
 from real.titles import title_of_file, title_of_way
 from real_model import chosen
@@ -282,11 +284,51 @@ def test_the_page_has_the_tables_between_its_marks(setting):
         page("no marks", result)
 
 
-def test_the_page_of_the_results_has_the_stored_figures():
+def test_the_pages_of_the_results_have_the_stored_figures():
     """A table that is edited by hand, or left as it was after a new run."""
     result = json.loads((ROOT / "benchmarks" / "results" / "real_model.json").read_text(encoding="utf-8"))
     text = (ROOT / "docs" / "results" / "real_model.md").read_text(encoding="utf-8")
     assert page(text, result) == text
+    first = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert summary(first, [result]) == first
+
+
+def test_the_summary_has_each_step_and_the_one_before():
+    """STEP2 has two partners; the table has the difference from the first, the letters."""
+
+    def score(way, mean, file):
+        return {"way": way, "file": file, "map@3": {"mean": mean}, "seeds": [1, 2]}
+
+    def gain(first, second, difference, file):
+        figure = {"difference": difference, "interval": [difference - 0.1, difference + 0.1]}
+        return {"first": [first, file], "second": [second, file], "map@3": figure}
+
+    def of_set(ways, gains, file):
+        return {
+            "scores": [score(way, mean, file) for way, mean in ways.items()],
+            "differences": [gain(*each, file) for each in gains],
+            "files": {file: {"longest_map@3": 0.4, "random_map@3": 0.25}},
+        }
+
+    gains = [("step2", "step1", 0.3), ("step2", "likelihood", 0.2)]
+    small = of_set({"step2": 0.8, "step1": 0.5, "likelihood": 0.6, "untrained_letters": 0.3}, gains, "arc_easy/test")
+    large = of_set({"step2": 0.9}, [], "qasc/test")
+    results = [
+        {"model": "small-float32-0123abcd", "rows": {"steps": {"arc_easy": small}}},
+        {"model": "large", "rows": {"steps": {"qasc": large}}},
+    ]
+    text = summary(f"{summary_module.BEGIN}\n{summary_module.END}", results)
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert lines[0] == "| model | step | ARC-Easy, 2 seeds | QASC, 2 seeds |"
+    assert lines[2:] == [
+        "| small | letters, not trained | 0.300 | not run |",
+        "| small | STEP1, letters | 0.500 | not run |",
+        "| small | likelihood, trained | 0.600 | not run |",
+        "| small | STEP2, linear | 0.800 (+0.300 [+0.200, +0.400]) | not run |",
+        "| | *longest option; chance* | 0.400; 0.250 |  |",
+        "| large | STEP2, linear | not run | 0.900 |",
+        "| | *longest option; chance* |  | 0.400; 0.250 |",
+    ]
 
 
 def test_the_curve_counts_questions(setting, tmp_path):
