@@ -15,7 +15,7 @@ help: ## print this list
 setup: ## make .venv with everything that training, prediction and tests need
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" VENV="$(VENV)" STAMP="$(STAMP)" bash scripts/setup.sh
 
-demo: setup ## train and score STEP1, STEP2, STEP3 and a small encoder on the project's exam; a few minutes on a CPU
+demo: setup ## train and score STEP1, STEP2, STEP3 and a small encoder on the project's elementary exam; a few minutes on a CPU
 	@$(BIN)/python scripts/demo.py
 
 check: setup ## ruff (lint and format), mypy over src and patches, and the tests of code style and documents
@@ -24,7 +24,7 @@ check: setup ## ruff (lint and format), mypy over src and patches, and the tests
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/house
 
-test: check ## check, then all tests except the slow ones
+test: check ## check, then all tests except the slow ones and those in a browser
 	@$(BIN)/python -m pytest tests --ignore=tests/house --ignore=tests/browser -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup ## the tests that are marked slow
@@ -39,9 +39,9 @@ mutate: setup ## mutation tests: break a copy of the code in known ways, and lis
 kill: setup ## kill and damage trainings 200 times, and compare each with an uninterrupted one; some minutes
 	@$(BIN)/python tests/kill.py --kills 200
 
-bench: setup ## the benchmarks that need no GPU, data or model; results go to out/benchmarks
+bench: setup ## two benchmarks that need no GPU, data or model; results go to out/benchmarks
 	@$(BIN)/python benchmarks/data.py
 	@$(BIN)/python benchmarks/shared_prefix.py
 
-clean: ## remove .venv and every cache
+clean: ## remove .venv, build files and the caches of the tools (not ~/.cache/llmtuner)
 	rm -rf $(VENV) build src/*.egg-info *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,10 +4,10 @@
     python scripts/add_context.py questions.csv out/index --out out/questions_open.jsonl
     python scripts/add_context.py llmscience_elementary_test out/index --out out/test_open.jsonl --replace
 
-QUESTIONS: a file in any form that the project reads, or the name of a data set (data/README.md). All columns stay; a
-row whose context is filled gains context, context_ids and context_scores. A passage that holds the question with two
-or more of its options is never used, and the right answer is never looked at. Exit status: 0 done, 2 a mistake in the
-arguments, the questions or the index.
+QUESTIONS: a file in any form that the project reads, or the name of a data set (data/README.md). All columns but images
+stay; a row whose context is filled gains context, context_ids and context_scores. A passage that holds the question
+with two or more of its options is never used, and the right answer is never looked at. Exit status: 0 done, 2 a mistake
+in the arguments, the questions or the index.
 """
 
 from __future__ import annotations
