@@ -56,13 +56,13 @@ def main() -> int:
     failed = 0
     deadline = None if args.minutes is None else time.monotonic() + 60 * args.minutes
     for seed in [] if args.report else seeds:
-        runs = chosen(runs_of(rows, setting, seed), args.ways)
+        runs = chosen(runs_of(rows, setting, seed), args.ways, args.sets)
         for wave in sorted({run.wave for run in runs}):
             minutes = None if deadline is None else max(0.0, (deadline - time.monotonic()) / 60)
             ready = [run for run in runs if run.wave == wave and run.can_start()]
             once = {run.piece.folder: run for run in ready}  # two rows may share a run
             failed += _carry_out([*once.values()], args.parallel, minutes)
-    runs = [run for seed in seeds for run in chosen(runs_of(rows, setting, seed), args.ways)]
+    runs = [run for seed in seeds for run in chosen(runs_of(rows, setting, seed), args.ways, args.sets)]
     result = {"command": _command(args), "commit": commit(), "hardware": hardware("cpu"), **report(runs, setting)}
     result["curves"] = curves(runs, result)
     write_result(result, args.out)
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rows", nargs="+", choices=(*ROWS,), help="only these rows; by default all but rates")
     parser.add_argument("--ways", nargs="+", help="only these ways of the rows; by default all")
+    parser.add_argument("--sets", nargs="+", help="only these sets of the rows; by default all")
     parser.add_argument("--seeds", default="1", help="seeds of every row, such as 1,2,3")
     parser.add_argument("--parallel", type=int, default=1, help="runs at a time")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of a run")
@@ -102,10 +103,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def chosen(runs: Sequence[Run], ways: Sequence[str] | None) -> list[Run]:
-    """The runs of some ways; with a way goes the training that it starts from."""
+def chosen(runs: Sequence[Run], ways: Sequence[str] | None, sets: Sequence[str] | None = None) -> list[Run]:
+    """The runs of some ways and sets; with a way goes the training that it starts from."""
+    runs = [run for run in runs if not sets or run.set in sets]
     if not ways:
-        return list(runs)
+        return runs
     selected = [run for run in runs if run.way in ways]
     needed = {run.needs for run in selected}
     return [run for run in runs if run in selected or run.piece.folder in needed]
@@ -199,6 +201,7 @@ def _command(args: argparse.Namespace) -> str:
         f"--sizes {args.sizes}",
         *([f"--rows {' '.join(args.rows)}"] if args.rows else []),
         *([f"--ways {' '.join(args.ways)}"] if args.ways else []),
+        *([f"--sets {' '.join(args.sets)}"] if args.sets else []),
     ]
     return " ".join(["python benchmarks/real_model.py --data DATA", *given])
 

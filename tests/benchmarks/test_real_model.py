@@ -232,6 +232,9 @@ def test_chosen_ways_keep_what_they_start_from(setting):
     ways = {(run.set, run.way) for run in chosen(runs, ["step2_on_step1", "duma"])}
     assert ways == {(s, w) for s in ("arc_easy", "qasc") for w in ("step1_train", "step2_on_step1", "duma")}
     assert chosen(runs, None) == runs
+    assert {run.set for run in chosen(runs, None, ["qasc"])} == {"qasc"}
+    only = {(run.set, run.way) for run in chosen(runs, ["step1"], ["qasc"])}
+    assert only == {("qasc", "step1_train"), ("qasc", "step1")}
 
 
 def test_planted_answers_are_gone_after_the_cleaning(real_data, tmp_path):
