@@ -18,6 +18,7 @@ PATCHES = {
     "dataset_split": "--val_size by question",
     "dataset_encoding": "field-wise tokens, cut in the context only",
     "dataset_processor": "those tokens inside upstream's processors",
+    "chat_template": "the saved template `empty` read as such; others that cannot be read are the user's to name",
     "template_tokens": "tokens without embeddings refused before the model is loaded, in stage sft",
     "tokenized_path": "tokenised data only for what it was made of",
     "gradient_checkpointing": "off on a CPU with enough memory",

@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     from llmtuner.data.scoring import scoring_oddities
     from llmtuner.errors import RunError, UserError
     from llmtuner.files import write_atomic
+    from llmtuner.mcq.scorer import check_scorable
 
     try:
         check_out(args.out, overwrite=args.overwrite)
@@ -54,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         small, large = (_loader(folder, args) for folder in (args.small, args.large))
         _check_device(args.device)
         folders = (args.small, args.large)
+        for folder in folders:  # the large model is loaded only when the small one is done
+            check_scorable(folder, questions)
         oddities = [line for folder in folders for line in scoring_oddities(questions, stored_training([folder]))]
         for line in dict.fromkeys(oddities):
             print(f"warning: {line}", file=sys.stderr)

@@ -40,7 +40,8 @@ def make_reader(run: McqRun, config: Any, arguments: StageArguments) -> Reader:
 
     tokenizer = load_tokenizer(arguments.model)["tokenizer"]
     template = None
-    if run.settings.kind == "causal" and not is_plain(run.settings.prompt):
+    asks_template = run.new or run.template is not None  # a stored prompt is complete without one
+    if run.settings.kind == "causal" and not is_plain(run.settings.prompt) and asks_template:
         template = get_template_and_fix_tokenizer(tokenizer, arguments.data)
     elif tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -11,6 +11,7 @@ from llmtuner.blending.cascade import TRIAL, Cascade, least_certain, record, run
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
 from llmtuner.errors import UserError
+from llmtuner.mcq.settings import McqSettings, write_settings
 from llmtuner.runs.manifest import Manifest, write_manifest
 
 QUESTIONS = [Question(str(row), f"Which {row}?", ("x", "y", "z"), row % 3) for row in range(100)]
@@ -120,6 +121,7 @@ def test_the_json_goes_to_a_file(tmp_path, monkeypatch, capsys):
     """compare.py and blend.py take a FILE behind --json; here it was an unknown argument."""
     (tmp_path / "q.csv").write_text("prompt,A,B,C,answer\n" + "".join(f"Which {row}?,x,y,z,A\n" for row in range(9)))
     monkeypatch.setattr("llmtuner.mcq.settings.read_settings", lambda folder: object())
+    monkeypatch.setattr("llmtuner.mcq.scorer.check_scorable", lambda folder, questions: None)
     monkeypatch.setattr("llmtuner.blending.cascade.run_cascade", lambda *args, **more: run(share=0.3)[0])
     words = [str(tmp_path), str(tmp_path), str(tmp_path / "q.csv"), "--out", str(tmp_path / "out"), "--share", "0.5"]
     path = tmp_path / "c.json"
@@ -142,7 +144,28 @@ def test_scored_training_questions_are_counted_as_in_a_prediction(tmp_path, monk
     trained = Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, settings={"dataset": str(questions)})
     write_manifest(trained, large / "run.json")
     monkeypatch.setattr("llmtuner.mcq.settings.read_settings", lambda folder: object())
+    monkeypatch.setattr("llmtuner.mcq.scorer.check_scorable", lambda folder, questions: None)
     monkeypatch.setattr("llmtuner.blending.cascade.run_cascade", lambda *args, **more: run(share=0.3)[0])
     words = [str(tmp_path), str(large), str(questions), "--out", str(tmp_path / "out"), "--share", "0.5"]
     assert load_script("cascade").main(words) == 0
     assert capsys.readouterr().err.count("warning: 60 of 60 scored questions are also in the training data") == 1
+
+
+@pytest.mark.parametrize("defect", ["shots", "base"])
+def test_a_large_model_that_cannot_score_is_refused_before_the_small_one_scores(defect, tmp_path, monkeypatch, capsys):
+    """Examples among the questions, or a lost base model, were noticed when the small one had scored for hours."""
+    (tmp_path / "q.csv").write_text("id,prompt,A,B,answer\n1,Which?,x,y,A\n")
+    shot = {"id": "1", "dataset": "d", "question": "Which?", "options": ["x", "y"], "answer": 0, "context": ""}
+    settings = McqSettings(prompt={"shots": {"count": 1, "questions": [shot]}} if defect == "shots" else {})
+    for name in ("small", "large"):
+        (tmp_path / name).mkdir()
+        write_settings(settings if name == "large" else McqSettings(), tmp_path / name)
+    if defect == "base":
+        content = {"peft_type": "LORA", "base_model_name_or_path": str(tmp_path / "lost")}
+        (tmp_path / "large" / "adapter_config.json").write_text(json.dumps(content))
+    monkeypatch.setattr("llmtuner.mcq.scorer.check_model_folder", lambda *_, **__: {})
+    monkeypatch.setattr("llmtuner.blending.cascade.run_cascade", lambda *_, **__: pytest.fail("a model was loaded"))
+    words = [str(tmp_path / name) for name in ("small", "large", "q.csv")]
+    assert load_script("cascade").main([*words, "--out", str(tmp_path / "out"), "--share", "0.5"]) == 2
+    error = capsys.readouterr().err
+    assert ("are also shots" if defect == "shots" else str(tmp_path / "lost")) in error

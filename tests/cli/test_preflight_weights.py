@@ -17,6 +17,7 @@ from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import McqSettings, write_settings
 from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
+from llmtuner.runs.places import MERGED_TRAINING
 from llmtuner.runs.weights import base_fingerprint
 
 LAYER = "base_model.model.model.layers.0.self_attn.q_proj"
@@ -213,3 +214,27 @@ def test_another_prompt_than_that_of_the_training_is_said(adapter, model):
     (line,) = prompt_warnings(flags(model, *given, "--template", "qwen"), [str(adapter)])
     assert "--template llama2, and this run has qwen" in line
     assert prompt_warnings(flags(model, *given, "--template", "qwen", "--do_train"), [str(adapter)]) == ()
+
+
+@pytest.mark.parametrize("stage", ["sft", "mcq"])
+def test_another_prompt_than_that_of_a_merged_training_is_said(stage, model):
+    """A merged model was scored with another template than its adapter's, in silence."""
+    settings = {"template": "llama2"}
+    write_manifest(Manifest(stage=stage, step=1, max_steps=1, epoch=1.0, settings=settings), model / MERGED_TRAINING)
+    (line,) = prompt_warnings(flags(model, "--stage", "sft", "--template", "vicuna"), [])
+    assert f"{model} was trained with --template llama2, and this run has vicuna" in line
+    assert prompt_warnings(flags(model, "--stage", "sft", "--template", "llama2"), []) == ()
+
+
+def test_a_merged_letter_model_with_other_prompts_is_refused_in_stage_sft(model):
+    """Its adapter was refused; merged, it was scored without its examples, in silence."""
+    shots = {
+        "count": 1,
+        "questions": [{"id": "1", "dataset": "d", "question": "q", "options": ["a", "b"], "answer": 0}],
+    }
+    shots["questions"][0]["context"] = ""
+    write_settings(McqSettings(**LETTER, prompt={"template": "llama2", "shots": shots}), model)
+    with pytest.raises(UserError, match=r"--model_name_or_path .*: trained with other prompts .*--mcq_shots 1"):
+        check_belonging(flags(model, "--stage", "sft"), [], None)
+    write_settings(McqSettings(**LETTER, prompt={"template": "llama2"}), model)
+    assert check_belonging(flags(model, "--stage", "sft"), [], None) == ()

@@ -17,6 +17,8 @@ from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, check_lower_adapters, check_same_base, manifest_of
 from llmtuner.runs.changes import shown
+from llmtuner.runs.manifest import Manifest, read_manifest
+from llmtuner.runs.places import MERGED_TRAINING
 from llmtuner.spec.heads import HEADS
 
 MODEL_WEIGHTS = "model.safetensors"
@@ -65,19 +67,24 @@ def prompt_warnings(flags: Flags, adapters: Sequence[str]) -> tuple[str, ...]:
 
     The scores would be those of texts that the model was not trained on.
     """
-    trained = [name for name in (*reversed(adapters), flags["model_name_or_path"]) if manifest_of(name) is not None]
-    if flags["stage"] != "sft" or flags["do_train"] or not trained:
+    if flags["stage"] != "sft" or flags["do_train"]:
         return ()
-    manifest = manifest_of(trained[0])
-    if manifest is None or manifest.stage != "sft":
+    trainings = {name: _training_of(name) for name in (*reversed(adapters), flags["model_name_or_path"]) if name}
+    last, manifest = next(((name, each) for name, each in trainings.items() if each is not None), ("", None))
+    if manifest is None or manifest.stage not in ("sft", "mcq"):
         return ()
     stored, given = manifest.settings, settings_of(flags, None)
     return tuple(
-        f"{trained[0]} was trained with --{name} {shown(stored.get(name))}, and this run has {shown(given.get(name))}: "
+        f"{last} was trained with --{name} {shown(stored.get(name))}, and this run has {shown(given.get(name))}: "
         "its prompts are not those of the training"
         for name in PROMPT_FLAGS
         if stored.get(name) != given.get(name)
     )
+
+
+def _training_of(name: str) -> Manifest | None:
+    """What was trained in a folder; a merged model has it from its adapter."""
+    return manifest_of(name) or read_manifest(Path(name) / MERGED_TRAINING)
 
 
 def _same_folder(name: str, others: Sequence[str]) -> bool:
@@ -110,31 +117,36 @@ def _check_stage(adapter: str, flags: Flags) -> list[str]:
             f"--adapter_name_or_path {adapter}: adapter of stage mcq, trained with a head that scores the options; "
             f"--stage {flags['stage']} has no such head; use --stage mcq"
         )
-    return [_letters(adapter, settings, flags)]
+    _check_prompt("adapter_name_or_path", adapter, settings, flags)
+    return [
+        f"{adapter} is an adapter of stage mcq with the {settings.head} head: a plain adapter, which this stage can use"
+    ]
 
 
-def _letters(adapter: str, settings: McqSettings, flags: Flags) -> str:
+def _check_prompt(flag: str, trained: str, settings: McqSettings, flags: Flags) -> None:
     stored = settings.prompt.get("template")
     others = recorded_flags(settings.prompt)
     if any(others.values()):
         raise UserError(
-            f"--adapter_name_or_path {adapter}: trained with other prompts than those of --stage {flags['stage']} "
+            f"--{flag} {trained}: trained with other prompts than those of --stage {flags['stage']} "
             f"({', '.join(f'--{name} {value}' for name, value in others.items() if value)}); use --stage mcq"
         )
     if flags["template"] is not None and stored is not None and flags["template"] != stored:
         raise UserError(
-            f"--template {flags['template']}: {adapter} was trained with {stored} ({CONFIG_NAME}); pass that"
+            f"--template {flags['template']}: {trained} was trained with {stored} ({CONFIG_NAME}); pass that"
         )
-    return (
-        f"{adapter} is an adapter of stage mcq with the {settings.head} head: a plain adapter, which this stage can use"
-    )
 
 
 def _check_whole_model(model: str, flags: Flags) -> None:
-    """Refuse to generate text with a whole model of stage mcq, whose language-model head was left behind."""
+    """Refuse to generate text with a whole model of stage mcq, whose language-model head was left behind.
+
+    One without such a head is a language model, trained on the prompts of stage sft unless it stores others.
+    """
     settings = read_settings(model) if model and not flags["do_train"] else None
     if settings is not None and HEADS[settings.head].pools:
         raise UserError(
             f"--model_name_or_path {model}: model of stage mcq, trained with a head that scores the options; --stage "
             f"{flags['stage']} has no such head; use --stage mcq"
         )
+    if settings is not None:
+        _check_prompt("model_name_or_path", model, settings, flags)

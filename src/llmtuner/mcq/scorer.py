@@ -106,12 +106,7 @@ class OptionScorer:
         """
         if batch_size < 1 or (tokens_per_batch is not None and tokens_per_batch < 1):
             raise UserError(f"batch_size {batch_size}, tokens_per_batch {tokens_per_batch}: expected at least 1")
-        fixed = self.settings.num_options
-        for question in questions:
-            count = len(question.options)
-            if fixed not in (None, count):
-                raise DataError(f"question {question.shown_id}: {count} options, and this model scores {fixed}")
-        refuse_scored_shots(questions, self.settings.prompt)
+        _check_questions(questions, self.settings)
         for line in check_tokenizer(self.tokenizer, questions, allow=self._allow_unknown):
             logger.warning(line)
         encoded = QuestionSet(questions, self._encoder)
@@ -198,14 +193,8 @@ def load_scorer(
     """
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-    settings = read_settings(folder)
-    if settings is None:
-        raise UserError(f"{folder}: no {CONFIG_NAME} in it; expected the output folder of a --stage mcq training")
-    adapters = _adapters(folder, settings)
-    place = str(folder)
-    if adapters:
-        place = base_model or stored_base(folder)
-        _check_adapters(adapters, place, allow_other=allow_other_base)
+    settings = _stored_settings(folder)
+    adapters, place = _checked_folders(folder, settings, base_model, allow_other=allow_other_base)
     has_weights, loader = HEADS[settings.head].pools, AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
     if Path(place).is_dir():
         require_intact(Path(place))
@@ -229,6 +218,48 @@ def load_scorer(
         option_orders=option_orders,
         allow_unknown_tokens=allow_unknown_tokens,
     )
+
+
+def check_scorable(folder: str | Path, questions: Sequence[Question]) -> None:
+    """Whether a trained model can be loaded and takes the questions, as far as is known without loading it.
+
+    Raises:
+        UserError: as `load_scorer` and its scorer's `score` raise it.
+    """
+    settings = _stored_settings(folder)
+    _, place = _checked_folders(folder, settings, None, allow_other=False)
+    if Path(place).is_dir():
+        require_intact(Path(place))
+        check_model_folder(place)
+    _check_questions(questions, settings)
+
+
+def _stored_settings(folder: str | Path) -> McqSettings:
+    settings = read_settings(folder)
+    if settings is None:
+        raise UserError(f"{folder}: no {CONFIG_NAME} in it; expected the output folder of a --stage mcq training")
+    return settings
+
+
+def _check_questions(questions: Sequence[Question], settings: McqSettings) -> None:
+    fixed = settings.num_options
+    for question in questions:
+        count = len(question.options)
+        if fixed not in (None, count):
+            raise DataError(f"question {question.shown_id}: {count} options, and this model scores {fixed}")
+    refuse_scored_shots(questions, settings.prompt)
+
+
+def _checked_folders(
+    folder: str | Path, settings: McqSettings, base_model: str | None, *, allow_other: bool
+) -> tuple[tuple[str, ...], str]:
+    """The adapters of a folder, which belong to their base model, and the folder or name of that; or the model's."""
+    adapters = _adapters(folder, settings)
+    if not adapters:
+        return (), str(folder)
+    place = base_model or stored_base(folder)
+    _check_adapters(adapters, place, allow_other=allow_other)
+    return adapters, place
 
 
 def _check_adapters(adapters: Sequence[str], base_model: str, *, allow_other: bool) -> None:

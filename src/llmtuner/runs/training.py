@@ -5,6 +5,7 @@ The mixin overrides methods of transformers' Trainer by name; where a version ha
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from llmtuner.runs.keeper import RunKeeper
@@ -42,6 +43,11 @@ class KeptTraining:
             result.metrics["train_resumed_from_step"] = first
         return result
 
+    def _load_optimizer_and_scheduler(self, *args: Any, **kwargs: Any) -> None:
+        """Of a resumed training, on CPUs with several processes, too."""
+        _restore_numbered_cpus()
+        super()._load_optimizer_and_scheduler(*args, **kwargs)  # type: ignore[misc]
+
     def get_train_dataloader(self, *args: Any, **kwargs: Any) -> Any:
         """Its workers leave the answer to SIGTERM to this process, as those of the other sets."""
         return _with_worker_start(super().get_train_dataloader(*args, **kwargs))  # type: ignore[misc]
@@ -74,6 +80,17 @@ class KeptTraining:
         """Write run.json if a training has ended and its final files are saved."""
         if self.keeper is not None and not self.is_in_train:  # type: ignore[attr-defined]
             self.keeper.finish()
+
+
+@cache
+def _restore_numbered_cpus() -> None:
+    """Accelerate calls the CPU of the first of several processes `cpu:0`, which `torch.load` alone does not know."""
+    import torch
+
+    def restored(storage: Any, location: str) -> Any:
+        return storage if location.startswith("cpu:") else None
+
+    torch.serialization.register_package(100, lambda _: None, restored)  # asked after torch's own
 
 
 def _with_worker_start(loader: Any) -> Any:
