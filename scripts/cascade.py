@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     from llmtuner.data.scoring import scoring_oddities
     from llmtuner.errors import RunError, UserError
     from llmtuner.files import write_atomic
+    from llmtuner.mcq.device import check_device
     from llmtuner.mcq.scorer import check_scorable
 
     try:
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         check_json(args.json, overwrite=args.overwrite)
         questions = questions_in([args.questions], str(PROJECT_DATA))
         small, large = (_loader(folder, args) for folder in (args.small, args.large))
-        _check_device(args.device)
+        check_device(args.device, "--device")
         folders = (args.small, args.large)
         for folder in folders:  # the large model is loaded only when the small one is done
             check_scorable(folder, questions)
@@ -96,23 +97,6 @@ def _loader(folder: Path, args: argparse.Namespace) -> Callable[[], Score]:
         return lambda questions: scorer.score(questions, batch_size=args.batch_size)
 
     return load
-
-
-def _check_device(name: str) -> None:
-    """Refuse a device that torch cannot use before a model is loaded.
-
-    Raises:
-        UserError: it has none of that name.
-    """
-    import torch
-
-    from llmtuner.errors import UserError
-
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has no error of its own for this
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"--device {name}: torch cannot use it ({reason}); use cpu, or cuda with a GPU") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -110,6 +110,8 @@ def test_a_scorer_refuses_another_base(grown, tiny_llama, tmp_path):
     with pytest.raises(UserError, match="another base model"):
         load_scorer(trained, base_model=str(other))
     assert load_scorer(trained, base_model=str(other), allow_other_base=True)
+    with pytest.raises(UserError, match=r"base_model .*nowhere: no such folder"):
+        load_scorer(trained, base_model=str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("stage", ["sft", "mcq"])

@@ -17,6 +17,7 @@ from llmtuner.mcq.adapter_fit import check_fit
 from llmtuner.mcq.attention import finite_gradients
 from llmtuner.mcq.checkpoint import check_base, check_head, completed, describe_base, fitting, load_head
 from llmtuner.mcq.collate import Collator
+from llmtuner.mcq.device import check_device, check_dtype
 from llmtuner.mcq.embeddings import grow_embeddings
 from llmtuner.mcq.encoding import stored_encoder
 from llmtuner.mcq.fields import check_field
@@ -32,7 +33,7 @@ from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings, write
 from llmtuner.mcq.unwrap import unwrap
 from llmtuner.mcq.whole import load_whole
 from llmtuner.runs.adapter import check_adapter_files, check_random_start, is_adapter
-from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, stored_base
+from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, is_hub_name, stored_base
 from llmtuner.runs.intact import require_intact
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.model_files import VOCABULARY_FILES
@@ -189,10 +190,12 @@ def load_scorer(
 
     Raises:
         UserError: the folder has no trained head, or one that does not fit the base model; files are damaged, or
-            weights are missing.
+            weights are missing; torch cannot use the device, or has no such type.
     """
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
+    check_device(device)
+    check_dtype(dtype)
     settings = _stored_settings(folder)
     adapters, place = _checked_folders(folder, settings, base_model, allow_other=allow_other_base)
     has_weights, loader = HEADS[settings.head].pools, AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
@@ -258,6 +261,8 @@ def _checked_folders(
     if not adapters:
         return (), str(folder)
     place = base_model or stored_base(folder)
+    if not Path(place).is_dir() and not is_hub_name(place):
+        raise UserError(f"base_model {place}: no such folder")
     _check_adapters(adapters, place, allow_other=allow_other)
     return adapters, place
 
