@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         f"where the best passage stands: {' or '.join(CONTEXT_ORDERS)}; default: best_last, next to the question"
     )
     parser.add_argument("--order", default="best_last", metavar="NAME", help=help_order)
-    help_rerank = "folder of a cross-encoder, or of a training of stage mcq, whose model reads the best 50 again"
+    help_rerank = "folder of a cross-encoder, or of a training of stage mcq, whose model reranks the best 50 passages"
     parser.add_argument("--rerank", metavar="DIR", help=help_rerank)
     parser.add_argument("--replace", action="store_true", help="also replace contexts that the questions have")
     parser.add_argument("--engine", choices=ENGINES, default="local", help="local; ray is not supported yet")

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     help_json = "write scores and pairs as JSON to FILE; without FILE, print it instead of the tables"
     parser.add_argument("--json", nargs="?", const=STDOUT, metavar="FILE", help=help_json)
-    help_html = "also write a page with the runs side by side, as scripts/report.py does; a folder for each run"
+    help_html = "also write a page with the runs side by side, as scripts/report.py does; each run must have one folder"
     parser.add_argument("--html", type=Path, metavar="FILE.html", help=help_html)
     parser.add_argument("--overwrite", action="store_true", help="replace the FILE of --json and --html")
     return parser

@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rerank",
         metavar="DIR",
-        help="folder of a cross-encoder, or of a training of stage mcq, whose model reads the best 50 again",
+        help="folder of a cross-encoder, or of a training of stage mcq, whose model reranks the best 50 passages",
     )
     parser.add_argument(
         "--json", nargs="?", const=STDOUT, metavar="FILE", help="JSON instead of text, into FILE if given"

@@ -56,7 +56,7 @@ def _retrieval() -> tuple[Flag, ...]:
         ),
         flag(
             "retrieve_rerank",
-            "folder of a cross-encoder, or of a training of stage mcq, whose model reads the best 50 again",
+            "folder of a cross-encoder, or of a training of stage mcq, whose model reranks the best 50 passages",
             value="DIR",
         ),
         flag("retrieve_replace", "also replace the contexts that questions have", type=bool, default=False),
