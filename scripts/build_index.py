@@ -68,7 +68,7 @@ def _parser(retrievers: dict[str, str]) -> argparse.ArgumentParser:
     help_ann = "the largest number of chunks for dense and hybrid, which search exactly; default: 1000000"
     parser.add_argument("--ann_from", type=int, default=1_000_000, metavar="CHUNKS", help=help_ann)
     parser.add_argument("--engine", choices=ENGINES, default="local", help="local; ray is not supported yet")
-    parser.add_argument("--note", default="", metavar="TEXT", help="stands in the manifest: the corpus's source, say")
+    parser.add_argument("--note", default="", metavar="TEXT", help="text for the manifest, such as the corpus's source")
     parser.add_argument("--overwrite", action="store_true", help="replace an index of other inputs")
     return parser
 
