@@ -109,7 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the files of the prediction")
     amount = parser.add_mutually_exclusive_group(required=True)
     amount.add_argument("--share", type=float, help="share of the questions that the large model scores, 0 to 1")
-    amount.add_argument("--hours", type=float, help="hours in which both models score")
+    amount.add_argument(
+        "--hours", type=float, help="limit of time for both models, which sets the share; loading is not counted"
+    )
     parser.add_argument("--batch_size", type=int, default=8, help="questions in a forward pass (default: 8)")
     parser.add_argument("--device", default="cpu", help="as torch names it, such as cuda (default: cpu)")
     help_json = "write cascade.json to FILE as well; without FILE, print it instead of the table"

@@ -190,7 +190,7 @@ OWN = (
     ),
     _mcq(
         "mcq_shuffle_options",
-        "shuffle the options in training (layout joint)",
+        "shuffle the options in training (head letter, layout joint)",
         "shuffle_options",
         type=bool,
         default=False,
