@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="the --output_dir of a training with LoRA, or a checkpoint in it")
     parser.add_argument("out", type=Path, help="a new folder")
-    parser.add_argument("--base_model", help="the path of the base model, if it has changed since the training")
+    parser.add_argument("--base_model", help="the base model's folder, if it has moved since the training")
     parser.add_argument(
         "--allow_other_base", action="store_true", help="merge even if the base model differs from that of the training"
     )

@@ -47,7 +47,7 @@ def add_study_flags(parser: argparse.ArgumentParser, run: str) -> None:
     parser.add_argument("--parallel", type=_count, default=1, metavar="N", help=f"{run}s at a time (default: 1)")
     parser.add_argument("--minutes", type=_minutes, help=f"start no {run} after so many minutes")
     parser.add_argument("--overwrite", action="store_true", help=f"run all {run}s afresh")
-    help_json = "results as JSON in FILE, or instead of the table"
+    help_json = "write the results as JSON to FILE; without FILE, print them instead of the table"
     parser.add_argument("--json", nargs="?", const=STDOUT, metavar="FILE", help=help_json)
 
 
