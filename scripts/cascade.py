@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A small model scores all questions, a large one those of which the small one is least certain.
+"""A small model scores all questions; a large one scores those of which the small one is least certain.
 
     python scripts/cascade.py out/small out/large exam.csv --out out/cascade --share 0.3
     python scripts/cascade.py out/small out/large exam.csv --out out/cascade2 --hours 2

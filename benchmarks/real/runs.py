@@ -92,7 +92,7 @@ WAYS = {
     "duma": Way("STEP3, DUMA", f"--mcq_head duma --head_learning_rate {CO_ATTENTION_RATE:g}"),
     "cduma": Way("STEP3, CDUMA", f"--mcq_head cduma --head_learning_rate {CO_ATTENTION_RATE:g}"),
     "mixed_loss": Way(
-        "STEP3, half expected MAP@3",
+        "STEP3, expected MAP@3 as half of the loss",
         f"--mcq_head linear --head_learning_rate {HEAD_RATE:g} --mcq_loss {MIXED_LOSS} --mcq_loss_warmup_ratio 0.3",
     ),
 }
