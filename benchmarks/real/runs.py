@@ -171,9 +171,8 @@ class Builder:
             home: the row and way whose folder holds the run, if two rows need the same one.
             file: see `Run`.
         """
-        folder = self.folder(row, set_, way if needs is None else f"{way}-{self.seed}")
-        if home is not None:
-            folder = self.folder(home[0], set_, home[1])
+        row_of, way_of = home or (row, way)
+        folder = self.folder(row_of, set_, way_of if needs is None else f"{way_of}-{self.seed}")
         sweep = Sweep(folder, words, {}, (self.seed,))
         self.runs.append(Run(row, set_, way, sweep, self.seed, needs, reported, file))
 

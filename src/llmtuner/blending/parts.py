@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmtuner.data.prediction_files import RESULTS
-from llmtuner.data.predictions import Prediction, read_predictions
+from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.data.problems import terminal_path
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file
 from llmtuner.report.summary import check_same_questions, listed_keys
-
-PREDICTIONS = "predictions.jsonl"
 
 
 @dataclass(frozen=True)

@@ -131,10 +131,11 @@ def check_checkpoint(checkpoint: Path, run: McqRun, *, same_adapters: bool = Fal
             f"{checkpoint}: no {CONFIG_NAME} in it, so it is not a checkpoint of --stage mcq; pass another "
             "--output_dir, or --overwrite_output_dir to train afresh"
         )
+    then = {**_comparable(stored), "--template": stored.prompt.get("template")}
     now = {**_comparable(run.settings), "--template": run.template}
     if same_adapters and len(stored.merged_adapters) == len(run.settings.merged_adapters):
-        now[_MERGED] = _comparable(stored)[_MERGED]
-    for name, before in {**_comparable(stored), "--template": stored.prompt.get("template")}.items():
+        now[_MERGED] = then[_MERGED]
+    for name, before in then.items():
         if before != now[name]:
             raise UserError(
                 f"{checkpoint} was trained with {name} {before}, and this run has {now[name]}; use the settings "

@@ -18,7 +18,7 @@ from llmtuner.data.sniff import read_text
 from llmtuner.errors import DataError
 from llmtuner.files import write_atomic
 
-SUBMISSION = "submission.csv"
+PREDICTIONS, SUBMISSION = "predictions.jsonl", "submission.csv"
 BEST = 3  # letters for each question in Kaggle's submission
 
 
@@ -92,7 +92,7 @@ def write_predictions(predictions: Sequence[Prediction], output_dir: str | os.Pa
     rows = [[name, " ".join(p.ranking[:BEST])] for name, p in zip(ids, predictions, strict=True)]
     table = [_csv_line(row) for row in (["id", "prediction"], *rows)]
     return [
-        write_atomic(folder / "predictions.jsonl", "".join(lines)),
+        write_atomic(folder / PREDICTIONS, "".join(lines)),
         write_atomic(folder / SUBMISSION, "".join(table)),
     ]
 

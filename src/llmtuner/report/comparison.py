@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from llmtuner.data.prediction_files import RESULTS
-from llmtuner.data.predictions import Prediction, read_predictions
+from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.data.problems import escaped, quoted, terminal_path
 from llmtuner.errors import UserError
 from llmtuner.metrics import Ranks, map_at_k
@@ -26,7 +26,6 @@ from llmtuner.report.paired import EFFECT, PairedDifference, holm, mean_interval
 from llmtuner.report.summary import BASELINES, Metrics, Row, check_same_questions, score_table
 
 KINDS = {"map@3": 3, "accuracy": 1}  # the compared metrics: 1/rank up to this rank
-PREDICTIONS = "predictions.jsonl"
 _EQUAL = 1e-6  # two ways to sum the same figures
 _FIGURES = re.compile(r"(predict|floor_\w+)_(map@3(_low|_high)?|accuracy|top1_accuracy)")
 

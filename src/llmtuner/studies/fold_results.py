@@ -11,7 +11,7 @@ import numpy as np
 
 from llmtuner.data.baselines import baselines_of
 from llmtuner.data.prediction_files import replacing_prediction
-from llmtuner.data.predictions import Prediction, read_predictions, write_predictions
+from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions, write_predictions
 from llmtuner.errors import UserError
 from llmtuner.files import write_atomic
 from llmtuner.report.prediction_scores import measured
@@ -31,7 +31,7 @@ def out_of_fold(checked: CheckedFolds) -> list[Prediction]:
     study = checked.study
     by_key: dict[str, Prediction] = {}
     for fold in range(study.count):
-        path = study.folder(fold) / "predictions.jsonl"
+        path = study.folder(fold) / PREDICTIONS
         predictions = {prediction.id: prediction for prediction in read_predictions(path)}
         expected = {key for key, own in checked.fold_of.items() if own == fold}
         if predictions.keys() != expected:
@@ -53,7 +53,7 @@ def results_of(checked: CheckedFolds, failed: Mapping[str, int]) -> dict[str, An
     done = [fold for fold in range(study.count) if study.is_done(fold)]
     folds = []
     for fold in done:
-        figures = measured(read_predictions(study.folder(fold) / "predictions.jsonl"))
+        figures = measured(read_predictions(study.folder(fold) / PREDICTIONS))
         size = sum(own == fold for own in checked.fold_of.values())
         folds.append({"fold": fold, "questions": size, "seconds": study.seconds(fold), **_bare(figures)})
     result = {**checked.manifest, "failed": dict(failed), "done": done, "each": folds}

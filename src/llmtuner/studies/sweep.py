@@ -13,12 +13,13 @@ from typing import Any
 
 from llmtuner.cli.command import read_words, settle_words
 from llmtuner.cli.words import Words
+from llmtuner.data.predictions import PREDICTIONS
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file, write_atomic
 from llmtuner.studies.jobs import Job
 from llmtuner.studies.training import check_runs, flags_of, job_of
 
-MANIFEST, PIECE, PREDICTIONS = "sweep.json", "piece.json", "predictions.jsonl"
+MANIFEST, PIECE = "sweep.json", "piece.json"
 FORMAT = 1
 OWN = ("output_dir", "seed", "overwrite_output_dir", "resume_from_checkpoint")  # flags that the sweep sets
 _SAFE = "+:. "  # characters of a value that a folder's name keeps, besides letters, digits, "_", "-" and "~"

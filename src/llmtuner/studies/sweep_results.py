@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from llmtuner.data.predictions import Prediction, read_predictions
+from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.errors import UserError
 from llmtuner.metrics import Ranks
 from llmtuner.report.paired import mean_interval
 from llmtuner.report.summary import BASELINES, check_same_questions
-from llmtuner.studies.sweep import PREDICTIONS, Piece, Sweep
+from llmtuner.studies.sweep import Piece, Sweep
 
 RESULTS = "results.json"
 _SCORES = "predict_results.json", "eval_results.json", "train_results.json"  # the first that a piece has
