@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from llmtuner.console import escape_unprintable
 from llmtuner.errors import UserError
+from llmtuner.spec.upstream_numbers import SEED
 from llmtuner.studies.arguments import Outcome, add_study_flags, own_and_command, run_study
 from llmtuner.studies.carry_out import carry_out
 from llmtuner.studies.check_sweep import check_sweep
@@ -79,7 +80,11 @@ def _seeds(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise UserError(f"--seeds {text}: expected whole numbers, separated by commas")
-    return list(dict.fromkeys(map(int, parts)))
+    seeds = list(dict.fromkeys(map(int, parts)))
+    refused = next((seed for seed in seeds if seed not in SEED), None)
+    if refused is not None:
+        raise UserError(f"--seeds {refused}: expected {SEED}")
+    return seeds
 
 
 if __name__ == "__main__":

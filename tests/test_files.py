@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -57,6 +58,19 @@ def test_a_failure_leaves_the_earlier_file_and_nothing_else(step, tmp_path, monk
         write()
     assert target.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("write", [write_atomic, write_synced])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_reported_with_the_file(write, number, tmp_path, monkeypatch):
+    """ "No space left on device" did not say where: a tool may write to several disks."""
+
+    def fail(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=rf"{os.strerror(number)}: '.*results\.json'"):
+        write(tmp_path / "results.json", "{}")
 
 
 def test_the_content_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmtuner.studies.sweep import PIECE, Piece, Sweep
+from llmtuner.studies.ended_run import RECORD
+from llmtuner.studies.sweep import Piece, Sweep
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Run:
 
     def can_start(self) -> bool:
         """Whether the training that it starts from is done."""
-        return self.needs is None or (self.needs / PIECE).is_file()
+        return self.needs is None or (self.needs / RECORD).is_file()
 
 
 @dataclass

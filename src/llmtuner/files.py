@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk is full, or the file larger than it may be
 TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}")  # the names of temporary files and folders
 
 
@@ -73,7 +75,7 @@ def open_atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(path)
     temporary = _beside(target)
     try:
-        with temporary.open("xb") as file:
+        with _naming(target), temporary.open("xb") as file:
             yield file
             _force_to_disk(file)
         os.replace(temporary, target)
@@ -138,7 +140,7 @@ def write_synced(path: str | os.PathLike[str], content: str | bytes) -> Path:
     Raises:
         OSError: the file cannot be written; a part of it may remain.
     """
-    with open(path, "wb") as file:
+    with _naming(path), open(path, "wb") as file:
         file.write(_encoded(content))
         _force_to_disk(file)
     return Path(path)
@@ -201,6 +203,17 @@ def sha256_of_json(value: Any) -> str:
 def _beside(target: Path) -> Path:
     """A new temporary name in the same folder, with another suffix: a search for "*.json" must not find it."""
     return target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+@contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file if the disk is full: the system's error says only that there is no space, not for which file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def _encoded(content: str | bytes) -> bytes:

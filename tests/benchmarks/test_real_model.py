@@ -27,8 +27,9 @@ from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
 from llmtuner.spec.norms import NORMS
+from llmtuner.studies.ended_run import RECORD
 from llmtuner.studies.jobs import Command
-from llmtuner.studies.sweep import PIECE, Sweep
+from llmtuner.studies.sweep import Sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -145,7 +146,7 @@ def test_what_starts_from_a_training_waits_for_it(setting):
     assert letters.needs == train.piece.folder
     assert not letters.can_start()
     train.piece.folder.mkdir(parents=True)
-    (train.piece.folder / PIECE).write_text("{}")
+    (train.piece.folder / RECORD).write_text("{}")
     assert letters.can_start()
     assert str(train.piece.folder) in letters.sweep.words
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,6 +169,41 @@ def test_another_start_in_the_folder_is_refused(folds, tmp_path):
     assert (tmp_path / "out/predictions.jsonl").read_bytes() == before
     assert folds("--overwrite")[0] == 0
     assert next(iter(json.loads((tmp_path / "out/folds.json").read_text()))) == "q79"
+
+
+def test_predictions_that_a_later_run_replaced_are_named(folds, tmp_path):
+    """A prediction by hand in a fold's folder went into the out-of-fold score as if its model had made it."""
+    assert folds()[0] == 0
+    path = tmp_path / "out/fold-2/predictions.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[1:] + lines[:1]))
+    status, printed, err = folds()
+    assert status == 2
+    assert not printed
+    assert "fold-2: its predictions are not those that it ended with" in err
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"predictions": null}', '{"seconds": "3"}'])
+def test_a_damaged_record_of_a_fold_is_named(folds, tmp_path, content):
+    """It was a traceback."""
+    assert folds()[0] == 0
+    (tmp_path / "out/fold-1/piece.json").write_text(content)
+    status, _, err = folds()
+    assert status == 2
+    assert "fold-1/piece.json" in err
+    assert "delete it" in err
+
+
+def test_another_tokenizer_is_refused(folds, tmp_path, tiny_llama):
+    """Only weights were compared: folds of two tokenizers were put together as one prediction."""
+    model = shutil.copytree(tiny_llama, tmp_path / "model")
+    more = ("--model_name_or_path", str(model))
+    assert folds(more=more)[0] == 0
+    path = model / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=3))
+    status, _, err = folds(more=more)
+    assert status == 2
+    assert "was begun with another tokenizer" in err
 
 
 def test_a_config_file_that_was_edited_is_refused(folds, tmp_path, tiny_llama, capsys):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
-from llmtuner.studies.sweep import PIECE, Piece, Sweep, read_setting
+from llmtuner.studies.ended_run import RECORD
+from llmtuner.studies.sweep import Piece, Sweep, read_setting
 
 OUT = Path("out")
 
@@ -111,6 +112,6 @@ def test_a_prediction_alone_is_one_command_with_the_flags_as_they_are():
 def test_a_damaged_record_of_a_piece_is_named(tmp_path, content):
     each = Piece(Sweep(tmp_path, (), {}, (1,)), {}, 1)
     each.folder.mkdir()
-    (each.folder / PIECE).write_text(content)
+    (each.folder / RECORD).write_text(content)
     with pytest.raises(UserError, match=r"piece\.json"):
         each.stored()

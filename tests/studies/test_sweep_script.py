@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,6 +240,32 @@ def test_examples_that_are_also_scored_are_refused_before_the_first_training(run
     assert not (tmp_path / "sweep").exists()
 
 
+def test_a_piece_of_another_tokenizer_is_named_and_earlier_records_still_count(
+    run_sweep, tmp_path, tiny_llama, sweep_words
+):
+    """Only weights were compared, so a table could mix tokenizers. Records of earlier versions have no tokenizer."""
+    model = shutil.copytree(tiny_llama, tmp_path / "model")
+    words = [*sweep_words, "--model_name_or_path", str(model)]
+    assert run_sweep(words=words)[0] == 0
+    path, record = model / "tokenizer.json", tmp_path / "sweep/seed-42/piece.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=3))
+    status, _, err = run_sweep(words=words)
+    assert status == 2
+    assert "was made with another tokenizer" in err
+    stored = json.loads(record.read_text())
+    del stored["inputs"]["tokenizer"]
+    record.write_text(json.dumps(stored))
+    assert run_sweep(words=words)[0] == 0
+
+
+def test_a_seed_that_is_too_large_is_refused_before_the_first_piece(run_sweep, tmp_path):
+    """It was refused by its own training, after those of the seeds before it."""
+    status, _, err = run_sweep("--seeds", f"1,{2**32}")
+    assert status == 2
+    assert f"--seeds {2**32}: expected " in err
+    assert not (tmp_path / "sweep").exists()
+
+
 @pytest.mark.parametrize("seeds", ["2", "1,2"])
 def test_predictions_that_a_later_run_replaced_are_named(run_sweep, tmp_path, seeds):
     """The table had the score on other questions; only where the seeds differed did it say so."""
@@ -248,7 +275,7 @@ def test_predictions_that_a_later_run_replaced_are_named(run_sweep, tmp_path, se
     status, out, err = run_sweep("--seeds", seeds)
     assert status == 2
     assert not out
-    assert "seed-2: its predictions are not those that the sweep made" in err
+    assert "seed-2: its predictions are not those that it ended with" in err
 
 
 def test_a_prediction_that_lost_questions_is_named(run_sweep, tmp_path):

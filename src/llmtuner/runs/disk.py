@@ -7,16 +7,17 @@ import os
 import shutil
 from pathlib import Path
 
+from llmtuner.files import FULL
+
 _LITTLE = 1 << 20  # bytes: less free space than any checkpoint takes
 _PLENTY = 50 << 30  # bytes: more than a checkpoint with the states of a 7B model's optimizer lacks at a full disk
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WORDS = ("no space left", "unexpected pos", "inline_container", "disk quota")
 
 
 def is_full(folder: str, error: BaseException) -> bool:
     """Whether an error of another package comes from a full disk."""
     reasons = [error, error.__cause__, error.__context__]
-    if any(isinstance(reason, OSError) and reason.errno in _FULL for reason in reasons):
+    if any(isinstance(reason, OSError) and reason.errno in FULL for reason in reasons):
         return True
     text = str(error).lower()
     return (

@@ -22,6 +22,7 @@ from llmtuner.errors import UserError
 from llmtuner.files import TEMPORARY
 from llmtuner.runs.lock import LOCK
 from llmtuner.studies.check_sweep import inputs_of
+from llmtuner.studies.ended_run import changed_inputs
 from llmtuner.studies.folds import DATA, FOLDS, FORMAT, MANIFEST, OWN, WHOLE, FoldStudy, keys_of
 from llmtuner.studies.training import check_runs, differing_flags, flags_of, without
 
@@ -176,8 +177,7 @@ def _check_stored(out: Path, stored: Mapping[str, Any], manifest: Mapping[str, A
     differing = differing_flags(list(stored.get("flags", [])), manifest["flags"])
     if differing:
         raise UserError(f"{path}: was begun with other flags ({' '.join(differing[:5])}); {_AFRESH}")
-    inputs = stored.get("inputs", {})
-    changed = [name for name, value in manifest["inputs"].items() if inputs.get(name) != value]
+    changed = changed_inputs(stored.get("inputs", {}), manifest["inputs"])
     if changed:
         raise UserError(f"{path}: was begun with another {' and '.join(changed)}; {_AFRESH}")
 

@@ -21,7 +21,8 @@ from llmtuner.errors import UserError
 from llmtuner.files import TEMPORARY
 from llmtuner.runs.base import model_folder
 from llmtuner.runs.lock import LOCK
-from llmtuner.runs.weights import base_fingerprint
+from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
+from llmtuner.studies.ended_run import changed_inputs
 from llmtuner.studies.sweep import FORMAT, MANIFEST, Piece, Sweep
 from llmtuner.studies.training import differing_flags, flags_of
 
@@ -157,18 +158,20 @@ def inputs_of(plan: Plan) -> dict[str, Any]:
     scored = data_digest(flags.names("eval_dataset"), flags["dataset_dir"] or str(PROJECT_DATA))
     inputs: dict[str, Any] = {"eval_dataset": None if scored is None else scored[0], "prompt": prompt_content(plan.run)}
     if plan.training is None:
-        return inputs | {"model": _fingerprints(flags), "retrieve": retrieve_digests(flags)}
+        model, tokenizer = _fingerprints(flags)
+        return inputs | {"model": model, "tokenizer": tokenizer, "retrieve": retrieve_digests(flags)}
     data = None if plan.training.data is None else plan.training.data.sha256
     models = [plan.training.base, *plan.training.adapters]
-    return inputs | {"dataset": data, "model": models, "retrieve": plan.training.retrieve}
+    tokenizer = plan.training.tokenizer
+    return inputs | {"dataset": data, "model": models, "tokenizer": tokenizer, "retrieve": plan.training.retrieve}
 
 
-def _fingerprints(flags: Flags) -> list[str]:
-    """Of the model and its adapters; "" for one on the hub that is not in the cache yet."""
+def _fingerprints(flags: Flags) -> tuple[list[str], str]:
+    """Of the model and its adapters, and of the tokenizer; "" for one on the hub that is not in the cache yet."""
     model = flags["model_name_or_path"] or ""
     folder = model_folder(model, revision=flags["model_revision"], cache_dir=flags["cache_dir"])
-    fingerprint = "" if folder is None else base_fingerprint(folder)
-    return [fingerprint, *(base_fingerprint(name) for name in flags.names("adapter_name_or_path"))]
+    model_digest, tokenizer = ("", "") if folder is None else (base_fingerprint(folder), vocabulary_digest(folder))
+    return [model_digest, *(base_fingerprint(name) for name in flags.names("adapter_name_or_path"))], tokenizer
 
 
 def _is_done(piece: Piece, inputs: Mapping[str, Any]) -> bool:
@@ -180,7 +183,7 @@ def _is_done(piece: Piece, inputs: Mapping[str, Any]) -> bool:
     stored = piece.stored()
     if stored is None:
         return False
-    changed = [name for name, value in inputs.items() if stored["inputs"].get(name) != value]
+    changed = changed_inputs(stored["inputs"], inputs)
     if changed:
         raise UserError(
             f"{piece.folder}: was made with another {' and '.join(changed)}; pass another --out, or --overwrite to run "

@@ -53,9 +53,10 @@ def results_of(checked: CheckedFolds, failed: Mapping[str, int]) -> dict[str, An
     done = [fold for fold in range(study.count) if study.is_done(fold)]
     folds = []
     for fold in done:
+        stored = study.stored(fold)
         figures = measured(read_predictions(study.folder(fold) / PREDICTIONS))
         size = sum(own == fold for own in checked.fold_of.values())
-        folds.append({"fold": fold, "questions": size, "seconds": study.seconds(fold), **_bare(figures)})
+        folds.append({"fold": fold, "questions": size, "seconds": stored["seconds"], **_bare(figures)})
     result = {**checked.manifest, "failed": dict(failed), "done": done, "each": folds}
     if len(done) < study.count:
         return result

@@ -15,10 +15,11 @@ from llmtuner.data.question import Question
 from llmtuner.data.soft_targets import PROBABILITIES, WEIGHT
 from llmtuner.errors import UserError
 from llmtuner.files import write_atomic
+from llmtuner.studies.ended_run import RECORD, check_predictions, read_record, write_record
 from llmtuner.studies.jobs import Job
 from llmtuner.studies.training import job_of
 
-MANIFEST, FOLDS, PIECE, DATA = "manifest.json", "folds.json", "piece.json", "data"
+MANIFEST, FOLDS, DATA = "manifest.json", "folds.json", "data"
 FORMAT = 1
 OWN = ("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "eval_dataset", "do_eval")
 WHOLE = ("max_samples", "streaming", "tokenized_path", "mix_strategy", "interleave_probs")  # need the data as given
@@ -65,15 +66,24 @@ class FoldStudy:
 
     def is_done(self, fold: int) -> bool:
         """Whether a fold's prediction ended."""
-        return (self.folder(fold) / PIECE).is_file()
+        return (self.folder(fold) / RECORD).is_file()
 
     def finish(self, fold: int, seconds: float) -> None:
         """Record that a fold is done."""
-        write_atomic(self.folder(fold) / PIECE, json.dumps({"seconds": round(seconds, 1)}) + "\n")
+        write_record(self.folder(fold), seconds)
 
-    def seconds(self, fold: int) -> float:
-        """Of its training and prediction, without those of earlier, interrupted starts."""
-        return float(json.loads((self.folder(fold) / PIECE).read_text(encoding="utf-8"))["seconds"])
+    def stored(self, fold: int) -> dict[str, Any]:
+        """What was written when a fold was done: the seconds of its training and prediction, and their digest.
+
+        Raises:
+            UserError: it is not done, its record is damaged, or a later run has replaced its predictions.
+        """
+        folder = self.folder(fold)
+        record = read_record(folder)
+        if record is None:
+            raise UserError(f"{folder}: has no {RECORD}, so it is not done")
+        check_predictions(folder, record)
+        return record
 
 
 def keys_of(questions: Sequence[Question]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +12,12 @@ from typing import Any
 
 from llmtuner.cli.command import read_words, settle_words
 from llmtuner.cli.words import Words
-from llmtuner.data.predictions import PREDICTIONS
 from llmtuner.errors import UserError
-from llmtuner.files import sha256_of_file, write_atomic
+from llmtuner.studies.ended_run import RECORD, read_record, write_record
 from llmtuner.studies.jobs import Job
 from llmtuner.studies.training import check_runs, flags_of, job_of
 
-MANIFEST, PIECE = "sweep.json", "piece.json"
+MANIFEST = "sweep.json"
 FORMAT = 1
 OWN = ("output_dir", "seed", "overwrite_output_dir", "resume_from_checkpoint")  # flags that the sweep sets
 _SAFE = "+:. "  # characters of a value that a folder's name keeps, besides letters, digits, "_", "-" and "~"
@@ -110,39 +108,14 @@ class Piece:
         Raises:
             UserError: the file is damaged.
         """
-        path = self.folder / PIECE
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{path}: cannot be read: {error}; delete it, and the piece runs again") from error
-        if not isinstance(stored, dict) or not isinstance(stored.get("inputs"), dict):
-            raise UserError(f"{path}: not the record of a piece; delete it, and the piece runs again")
+        stored = read_record(self.folder)
+        if stored is not None and not isinstance(stored.get("inputs"), dict):
+            raise UserError(f"{self.folder / RECORD}: not the record of a piece; delete it, and the run starts again")
         return stored
-
-    def check_predictions(self) -> None:
-        """Compare the predictions with those that the piece ended with; records of earlier versions do not name them.
-
-        Raises:
-            UserError: a later run has replaced them.
-        """
-        stored = (self.stored() or {}).get("predictions")
-        if stored is not None and stored != self._digest():
-            raise UserError(
-                f"{self.folder}: its predictions are not those that the sweep made; delete the folder, and the piece "
-                "runs again"
-            )
-
-    def _digest(self) -> str | None:
-        """SHA-256 of its predictions; None if it has none."""
-        path = self.folder / PREDICTIONS
-        return sha256_of_file(path) if path.is_file() else None
 
     def finish(self, inputs: Mapping[str, Any], seconds: float) -> None:
         """Record that it is done, and with which inputs."""
-        record = {"inputs": dict(inputs), "seconds": round(seconds, 1), "predictions": self._digest()}
-        write_atomic(self.folder / PIECE, json.dumps(record, indent=1) + "\n")
+        write_record(self.folder, seconds, inputs=dict(inputs))
 
 
 def _check_names(given: Words, values: Mapping[str, Sequence[str]]) -> None:

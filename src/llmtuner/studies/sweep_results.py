@@ -18,6 +18,7 @@ from llmtuner.errors import UserError
 from llmtuner.metrics import Ranks
 from llmtuner.report.paired import mean_interval
 from llmtuner.report.summary import BASELINES, check_same_questions
+from llmtuner.studies.ended_run import check_predictions
 from llmtuner.studies.sweep import Piece, Sweep
 
 RESULTS = "results.json"
@@ -79,7 +80,7 @@ def read_results(sweep: Sweep, known: dict[Done, Combination] | None = None) -> 
 def _combination(name: str, done: Sequence[tuple[Piece, float]]) -> Combination:
     first = [piece for piece, _ in done]
     for piece in first:
-        piece.check_predictions()
+        check_predictions(piece.folder, piece.stored() or {})
     result = Combination(
         name,
         first[0].values,
