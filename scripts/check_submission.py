@@ -4,7 +4,7 @@
     python scripts/check_submission.py submission.csv
     python scripts/check_submission.py submission.csv --questions test.csv --sample sample_submission.csv
 
-FILE is a CSV file with the columns id,prediction: for each question its three best letters, separated by one blank (all
+FILE is a CSV file with the columns id,prediction: for each question its three best letters, separated by one space (all
 letters for a question with two options). --questions gives the ids and letters that are expected; without it, the
 letters are A to E. --sample gives the ids, too; rows in another order than the sample's are only a warning.
 Exit status: 0 clean, 1 problems, 2 a mistake in the arguments or an unreadable file.

@@ -119,7 +119,7 @@ def _alike(figure: float | str) -> float:
 
 def _named(names: Sequence[str]) -> str:
     first, *others = names
-    return f"{first} and {len(others)} more" if others else first
+    return f"{first}; {len(others)} more {'run' if len(others) == 1 else 'runs'}" if others else first
 
 
 def check_same_questions(runs: Mapping[str, Sequence[Prediction]]) -> None:
