@@ -144,7 +144,7 @@ def test_runs_that_agree_on_a_baseline_share_its_row(tmp_path, capsys):
     folders = [scored(tmp_path / name, **base, **{"floor_place_map@3": place}) for name, place in places.items()]
     assert load_script("compare").main(folders) == 0
     rows = [line.split()[3:] for line in capsys.readouterr().out.splitlines() if "place" in line]
-    assert rows == [["(a", "and", "2", "more)", "0.500", "0.500"], ["(b)", "0.750", "0.500"]]
+    assert rows == [["(a;", "2", "more", "runs)", "0.500", "0.500"], ["(b)", "0.750", "0.500"]]
 
 
 def test_a_row_whose_interval_holds_chance_says_so(tmp_path, capsys):
