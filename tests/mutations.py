@@ -453,6 +453,16 @@ MUTATIONS = (
         ("sweep: a long name is a traceback", "> LONGEST_NAME", "> 10 * LONGEST_NAME"),
     ),
     *edits(
+        "src/llmtuner/studies/ended_run.py",
+        "tests/studies/test_sweep_script.py",
+        (
+            "sweep: another tokenizer counts as done",
+            "return changed if same_tokenizer(before, now) else [*changed, tokenizer]",
+            "return changed",
+        ),
+        ("sweep: replaced predictions count", "stored is not None and stored != _digest(folder)", "False"),
+    ),
+    *edits(
         "src/llmtuner/studies/jobs.py",
         "tests/studies/test_sweep_script.py",
         ("sweep: goes on after a mistake", "if end.status == MISTAKE:", "if False:"),
@@ -1876,6 +1886,7 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/studies/fold_results.py",
         "tests/studies/test_folds_script.py",
+        ("folds: replaced predictions count", "stored = study.stored(fold)", 'stored = {"seconds": 0.0}'),
         ("folds: predictions of some folds", "    if len(done) < study.count:\n", "    if not done:\n"),
         (
             "folds: out of fold in another order",
