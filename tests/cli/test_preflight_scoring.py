@@ -8,6 +8,7 @@ import pytest
 
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_scoring import scoring_warnings
+from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import Words
 from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
 
@@ -41,6 +42,18 @@ def test_a_training_compares_its_own_data_sets(files):
     assert "20 of 60 scored questions are also in the training data" in line
     assert "10 of 50" in warnings(do_train="true", dataset=train, eval_dataset=test, max_samples="50")[0]
     assert warnings(do_train="true", dataset=train, val_size="0.5") == (), "split by question"
+
+
+@pytest.mark.parametrize(("more", "count"), [({}, 100), ({"max_samples": "1"}, 1), ({"val_size": "0.25"}, 75)])
+def test_the_manifest_counts_the_places_of_the_questions_that_are_trained_on(files, more, count):
+    """With --max_samples 40, a later prediction had the baseline of all rows as that of the training data."""
+    words = {
+        "stage": ["mcq"],
+        "do_train": ["true"],
+        "dataset": [files[0]],
+        **{name: [word] for name, word in more.items()},
+    }
+    assert sum(planned_manifest(Flags.of(Words(words)), None).answer_places.values()) == count
 
 
 def test_a_prediction_looks_for_the_training_data_in_the_manifest(files, tmp_path):
