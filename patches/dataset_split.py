@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from llmtuner.data.split import question_key, split_by_key
+from llmtuner.data.split import NO_SPLIT, question_key, split_by_key
 from patches.dataset_files import COLUMN, question_rows
 from patches.seam import Seam
 
@@ -26,7 +26,7 @@ def apply() -> None:
 
 def _by_question(original: Callable[..., Any]) -> Callable[..., Any]:
     def split_dataset(dataset: Any, eval_dataset: Any, data_args: Any, seed: int) -> tuple[dict, dict]:
-        splits_rows = dataset is not None and eval_dataset is None and data_args.val_size > 1e-6
+        splits_rows = dataset is not None and eval_dataset is None and data_args.val_size > NO_SPLIT
         if not splits_rows or data_args.streaming or COLUMN not in dataset.column_names:
             return original(dataset, eval_dataset, data_args, seed)
         # Each row mixed in from another data set gets a key that no question can have.

@@ -92,12 +92,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_html(arms: dict[str, list[Path]], args: argparse.Namespace) -> None:
+    from llmtuner.data.prediction_files import check_json
     from llmtuner.errors import UserError
 
     if args.html is None:
         return
-    if args.html.exists() and not args.overwrite:
-        raise UserError(f"--html {args.html}: exists; choose another path, or pass --overwrite")
+    fix = f"choose a file in it, such as {args.html / 'report.html'}"
+    check_json(str(args.html), overwrite=args.overwrite, if_folder=fix, flag="--html")
     seeds = next((name for name, folders in arms.items() if len(folders) > 1), None)
     if seeds is not None:
         raise UserError(

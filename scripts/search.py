@@ -28,14 +28,14 @@ STDOUT = "-"
 def main(argv: list[str] | None = None) -> int:
     """Search; return the exit status."""
     from llmtuner.console import escape_unprintable
+    from llmtuner.data.prediction_files import check_json
     from llmtuner.errors import UserError
     from llmtuner.retrieval.settings import with_flags
 
     escape_unprintable()
     args = _parser().parse_args(argv)
     try:
-        if args.json not in (None, STDOUT) and Path(args.json).exists() and not args.overwrite:
-            raise UserError(f"--json {args.json}: exists; choose another path, or pass --overwrite")
+        check_json(args.json, overwrite=args.overwrite)
         index, hits = _search(args)
         _print(index, hits, args.json)
     except BrokenPipeError:  # the reader closed the pipe; Python must not write to it at exit either

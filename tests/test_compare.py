@@ -367,3 +367,6 @@ def test_a_page_with_the_runs_side_by_side(tmp_path, capsys):
     assert script.main(seeds) == 2
     assert "one has several folders" in capsys.readouterr().err
     assert not (tmp_path / "other.html").exists()
+    # The message named a temporary file, ".page.html.123-abc", after all the work.
+    assert script.main([*words[:-1], str(tmp_path / "nowhere" / "page.html")]) == 2
+    assert f"--html {tmp_path / 'nowhere' / 'page.html'}: the folder" in capsys.readouterr().err

@@ -50,6 +50,8 @@ def test_a_command_that_trains_counts_its_own_questions(tmp_path):
     first = read_questions(DEMO, purpose="train").questions[0]
     trains = TrainedPlaces({**start, "do_train": True, "dataset": str(DEMO), "max_samples": 1})
     assert trains.places() == {first.answer_letter: 1}
+    splits = TrainedPlaces({**start, "do_train": True, "dataset": str(DEMO), "val_size": 2.0}).places()
+    assert sum((splits or {}).values()) == len(read_questions(DEMO, purpose="train").questions) - 2
     assert TrainedPlaces(start).places() == places
     assert TrainedPlaces.of([object(), trains]) == trains.places()
     run = McqRun(model=str(tmp_path), settings=McqSettings())

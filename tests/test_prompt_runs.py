@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from support import DEMO
 
 from llmtuner.cli.main import main
 from llmtuner.data.load import read_questions
+from llmtuner.errors import FieldError
 from llmtuner.mcq import load_scorer
+from llmtuner.mcq.prompts import check_prompt, fresh_prompt
 
 PLAIN = ("--mcq_prompt", "plain")
 SHOTS = ("--mcq_shots", "2", "--mcq_shots_from", "llmscience_elementary_train")
@@ -189,6 +192,15 @@ LETTER = ("--mcq_head", "letter", "--template", "llama2")
 )
 def test_a_mistake_ends_before_a_model_is_loaded(more, message, refused):
     assert message in refused(*LETTER, *more)
+
+
+def test_a_number_of_0_means_no_shots():
+    """`sweep.py --set mcq_shots=0,5 -- --mcq_shots_from DATA` was refused: "give their number, too"."""
+    given, stored = {"shots_from": "llmscience_sample", "shots_seed": 3}, Path("mcq_config.json")
+    assert fresh_prompt({**given, "shots": 0}, "causal", "") == fresh_prompt({}, "causal", "")
+    check_prompt({}, {**given, "shots": 0}, "causal", "", stored)
+    with pytest.raises(FieldError, match="give their number"):
+        check_prompt({}, given, "causal", "", stored)
 
 
 def test_shots_without_answers_are_named(refused, tmp_path):

@@ -8,7 +8,7 @@ from itertools import islice
 
 from llmtuner.data.collect import collect, require_answers
 from llmtuner.data.question import Question
-from llmtuner.data.split import question_key, split_by_key
+from llmtuner.data.split import NO_SPLIT, question_key, split_by_key
 from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.mcq.questions import QuestionSet
@@ -73,7 +73,7 @@ def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool, s
     if data.retrieve is not None:
         parts, evaluate = _with_contexts([parts, evaluate], data.retrieve, speaks=speaks)
     train = [question for part in parts.values() for question in part]
-    if data.val_size > 1e-6:
+    if data.val_size > NO_SPLIT:
         keys = [question_key(question.question) for question in train]
         training, validation = split_by_key(keys, data.val_size, seed)
         train, evaluate = [train[row] for row in training], {"validation": [train[row] for row in validation]}

@@ -92,7 +92,8 @@ def language_runs(model: LanguageModel, out: Path) -> list[Run]:
     name = model.label
     return [
         Run("letters_predict", f"{name}, untrained: probabilities of the letters, with the fact of each question",
-            (*mcq, "--mcq_head", "letter", *base, "--do_predict", *asked, *batches, *given), f"{name}, letters, given facts"),
+            (*mcq, "--mcq_head", "letter", *base, "--do_predict", *asked, *batches, *given),
+            f"{name}, letters, given facts"),
         Run("closed_predict", f"{name}, untrained: likelihood of the options, closed book",
             (*likelihood, *closed), f"{name}, likelihood, closed book"),
         Run("searched_predict", f"{name}, untrained: likelihood of the options, with facts that a search finds",

@@ -7,8 +7,10 @@ import json
 import pytest
 
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.preflight_scoring import scoring_warnings
+from llmtuner.cli.preflight_scoring import scoring_warnings, stored_training
+from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import Words
+from llmtuner.data.collect import trained_and_held_out
 from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
 
 
@@ -43,6 +45,14 @@ def test_a_training_compares_its_own_data_sets(files):
     assert warnings(do_train="true", dataset=train, val_size="0.5") == (), "split by question"
 
 
+@pytest.mark.parametrize(("more", "count"), [({}, 100), ({"max_samples": "1"}, 1), ({"val_size": "0.25"}, 75)])
+def test_the_manifest_counts_the_places_of_the_questions_that_are_trained_on(files, more, count):
+    """With --max_samples 40, a later prediction had the baseline of all rows as that of the training data."""
+    words = {"stage": ["mcq"], "do_train": ["true"], "dataset": [files[0]]}
+    words |= {name: [word] for name, word in more.items()}
+    assert sum(planned_manifest(Flags.of(Words(words)), None).answer_places.values()) == count
+
+
 def test_a_prediction_looks_for_the_training_data_in_the_manifest(files, tmp_path):
     train, test = files
     settings = {"dataset": train, "max_samples": None}
@@ -54,6 +64,18 @@ def test_a_prediction_looks_for_the_training_data_in_the_manifest(files, tmp_pat
     assert "20 of 60" in line
     (tmp_path / "train.jsonl").unlink()
     assert warnings(**flags, adapter_name_or_path=str(tmp_path)) == (), "the data is on another machine"
+
+
+def test_questions_that_the_training_held_out_were_not_trained_on(files, tmp_path):
+    """A prediction on the part that --val_size held out had a warning for each of its questions."""
+    train, _ = files
+    settings = {"dataset": train, "val_size": 0.25, "seed": 3}
+    manifest = Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, settings=settings)
+    write_manifest(manifest, tmp_path / RUN_MANIFEST)
+    trained = stored_training([tmp_path])
+    assert len(trained) == 75
+    expected = trained_and_held_out([train], "", max_samples=None, val_size=0.25, seed=3)[0]
+    assert [question.id for question in trained] == [question.id for question in expected]
 
 
 def test_a_held_out_part_is_scored_and_the_rest_trained_on(tmp_path):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtuner.data.prediction_files import replacing_prediction
+from llmtuner.data.prediction_files import check_json, replacing_prediction
+from llmtuner.errors import UserError
 
 TRAINED = {"train_loss": 1.5}
 
@@ -138,3 +139,13 @@ def test_what_is_in_the_place_of_the_new_files_is_removed(link, tmp_path):
     predict(tmp_path, "new")
     assert json.loads((tmp_path / "predict_results.json").read_text())["predict_map@3"] == "new"
     assert not place.exists()
+
+
+def test_json_never_replaces_a_file_of_a_prediction(tmp_path):
+    """`blend.py a b --json a/predictions.jsonl --overwrite` ended with 0, and the run that it had read was gone."""
+    predict(tmp_path / "a", "a")
+    for name in content(tmp_path / "a"):
+        with pytest.raises(UserError, match=r"--json .* is a file of a prediction"):
+            check_json(str(tmp_path / "a" / name), overwrite=True)
+    (tmp_path / "blend.json").write_text("{}")
+    check_json(str(tmp_path / "blend.json"), overwrite=True)

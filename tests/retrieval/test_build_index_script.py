@@ -223,6 +223,15 @@ def test_an_index_that_cannot_be_used_is_one_message(run, ask, corpus, tmp_path,
     assert message in error
 
 
+def test_json_into_a_missing_folder_names_the_folder(run, ask, tmp_path):
+    """The message named a temporary file, ".x.json.123-abc", after the search."""
+    (tmp_path / "c.jsonl").write_text(line(id="1", text="Plants need light."))
+    assert run(tmp_path / "c.jsonl")[0] == 0
+    status, _, error = ask("light", "--json", tmp_path / "nowhere" / "x.json")
+    assert status == 2
+    assert f"nowhere/x.json: the folder {tmp_path / 'nowhere'} does not exist; create it" in error
+
+
 def test_defaults_of_the_command_are_those_of_the_library(scripts):
     args = scripts[0]._parser({}).parse_args(["c", "--out", "x"])
     defaults = BuildSettings()

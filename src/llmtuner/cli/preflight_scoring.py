@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmtuner.cli.flags import Flags
-from llmtuner.data.collect import questions_in
+from llmtuner.data.collect import questions_in, trained_and_held_out
 from llmtuner.data.question import Question
-from llmtuner.data.registry import PROJECT_DATA, find_source
+from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.data.scoring import scoring_oddities
 from llmtuner.data.soft_targets import PROBABILITIES, WEIGHT
-from llmtuner.data.split import question_key, split_by_key
 from llmtuner.errors import UserError
 from llmtuner.mcq.prompts import refuse_scored_shots, require_reserve
 from llmtuner.mcq.run import McqRun
@@ -96,13 +95,10 @@ def trained_and_scored(flags: Flags) -> tuple[Sequence[Question], Sequence[Quest
     scored: Sequence[Question] = questions_in(flags.names("eval_dataset"), dataset_dir, max_samples=limit)
     if not flags["do_train"]:
         return [], scored
-    trained: Sequence[Question] = questions_in(names, dataset_dir, max_samples=limit)
-    # With data of other forms among it, the part that is held out is drawn from all of it.
-    if flags["val_size"] > 1e-6 and trained and all(find_source(name, dataset_dir) for name in names):
-        keys = [question_key(question.question) for question in trained]
-        training, validation = split_by_key(keys, flags["val_size"], flags["seed"])
-        trained, scored = [trained[row] for row in training], [trained[row] for row in validation]
-    return trained, scored
+    trained, held_out = trained_and_held_out(
+        names, dataset_dir, max_samples=limit, val_size=flags["val_size"], seed=flags["seed"]
+    )
+    return trained, held_out or scored
 
 
 def _models(flags: Flags) -> list[str]:
@@ -119,12 +115,14 @@ def stored_training(folders: Sequence[str | os.PathLike[str]]) -> Sequence[Quest
     manifest = training_of(folders)
     settings: Mapping[str, Any] = {} if manifest is None else manifest.settings
     names = [name.strip() for name in str(settings.get("dataset") or "").split(",") if name.strip()]
-    limit = settings.get("max_samples")
+    limit, val_size, seed = (settings.get(name) for name in ("max_samples", "val_size", "seed"))
     try:
-        return questions_in(
+        return trained_and_held_out(
             names,
             str(settings.get("dataset_dir") or PROJECT_DATA),
             max_samples=limit if isinstance(limit, int) else None,
-        )
+            val_size=val_size if isinstance(val_size, float) else 0.0,
+            seed=seed if isinstance(seed, int) else 0,
+        )[0]
     except (UserError, OSError):  # moved, changed or on another machine: no leak can be counted, and none is an error
         return []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from llmtuner.cli.flags import Flags
-from llmtuner.data.collect import all_questions, answer_places
+from llmtuner.cli.preflight_scoring import trained_and_scored
+from llmtuner.data.collect import answer_places
 from llmtuner.data.digest import data_digest
-from llmtuner.data.question import Question
-from llmtuner.data.registry import PROJECT_DATA, find_source
+from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.mcq.prompts import recorded_flags
 from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.mcq.run import McqRun
@@ -48,7 +47,7 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         adapters=[base_fingerprint(name) for name in (run.adapters if run else flags.names("adapter_name_or_path"))],
         tokenizer="" if base is None else vocabulary_digest(base),
         settings=settings_of(flags, run),
-        answer_places=answer_places(_questions(names, dataset_dir)),
+        answer_places=answer_places(trained_and_scored(flags)[0]),
         prompt={} if flags["template"] is None else {"template": flags["template"]},
         retrieve=retrieve_digests(flags),
         versions=installed_versions(),
@@ -79,14 +78,6 @@ def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
         settings |= {FIELDS[field].name: getattr(run.settings, field) for field in _SETTLED}
         settings |= recorded_flags(run.settings.prompt)
     return {name: value for name, value in sorted(settings.items()) if not is_secret(name)}
-
-
-def _questions(names: list[str], dataset_dir: str) -> Iterator[Question]:
-    """The questions of multiple-choice data sets; they have been read by the checks before."""
-    for name in names:
-        source = find_source(name, dataset_dir)
-        if source is not None:
-            yield from all_questions(source)
 
 
 def _plain(words: tuple[str, ...]) -> Any:

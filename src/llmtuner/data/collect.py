@@ -11,6 +11,7 @@ from llmtuner.data.load import QuestionFile, read_questions
 from llmtuner.data.problems import terminal_path
 from llmtuner.data.question import Question
 from llmtuner.data.registry import DataSource, find_source
+from llmtuner.data.split import NO_SPLIT, question_key, split_by_key
 from llmtuner.errors import DataError, UserError
 
 
@@ -105,6 +106,24 @@ def questions_in(names: Sequence[str], dataset_dir: str, *, max_samples: int | N
     """
     sources = [source for name in names if (source := find_source(name, dataset_dir)) is not None]
     return [question for source in sources for question in all_questions(source)[:max_samples]]
+
+
+def trained_and_held_out(
+    names: Sequence[str], dataset_dir: str, *, max_samples: int | None, val_size: float, seed: int
+) -> tuple[list[Question], list[Question]]:
+    """The questions that a training uses, and those that `val_size` holds out, as the stages split them.
+
+    Raises:
+        UserError: an unknown name, or `val_size` leaves no question on one side.
+        DataError: defects of a file.
+    """
+    questions = questions_in(names, dataset_dir, max_samples=max_samples)
+    # With data of other forms among it, the part that is held out is drawn from all of it.
+    if val_size <= NO_SPLIT or not questions or not all(find_source(name, dataset_dir) for name in names):
+        return questions, []
+    parts = split_by_key([question_key(question.question) for question in questions], val_size, seed)
+    trained, held_out = ([questions[row] for row in rows] for rows in parts)
+    return trained, held_out
 
 
 def _sample(available: int, num_samples: int) -> list[int]:

@@ -18,7 +18,8 @@ from llmtuner.errors import UserError
 from llmtuner.files import sync_folder, write_synced
 
 RESULTS, ALL_RESULTS = "predict_results.json", "all_results.json"
-OF_A_PREDICTION = ("predictions.jsonl", "submission.csv", "generated_predictions.jsonl", "blend.json", "cascade.json")
+_OF_EVERY_ONE = ("predictions.jsonl", "submission.csv", "generated_predictions.jsonl")
+OF_A_PREDICTION = (*_OF_EVERY_ONE, "blend.json", "cascade.json")
 _STAGING = ".prediction"  # one name for all runs, so that the next one clears what a killed run left
 _PREFIXES = ("predict_", "floor_", "mcq_")  # of a prediction's values in all_results.json
 
@@ -38,26 +39,31 @@ def check_out(out: Path, *, overwrite: bool, flag: str = "--out") -> None:
         raise UserError(f"{flag} {out}: is not empty; choose another folder, or pass --overwrite")
 
 
-def check_json(path: str | None, *, overwrite: bool, if_folder: str = "") -> None:
+def check_json(path: str | None, *, overwrite: bool, if_folder: str = "", flag: str = "--json") -> None:
     """Refuse a FILE of --json that cannot be written, before any work is done.
 
     Args:
         path: None or "-" if there is no file.
         if_folder: what to do about a folder; by default, to choose a file in it.
+        flag: that names the file, for messages.
 
     Raises:
-        UserError: it is a folder, its folder is missing, or it exists and `overwrite` is not set.
+        UserError: it is a folder, its folder is missing, it exists and `overwrite` is not set, or it is a file of a
+            prediction, perhaps of one that the command reads.
     """
     if path in (None, "-"):
         return
     file = Path(str(path))
     if file.is_dir():
         fix = if_folder or f"choose a file in it, such as {file / 'results.json'}"
-        raise UserError(f"--json {file}: is a folder; {fix}")
+        raise UserError(f"{flag} {file}: is a folder; {fix}")
     if file.exists() and not overwrite:
-        raise UserError(f"--json {file}: exists; choose another path, or pass --overwrite")
+        raise UserError(f"{flag} {file}: exists; choose another path, or pass --overwrite")
     if not file.resolve().parent.is_dir():
-        raise UserError(f"--json {file}: the folder {file.resolve().parent} does not exist; create it")
+        raise UserError(f"{flag} {file}: the folder {file.resolve().parent} does not exist; create it")
+    # blend.json and cascade.json are what --json writes, so one may replace another.
+    if file.exists() and file.name in (*_OF_EVERY_ONE, RESULTS, ALL_RESULTS):
+        raise UserError(f"{flag} {file}: is a file of a prediction, which needs it; choose another path")
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from llmtuner.data.normal_form import folded_form
 from llmtuner.errors import UserError
 
+NO_SPLIT = 1e-6  # upstream's limit: a `val_size` up to it holds nothing out
+
 
 def question_key(prompt: str) -> str:
     """The prompt's normal form without differences in case: equal for the same question."""

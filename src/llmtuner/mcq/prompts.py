@@ -71,7 +71,7 @@ def check_prompt(stored: Mapping[str, Any], given: Mapping[str, Any], kind: str,
     if given.get("shots", shots.count) != shots.count:
         raise FieldError("shots", given["shots"], f"contradicts {file}, which says {shots.count}; leave it out")
     if given.get("shots_from") is not None:
-        drawn = _given_shots({"shots": shots.count, **given}, dataset_dir)
+        drawn = _given_shots({"shots": shots.count or None, **given}, dataset_dir)
         if _content(drawn) != _content(shots):
             raise FieldError(
                 "shots_from",
@@ -154,7 +154,8 @@ def _given_shots(given: Mapping[str, Any], dataset_dir: str) -> Shots:
     count, name = given.get("shots") or 0, given.get("shots_from")
     if not count:
         for field in ("shots_from", "shots_seed"):
-            if given.get(field) is not None:
+            # A number of 0 that is given says that there are none: one of a sweep's values, say.
+            if given.get(field) is not None and given.get("shots") is None:
                 raise FieldError(field, given[field], "says where shots come from; give their number (`shots`), too")
         return Shots()
     if name is None:

@@ -7,12 +7,13 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from llmtuner.data.collect import answer_places, questions_in
+from llmtuner.data.collect import answer_places, trained_and_held_out
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.files import split_paths
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.runs.places import trained_places
+from llmtuner.spec.flags import FLAGS
 
 
 def places_of_run(run: McqRun, train_set: QuestionSet | None) -> Mapping[str, int] | None:
@@ -38,7 +39,7 @@ class TrainedPlaces(TrainerCallback):
         self._values = values
 
     def places(self) -> Mapping[str, int] | None:
-        """By letter; None if unknown. For a training, counted in the files of its data sets."""
+        """By letter; None if unknown. For a training, counted in the questions that it uses of its data sets."""
         if not self._values.get("do_train"):
             return trained_places(
                 [
@@ -47,8 +48,14 @@ class TrainedPlaces(TrainerCallback):
                 ]
             )
         dataset_dir = self._values.get("dataset_dir") or str(PROJECT_DATA)
-        limit = self._values.get("max_samples")
-        return answer_places(questions_in(self._names("dataset"), dataset_dir, max_samples=limit)) or None
+        trained, _ = trained_and_held_out(
+            self._names("dataset"),
+            dataset_dir,
+            max_samples=self._values.get("max_samples"),
+            val_size=self._values.get("val_size") or 0.0,
+            seed=self._values.get("seed", FLAGS["seed"].default),
+        )
+        return answer_places(trained) or None
 
     def _names(self, flag: str) -> list[str]:
         value = self._values.get(flag) or ""
