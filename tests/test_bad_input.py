@@ -149,7 +149,10 @@ def test_what_flags_point_to_is_checked_first(arguments, parts, tiny_llama, tmp_
         (["--learning_rate", "fast"], ["--learning_rate fast: expected a number"]),
         (["--stage", "sftt"], ["--stage", "'sftt'"]),
         (["--finetuning_type", "lorra"], ["lorra"]),
-        (["--val_size", "0.1", "--eval_dataset", "llmscience_sample"], ["val_size"]),
+        (
+            ["--val_size", "0.1", "--eval_dataset", "llmscience_sample"],
+            ["--val_size", "does not go with --eval_dataset", "predict with --eval_dataset in a second command"],
+        ),
         (["--template", "no_such_template"], ["no_such_template"]),
     ],
 )

@@ -28,6 +28,7 @@ from llmtuner.cli.words import COMMAND_LINE
 from llmtuner.data.collect import check_ids, read_source
 from llmtuner.data.problems import Problem, escaped, render_problems
 from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
+from llmtuner.data.split import NO_SPLIT
 from llmtuner.errors import FieldError, UserError
 from llmtuner.files import is_folder
 from llmtuner.mcq.folders import unused_layers
@@ -254,6 +255,10 @@ def _check_sets(flags: Flags) -> None:
     for name in ("do_predict", "do_eval"):
         if flags[name] and not flags["do_train"] and not flags.names("eval_dataset"):
             raise UserError(f"--{name} needs questions: name them with --eval_dataset")
+    if flags["val_size"] > NO_SPLIT and flags.names("eval_dataset"):
+        two = "train with --val_size, then predict with --eval_dataset in a second command"
+        fix = two if flags["do_train"] else "leave it out"
+        raise UserError(f"--val_size holds out questions of --dataset, so it does not go with --eval_dataset: {fix}")
 
 
 def _check_data(flags: Flags) -> tuple[str, ...]:

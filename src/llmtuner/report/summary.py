@@ -108,7 +108,7 @@ def _baseline_rows(key: str, title: str, models: Mapping[str, Metrics]) -> Itera
             alike.setdefault(figures, []).append(name)
     shared_by_all = len(alike) == 1 and (len(models) == 1 or len(next(iter(alike.values()))) > 1)
     for names in alike.values():
-        shown = title if shared_by_all else f"{title} ({_named(names)})"
+        shown = title if shared_by_all else f"{title} (as in {_named(names)})"
         yield Row.of(shown, models[names[0]], prefix, f"{prefix}_accuracy")
 
 
