@@ -5,9 +5,9 @@
     python scripts/import_lm_eval.py out/harness/MODEL/samples_arc_easy_DATE.jsonl --out out/harness_predict
     python scripts/compare.py ours=mcq_predict harness=out/harness_predict
 
-For tasks of the type multiple_choice, version 0.4 of lm_eval. Writes predictions.jsonl (with loglikelihood, the sums),
-predict_results.json and submission.csv. acc of each sample, with --norm char also acc_norm, is computed again from
-its sums; a file in which one differs is refused.
+For tasks of the type multiple_choice, version 0.4 of lm_eval. Writes predictions.jsonl (with the log-likelihood of
+each option), predict_results.json and submission.csv. The script computes acc (with --norm char also acc_norm) of each
+sample again from the log-likelihoods, and refuses a file that has another value.
 Exit status: 0 done, 2 a mistake in the arguments or the file.
 """
 

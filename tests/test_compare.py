@@ -144,7 +144,7 @@ def test_seeds_that_differ_in_a_baseline_have_a_row_each(runs, capsys):
         save(Path(f"weak-{seed}"), scores_of(0.2, 40 + seed), **more)
     assert compare("weak=weak-0,weak-1") == 0
     places = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines() if "place" in line]
-    assert places == ["most frequent place (as in weak, weak-0)", "most frequent place (as in weak, weak-1)"]
+    assert places == [f'most frequent place, training data of "weak, weak-{seed}"' for seed in (0, 1)]
 
 
 def test_the_text_has_the_figures_of_the_json(runs, capsys):

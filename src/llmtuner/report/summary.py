@@ -56,6 +56,8 @@ BASELINES = {
     "passage": "BM25 with context",
     "random": "random",
 }
+# What a baseline that the models do not share is named after.
+_DEPENDS_ON = {"place": "most frequent place, training data", "passage": "BM25, contexts"}
 
 
 def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
@@ -108,7 +110,7 @@ def _baseline_rows(key: str, title: str, models: Mapping[str, Metrics]) -> Itera
             alike.setdefault(figures, []).append(name)
     shared_by_all = len(alike) == 1 and (len(models) == 1 or len(next(iter(alike.values()))) > 1)
     for names in alike.values():
-        shown = title if shared_by_all else f"{title} (as in {_named(names)})"
+        shown = title if shared_by_all else f"{_DEPENDS_ON.get(key, title)} of {_named(names)}"
         yield Row.of(shown, models[names[0]], prefix, f"{prefix}_accuracy")
 
 
@@ -119,7 +121,8 @@ def _alike(figure: float | str) -> float:
 
 def _named(names: Sequence[str]) -> str:
     first, *others = names
-    return f"{first}; {len(others)} more {'run' if len(others) == 1 else 'runs'}" if others else first
+    more = f" and {len(others)} more {'row' if len(others) == 1 else 'rows'}" if others else ""
+    return f'"{first}"{more}'
 
 
 def check_same_questions(runs: Mapping[str, Sequence[Prediction]]) -> None:

@@ -152,7 +152,7 @@ OWN = (
     ),
     _duma(
         "width",
-        "width of the co-attention; unless given, the model's, at most 512",
+        "width of the co-attention; default: that of the model, but not above 512",
         type=int,
         range=Range(1, 65536),
         value="N",
