@@ -68,7 +68,7 @@ _LOSSES_OF_OTHER_STAGES: tuple[_Row, ...] = (
     ("kto_chosen_weight", float, 1.0, AT_LEAST_0, "KTO: weight of chosen texts"),
     ("kto_rejected_weight", float, 1.0, AT_LEAST_0, "KTO: weight of rejected texts"),
     ("simpo_gamma", float, 0.5, FINITE, "SimPO: target margin"),
-    ("ld_alpha", float, None, _UP_TO_1, "LD-DPO: weight of the longer text's rest"),
+    ("ld_alpha", float, None, _UP_TO_1, "LD-DPO: weight of the tokens beyond the length of the shorter answer"),
     ("ppo_buffer_size", int, 1, AT_LEAST_1, "PPO: batches in a buffer"),
     ("ppo_epochs", int, 4, AT_LEAST_1, "PPO: passes over a buffer"),
     ("ppo_target", float, 6.0, FINITE, "PPO: target of the KL term"),
