@@ -22,7 +22,7 @@ from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.letter import plain_letter_scores
 from llmtuner.mcq.predict import Scoring, as_predictions, figures_of, interval_of, score_questions
 from llmtuner.mcq.questions import QuestionSet
-from llmtuner.mcq.trained_places import TrainedPlaces
+from llmtuner.mcq.trained_places import FlagsOfRun
 from llmtuner.report.summary import print_scores
 from llmtuner.runs.training import KeptTraining
 from llmtuner.spec.heads import LETTERS
@@ -102,7 +102,8 @@ def _with_scores(upstream: type) -> type:
             sampled = bool(self._gen_kwargs.get("do_sample"))
             figures = _metrics(self._predictions, prefix, SAMPLED if sampled else GREEDY)
             if figures:
-                figures |= baselines_of(questions.questions, TrainedPlaces.of(self.callback_handler.callbacks))
+                flags = FlagsOfRun.among(self.callback_handler.callbacks)
+                figures |= baselines_of(questions.questions, flags.places(), retrieved=flags.retrieves)
             scored = sum(prediction.answer is not None for prediction in self._predictions)
             if 0 < scored < len(test_dataset):  # some rows have no answer, or are other data without options to rank
                 figures[f"{prefix}_scored_questions"] = scored

@@ -13,7 +13,7 @@ from llmtuner.data.load import read_questions
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import McqSettings
-from llmtuner.mcq.trained_places import TrainedPlaces, places_of_run
+from llmtuner.mcq.trained_places import FlagsOfRun, places_of_run
 from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
 
 STAGES = {
@@ -48,12 +48,15 @@ def test_a_command_that_trains_counts_its_own_questions(tmp_path):
     write_manifest(Manifest(stage="sft", step=1, max_steps=1, epoch=1.0, answer_places=places), tmp_path / RUN_MANIFEST)
     start = {"model_name_or_path": str(tmp_path), "adapter_name_or_path": None}
     first = read_questions(DEMO, purpose="train").questions[0]
-    trains = TrainedPlaces({**start, "do_train": True, "dataset": str(DEMO), "max_samples": 1})
+    trains = FlagsOfRun({**start, "do_train": True, "dataset": str(DEMO), "max_samples": 1})
     assert trains.places() == {first.answer_letter: 1}
-    splits = TrainedPlaces({**start, "do_train": True, "dataset": str(DEMO), "val_size": 2.0}).places()
+    splits = FlagsOfRun({**start, "do_train": True, "dataset": str(DEMO), "val_size": 2.0}).places()
     assert sum((splits or {}).values()) == len(read_questions(DEMO, purpose="train").questions) - 2
-    assert TrainedPlaces(start).places() == places
-    assert TrainedPlaces.of([object(), trains]) == trains.places()
+    assert FlagsOfRun(start).places() == places
+    assert FlagsOfRun.among([object(), trains]) is trains
+    assert FlagsOfRun.among([object()]).places() is None
+    assert not trains.retrieves
+    assert FlagsOfRun({**start, "retrieve": "index"}).retrieves
     run = McqRun(model=str(tmp_path), settings=McqSettings())
     assert places_of_run(run, QuestionSet.ready([first], [])) == {first.answer_letter: 1}
     assert places_of_run(run, None) == places

@@ -108,7 +108,8 @@ def predicted(folder: Path, answers: dict[str, str | None], dataset: str = "") -
 def test_a_baseline_that_differs_stands_once_for_each_run(tmp_path, capsys):
     """Models that were trained on other data have another most frequent place, and were refused."""
     places = [{"predict_map@3": 0.5, "predict_accuracy": 0.5, "floor_place_map@3": 0.75, "floor_place_accuracy": 0.5}]
-    places.append({**places[0], "floor_place_map@3": 0.25, "floor_passage_map@3": 0.8, "floor_passage_accuracy": 0.7})
+    passage = {"floor_passage_map@3": 0.8, "floor_passage_accuracy": 0.7}
+    places.append({**places[0], "floor_place_map@3": 0.25, **passage})
     folders = [scored(tmp_path / name, **figures) for name, figures in zip(("one", "other"), places, strict=True)]
     predicted(tmp_path / "one", {"7": "A", "8": None})
     predicted(tmp_path / "other", {"8": None, "7": "A"})
@@ -145,6 +146,24 @@ def test_runs_that_agree_on_a_baseline_share_its_row(tmp_path, capsys):
     assert load_script("compare").main(folders) == 0
     rows = [line.split(" of ")[1].rsplit(None, 2) for line in capsys.readouterr().out.splitlines() if "place" in line]
     assert rows == [['"a" and 2 more rows', "0.500", "0.500"], ['"b"', "0.750", "0.500"]]
+
+
+def test_a_baseline_of_contexts_is_named_after_their_source(tmp_path, capsys):
+    """It was named after the models, which looked as if BM25 had scored their answers."""
+    base = {"predict_map@3": 0.5, "predict_accuracy": 0.5, "floor_passage_accuracy": 0.5}
+    sources = {"a": (0.5, "data"), "b": (0.75, "retrieve"), "c": (0.5, "data")}
+    folders = [
+        scored(tmp_path / name, **base, **{"floor_passage_map@3": score, "floor_passage_from": source})
+        for name, (score, source) in sources.items()
+    ]
+    compare = load_script("compare").main
+    assert compare(folders) == 0
+    rows = [line.rsplit(None, 2)[0] for line in capsys.readouterr().out.splitlines() if "BM25" in line]
+    assert rows == ["BM25 with given contexts", "BM25 with retrieved contexts"]
+    other = scored(tmp_path / "d", **base, **{"floor_passage_map@3": 0.25, "floor_passage_from": "data"})
+    assert compare([*folders, other]) == 0
+    rows = [line.rsplit(None, 2)[0] for line in capsys.readouterr().out.splitlines() if "BM25" in line]
+    assert rows == ['BM25, contexts of "a" and 1 more row', "BM25 with retrieved contexts", 'BM25, contexts of "d"']
 
 
 def test_a_row_whose_interval_holds_chance_says_so(tmp_path, capsys):

@@ -230,7 +230,8 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
     results: dict[str, Any] = metrics | {f"predict_{name}": value for name, value in values.items()}
     results |= interval_of(predictions, "predict")
     if values:
-        results |= baselines_of(questions.questions, places_of_run(trainer.run, trainer.train_dataset))
+        places = places_of_run(trainer.run, trainer.train_dataset)
+        results |= baselines_of(questions.questions, places, retrieved=trainer.run.data.retrieve is not None)
     settings = trainer.run.settings
     results |= {"mcq_layout": settings.layout, "mcq_head": settings.head}
     if settings.likelihood_norm is not None:

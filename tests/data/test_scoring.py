@@ -24,10 +24,10 @@ def test_fair_questions_give_no_warning():
 def test_one_place_in_training_or_in_scoring_is_said_with_its_count():
     """A training on answers that are all A had MAP@3 1.0 on such a test, without a word."""
     always_a = [ask(row, 0) for row in range(12)]
-    training, scored = scoring_oddities(always_a, always_a)
+    training, scored = scoring_oddities(always_a, [ask(row + 100, 0) for row in range(12)])
     assert "all 12 answers of the training questions are A" in training
     assert "all 12 answers of the scored questions are A" in scored
-    assert scoring_oddities(always_a[:9], always_a[:9]) == [], "nine may be chance"
+    assert scoring_oddities(always_a[:9]) == [], "nine may be chance"
 
 
 def test_a_place_that_is_never_right_is_named():
@@ -50,7 +50,8 @@ def test_leaks_are_counted_by_text_options_and_context():
     read = [ask(row, context=f"about {row}") for row in range(60)]
     assert scoring_oddities(read, [ask(row, context="about another") for row in range(60)]) == []
     assert "60 of 60" in scoring_oddities(read, FAIR)[0], "without a context it is the same question"
-    assert scoring_oddities(FAIR[:49], FAIR) == []
+    (line,) = scoring_oddities(FAIR[:5], FAIR)
+    assert "5 of 5" in line, "a small test had no warning"
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,9 @@ def _run_upstream(values: Mapping[str, Any], keeper: RunKeeper | None) -> None:
     from llamafactory.train.tuner import run_exp
 
     from llmtuner.mcq.finite import FiniteGuard
-    from llmtuner.mcq.trained_places import TrainedPlaces
+    from llmtuner.mcq.trained_places import FlagsOfRun
 
-    run_exp(dict(values), callbacks=[FiniteGuard(), TrainedPlaces(values), *([] if keeper is None else [keeper])])
+    run_exp(dict(values), callbacks=[FiniteGuard(), FlagsOfRun(values), *([] if keeper is None else [keeper])])
     if keeper is not None:
         keeper.finish()
 

@@ -19,9 +19,12 @@ from llmtuner.metrics import baseline, baselines
 logger = logging.getLogger("llmtuner.data")
 
 TRAIN, SCORED = "train", "scored"  # values of floor_place_from
+DATA, RETRIEVE = "data", "retrieve"  # values of floor_passage_from
 
 
-def baselines_of(questions: Sequence[Question], trained: Mapping[str, int] | None = None) -> dict[str, float | str]:
+def baselines_of(
+    questions: Sequence[Question], trained: Mapping[str, int] | None = None, *, retrieved: bool = False
+) -> dict[str, float | str]:
     """Every baseline of the questions that have an answer; {} if none has.
 
     The longest option, chance, the most frequent place of the answer, and, where every question has a context, BM25 of
@@ -30,6 +33,7 @@ def baselines_of(questions: Sequence[Question], trained: Mapping[str, int] | Non
     Args:
         trained: how often each place is the right answer in the training data, by letter; if unknown, the places are
             counted in `questions`, so that this baseline has seen the answers.
+        retrieved: whether the run retrieved the contexts; else they are those of the data.
     """
     known = [question for question in questions if question.answer is not None]
     if not known:
@@ -42,6 +46,7 @@ def baselines_of(questions: Sequence[Question], trained: Mapping[str, int] | Non
     passage = passage_scores(known)
     if passage is not None:
         figures |= baseline("passage", passage, answers)
+        figures["floor_passage_from"] = RETRIEVE if retrieved else DATA
     return figures
 
 

@@ -15,7 +15,7 @@ from llmtuner.data.option_letters import compared_forms
 from llmtuner.data.question import LETTERS, Question
 from llmtuner.data.split import question_key
 
-ENOUGH = 50  # scored questions from which on a run warns; fewer are a trial of the command
+ENOUGH = 50  # scored questions with a place, one of which has the right answer there unless something is wrong
 ONE_PLACE = 10  # answers that do not fall on one place by chance: 1 in 512 with two options, less with more
 
 
@@ -27,10 +27,8 @@ def scoring_oddities(scored: Sequence[Question], trained: Sequence[Question] = (
         trained: the training questions; empty if unknown.
     """
     known = [question for question in scored if question.answer is not None]
-    lines = [*_one_place(trained, "training"), *_one_place(known, "scored")]
-    if len(known) < ENOUGH:
-        return lines
-    return [*lines, *_never_right(known), *_leaked(known, trained), *_without_choice(known)]
+    places = [*_one_place(trained, "training"), *_one_place(known, "scored"), *_never_right(known)]
+    return [*places, *_leaked(known, trained), *_without_choice(known)]
 
 
 def _one_place(questions: Sequence[Question], kind: str) -> Iterator[str]:

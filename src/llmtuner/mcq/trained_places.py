@@ -28,7 +28,7 @@ def places_of_run(run: McqRun, train_set: QuestionSet | None) -> Mapping[str, in
     return trained_places([*reversed(run.adapters), run.model])
 
 
-class TrainedPlaces(TrainerCallback):
+class FlagsOfRun(TrainerCallback):
     """Brings the flags of a run to upstream's trainer, which gets neither the adapters' folders nor the questions.
 
     Args:
@@ -38,13 +38,18 @@ class TrainedPlaces(TrainerCallback):
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
 
+    @property
+    def retrieves(self) -> bool:
+        """Whether the run retrieves the contexts of its questions."""
+        return bool(self._values.get("retrieve"))
+
     def places(self) -> Mapping[str, int] | None:
         """By letter; None if unknown. For a training, counted in the questions that it uses of its data sets."""
         if not self._values.get("do_train"):
             return trained_places(
                 [
                     *reversed(split_paths(self._values.get("adapter_name_or_path") or "")),
-                    self._values["model_name_or_path"],
+                    self._values.get("model_name_or_path") or "",
                 ]
             )
         dataset_dir = self._values.get("dataset_dir") or str(PROJECT_DATA)
@@ -62,6 +67,6 @@ class TrainedPlaces(TrainerCallback):
         return [name.strip() for name in (value.split(",") if isinstance(value, str) else value) if name.strip()]
 
     @classmethod
-    def of(cls, callbacks: Iterable[object]) -> Mapping[str, int] | None:
-        """The places by the first such callback; None without one."""
-        return next((callback.places() for callback in callbacks if isinstance(callback, cls)), None)
+    def among(cls, callbacks: Iterable[object]) -> FlagsOfRun:
+        """The first such callback; without one, the flags are unknown."""
+        return next((callback for callback in callbacks if isinstance(callback, cls)), cls({}))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from llmtuner.data.baselines import DATA, RETRIEVE
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.problems import quoted, terminal_path
 from llmtuner.errors import DataError
@@ -56,7 +57,8 @@ BASELINES = {
     "passage": "BM25 with context",
     "random": "random",
 }
-# What a baseline that the models do not share is named after.
+# What a baseline that the models do not share is named after: the source of the contexts, else the models.
+_OF_A_SOURCE = {DATA: "BM25 with given contexts", RETRIEVE: "BM25 with retrieved contexts"}
 _DEPENDS_ON = {"place": "most frequent place, training data", "passage": "BM25, contexts"}
 
 
@@ -73,9 +75,9 @@ def print_scores(metrics: Metrics, output_dir: str | os.PathLike[str]) -> None:
 def score_table(models: Mapping[str, Metrics], stating: Mapping[str, Metrics] | None = None) -> list[str]:
     """The lines of a table: one for each model, then the baselines. Accuracy is that of the ranking's first option.
 
-    A baseline is printed once if all models that have it agree, else once for each of its figures, with the names of
-    the models: those that were trained on different data have another most frequent place, and only runs with contexts
-    have BM25.
+    A baseline is printed once if all models that have it agree, else once for each of its figures, with what it depends
+    on: models that were trained on different data have another most frequent place, and only runs with contexts have
+    BM25.
 
     Args:
         models: the contents of predict_results.json by the name to print, all for the same questions
@@ -109,8 +111,14 @@ def _baseline_rows(key: str, title: str, models: Mapping[str, Metrics]) -> Itera
             figures = _alike(metrics[f"{prefix}_map@3"]), _alike(metrics[f"{prefix}_accuracy"])
             alike.setdefault(figures, []).append(name)
     shared_by_all = len(alike) == 1 and (len(models) == 1 or len(next(iter(alike.values()))) > 1)
-    for names in alike.values():
-        shown = title if shared_by_all else f"{_DEPENDS_ON.get(key, title)} of {_named(names)}"
+    sources = [_OF_A_SOURCE.get(str(models[names[0]].get(f"{prefix}_from"))) for names in alike.values()]
+    for names, source in zip(alike.values(), sources, strict=True):
+        if shared_by_all:
+            shown = title
+        elif source is not None and sources.count(source) == 1:
+            shown = source
+        else:
+            shown = f"{_DEPENDS_ON.get(key, title)} of {_named(names)}"
         yield Row.of(shown, models[names[0]], prefix, f"{prefix}_accuracy")
 
 

@@ -86,7 +86,7 @@ def _results(path: Path) -> dict[str, Any]:
         raise UserError(f"{terminal_path(path)}: is not JSON: {error}; predict again") from error
     if not isinstance(results, dict):
         raise UserError(f"{terminal_path(path)}: expected an object with figures; predict again")
-    for key in [key for key in results if key.startswith("floor_") and key != "floor_place_from"]:
+    for key in [key for key in results if key.startswith("floor_") and not key.endswith("_from")]:
         partner = key.replace("_map@3", "_accuracy") if key.endswith("_map@3") else key
         if not all(_is_share(results.get(name)) for name in (key, partner)):
             raise UserError(f"{terminal_path(path)}: expected {key} and {partner} from 0 to 1; predict again")
