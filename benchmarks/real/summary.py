@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from real import pairs
-from real.tables import SETS, between, difference_cell
+from real.tables import BASELINES, SETS, baseline_cell, between, difference_cell
 from real.titles import title_of_model, title_of_way
 
 BEGIN, END = "<!-- table: real_model.py --summary -->", "<!-- end of table -->"
@@ -39,8 +39,10 @@ def _table(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             if any(cells):
                 filled = " | ".join(cell or "not run" for cell in cells)
                 yield f"| {title_of_model(result['model'])} | {title_of_way(way, 'steps')} | {filled} |"
-        chance = [_chance(of_set) for of_set in of_sets]
-        yield f"| | *longest option; chance* | {' | '.join(chance)} |"
+        for key, title in BASELINES.items():
+            cells = [_baseline(key, of_set) for of_set in of_sets]
+            if any(cells):
+                yield f"| | *{title}* | {' | '.join(cells)} |"
 
 
 def _order(way: str) -> int:
@@ -66,9 +68,9 @@ def _cell(way: str, of_set: Mapping[str, Any] | None) -> str:
     return f"{score} ({difference_cell(gains[0]['map@3'])})" if gains else score
 
 
-def _chance(of_set: Mapping[str, Any] | None) -> str:
-    """The baselines of the only scored file."""
+def _baseline(key: str, of_set: Mapping[str, Any] | None) -> str:
+    """A baseline of the only scored file; "" if it has none."""
     if of_set is None:
         return ""
     (baselines,) = of_set["files"].values()
-    return f"{baselines['longest_map@3']:.3f}; {baselines['random_map@3']:.3f}"
+    return baseline_cell(baselines, key) if f"{key}_map@3" in baselines else ""

@@ -9,6 +9,7 @@ from real.rows import ROWS
 from real.titles import title_of_file, title_of_way
 
 BEGIN, END = "<!-- tables: real_model.py --page -->", "<!-- end of tables -->"
+BASELINES = {"longest": "longest option", "passage": "most like the passage (BM25)", "random": "chance"}
 SETS = {
     "arc_easy": "ARC-Easy",
     "qasc": "QASC",
@@ -78,9 +79,9 @@ def _set(row: str, name: str, of_set: Mapping[str, Any]) -> Iterator[str]:
         )
     for file, baselines in of_set["files"].items():
         cell = f"| {title_of_file(file)} " if several else ""
-        for key, title in (("longest", "longest option"), ("passage", "most like the passage"), ("random", "chance")):
+        for key, title in BASELINES.items():
             if f"{key}_map@3" in baselines:
-                scores = f"{baselines[f'{key}_map@3']:.3f} | {baselines[f'{key}_accuracy']:.3f}"
+                scores = f"{baseline_cell(baselines, key)} | {baselines[f'{key}_accuracy']:.3f}"
                 yield f"| *{title}* {cell}| {scores} | |"
     yield ""
     if of_set["differences"]:
@@ -103,6 +104,14 @@ def _cell(cell: list[str], row: str, several: bool) -> str:
 def _mean(figure: Mapping[str, Any]) -> str:
     low, high = figure["interval"]
     return f"{figure['mean']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def baseline_cell(baselines: Mapping[str, float], key: str) -> str:
+    """MAP@3 of a baseline with its interval; chance is an expected value, without one."""
+    score = f"{baselines[f'{key}_map@3']:.3f}"
+    if f"{key}_map@3_low" not in baselines:
+        return score
+    return f"{score} [{baselines[f'{key}_map@3_low']:.3f}, {baselines[f'{key}_map@3_high']:.3f}]"
 
 
 def difference_cell(figure: Mapping[str, Any]) -> str:

@@ -307,16 +307,18 @@ def test_the_summary_has_each_step_and_the_one_before():
         figure = {"difference": difference, "interval": [difference - 0.1, difference + 0.1]}
         return {"first": [first, file], "second": [second, file], "map@3": figure}
 
-    def of_set(ways, gains, file):
+    def of_set(ways, gains, file, **baselines):
         return {
             "scores": [score(way, mean, file) for way, mean in ways.items()],
             "differences": [gain(*each, file) for each in gains],
-            "files": {file: {"longest_map@3": 0.4, "random_map@3": 0.25}},
+            "files": {file: {"longest_map@3": 0.4, "random_map@3": 0.25, **baselines}},
         }
 
     gains = [("step2", "step1", 0.3), ("step2", "likelihood", 0.2)]
     small = of_set({"step2": 0.8, "step1": 0.5, "likelihood": 0.6, "untrained_letters": 0.3}, gains, "arc_easy/test")
-    large = of_set({"step2": 0.9}, [], "qasc/test")
+    large = of_set(
+        {"step2": 0.9}, [], "qasc/test", **{"passage_map@3": 0.7, "passage_map@3_low": 0.65, "passage_map@3_high": 0.75}
+    )
     results = [
         {"model": "small-float32-0123abcd", "rows": {"steps": {"arc_easy": small}}},
         {"model": "large", "rows": {"steps": {"qasc": large}}},
@@ -329,9 +331,12 @@ def test_the_summary_has_each_step_and_the_one_before():
         "| small | STEP1, letters | 0.500 | not run |",
         "| small | likelihood, trained | 0.600 | not run |",
         "| small | STEP2, linear | 0.800 (+0.300 [+0.200, +0.400]) | not run |",
-        "| | *longest option; chance* | 0.400; 0.250 |  |",
+        "| | *longest option* | 0.400 |  |",
+        "| | *chance* | 0.250 |  |",
         "| large | STEP2, linear | not run | 0.900 |",
-        "| | *longest option; chance* |  | 0.400; 0.250 |",
+        "| | *longest option* |  | 0.400 |",
+        "| | *most like the passage (BM25)* |  | 0.700 [0.650, 0.750] |",
+        "| | *chance* |  | 0.250 |",
     ]
 
 
