@@ -7,7 +7,7 @@ All runs of the table score the 160 test questions of data/elementary; trainings
 language model is SmolLM2-135M-Instruct if its package is installed, else a random Llama. A small encoder (MiniLM)
 follows, and one line about the harder exam in data/exam. Needs neither a GPU nor the hub.
 
-Each run is a command line of src/train_bash.py, which its log begins with.
+Each run is one command of src/train_bash.py; its log begins with that command.
 """
 
 from __future__ import annotations
