@@ -172,7 +172,10 @@ def shared_baselines(folders: Sequence[Path]) -> dict[str, Any]:
     """The baselines that all runs state alike; those that depend on a run's training may differ, and are left out."""
     stated = [json.loads((folder / RESULTS).read_text(encoding="utf-8")) for folder in folders]
     first = {name: value for name, value in stated[0].items() if name.startswith("floor_")}
-    return {name: value for name, value in first.items() if all(each.get(name) == value for each in stated)}
+    shared = {name: value for name, value in first.items() if all(each.get(name) == value for each in stated)}
+    if "floor_place_map@3" not in shared:  # where the places were counted would describe nothing
+        shared = {name: value for name, value in shared.items() if not name.startswith("floor_place")}
+    return shared
 
 
 def results_of(result: Blend) -> dict[str, Any]:
