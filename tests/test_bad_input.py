@@ -154,6 +154,12 @@ def test_what_flags_point_to_is_checked_first(arguments, parts, tiny_llama, tmp_
             ["--val_size", "does not go with --eval_dataset", "predict with --eval_dataset in a second command"],
         ),
         (["--template", "no_such_template"], ["no_such_template"]),
+        # It was read once, in silence, and run.json counted its rows twice.
+        (
+            ["--dataset", "llmscience_sample,llmscience_sample"],
+            ["--dataset llmscience_sample", "named twice", "`weight`"],
+        ),
+        (["--eval_dataset", "llmscience_sample,llmscience_sample"], ["--eval_dataset", "named twice"]),
     ],
 )
 def test_flags_that_upstream_does_not_know(arguments, parts, tiny_llama, tmp_path, capsys):

@@ -14,7 +14,7 @@ from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import McqSettings
 from llmtuner.mcq.trained_places import FlagsOfRun, places_of_run
-from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
+from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, read_manifest, write_manifest
 
 STAGES = {
     "sft": ["--predict_with_generate", "--max_new_tokens", "1"],
@@ -60,3 +60,16 @@ def test_a_command_that_trains_counts_its_own_questions(tmp_path):
     run = McqRun(model=str(tmp_path), settings=McqSettings())
     assert places_of_run(run, QuestionSet.ready([first], [])) == {first.answer_letter: 1}
     assert places_of_run(run, None) == places
+
+
+def test_the_manifest_counts_no_question_that_was_dropped(tiny_llama, tmp_path, demo_records):
+    """The training's own prediction left those of --mcq_drop_long out, and every later one counted them."""
+    first, second = ({**record, "answer": letter} for record, letter in zip(demo_records[:2], "AB", strict=True))
+    rows = [first, {**second, "prompt": "long " * 3000}]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["--stage", "mcq", "--model_name_or_path", str(tiny_llama), "--template", "llama2", "--do_train"]
+    command += ["--dataset", str(tmp_path / "train.jsonl"), "--mcq_drop_long", "--max_steps", "1"]
+    assert main([*command, "--save_strategy", "no", "--output_dir", str(tmp_path / "out")]) == 0
+    manifest = read_manifest(tmp_path / "out" / RUN_MANIFEST)
+    assert manifest is not None
+    assert manifest.answer_places == {"A": 1}

@@ -172,7 +172,12 @@ def shared_baselines(folders: Sequence[Path]) -> dict[str, Any]:
     """The baselines that all runs state alike; those that depend on a run's training may differ, and are left out."""
     stated = [json.loads((folder / RESULTS).read_text(encoding="utf-8")) for folder in folders]
     first = {name: value for name, value in stated[0].items() if name.startswith("floor_")}
-    return {name: value for name, value in first.items() if all(each.get(name) == value for each in stated)}
+
+    def of_baseline(name: str) -> str:
+        return name.split("_")[1]
+
+    differing = {of_baseline(name) for name, value in first.items() if any(each.get(name) != value for each in stated)}
+    return {name: value for name, value in first.items() if of_baseline(name) not in differing}
 
 
 def results_of(result: Blend) -> dict[str, Any]:

@@ -249,7 +249,15 @@ def _check_conflicts(flags: Flags) -> None:
 
 
 def _check_sets(flags: Flags) -> None:
-    """Refuse a run without data."""
+    """Refuse a run without data, and data that counts only once although it is named twice."""
+    for flag in ("dataset", "eval_dataset"):
+        names = flags.names(flag)
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise UserError(
+                f"--{flag} {escaped(repeated)}: named twice, and would be read once; name it once (in stage mcq, the "
+                "column `weight` makes rows count more)"
+            )
     if flags["do_train"] and not flags.names("dataset"):
         raise UserError("--do_train needs questions: name them with --dataset")
     for name in ("do_predict", "do_eval"):

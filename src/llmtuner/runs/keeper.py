@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from llmtuner.data.collect import answer_places
 from llmtuner.errors import RunError, UserError
 from llmtuner.runs.adapter import is_adapter
 from llmtuner.runs.checkpoints import EarlierRun, checkpoint_at, find_checkpoints, remove_checkpoint, set_all_aside
@@ -241,10 +242,20 @@ class RunKeeper(TrainerCallback):
             epoch=float(state.epoch or 0.0),
             world_size=1 if args is None else args.world_size,
             files=digest_files(folder, files),
+            answer_places=self._places(),
             prompt=_prompt_of(folder) or self._planned.prompt,
             loss=loss,
         )
         write_manifest(manifest, folder / name)
+
+    def _places(self) -> Mapping[str, int]:
+        """Counted in the questions that are trained on, where the trainer has them (stage mcq).
+
+        The plan does not know which questions --mcq_drop_long leaves out, nor which ones the registry's `num_samples`
+        draws.
+        """
+        questions = getattr(getattr(self._trainer(), "train_dataset", None), "questions", None)
+        return self._planned.answer_places if questions is None else answer_places(questions)
 
     def _rotate(self, newest: Path, state: Any) -> None:
         """Delete the oldest checkpoints beyond --save_total_limit, never the best one, and only behind a sound one."""

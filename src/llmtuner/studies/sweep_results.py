@@ -15,6 +15,7 @@ import numpy as np
 
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.errors import UserError
+from llmtuner.files import sha256_of_json
 from llmtuner.metrics import Ranks
 from llmtuner.report.paired import mean_interval
 from llmtuner.report.summary import BASELINES, check_same_questions
@@ -38,6 +39,8 @@ class Combination:
         map3: mean of MAP@3 over seeds and questions, if the pieces predict.
         interval: 95 % interval of that mean; with several seeds, seeds and questions are drawn.
         seconds: of each seed.
+        questions: how many have an answer, if the pieces predict.
+        question_set: SHA-256 of the data set, id and answer of each; "" without a prediction.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Combination:
     map3: float | None = None
     accuracy: float | None = None
     interval: tuple[float, float] | None = None
+    questions: int | None = None
+    question_set: str = ""
 
 
 def read_results(sweep: Sweep, known: dict[Done, Combination] | None = None) -> list[Combination]:
@@ -96,8 +101,17 @@ def _combination(name: str, done: Sequence[tuple[Piece, float]]) -> Combination:
     map3_SQ = np.stack([_in_one_order(each, 3) for each in predictions.values()])
     accuracy_SQ = np.stack([_in_one_order(each, 1) for each in predictions.values()])
     return replace(
-        result, map3=float(map3_SQ.mean()), accuracy=float(accuracy_SQ.mean()), interval=mean_interval(map3_SQ)
+        result,
+        map3=float(map3_SQ.mean()),
+        accuracy=float(accuracy_SQ.mean()),
+        interval=mean_interval(map3_SQ),
+        questions=map3_SQ.shape[1],
+        question_set=_set_of(next(iter(predictions.values()))),
     )
+
+
+def _set_of(predictions: Sequence[Prediction]) -> str:
+    return sha256_of_json(sorted((p.dataset, p.id, p.answer) for p in predictions if p.answer is not None))
 
 
 def _in_one_order(predictions: Sequence[Prediction], k: int) -> np.ndarray:
@@ -150,7 +164,15 @@ def table(results: Sequence[Combination]) -> list[str]:
             f"{result.name or 'all':{width}}{len(result.seeds):>6}{result.map3:>8.3f}{f'[{low:.3f}, {high:.3f}]':>18}"
             f"{result.accuracy:>10.3f}{spread:>15}{np.mean(result.seconds):>8.0f}"
         )
-    return [*lines, *_baselines(scored, width)]
+    return [*lines, *_baselines(scored, width), *_other_questions(scored)]
+
+
+def _other_questions(scored: Sequence[Combination]) -> list[str]:
+    """A warning if --max_samples or --eval_dataset was swept: such scores say nothing about the settings."""
+    if len({result.question_set for result in scored}) < 2:
+        return []
+    counts = ", ".join(f"{result.name} {result.questions:,}" for result in scored)
+    return [f"warning: scored on different questions ({counts}), so these scores cannot be compared"]
 
 
 def _baselines(scored: Sequence[Combination], width: int) -> list[str]:
