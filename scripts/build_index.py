@@ -65,7 +65,7 @@ def _parser(retrievers: dict[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("--words", type=int, default=90, help="words of a chunk, at most; default: 90")
     help_overlap = "sentences repeated from the chunk before, at most; default: 3"
     parser.add_argument("--overlap", type=int, default=3, help=help_overlap)
-    help_ann = "dense and hybrid refuse a corpus of more than this number of chunks; default: 1000000"
+    help_ann = "largest number of chunks for dense and hybrid; with more, the build stops; default: 1000000"
     parser.add_argument("--ann_from", type=int, default=1_000_000, metavar="CHUNKS", help=help_ann)
     parser.add_argument("--engine", choices=ENGINES, default="local", help="local; ray is not supported yet")
     parser.add_argument("--note", default="", metavar="TEXT", help="text for the manifest, such as the corpus's source")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.preflight_scoring import scoring_warnings, stored_training
+from llmtuner.cli.preflight_scoring import scoring_warnings, stored_trainings
 from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import Words
 from llmtuner.data.collect import trained_and_held_out
@@ -66,13 +66,31 @@ def test_a_prediction_looks_for_the_training_data_in_the_manifest(files, tmp_pat
     assert warnings(**flags, adapter_name_or_path=str(tmp_path)) == (), "the data is on another machine"
 
 
+def test_the_data_of_earlier_trainings_count_too(files, tmp_path):
+    """STEP2 on top of a STEP1 that was trained on the scored questions had no warning."""
+    train, test = files
+    elsewhere = write(tmp_path / "other.jsonl", range(500, 560), "A")
+    step1, step2 = tmp_path / "step1", tmp_path / "step2"
+    for folder, settings in (
+        (step1, {"dataset": train, "model_name_or_path": "base"}),
+        (step2, {"dataset": elsewhere, "model_name_or_path": "base", "adapter_name_or_path": str(step1)}),
+    ):
+        folder.mkdir()
+        write_manifest(Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, settings=settings), folder / RUN_MANIFEST)
+    flags = {"do_predict": "true", "eval_dataset": test, "model_name_or_path": "base"}
+    lines = warnings(**flags, adapter_name_or_path=str(step2))
+    assert any("20 of 60 scored questions are also in the training data" in line for line in lines)
+    flags = {"do_train": "true", "dataset": elsewhere, "eval_dataset": test, "model_name_or_path": "base"}
+    assert any("20 of 60" in line for line in warnings(**flags, adapter_name_or_path=str(step1)))
+
+
 def test_questions_that_the_training_held_out_were_not_trained_on(files, tmp_path):
     """A prediction on the part that --val_size held out had a warning for each of its questions."""
     train, _ = files
     settings = {"dataset": train, "val_size": 0.25, "seed": 3}
     manifest = Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, settings=settings)
     write_manifest(manifest, tmp_path / RUN_MANIFEST)
-    trained = stored_training([tmp_path])
+    (trained,) = stored_trainings([tmp_path])
     assert len(trained) == 75
     expected = trained_and_held_out([train], "", max_samples=None, val_size=0.25, seed=3)[0]
     assert [question.id for question in trained] == [question.id for question in expected]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from llmtuner.cli.flags import Flags
@@ -16,7 +17,7 @@ from llmtuner.errors import UserError
 from llmtuner.mcq.prompts import refuse_scored_shots, require_reserve
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.targets import check_targets
-from llmtuner.runs.places import training_of
+from llmtuner.runs.places import trainings_of
 
 
 def scoring_warnings(flags: Flags) -> tuple[str, ...]:
@@ -26,7 +27,19 @@ def scoring_warnings(flags: Flags) -> tuple[str, ...]:
         UserError: --val_size leaves no question on one side.
     """
     trained, scored = trained_and_scored(flags)
-    return tuple(scoring_oddities(scored, trained if flags["do_train"] else stored_training(_models(flags))))
+    stored = stored_trainings(_models(flags))
+    trainings = [trained, *stored] if flags["do_train"] else stored
+    return tuple(oddities_after(scored, trainings))
+
+
+def oddities_after(scored: Sequence[Question], trainings: Sequence[Sequence[Question]]) -> list[str]:
+    """A line for the user about each oddity of the scored questions.
+
+    Args:
+        trainings: the questions of each training behind the model, the last one first.
+    """
+    last, earlier = (trainings[0], trainings[1:]) if trainings else ((), ())
+    return scoring_oddities(scored, last, list(chain.from_iterable(earlier)))
 
 
 def check_shots(flags: Flags, run: McqRun) -> None:
@@ -106,20 +119,27 @@ def _models(flags: Flags) -> list[str]:
     return [*reversed(flags.names("adapter_name_or_path")), flags["model_name_or_path"]]
 
 
-def stored_training(folders: Sequence[str | os.PathLike[str]]) -> Sequence[Question]:
-    """The training questions by the manifest of the first folder that has one, if their files are here.
+def stored_trainings(folders: Sequence[str | os.PathLike[str]]) -> list[Sequence[Question]]:
+    """The questions of each training behind a model, the last one first, as far as their files are here.
 
     Args:
         folders: adapters and model, the last training first.
     """
-    manifest = training_of(folders)
-    settings: Mapping[str, Any] = {} if manifest is None else manifest.settings
-    names = [name.strip() for name in str(settings.get("dataset") or "").split(",") if name.strip()]
-    limit, val_size, seed = (settings.get(name) for name in ("max_samples", "val_size", "seed"))
+    different = {repr(_data_of(manifest.settings)): manifest.settings for manifest in trainings_of(folders)}
+    return [_trained_on(settings) for settings in different.values()]
+
+
+def _data_of(settings: Mapping[str, Any]) -> list[Any]:
+    return [settings.get(name) for name in ("dataset", "dataset_dir", "max_samples", "val_size", "seed")]
+
+
+def _trained_on(settings: Mapping[str, Any]) -> Sequence[Question]:
+    dataset, dataset_dir, limit, val_size, seed = _data_of(settings)
+    names = [name.strip() for name in str(dataset or "").split(",") if name.strip()]
     try:
         return trained_and_held_out(
             names,
-            str(settings.get("dataset_dir") or PROJECT_DATA),
+            str(dataset_dir or PROJECT_DATA),
             max_samples=limit if isinstance(limit, int) else None,
             val_size=val_size if isinstance(val_size, float) else 0.0,
             seed=seed if isinstance(seed, int) else 0,
