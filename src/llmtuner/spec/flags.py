@@ -198,7 +198,7 @@ OWN = (
     Flag(
         name="mcq_option_orders",
         help="predictions from joint prompts (head letter, layout joint, stage sft): average each option's probability "
-        "over K cyclic orders of the options, at most one for each option; evaluations during training use one order",
+        "over K cyclic orders of the options (no more than it has options); evaluations during training use one order",
         type=int,
         default=1,
         range=Range(1, MOST_OPTIONS),
