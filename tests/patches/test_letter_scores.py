@@ -60,6 +60,7 @@ def mcq_prediction(folder: Path) -> None:
         args=SimpleNamespace(output_dir=str(folder)),
         run=SimpleNamespace(
             settings=SimpleNamespace(layout="joint", head="letter", likelihood_norm=None),
+            data=SimpleNamespace(retrieve=None),
             adapters=(),
             model="",
             option_orders=1,
