@@ -160,8 +160,8 @@ def test_a_baseline_of_contexts_is_named_after_their_source(tmp_path, capsys):
     assert compare(folders) == 0
     rows = [line.rsplit(None, 2)[0] for line in capsys.readouterr().out.splitlines() if "BM25" in line]
     assert rows == ["BM25 with given contexts", "BM25 with retrieved contexts"]
-    other = scored(tmp_path / "d", **base, **{"floor_passage_map@3": 0.25, "floor_passage_from": "data"})
-    assert compare([*folders, other]) == 0
+    unlike_a = scored(tmp_path / "d", **base, **{"floor_passage_map@3": 0.25, "floor_passage_from": "data"})
+    assert compare([*folders, unlike_a]) == 0
     rows = [line.rsplit(None, 2)[0] for line in capsys.readouterr().out.splitlines() if "BM25" in line]
     assert rows == ['BM25, contexts of "a" and 1 more row', "BM25 with retrieved contexts", 'BM25, contexts of "d"']
 
