@@ -39,10 +39,11 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
 
     from llmtuner.blending.cascade import lines, record, run_cascade, write_cascade
-    from llmtuner.cli.preflight_scoring import oddities_after, stored_trainings
+    from llmtuner.cli.preflight_scoring import stored_trainings
     from llmtuner.data.collect import questions_in
     from llmtuner.data.prediction_files import check_json, check_out
     from llmtuner.data.registry import PROJECT_DATA
+    from llmtuner.data.scoring import scoring_oddities
     from llmtuner.errors import RunError, UserError
     from llmtuner.files import write_atomic
     from llmtuner.mcq.device import check_device
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         folders = (args.small, args.large)
         for folder in folders:  # the large model is loaded only when the small one is done
             check_scorable(folder, questions)
-        oddities = [line for folder in folders for line in oddities_after(questions, stored_trainings([folder]))]
+        oddities = [line for folder in folders for line in scoring_oddities(questions, *stored_trainings([folder]))]
         for line in dict.fromkeys(oddities):
             print(f"warning: {line}", file=sys.stderr)
         result = run_cascade(questions, small, large, share=args.share, hours=args.hours)

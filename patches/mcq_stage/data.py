@@ -6,9 +6,9 @@ import logging
 from dataclasses import dataclass
 from itertools import islice
 
-from llmtuner.data.collect import collect, require_answers
+from llmtuner.data.collect import collect, require_answers, split_questions
 from llmtuner.data.question import Question
-from llmtuner.data.split import NO_SPLIT, question_key, split_by_key
+from llmtuner.data.split import NO_SPLIT
 from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.mcq.questions import QuestionSet
@@ -74,9 +74,8 @@ def read_run_questions(run: McqRun, *, seed: int, evaluates_in_training: bool, s
         parts, evaluate = _with_contexts([parts, evaluate], data.retrieve, speaks=speaks)
     train = [question for part in parts.values() for question in part]
     if data.val_size > NO_SPLIT:
-        keys = [question_key(question.question) for question in train]
-        training, validation = split_by_key(keys, data.val_size, seed)
-        train, evaluate = [train[row] for row in training], {"validation": [train[row] for row in validation]}
+        train, validation = split_questions(train, data.val_size, seed)
+        evaluate = {"validation": validation}
     if run.training:
         require_answers(train, "training needs")
     for part in evaluate.values():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 from llmtuner.cli.flags import Flags
@@ -27,19 +26,10 @@ def scoring_warnings(flags: Flags) -> tuple[str, ...]:
         UserError: --val_size leaves no question on one side.
     """
     trained, scored = trained_and_scored(flags)
-    stored = stored_trainings(_models(flags))
+    # Earlier trainings matter only to what is scored.
+    stored = [] if flags["do_train"] and not scored else stored_trainings(_models(flags))
     trainings = [trained, *stored] if flags["do_train"] else stored
-    return tuple(oddities_after(scored, trainings))
-
-
-def oddities_after(scored: Sequence[Question], trainings: Sequence[Sequence[Question]]) -> list[str]:
-    """A line for the user about each oddity of the scored questions.
-
-    Args:
-        trainings: the questions of each training behind the model, the last one first.
-    """
-    last, earlier = (trainings[0], trainings[1:]) if trainings else ((), ())
-    return scoring_oddities(scored, last, list(chain.from_iterable(earlier)))
+    return tuple(scoring_oddities(scored, *trainings))
 
 
 def check_shots(flags: Flags, run: McqRun) -> None:

@@ -121,9 +121,21 @@ def trained_and_held_out(
     # With data of other forms among it, the part that is held out is drawn from all of it.
     if val_size <= NO_SPLIT or not questions or not all(find_source(name, dataset_dir) for name in names):
         return questions, []
+    return split_questions(questions, val_size, seed)
+
+
+def split_questions(questions: Sequence[Question], val_size: float, seed: int) -> tuple[list[Question], list[Question]]:
+    """The training and the validation part, each in the order of the input; copies of a question stay together.
+
+    Args:
+        val_size, seed: as `split_by_key`.
+
+    Raises:
+        UserError: one of the parts would be empty.
+    """
     parts = split_by_key([question_key(question.question) for question in questions], val_size, seed)
-    trained, held_out = ([questions[row] for row in rows] for rows in parts)
-    return trained, held_out
+    training, validation = ([questions[row] for row in rows] for rows in parts)
+    return training, validation
 
 
 def _sample(available: int, num_samples: int) -> list[int]:

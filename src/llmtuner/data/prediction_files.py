@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from llmtuner.data.predictions import PREDICTIONS, SUBMISSION
 from llmtuner.errors import UserError
 from llmtuner.files import sync_folder, write_synced
 
 RESULTS, ALL_RESULTS = "predict_results.json", "all_results.json"
-_OF_EVERY_ONE = ("predictions.jsonl", "submission.csv", "generated_predictions.jsonl")
+_OF_EVERY_ONE = (PREDICTIONS, SUBMISSION, "generated_predictions.jsonl")
 OF_A_PREDICTION = (*_OF_EVERY_ONE, "blend.json", "cascade.json")
 _STAGING = ".prediction"  # one name for all runs, so that the next one clears what a killed run left
 _PREFIXES = ("predict_", "floor_", "mcq_")  # of a prediction's values in all_results.json

@@ -7,6 +7,7 @@ scored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from llmtuner.data.collect import answer_places
 from llmtuner.data.duplicates import exact_key
@@ -19,19 +20,17 @@ ENOUGH = 50  # scored questions with a place, one of which has the right answer 
 ONE_PLACE = 10  # answers that do not fall on one place by chance: 1 in 512 with two options, less with more
 
 
-def scoring_oddities(
-    scored: Sequence[Question], trained: Sequence[Question] = (), earlier: Sequence[Question] = ()
-) -> list[str]:
+def scoring_oddities(scored: Sequence[Question], *trainings: Sequence[Question]) -> list[str]:
     """A line for the user about each oddity of a run's questions.
 
     Args:
         scored: the questions that are evaluated or predicted; those without an answer do not count.
-        trained: the training questions; empty if unknown.
-        earlier: those of the trainings that this one started from.
+        trainings: the questions of each training behind the model, the last one first; none if unknown.
     """
     known = [question for question in scored if question.answer is not None]
-    places = [*_one_place(trained, "training"), *_one_place(known, "scored"), *_never_right(known)]
-    return [*places, *_leaked(known, [*trained, *earlier]), *_without_choice(known)]
+    last = trainings[0] if trainings else ()
+    places = [*_one_place(last, "training"), *_one_place(known, "scored"), *_never_right(known)]
+    return [*places, *_leaked(known, [*chain.from_iterable(trainings)]), *_without_choice(known)]
 
 
 def _one_place(questions: Sequence[Question], kind: str) -> Iterator[str]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.data.problems import escaped, quoted, terminal_path
 from llmtuner.errors import UserError
 from llmtuner.report.summary import check_same_questions
 
 CHANCE = "floor_random_map@3"  # the baseline that every prediction with answers has
-RESULTS = "predict_results.json"
 
 
 @dataclass(frozen=True, slots=True)
