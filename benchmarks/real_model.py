@@ -5,9 +5,10 @@
     python benchmarks/real_model.py --data DATA --model MODEL --template llama2 --sizes table --precision --bf16
 
 Every run is a sweep of one command (scripts/sweep.py) in WORK/runs/ROW/SET/WAY, so the benchmark can be stopped at any
-time and started again: what is done is not done again. `--rows rates` measures the learning rates that the other rows
-use. The report has MAP@3 and accuracy of every way and the paired difference from the row's baseline, with 95 %
-intervals over seeds and questions, for what is done so far.
+time and started again: what is done is not done again. `--kept FILE` gets the ranks of all right answers, one line a
+run; with this file another machine goes on, without the work folder. `--rows rates` measures the learning rates that
+the other rows use. The report has MAP@3 and accuracy of every way and the paired difference from the row's baseline,
+with 95 % intervals over seeds and questions, for what is done so far.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
 
 from provenance import commit, hardware, trial_file, write_result  # noqa: E402
+from real.kept import Keeper  # noqa: E402
 from real.made import MADE  # noqa: E402
 from real.plots import curves, plot  # noqa: E402
 from real.report import printed, report  # noqa: E402
@@ -53,18 +56,21 @@ def main() -> int:
     )
     rows, seeds = args.rows or [name for name in ROWS if name != "rates"], [int(seed) for seed in args.seeds.split(",")]
     _write_sets(rows, args.data, setting.work, args.sizes)
+    keeper = Keeper(args.kept or setting.work / "kept.jsonl", setting)
     failed = 0
     deadline = None if args.minutes is None else time.monotonic() + 60 * args.minutes
-    for seed in [] if args.report else seeds:
+    for seed in seeds:
         runs = chosen(runs_of(rows, setting, seed), args.ways, args.sets)
-        for wave in sorted({run.wave for run in runs}):
+        keeper.keep(runs)
+        for wave in [] if args.report else sorted({run.wave for run in runs}):
             minutes = None if deadline is None else max(0.0, (deadline - time.monotonic()) / 60)
-            ready = [run for run in runs if run.wave == wave and run.can_start()]
+            ready = [run for run in keeper.waiting(runs) if run.wave == wave and run.can_start()]
             once = {run.piece.folder: run for run in ready}  # two rows may share a run
             failed += _carry_out([*once.values()], args.parallel, minutes)
+            keeper.keep(runs)
     runs = [run for seed in seeds for run in chosen(runs_of(rows, setting, seed), args.ways, args.sets)]
-    result = {"command": _command(args), "commit": commit(), "hardware": hardware("cpu"), **report(runs, setting)}
-    result["curves"] = curves(runs, result)
+    result = _with_earlier_rows(report(runs, keeper), args, keeper.model)
+    result["curves"] |= curves(runs, result["rows"], keeper)
     write_result(result, args.out)
     if args.page:
         args.page.write_text(page(args.page.read_text(encoding="utf-8"), result), encoding="utf-8")
@@ -98,8 +104,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--summary", type=Path, help="also write one table of the steps into this page")
     parser.add_argument("--others", type=Path, nargs="*", default=[], help="results of further models for --summary")
     parser.add_argument("--plot", type=Path, help="also draw the row `curve` as SVG")
+    parser.add_argument("--kept", type=Path, help="file with the ranks of all ended runs; default: WORK/kept.jsonl")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "real_model", help="folder of sets and runs")
-    parser.add_argument("--out", type=Path, default=trial_file("real_model"), help="the results as JSON")
+    parser.add_argument(
+        "--out", type=Path, default=trial_file("real_model"), help="the results as JSON; its other rows are left alone"
+    )
     return parser
 
 
@@ -149,6 +158,22 @@ def _write_sets(rows: Sequence[str], data: Path, work: Path, sizes: str) -> None
         else:
             written["sets"][name] = write_set(name, data, work / "data", of_sizes[name])
         path.write_text(json.dumps(written, indent=1))
+
+
+def _with_earlier_rows(rows: Mapping[str, Any], args: argparse.Namespace, model: str) -> dict[str, Any]:
+    """The rows, each with its command and commit, and those that --out has from an earlier report on the same model."""
+    before: dict[str, Any] = json.loads(args.out.read_text(encoding="utf-8")) if args.out.is_file() else {}
+    if before.get("model") != model:
+        before = {}
+    made_by = {"command": _command(args), "commit": commit(), "hardware": hardware("cpu")}
+    of_rows = before.get("rows", {}) | rows
+    reports = before.get("reports", {}) | dict.fromkeys(rows, made_by)
+    return {
+        "model": model,
+        "reports": {name: reports[name] for name in ROWS if name in of_rows},
+        "rows": {name: of_rows[name] for name in ROWS if name in of_rows},
+        "curves": before.get("curves", {}),
+    }
 
 
 def _carry_out(runs: Sequence[Run], parallel: int, minutes: float | None) -> int:

@@ -6,24 +6,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmtuner.report.run_report.curves import read_training
+from real.kept import Keeper
 from real.runs import STEP, WAYS, Run
 
 Points = list[tuple[int, float]]  # training questions, MAP@3
 
 
-def curves(runs: Sequence[Run], report: Mapping[str, Any]) -> dict[str, Points]:
+def curves(runs: Sequence[Run], rows: Mapping[str, Any], keeper: Keeper) -> dict[str, Points]:
     """The points of STEP1 (scored checkpoints), STEP2 and the trained likelihood (evaluations of the training)."""
     points: dict[str, Points] = {}
-    of_set = report["rows"].get("curve", {}).get("arc_easy", {"scores": []})
+    of_set = rows.get("curve", {}).get("arc_easy", {"scores": []})
     for each in of_set["scores"]:
         way, _, step = each["way"].partition("_")
         if step.isdigit():
             points.setdefault(way, []).append((int(step) * STEP, each["map@3"]["mean"]))
     for run in runs:
-        if run.row == "curve" and run.way in ("step2", "likelihood") and run.piece.stored() is not None:
-            for evaluated in read_training(str(run.piece.folder)).map3.values():
-                points[run.way] = [(int(step) * STEP, value) for step, value in evaluated]
+        if run.row == "curve" and run.way in ("step2", "likelihood") and (kept := keeper.get(run)) is not None:
+            points[run.way] = [(step * STEP, value) for step, value in kept.points]
     return {way: sorted(each) for way, each in points.items()}
 
 

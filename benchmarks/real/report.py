@@ -5,27 +5,25 @@ Shapes: S seeds, N questions, 2 metrics (MAP@3, accuracy).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evidence.norms import scores_by_norm
 
 from llmtuner.data.baselines import baselines_of
-from llmtuner.data.load import read_questions
-from llmtuner.data.predictions import Prediction, read_predictions
+from llmtuner.data.question import Question
 from llmtuner.metrics import Ranks
 from llmtuner.report.paired import PairedDifference, holm, mean_interval, paired_difference
+from real.kept import Keeper, Kept, read_ranks
 from real.pairs import Cell, Pair
 from real.rows import ROWS
-from real.runs import MADE_BY, Run, Setting
+from real.runs import Run
 
 METRICS = {"map@3": 3, "accuracy": 1}
 _OF_BASELINES = ("map@3", "map@3_low", "map@3_high", "accuracy")
 Values = Mapping[str, tuple[float, float]]  # MAP@3 and accuracy of a question, by id
+Done = tuple[Run, Kept]
 
 
 @dataclass
@@ -43,65 +41,46 @@ class Scored:
         return np.array([[of_seed[each] for each in ids] for of_seed in self.of_seeds.values()])
 
 
-def report(runs: Sequence[Run], setting: Setting) -> dict[str, Any]:
-    """Everything that is done, by row and set."""
+def report(runs: Sequence[Run], keeper: Keeper) -> dict[str, Any]:
+    """Everything that is kept, by row and set."""
     rows: dict[str, Any] = {}
     for row in dict.fromkeys(run.row for run in runs):
         for set_ in dict.fromkeys(run.set for run in runs if run.row == row):
-            done = [run for run in runs if (run.row, run.set) == (row, set_) and run.piece.stored() is not None]
-            if any(run.reported for run in done):
-                rows.setdefault(row, {})[set_] = _set(row, set_, done, setting)
-    return {"model": Path(setting.model).name, "rows": rows}
+            of_set = [(run, keeper.get(run)) for run in runs if (run.row, run.set) == (row, set_)]
+            done = [(run, kept) for run, kept in of_set if kept is not None]
+            if any(run.reported for run, _ in done):
+                rows.setdefault(row, {})[set_] = _set(row, set_, done, keeper)
+    return rows
 
 
-def _set(row: str, set_: str, runs: Sequence[Run], setting: Setting) -> dict[str, Any]:
-    cells = _cells([run for run in runs if run.reported], setting, with_norms=row == "knows")
+def _set(row: str, set_: str, done: Sequence[Done], keeper: Keeper) -> dict[str, Any]:
+    cells = _cells(done, keeper)
     files = dict.fromkeys(file for _, file in cells)
     return {
-        "files": {file: _baselines(_path(file, setting)) for file in files},
-        "ways": _ways(runs),
+        "files": {file: _baselines(keeper.questions(file)) for file in files},
+        "ways": _ways(done),
         "scores": [{"way": way, "file": file, **_figures(scored)} for (way, file), scored in cells.items()],
         "differences": _differences(cells, ROWS[row].pairs(set_)),
     }
 
 
-def _cells(runs: Sequence[Run], setting: Setting, *, with_norms: bool) -> dict[Cell, Scored]:
+def _cells(done: Sequence[Done], keeper: Keeper) -> dict[Cell, Scored]:
     """The values of each way on each file."""
     cells: dict[Cell, Scored] = {}
-    for run in runs:
-        by_file: dict[str, list[Prediction]] = {}
-        for prediction in read_predictions(run.piece.folder / "predictions.jsonl"):
-            if prediction.answer is not None:
-                by_file.setdefault(_file(prediction, run, setting), []).append(prediction)
-        for file, predictions in by_file.items():
+    for run, kept in done:
+        for file, of_norms in kept.ranks.items():
             if run.file not in ("", file):
                 continue
-            of_ways = {run.way: [p.scores for p in predictions]}
-            if with_norms and predictions[0].loglikelihood is not None:
-                questions = read_questions(_path(file, setting), purpose="predict").questions
-                of_norms = scores_by_norm(questions, predictions)
-                of_ways |= {f"{run.way}_{norm}": scores for norm, scores in of_norms.items() if norm != "pmi"}
-            for way, scores in of_ways.items():
+            for norm, texts in of_norms.items():
+                way = f"{run.way}_{norm}" if norm else run.way
                 scored = cells.setdefault((way, file), Scored({}))
-                scored.of_seeds[run.seed] = _values(predictions, scores)
+                scored.of_seeds[run.seed] = _values(keeper.ids(file), read_ranks(texts))
     return cells
 
 
-def _file(prediction: Prediction, run: Run, setting: Setting) -> str:
-    """The file of a question, such as qasc/test; a prediction of one file does not name it."""
-    words = list(run.sweep.words)
-    path = prediction.dataset or words[words.index("--eval_dataset") + 1]
-    return path.removeprefix(str(setting.work / "data") + "/").removesuffix(".jsonl")
-
-
-def _path(file: str, setting: Setting) -> Path:
-    return setting.work / "data" / f"{file}.jsonl"
-
-
-def _values(predictions: Sequence[Prediction], scores: Sequence[Sequence[float]]) -> Values:
-    ranks = Ranks.of(scores, [int(p.answer or 0) for p in predictions])
+def _values(ids: Sequence[str], ranks: Ranks) -> Values:
     pairs = zip(*(ranks.reciprocal(k).tolist() for k in METRICS.values()), strict=True)
-    return {p.id: pair for p, pair in zip(predictions, pairs, strict=True)}
+    return dict(zip(ids, pairs, strict=True))
 
 
 def _figures(scored: Scored) -> dict[str, Any]:
@@ -117,22 +96,19 @@ def _figures(scored: Scored) -> dict[str, Any]:
     return figures
 
 
-def _ways(runs: Sequence[Run]) -> dict[str, Any]:
+def _ways(done: Sequence[Done]) -> dict[str, Any]:
     """Where the runs of each way come from, and how long they took."""
     ways: dict[str, Any] = {}
-    for run in runs:
-        origin_file = run.piece.folder.with_name(f"{run.piece.folder.name}.{MADE_BY}")
-        origin = json.loads(origin_file.read_text(encoding="utf-8")) if origin_file.is_file() else {}
+    for run, kept in done:
         way = ways.setdefault(run.way, {"seconds": {}, "commits": []})
-        way["seconds"][str(run.seed)] = round(float((run.piece.stored() or {})["seconds"]))
-        if origin.get("commit") not in (None, *way["commits"]):
-            way["commits"].append(origin["commit"])
+        way["seconds"][str(run.seed)] = kept.seconds
+        if kept.commit not in way["commits"]:
+            way["commits"].append(kept.commit)
     return ways
 
 
-def _baselines(path: Path) -> dict[str, float]:
+def _baselines(questions: Sequence[Question]) -> dict[str, float]:
     """Of the longest option, chance, and, with contexts, BM25 of option and context: MAP@3 with interval, accuracy."""
-    questions = read_questions(path, purpose="predict").questions
     keys = [f"floor_{name}_{metric}" for name in ("longest", "random", "passage") for metric in _OF_BASELINES]
     figures = baselines_of(questions)
     return {"questions": len(questions)} | {

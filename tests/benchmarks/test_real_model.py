@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from dataclasses import replace
@@ -12,6 +13,7 @@ import real_model
 import torch
 from real import report as reports
 from real import summary as summary_module
+from real.kept import Keeper
 from real.made import MADE
 from real.plain_loop import TEMPERATURE, contrast, losses_of
 from real.plots import curves, plot
@@ -26,6 +28,7 @@ from real_model import chosen
 from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
 from llmtuner.data.split import question_key
+from llmtuner.errors import UserError
 from llmtuner.spec.norms import NORMS
 from llmtuner.studies.ended_run import RECORD
 from llmtuner.studies.jobs import Command
@@ -134,8 +137,8 @@ def test_a_row_reports_its_own_file_of_a_shared_run(setting):
         write_rows(setting.work / "data" / "s" / f"{part}.jsonl", [as_row(question(n)) for n in range(2)])
     run = predict(setting, "step2", 1, [1, -1])
     run = replace(run, sweep=replace(run.sweep, words=("--eval_dataset", f"{setting.work}/data/s/closed.jsonl")))
-    assert reports.report([replace(run, file="s/test")], setting)["rows"]["steps"]["s"]["scores"] == []
-    (scored,) = reports.report([replace(run, file="s/closed")], setting)["rows"]["steps"]["s"]["scores"]
+    assert reported([replace(run, file="s/test")], setting)["steps"]["s"]["scores"] == []
+    (scored,) = reported([replace(run, file="s/closed")], setting)["steps"]["s"]["scores"]
     assert scored["file"] == "s/closed"
 
 
@@ -152,26 +155,38 @@ def test_what_starts_from_a_training_waits_for_it(setting):
 
 
 def predict(setting, way, seed, scores, file="data/s/test.jsonl"):
-    """A finished run whose scores are given; the answer is always A."""
+    """A finished run; the scores are those of the right options."""
     sweep = Sweep(
         setting.work / "runs" / "steps" / "s" / way, ("--eval_dataset", str(setting.work / file)), {}, (seed,)
     )
     run = Run("steps", "s", way, sweep, seed)
-    run.piece.folder.mkdir(parents=True)
+    write_predictions_of(run, scores)
+    return run
+
+
+def write_predictions_of(run, scores):
+    """End a run: the right option has the given score, the other one 0."""
+    run.piece.folder.mkdir(parents=True, exist_ok=True)
     rows = [
         {
             "id": str(n),
             "ranking": "AB",
             "probabilities": {"A": 0.5, "B": 0.5},
-            "scores": {"A": a, "B": 0.0},
-            "answer": "A",
+            "scores": {"AB"[n % 2]: a, "BA"[n % 2]: 0.0},
+            "answer": "AB"[n % 2],
         }
         for n, a in enumerate(scores)
     ]
     (run.piece.folder / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (run.piece.folder / "predict_results.json").write_text(json.dumps({"floor_random_map@3": 0.75, "predict_map@3": 1}))
     run.piece.finish({}, 3.0)
-    return run
+
+
+def reported(runs, setting):
+    """The rows of a report on runs that have ended."""
+    keeper = Keeper(setting.work / "kept.jsonl", setting)
+    keeper.keep(runs)
+    return reports.report(runs, keeper)
 
 
 def test_the_report_pairs_the_questions_of_two_ways(setting):
@@ -179,8 +194,8 @@ def test_the_report_pairs_the_questions_of_two_ways(setting):
     write_rows(setting.work / "data" / "s" / "test.jsonl", [as_row(question(n)) for n in range(4)])
     runs = [predict(setting, "step2", 1, [1, 1, -1, -1]), predict(setting, "duma", 1, [1, 1, 1, -1])]
     runs.append(predict(setting, "duma", 2, [1, 1, 1, 1]))
-    report = reports.report(runs, setting)
-    of_set = report["rows"]["steps"]["s"]
+    rows = reported(runs, setting)
+    of_set = rows["steps"]["s"]
     scores = {each["way"]: each for each in of_set["scores"]}
     assert scores["step2"]["map@3"]["mean"] == 0.75
     assert scores["duma"]["map@3"]["seeds"] == [0.875, 1.0]
@@ -192,7 +207,7 @@ def test_the_report_pairs_the_questions_of_two_ways(setting):
     low, high = difference["map@3"]["interval"]
     assert low <= 0.1875 <= high
     assert of_set["files"]["s/test"]["random_map@3"] == 0.75
-    assert any("duma" in line and "+0.188" in line for line in reports.printed(report))
+    assert any("duma" in line and "+0.188" in line for line in reports.printed({"rows": rows}))
 
 
 def test_a_pair_is_joined_by_id_on_the_questions_of_both(setting):
@@ -273,8 +288,7 @@ def test_every_way_and_file_has_a_title(setting):
 def test_the_page_has_the_tables_between_its_marks(setting):
     write_rows(setting.work / "data" / "s" / "test.jsonl", [as_row(question(n)) for n in range(4)])
     runs = [predict(setting, "step2", 1, [1, 1, -1, -1]), predict(setting, "duma", 1, [1, 1, 1, -1])]
-    result = reports.report(runs, setting)
-    result["rows"]["steps"] = {"qasc": result["rows"]["steps"]["s"]}
+    result = {"rows": {"steps": {"qasc": reported(runs, setting)["steps"]["s"]}}}
     text = json.dumps(result).replace("s/test", "qasc/test")
     once = page(f"Before.\n{BEGIN}\nold\n{END}\nBehind.\n", json.loads(text))
     assert "| STEP3, DUMA | 0.875 [" in once
@@ -344,19 +358,94 @@ def test_the_curve_counts_questions(setting, tmp_path):
     """STEP1's checkpoints are scored one by one; a training that evaluates has its points in its log."""
     scores = [{"way": f"step1_{step}", "map@3": {"mean": value}} for step, value in ((50, 0.5), (25, 0.4))]
     files = {"arc_easy/test_300": {"random_map@3": 0.458}}
-    report = {"rows": {"curve": {"arc_easy": {"scores": scores, "files": files}}}}
+    rows = {"curve": {"arc_easy": {"scores": scores, "files": files}}}
+    for part in ("train", "test_300"):
+        write_rows(setting.work / "data" / "arc_easy" / f"{part}.jsonl", [as_row(question(0))])
     run = next(run for run in runs_of(["curve"], setting, 1) if run.way == "step2")
     run.piece.folder.mkdir(parents=True)
     entries = [{"step": 25, "eval_map@3": 0.6, "eval_loss": 1.0}]
     (run.piece.folder / "trainer_state.json").write_text(json.dumps({"log_history": entries}))
-    run.piece.finish({}, 1.0)
-    points = curves([run], report)
+    write_predictions_of(run, [1])
+    keeper = Keeper(tmp_path / "kept.jsonl", setting)
+    keeper.keep([run])
+    points = curves([run], rows, keeper)
     assert points == {"step1": [(200, 0.4), (400, 0.5)], "step2": [(200, 0.6)]}
-    plot({**report, "curves": points}, tmp_path / "curve.svg")
+    plot({"rows": rows, "curves": points}, tmp_path / "curve.svg")
     first = (tmp_path / "curve.svg").read_bytes()
     assert first.count(b'id="line2d_') > len(points)
-    plot({**report, "curves": points}, tmp_path / "curve.svg")
+    plot({"rows": rows, "curves": points}, tmp_path / "curve.svg")
     assert (tmp_path / "curve.svg").read_bytes() == first
+
+
+def test_another_machine_goes_on_with_the_kept_runs(setting, tmp_path):
+    """The work folder is gone, with trainings of days; the ranks, ties included, give the same report."""
+    files = [setting.work / "data" / "s" / "test.jsonl"]
+    write_rows(files[0], [as_row(question(n)) for n in range(4)])
+    runs = [predict(setting, "step2", seed, [1, 0, -1, -1]) for seed in (1, 2)]
+    first = reported(runs, setting)
+    assert first["steps"]["s"]["scores"][0]["map@3"]["mean"] == (1 + 0.75 + 0.5 + 0.5) / 4
+    other = replace(setting, work=tmp_path / "other", model="/elsewhere/MODEL")
+    other.work.mkdir()
+    (setting.work / "data").rename(other.work / "data")
+    moved = [
+        Run("steps", "s", "step2", replace(run.sweep, out=other.work / "runs/steps/s/step2", words=words), run.seed)
+        for run in runs
+        for words in [("--eval_dataset", str(other.work / "data/s/test.jsonl"))]
+    ]
+    keeper = Keeper(setting.work / "kept.jsonl", other)
+    assert reports.report(moved, keeper) == first
+    assert keeper.waiting(moved) == []
+    before = keeper.path.read_bytes()
+    keeper.keep(moved)
+    assert keeper.path.read_bytes() == before
+
+
+def test_a_kept_run_is_that_run(setting):
+    """Other flags or other questions would give figures of two different runs in one table."""
+    path = setting.work / "data" / "s" / "test.jsonl"
+    write_rows(path, [as_row(question(n)) for n in range(4)])
+    run = predict(setting, "step2", 1, [1, 1, -1, -1])
+    reported([run], setting)
+    keeper = Keeper(setting.work / "kept.jsonl", setting)
+    changed = replace(run, sweep=replace(run.sweep, words=[*run.sweep.words, "--mcq_head", "duma"]))
+    with pytest.raises(UserError, match=r"steps/s/step2/seed-1 ran with other flags"):
+        keeper.get(changed)
+    write_rows(path, [as_row(question(n)) for n in range(4, 8)])
+    with pytest.raises(UserError, match=r"had other questions in s/test; is --data or --sizes another one"):
+        keeper.get(run)
+    with keeper.path.open("a") as file:
+        file.write('{"run": 1}\n')
+    with pytest.raises(UserError, match=r"line 2: not a kept run"):
+        Keeper(keeper.path, setting)
+
+
+def test_a_training_is_done_again_only_for_a_score_that_is_missing(setting):
+    """Letters are scored from the training's adapter, which a kept file does not have."""
+    runs = [run for run in runs_of(["steps"], setting, 1) if run.set == "arc_easy"]
+    for part in ("train", "test"):
+        write_rows(setting.work / "data" / "arc_easy" / f"{part}.jsonl", [as_row(question(0))])
+    of_way = {run.way: run for run in runs}
+    for way in ("step1", "step2", "step1_train"):
+        write_predictions_of(of_way[way], [1])
+    keeper = Keeper(setting.work / "kept.jsonl", setting)
+    keeper.keep(runs)
+    waiting = {run.way for run in keeper.waiting(runs)}
+    assert not waiting & {"step1", "step2"}
+    assert {"step1_train", "step2_on_step1", "duma"} <= waiting
+    write_predictions_of(of_way["step2_on_step1"], [1])
+    keeper.keep(runs)
+    assert "step1_train" not in {run.way for run in keeper.waiting(runs)}
+
+
+def test_a_report_leaves_the_rows_that_it_was_not_asked_for(tmp_path):
+    """Rows are measured in different weeks; a report on one of them would drop the others."""
+    args = argparse.Namespace(out=tmp_path / "out.json", seeds="1", sizes="cores", rows=["knows"], ways=None, sets=None)
+    args.out.write_text(json.dumps({"model": "m", "reports": {"steps": {"commit": "a"}}, "rows": {"steps": {"s": 1}}}))
+    result = real_model._with_earlier_rows({"knows": {"k": 2}}, args, "m")
+    assert [*result["rows"].items()] == [("steps", {"s": 1}), ("knows", {"k": 2})]
+    assert result["reports"]["steps"] == {"commit": "a"}
+    assert result["reports"]["knows"]["command"].endswith("--rows knows")
+    assert [*real_model._with_earlier_rows({"knows": {}}, args, "other")["rows"]] == ["knows"]
 
 
 def test_a_script_that_fails_is_not_done(setting, tmp_path, monkeypatch):
