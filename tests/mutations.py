@@ -492,8 +492,8 @@ MUTATIONS = (
         "tests/test_files.py::test_a_new_folder_is_there_whole_or_not_at_all",
         (
             "new folder: the earlier one goes first",
-            "    temporary.mkdir()\n    try:",
-            "    temporary.mkdir()\n    shutil.rmtree(target, True)\n    try:",
+            "    held = _lock(temporary)\n    try:",
+            "    held = _lock(temporary)\n    shutil.rmtree(target, True)\n    try:",
         ),
         ("new folder: an empty one is in the way", "target.rmdir()", "raise FileExistsError(target)"),
     ),

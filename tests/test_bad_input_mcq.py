@@ -87,7 +87,10 @@ def run(tiny_llama, tmp_path, capsys, monkeypatch):
             "--mcq_option_orders 11: expected a whole number of at least 1 and of at most 10",
         ),
         (("--mcq_option_orders", "0"), "--mcq_option_orders 0: expected a whole number of at least 1"),
-        (("--mcq_option_orders", "2"), "--mcq_option_orders 2: it is for joint prompts (head letter"),
+        (
+            ("--mcq_option_orders", "2"),
+            "--mcq_option_orders 2: it is for joint prompts (a language model's --mcq_head letter",
+        ),
         (("--mcq_option_orders", "2", "--mcq_head", "letter"), "--mcq_option_orders 2: it is for predictions"),
         (("--mcq_option_orders", "2", "--stage", "sft"), "--mcq_option_orders 2: it is for predictions"),
         (("--mcq_option_orders", "2", "--stage", "pt"), "--mcq_option_orders is for --stage mcq or sft"),

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -148,6 +152,35 @@ def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
     fill(out, "2", overwrite=True)
     assert (out / "below" / "file").read_text() == "2"
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are locked with fcntl")
+def test_what_a_killed_process_left_of_a_new_folder_is_deleted(tmp_path):
+    """A killed conversion left a hidden folder of the model's size for good; one that is being written stays."""
+    out, old = tmp_path / "out", time.time() - 3600
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(out)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    fill(tmp_path / "other", "1")
+    assert left.is_dir()
+    with new_folder(out) as younger:
+        (younger / "file").write_text("2")
+        for folder in (left, younger):
+            os.utime(folder, (old, old))
+        fill(tmp_path / "out", "3", overwrite=True)
+        assert not left.exists()
+        assert younger.is_dir()
+        (tmp_path / "out").rename(tmp_path / "away")
+    assert (out / "file").read_text() == "2"
+
+
+_KILLED = """
+import os, signal, sys
+from llmtuner.files import new_folder
+with new_folder(sys.argv[1]) as folder:
+    (folder / "part").write_text("")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_a_comma_in_the_name_of_a_folder_that_exists_does_not_separate(tmp_path, monkeypatch):

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk is full, or the file larger than it may be
 TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}")  # the names of temporary files and folders
+_YOUNG = 60  # seconds: a folder may just have been made, and not be locked yet
 
 
 def split_paths(text: str) -> list[str]:
@@ -87,6 +95,8 @@ def open_atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """An empty folder that gets the name `path` when the block ends, and is deleted if the block raises.
 
+    What a killed process left of the same folder is deleted first.
+
     Args:
         path: the parent folder exists.
         overwrite: replace a folder that is not empty; without it, the last rename fails.
@@ -95,8 +105,11 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
         OSError: the folder cannot be written, or another one that is not empty has its name.
     """
     target = Path(path).resolve()  # "." has no name, and a link stays a link
-    temporary, replaced = _beside(target), _beside(target)
+    _remove_abandoned(target)
+    temporary = _beside(target)
+    replaced = temporary.with_name(f"{temporary.name}-replaced")  # may be the only whole one, so it is never cleaned up
     temporary.mkdir()
+    held = _lock(temporary)
     try:
         yield temporary
         for file in temporary.rglob("*"):
@@ -114,6 +127,31 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
         if replaced.exists() and not target.exists():
             os.replace(replaced, target)
         shutil.rmtree(replaced, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Delete the temporary folders of killed processes for the same target."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        if TEMPORARY.fullmatch(path.name) and path.is_dir() and time.time() - path.stat().st_mtime > _YOUNG:
+            held = _lock(path)
+            if held is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(held)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder until the returned descriptor is closed or the process ends; None if it cannot be locked."""
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another process holds it, or the file system has no locks
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:

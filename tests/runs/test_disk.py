@@ -29,6 +29,15 @@ def test_what_another_package_says_is_translated(error, message, tmp_path, monke
     assert message in disk_full(str(tmp_path), error)
 
 
+def test_a_prediction_has_no_checkpoints(tmp_path, monkeypatch):
+    """It was told to keep fewer of them, and that it resumes from one."""
+    monkeypatch.setattr(disk, "_free", lambda _: 10)
+    assert "--save_total_limit" in disk_full(str(tmp_path), FULL)
+    message = disk_full(str(tmp_path), FULL, trains=False)
+    assert "checkpoint" not in message
+    assert message.endswith("or pass another --output_dir. The same command then predicts again")
+
+
 def test_an_empty_disk_is_not_blamed(tmp_path, monkeypatch):
     """Output that was redirected to a full disk: "no space left on the disk of OUT (75,604.0 MB free)"."""
     monkeypatch.setattr(disk, "_free", lambda _: 75 << 30)

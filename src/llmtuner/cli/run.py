@@ -133,18 +133,19 @@ def _errors_of_packages(flags: Flags) -> Iterator[None]:
         if "Failed to load" in str(error):
             name = flags["model_name_or_path"]
             raise UserError(f"--model_name_or_path {name}: {UNREACHABLE}") from error
-        _raise_if_disk_is_full(flags["output_dir"], error)
+        _raise_if_disk_is_full(flags, error)
         raise
     except Exception as error:  # torch, safetensors and tokenizers report a full disk in types and words of their own
-        _raise_if_disk_is_full(flags["output_dir"], error)
+        _raise_if_disk_is_full(flags, error)
         if isinstance(error, RuntimeError) and "to be installed" in str(error):  # a tracker of --report_to
             raise UserError(f"a package that this run needs is missing: {error}") from error
         raise
 
 
-def _raise_if_disk_is_full(output_dir: str, error: Exception) -> None:
+def _raise_if_disk_is_full(flags: Flags, error: Exception) -> None:
+    output_dir = flags["output_dir"]
     if is_full(output_dir, error):
-        message = disk_full(output_dir, error)
+        message = disk_full(output_dir, error, trains=flags["do_train"])
         if is_first_process():
             remove_partial(Path(output_dir))
         raise RunError(message) from error

@@ -153,8 +153,8 @@ def check_option_orders(orders: int, settings: McqSettings) -> None:
         raise FieldError(
             "option_orders",
             orders,
-            f"it is for joint prompts (head letter, or layout joint); in the layout {settings.layout} options do not "
-            "see each other, so their order changes no score: leave it out, or add `head` letter",
+            f"it is for joint prompts (a language model's `head` letter, or layout joint); in the layout "
+            f"{settings.layout} options do not see each other, so their order changes no score: leave it out",
         )
 
 

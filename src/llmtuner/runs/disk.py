@@ -32,14 +32,17 @@ def is_too_large(error: BaseException) -> bool:
     return getattr(error, "errno", None) == errno.EFBIG or "file too large" in str(error).lower()
 
 
-def disk_full(folder: str, error: BaseException | None = None) -> str:
+def disk_full(folder: str, error: BaseException | None = None, *, trains: bool = True) -> str:
     """The message about a full disk.
 
     Args:
         folder: of the run's results.
         error: what was raised.
+        trains: whether the run writes checkpoints.
     """
-    resumes = "The same command then resumes from the last complete checkpoint"
+    again = "resumes from the last complete checkpoint" if trains else "predicts again"
+    resumes = f"The same command then {again}"
+    fewer = " keep fewer checkpoints with --save_total_limit," if trains else ""
     if error is not None and is_too_large(error):
         return (
             f"a file is larger than the disk of {folder}, or the shell (`ulimit -f`), allows; pass an --output_dir on "
@@ -52,8 +55,8 @@ def disk_full(folder: str, error: BaseException | None = None) -> str:
             f"printed output, the temporary folder and the caches (TMPDIR, HF_HOME), and at quotas. {resumes}"
         )
     return (
-        f"no space left on the disk of {folder} ({free / 1e6:,.1f} MB free{_no_more_files(folder)}); free some, keep "
-        f"fewer checkpoints with --save_total_limit, or pass another --output_dir. {resumes}"
+        f"no space left on the disk of {folder} ({free / 1e6:,.1f} MB free{_no_more_files(folder)}); free some,{fewer} "
+        f"or pass another --output_dir. {resumes}"
     )
 
 
