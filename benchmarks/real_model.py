@@ -26,10 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
 
 from provenance import commit, hardware, trial_file, write_result  # noqa: E402
-from real.kept import Keeper  # noqa: E402
+from real.kept import Keeper, read_kept  # noqa: E402
 from real.made import MADE  # noqa: E402
 from real.plots import curves, plot  # noqa: E402
 from real.report import printed, report  # noqa: E402
+from real.reproduced import reproduced  # noqa: E402
 from real.rows import ROWS, runs_of  # noqa: E402
 from real.runs import MADE_BY, Run, Setting  # noqa: E402
 from real.sets import CORES, TABLE, write_set  # noqa: E402
@@ -80,6 +81,8 @@ def main() -> int:
     if args.plot and result["curves"]:
         plot(result, args.plot)
     print("\n".join(printed(result)))
+    if args.compare:
+        print("\n".join(reproduced([*read_kept(keeper.path)], [*read_kept(args.compare)])))
     return 1 if failed else 0
 
 
@@ -105,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--others", type=Path, nargs="*", default=[], help="results of further models for --summary")
     parser.add_argument("--plot", type=Path, help="also draw the row `curve` as SVG")
     parser.add_argument("--kept", type=Path, help="file with the ranks of all ended runs; default: WORK/kept.jsonl")
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        help="also say how far the kept runs agree with those of this file, from another machine",
+    )
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "real_model", help="folder of sets and runs")
     parser.add_argument(
         "--out", type=Path, default=trial_file("real_model"), help="the results as JSON; its other rows are left alone"

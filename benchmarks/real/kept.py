@@ -61,7 +61,7 @@ class Keeper:
             UserError: it is damaged.
         """
         self.path, self.setting, self.model = path, setting, Path(setting.model).name
-        self._lines: dict[tuple[str, str], Kept] = {(each.model, each.run): each for each in _read(path)}
+        self._lines: dict[tuple[str, str], Kept] = {(each.model, each.run): each for each in read_kept(path)}
         self._questions: dict[str, list[Question]] = {}
 
     def get(self, run: Run) -> Kept | None:
@@ -197,7 +197,12 @@ def _replaced(word: str, places: Mapping[str, str]) -> str:
     return word
 
 
-def _read(path: Path) -> Iterator[Kept]:
+def read_kept(path: Path) -> Iterator[Kept]:
+    """The lines of a file; none if it does not exist.
+
+    Raises:
+        UserError: a line is damaged.
+    """
     if not path.is_file():
         return
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):

@@ -13,10 +13,11 @@ import real_model
 import torch
 from real import report as reports
 from real import summary as summary_module
-from real.kept import Keeper
+from real.kept import Keeper, Kept
 from real.made import MADE
 from real.plain_loop import TEMPERATURE, contrast, losses_of
 from real.plots import curves, plot
+from real.reproduced import reproduced
 from real.rows import ROWS, runs_of
 from real.runs import Run, Setting
 from real.sets import CORES, POOLS, TABLE, Pool, Sizes, as_row, with_contexts_of_others, write_rows, write_set
@@ -417,6 +418,30 @@ def test_a_kept_run_is_that_run(setting):
         file.write('{"run": 1}\n')
     with pytest.raises(UserError, match=r"line 2: not a kept run"):
         Keeper(keeper.path, setting)
+
+
+def test_two_files_of_kept_runs_are_compared_question_by_question():
+    """Equal scores of two machines could come from different ranks."""
+
+    def kept(run, above, tied=None, flags=()):
+        ranks = {"s/test": {"": {"above": above} | ({"tied": tied} if tied else {})}}
+        return Kept("m", run, list(flags), {}, "c", "h", 1, ranks)
+
+    first = [
+        kept("same", "012"),
+        kept("moved", "0012"),
+        kept("tied", "000", "111"),
+        kept("flags", "0"),
+        kept("one", "0"),
+    ]
+    second = [kept("same", "012"), kept("moved", "1002"), kept("tied", "000", "121"), kept("flags", "1", flags=["--x"])]
+    assert [*reproduced(first, second)] == [
+        "same: 0 of 3 ranks differ, MAP@3 by at most 0.0000",
+        "moved: 2 of 4 ranks differ, MAP@3 by at most 0.0000",
+        "tied: 1 of 3 ranks differ, MAP@3 by at most 0.0833",
+        "flags: other flags or questions, so not compared",
+        "4 runs in both files, 1 of them with equal ranks; MAP@3 differs by at most 0.0833",
+    ]
 
 
 def test_a_training_is_done_again_only_for_a_score_that_is_missing(setting):
