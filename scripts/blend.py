@@ -79,13 +79,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_paths(args: argparse.Namespace) -> None:
-    from llmtuner.data.prediction_files import check_json, check_out
+    from llmtuner.data.prediction_files import check_out, check_out_file
     from llmtuner.errors import UserError
 
     check_out(args.out, overwrite=args.overwrite)
     if args.out.resolve() in [folder.resolve() for folder in (*args.runs, *args.fit_on)]:
         raise UserError(f"--out {args.out}: is one of the runs; choose another folder")
-    check_json(args.json, overwrite=args.overwrite)
+    check_out_file(args.json, overwrite=args.overwrite)
 
 
 def _numbers(text: str) -> list[float]:

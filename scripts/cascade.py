@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     from llmtuner.blending.cascade import lines, record, run_cascade, write_cascade
     from llmtuner.cli.preflight_scoring import stored_trainings
     from llmtuner.data.collect import questions_in
-    from llmtuner.data.prediction_files import check_json, check_out
+    from llmtuner.data.prediction_files import check_out, check_out_file
     from llmtuner.data.registry import PROJECT_DATA
     from llmtuner.data.scoring import scoring_oddities
     from llmtuner.errors import RunError, UserError
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         check_out(args.out, overwrite=args.overwrite)
-        check_json(args.json, overwrite=args.overwrite)
+        check_out_file(args.json, overwrite=args.overwrite)
         questions = questions_in([args.questions], str(PROJECT_DATA))
         small, large = (_loader(folder, args) for folder in (args.small, args.large))
         check_device(args.device, "--device")

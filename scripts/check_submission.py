@@ -63,14 +63,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_json(args: argparse.Namespace) -> None:
-    from llmtuner.data.prediction_files import check_json
+    from llmtuner.data.prediction_files import check_out_file
     from llmtuner.errors import UserError
 
     if args.json in (None, STDOUT):
         return
     path = Path(args.json)
     if_folder = f"choose a file in it, such as {path / 'submission.json'}"
-    check_json(args.json, overwrite=args.overwrite, if_folder=if_folder)
+    check_out_file(args.json, overwrite=args.overwrite, if_folder=if_folder)
     if path.resolve() in {file.resolve() for file in (args.file, args.sample) if file is not None}:
         raise UserError(f"--json {path}: is one of the files to read; choose another path")
 

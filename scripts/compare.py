@@ -36,7 +36,7 @@ STDOUT = "-"
 def main(arguments: list[str] | None = None) -> int:
     """Print the tables or the JSON; return 0, or 2 if a folder has no scores or the questions differ."""
     from llmtuner.console import escape_unprintable
-    from llmtuner.data.prediction_files import check_json
+    from llmtuner.data.prediction_files import check_out_file
     from llmtuner.errors import UserError
     from llmtuner.report.comparison import compared
 
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # "--json FOLDERS" takes the first folder for its FILE
         if_folder = "if it is one of the predictions, put --json last"
-        check_json(args.json, overwrite=args.overwrite, if_folder=if_folder)
+        check_out_file(args.json, overwrite=args.overwrite, if_folder=if_folder)
         arms = arms_of(args.predictions)
         _check_html(arms, args)
         comparison = compared(arms, args.against)
@@ -92,13 +92,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_html(arms: dict[str, list[Path]], args: argparse.Namespace) -> None:
-    from llmtuner.data.prediction_files import check_json
+    from llmtuner.data.prediction_files import check_out_file
     from llmtuner.errors import UserError
 
     if args.html is None:
         return
     fix = f"choose a file in it, such as {args.html / 'report.html'}"
-    check_json(str(args.html), overwrite=args.overwrite, if_folder=fix, flag="--html")
+    check_out_file(str(args.html), overwrite=args.overwrite, if_folder=fix, flag="--html")
     seeds = next((name for name, folders in arms.items() if len(folders) > 1), None)
     if seeds is not None:
         raise UserError(

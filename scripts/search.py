@@ -28,14 +28,14 @@ STDOUT = "-"
 def main(argv: list[str] | None = None) -> int:
     """Search; return the exit status."""
     from llmtuner.console import escape_unprintable
-    from llmtuner.data.prediction_files import check_json
+    from llmtuner.data.prediction_files import check_out_file
     from llmtuner.errors import UserError
     from llmtuner.retrieval.settings import with_flags
 
     escape_unprintable()
     args = _parser().parse_args(argv)
     try:
-        check_json(args.json, overwrite=args.overwrite)
+        check_out_file(args.json, overwrite=args.overwrite)
         index, hits = _search(args)
         _print(index, hits, args.json)
     except BrokenPipeError:  # the reader closed the pipe; Python must not write to it at exit either

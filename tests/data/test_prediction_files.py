@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtuner.data.prediction_files import check_json, replacing_prediction
+from llmtuner.data.prediction_files import check_out_file, replacing_prediction
 from llmtuner.errors import UserError
 
 TRAINED = {"train_loss": 1.5}
@@ -146,6 +146,6 @@ def test_json_never_replaces_a_file_of_a_prediction(tmp_path):
     predict(tmp_path / "a", "a")
     for name in content(tmp_path / "a"):
         with pytest.raises(UserError, match=r"--json .* is a file of a prediction"):
-            check_json(str(tmp_path / "a" / name), overwrite=True)
+            check_out_file(str(tmp_path / "a" / name), overwrite=True)
     (tmp_path / "blend.json").write_text("{}")
-    check_json(str(tmp_path / "blend.json"), overwrite=True)
+    check_out_file(str(tmp_path / "blend.json"), overwrite=True)

@@ -40,8 +40,8 @@ def check_out(out: Path, *, overwrite: bool, flag: str = "--out") -> None:
         raise UserError(f"{flag} {out}: is not empty; choose another folder, or pass --overwrite")
 
 
-def check_json(path: str | None, *, overwrite: bool, if_folder: str = "", flag: str = "--json") -> None:
-    """Refuse a FILE of --json that cannot be written, before any work is done.
+def check_out_file(path: str | None, *, overwrite: bool, if_folder: str = "", flag: str = "--json") -> None:
+    """Refuse a FILE that cannot be written, before any work is done.
 
     Args:
         path: None or "-" if there is no file.

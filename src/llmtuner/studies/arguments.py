@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from llmtuner.data.prediction_files import check_json
+from llmtuner.data.prediction_files import check_out_file
 from llmtuner.errors import UserError
 from llmtuner.files import write_atomic
 from llmtuner.studies.jobs import MISTAKE, Stopped
@@ -61,7 +61,7 @@ def run_study(study: Callable[[], Outcome], json_file: str | None) -> int:
         0, 1 if a run failed, 2 for a mistake of the user, 128 + the number of a signal.
     """
     try:
-        check_json(json_file, overwrite=_is_outcome(json_file))
+        check_out_file(json_file, overwrite=_is_outcome(json_file))
         outcome = study()
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
