@@ -43,7 +43,6 @@ def main(argv: list[str] | None = None) -> int:
     from llmtuner.data.collect import questions_in
     from llmtuner.data.prediction_files import check_out, check_out_file
     from llmtuner.data.registry import PROJECT_DATA
-    from llmtuner.data.scoring import scoring_oddities
     from llmtuner.errors import RunError, UserError
     from llmtuner.files import write_atomic
     from llmtuner.mcq.device import check_device
@@ -58,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         folders = (args.small, args.large)
         for folder in folders:  # the large model is loaded only when the small one is done
             check_scorable(folder, questions)
-        oddities = [line for folder in folders for line in scoring_oddities(questions, *stored_trainings([folder]))]
+        oddities = [line for folder in folders for line in stored_trainings([folder]).oddities(questions)]
         for line in dict.fromkeys(oddities):
             print(f"warning: {line}", file=sys.stderr)
         result = run_cascade(questions, small, large, share=args.share, hours=args.hours)

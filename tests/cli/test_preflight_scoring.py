@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -84,13 +85,50 @@ def test_the_data_of_earlier_trainings_count_too(files, tmp_path):
     assert any("20 of 60" in line for line in warnings(**flags, adapter_name_or_path=str(step1)))
 
 
+def trained_model(folder, *words, **flags):
+    """A folder with the manifest of a training."""
+    planned = planned_manifest(Flags.of(Words({name: [word] for name, word in flags.items()})), None)
+    folder.mkdir()
+    write_manifest(replace(planned, step=1, max_steps=1), folder / RUN_MANIFEST)
+    return {"do_predict": "true", "model_name_or_path": "base", "adapter_name_or_path": str(folder)}
+
+
+def test_training_data_that_has_changed_is_no_evidence(files, tmp_path):
+    """Built again with --hold_out, the data of a trained model no longer had the scored questions: the warning went."""
+    train, test = files
+    flags = trained_model(tmp_path / "model", stage="mcq", do_train="true", dataset=train) | {"eval_dataset": test}
+    assert "20 of 60" in warnings(**flags)[0]
+    write(tmp_path / "train.jsonl", range(200, 300))
+    (line,) = warnings(**flags)
+    assert line.startswith(f"{train}: changed since the model was trained on it, so whether scored questions")
+    write(tmp_path / "train.jsonl", range(300))
+    assert [line] == [*warnings(**flags)], "questions that were added later were not trained on"
+    unanswered = tmp_path / "unanswered.jsonl"
+    unanswered.write_text("".join(json.dumps({"prompt": f"q{n}", "A": "x", "B": "y"}) + "\n" for n in range(60)))
+    assert warnings(**flags | {"eval_dataset": str(unanswered)}) == ()
+    write(tmp_path / "train.jsonl", range(40, 140))
+    assert "20 of 60" in warnings(**flags)[0], "the same content again"
+
+
+def test_the_training_data_is_found_from_another_working_directory(files, tmp_path, monkeypatch):
+    """A relative --dataset was looked up where the prediction ran, and another file of that name was counted."""
+    _, test = files
+    monkeypatch.chdir(tmp_path)
+    flags = trained_model(tmp_path / "model", stage="mcq", do_train="true", dataset="train.jsonl")
+    other = tmp_path / "other"
+    other.mkdir()
+    write(other / "train.jsonl", range(60))
+    monkeypatch.chdir(other)
+    assert "20 of 60" in warnings(**flags, eval_dataset=test)[0]
+
+
 def test_questions_that_the_training_held_out_were_not_trained_on(files, tmp_path):
     """A prediction on the part that --val_size held out had a warning for each of its questions."""
     train, _ = files
     settings = {"dataset": train, "val_size": 0.25, "seed": 3}
     manifest = Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, settings=settings)
     write_manifest(manifest, tmp_path / RUN_MANIFEST)
-    (trained,) = stored_trainings([tmp_path])
+    (trained,) = stored_trainings([tmp_path]).questions
     assert len(trained) == 75
     expected = trained_and_held_out([train], "", max_samples=None, val_size=0.25, seed=3)[0]
     assert [question.id for question in trained] == [question.id for question in expected]

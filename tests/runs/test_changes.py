@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtuner.runs.changes import changes_of, same, shown
-from llmtuner.runs.manifest import Manifest
+from llmtuner.runs.changes import Changes, changes_of, same, shown
+from llmtuner.runs.manifest import DataDigest, Manifest
 from llmtuner.spec.flags import FLAGS
-from llmtuner.spec.resume import BY_CONTENT, ORDER_OF_BATCHES, REPORTED, TAKEN_UP, is_reported, is_secret
+from llmtuner.spec.resume import (
+    BY_CONTENT,
+    CHOOSES_WEIGHTS,
+    ORDER_OF_BATCHES,
+    REPORTED,
+    TAKEN_UP,
+    is_reported,
+    is_secret,
+)
 
 STORED = Manifest(stage="mcq", step=1, max_steps=2, epoch=0.5)
 
@@ -20,8 +28,38 @@ STORED = Manifest(stage="mcq", step=1, max_steps=2, epoch=0.5)
 def test_every_flag_is_refused_taken_up_or_compared_by_content(name):
     """A new flag that shapes a training must not be resumed with another value by accident."""
     changes = changes_of(replace(STORED, settings={name: 1}), replace(STORED, settings={name: 2}))
-    assert bool(changes.refused) == (name not in TAKEN_UP and name != "dataset_dir")
-    assert bool(changes.taken_up) == (name in TAKEN_UP)
+    is_taken_up = name in TAKEN_UP or name == "eval_dataset"
+    assert bool(changes.refused) == (not is_taken_up and name != "dataset_dir")
+    assert bool(changes.taken_up) == is_taken_up
+
+
+@pytest.mark.parametrize("chooses", CHOOSES_WEIGHTS)
+def test_the_best_checkpoint_is_not_chosen_by_scores_of_different_questions(chooses):
+    """A validation file was corrected between kill and resume; the weights of the earlier best were saved."""
+
+    def manifest(sha, path="valid.jsonl", **settings):
+        return replace(STORED, eval_data=DataDigest(sha, 9), settings={"eval_dataset": path, **settings})
+
+    before = manifest("a" * 64, **{chooses: 2})
+    assert changes_of(before, manifest("a" * 64, "moved.jsonl", **{chooses: 2})) == Changes()
+    (line,) = changes_of(before, manifest("b" * 64, **{chooses: 2})).refused
+    assert line == (
+        f"--eval_dataset (other questions) valid.jsonl ({'b' * 12}), before valid.jsonl ({'a' * 12}): the best "
+        "checkpoint would be chosen by scores of different questions"
+    )
+    changes = changes_of(manifest("a" * 64), manifest("b" * 64))
+    assert not changes.refused
+    assert len(changes.taken_up) == 1, "where they are only logged, other questions may be evaluated"
+    without = replace(STORED, settings={"eval_dataset": None})
+    assert not changes_of(without, manifest("b" * 64, **{chooses: None})).refused
+    assert not [line for line in changes_of(without, before).refused if "eval_dataset" in line]
+
+
+def test_evaluated_questions_of_an_earlier_version_are_compared_by_name():
+    stored = replace(STORED, settings={"eval_dataset": "a", "load_best_model_at_end": True})
+    planned = replace(stored, eval_data=DataDigest("b" * 64, 9))
+    assert changes_of(stored, planned) == Changes()
+    assert changes_of(stored, replace(planned, settings={**stored.settings, "eval_dataset": "b"})).refused
 
 
 def test_the_tables_do_not_overlap():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.cli.flags import Flags
 from llmtuner.data.collect import questions_in, trained_and_held_out
+from llmtuner.data.digest import data_digest
+from llmtuner.data.problems import terminal_path
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.data.scoring import scoring_oddities
@@ -16,6 +19,7 @@ from llmtuner.errors import UserError
 from llmtuner.mcq.prompts import refuse_scored_shots, require_reserve
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.targets import check_targets
+from llmtuner.runs.manifest import Manifest
 from llmtuner.runs.places import trainings_of
 
 
@@ -27,9 +31,8 @@ def scoring_warnings(flags: Flags) -> tuple[str, ...]:
     """
     trained, scored = trained_and_scored(flags)
     # Earlier trainings matter only to what is scored.
-    stored = [] if flags["do_train"] and not scored else stored_trainings(_models(flags))
-    trainings = [trained, *stored] if flags["do_train"] else stored
-    return tuple(scoring_oddities(scored, *trainings))
+    stored = stored_trainings([] if flags["do_train"] and not scored else _models(flags))
+    return tuple(stored.oddities(scored, *([trained] if flags["do_train"] else [])))
 
 
 def check_shots(flags: Flags, run: McqRun) -> None:
@@ -109,14 +112,55 @@ def _models(flags: Flags) -> list[str]:
     return [*reversed(flags.names("adapter_name_or_path")), flags["model_name_or_path"]]
 
 
-def stored_trainings(folders: Sequence[str | os.PathLike[str]]) -> list[Sequence[Question]]:
-    """The questions of each training behind a model, the last one first, as far as their files are here.
+@dataclass(frozen=True)
+class EarlierTrainings:
+    """The trainings behind a model, the last one first.
+
+    Args:
+        questions: of each training; none where its files are not here, or are not what they were.
+        changed: the data sets whose content has changed since a model was trained on them.
+    """
+
+    questions: Sequence[Sequence[Question]]
+    changed: Sequence[str]
+
+    def oddities(self, scored: Sequence[Question], *running: Sequence[Question]) -> list[str]:
+        """As `scoring_oddities`; and what cannot be known.
+
+        Args:
+            scored: the questions that are scored.
+            running: the questions of a training that starts now.
+        """
+        lines = scoring_oddities(scored, *running, *self.questions)
+        if self.changed and any(question.answer is not None for question in scored):
+            names = ", ".join(terminal_path(name) for name in self.changed)
+            lines.append(
+                f"{names}: changed since the model was trained on it, so whether scored questions were among the "
+                "training data is not known; train again, or score questions that are surely new"
+            )
+        return lines
+
+
+def stored_trainings(folders: Sequence[str | os.PathLike[str]]) -> EarlierTrainings:
+    """The questions that a model was trained on, as far as their files are here.
 
     Args:
         folders: adapters and model, the last training first.
     """
-    different = {repr(_data_of(manifest.settings)): manifest.settings for manifest in trainings_of(folders)}
-    return [_trained_on(settings) for settings in different.values()]
+    different = {repr((_data_of(each.settings), each.data)): each for each in trainings_of(folders)}
+    changed = {name: each for name, each in different.items() if _has_changed(each)}
+    questions = [[] if name in changed else _trained_on(each.settings) for name, each in different.items()]
+    return EarlierTrainings(questions, [str(each.settings["dataset"]) for each in changed.values()])
+
+
+def _has_changed(training: Manifest) -> bool:
+    """Whether data sets that are here have another content than in the training."""
+    dataset_dir = str(training.settings.get("dataset_dir") or PROJECT_DATA)
+    try:
+        digest = data_digest(_names(training.settings), dataset_dir) if training.data else None
+    except (UserError, OSError):  # moved, or on another machine
+        return False
+    return training.data is not None and digest is not None and digest[0] != training.data.sha256
 
 
 def _data_of(settings: Mapping[str, Any]) -> list[Any]:
@@ -124,15 +168,18 @@ def _data_of(settings: Mapping[str, Any]) -> list[Any]:
 
 
 def _trained_on(settings: Mapping[str, Any]) -> Sequence[Question]:
-    dataset, dataset_dir, limit, val_size, seed = _data_of(settings)
-    names = [name.strip() for name in str(dataset or "").split(",") if name.strip()]
+    _, dataset_dir, limit, val_size, seed = _data_of(settings)
     try:
         return trained_and_held_out(
-            names,
+            _names(settings),
             str(dataset_dir or PROJECT_DATA),
             max_samples=limit if isinstance(limit, int) else None,
             val_size=val_size if isinstance(val_size, float) else 0.0,
             seed=seed if isinstance(seed, int) else 0,
         )[0]
-    except (UserError, OSError):  # moved, changed or on another machine: no leak can be counted, and none is an error
+    except (UserError, OSError):  # moved, or on another machine: no leak can be counted, and none is an error
         return []
+
+
+def _names(settings: Mapping[str, Any]) -> list[str]:
+    return [name.strip() for name in str(settings.get("dataset") or "").split(",") if name.strip()]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Any
 
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight_scoring import trained_and_scored
 from llmtuner.data.collect import answer_places
 from llmtuner.data.digest import data_digest
-from llmtuner.data.registry import PROJECT_DATA
+from llmtuner.data.registry import PROJECT_DATA, located
 from llmtuner.mcq.prompts import recorded_flags
 from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.mcq.run import McqRun
@@ -33,8 +35,6 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         UserError, DataError: a file of the data or of the base model is damaged.
     """
     dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
-    names = flags.names("dataset")
-    digest = data_digest(names, dataset_dir)
     model = flags["model_name_or_path"] or ""
     base = model_folder(model, revision=flags["model_revision"], cache_dir=flags["cache_dir"])
     return Manifest(
@@ -42,7 +42,8 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         step=0,
         max_steps=0,
         epoch=0.0,
-        data=None if digest is None else DataDigest(*digest),
+        data=_digest(flags.names("dataset"), dataset_dir),
+        eval_data=_digest(flags.names("eval_dataset"), dataset_dir),
         base="" if base is None else base_fingerprint(base),
         adapters=[base_fingerprint(name) for name in (run.adapters if run else flags.names("adapter_name_or_path"))],
         tokenizer="" if base is None else vocabulary_digest(base),
@@ -52,6 +53,11 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         retrieve=retrieve_digests(flags),
         versions=installed_versions(),
     )
+
+
+def _digest(names: Sequence[str], dataset_dir: str) -> DataDigest | None:
+    digest = data_digest(names, dataset_dir) if names else None
+    return None if digest is None else DataDigest(*digest)
 
 
 def retrieve_digests(flags: Flags) -> dict[str, Any] | None:
@@ -77,7 +83,16 @@ def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
     if run is not None:
         settings |= {FIELDS[field].name: getattr(run.settings, field) for field in _SETTLED}
         settings |= recorded_flags(run.settings.prompt)
+    settings |= _located(flags)
     return {name: value for name, value in sorted(settings.items()) if not is_secret(name)}
+
+
+def _located(flags: Flags) -> dict[str, Any]:
+    """The data of the training, so that a prediction finds it from another working directory."""
+    given = flags["dataset_dir"]
+    names = [located(name, given or str(PROJECT_DATA)) for name in flags.names("dataset")]
+    folder = os.path.abspath(given) if given and os.path.isdir(given) else given
+    return {"dataset": ",".join(names) or None, "dataset_dir": folder}
 
 
 def _plain(words: tuple[str, ...]) -> Any:

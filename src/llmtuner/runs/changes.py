@@ -8,7 +8,7 @@ from typing import Any
 
 from llmtuner.runs.manifest import Manifest
 from llmtuner.runs.weights import same_tokenizer
-from llmtuner.spec.resume import BY_CONTENT, ORDER_OF_BATCHES, TAKEN_UP, is_reported, is_secret
+from llmtuner.spec.resume import BY_CONTENT, CHOOSES_WEIGHTS, ORDER_OF_BATCHES, TAKEN_UP, is_reported, is_secret
 
 _SHOWN = 12  # digits of a digest in messages
 
@@ -33,6 +33,11 @@ def changes_of(stored: Manifest, planned: Manifest) -> Changes:
         *_adapters(stored, planned),
     ]
     taken_up = []
+    evaluation = _evaluation(stored, planned)
+    if evaluation and stored.settings.get("eval_dataset") and _chooses_weights(planned):
+        refused.append(f"{evaluation}: the best checkpoint would be chosen by scores of different questions")
+    elif evaluation:
+        taken_up.append(evaluation)
     for name in sorted({*stored.settings, *planned.settings} - BY_CONTENT):
         before, now = stored.settings.get(name), planned.settings.get(name)
         if same(before, now) or is_reported(name) or is_secret(name):
@@ -73,6 +78,23 @@ def _data(stored: Manifest, planned: Manifest) -> Iterator[str]:
             f"--dataset (other data) stored {shown(before)} ({stored.data.sha256[:_SHOWN]}), given {shown(now)} "
             f"({planned.data.sha256[:_SHOWN]})"
         )
+
+
+def _chooses_weights(planned: Manifest) -> bool:
+    return any(planned.settings.get(name) for name in CHOOSES_WEIGHTS)
+
+
+def _evaluation(stored: Manifest, planned: Manifest) -> str:
+    """Other questions that are evaluated; "" if there were none before, or are the same."""
+    before, now = stored.settings.get("eval_dataset"), planned.settings.get("eval_dataset")
+    if stored.eval_data is None or planned.eval_data is None:
+        return "" if same(before, now) else f"--eval_dataset {shown(now)}, before {shown(before)}"
+    if stored.eval_data.sha256 == planned.eval_data.sha256:
+        return ""
+    return (
+        f"--eval_dataset (other questions) {shown(now)} ({planned.eval_data.sha256[:_SHOWN]}), before {shown(before)} "
+        f"({stored.eval_data.sha256[:_SHOWN]})"
+    )
 
 
 def _retrieval(stored: Manifest, planned: Manifest) -> Iterator[str]:

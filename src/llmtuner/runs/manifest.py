@@ -31,10 +31,13 @@ class FileDigest:
 
 @dataclass(frozen=True, slots=True)
 class DataDigest:
-    """The training data: SHA-256 of its content (`llmtuner.data.digest`), and its rows; None where not known."""
+    """Data: SHA-256 of its content (`llmtuner.data.digest`), and its rows; None where not known."""
 
     sha256: str
     rows: int | None = None
+
+
+_OF_DATA = ("data", "eval_data")  # the digests of a manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,7 @@ class Manifest:
         world_size: the number of processes.
         files: digests by the file's path within the folder.
         data: the training data; None if its content cannot be read here (data of the hub).
+        eval_data: that of --eval_dataset; None without it, where it cannot be read, or from an earlier version.
         base: fingerprint of the base model (`llmtuner.runs.weights`); "" if unknown.
         adapters: fingerprints of the adapters that the training started from, in order; "" for one that is not here.
         tokenizer: digest of the base model's tokenizer files; "" if unknown.
@@ -65,6 +69,7 @@ class Manifest:
     world_size: int = 1
     files: Mapping[str, FileDigest] = field(default_factory=dict)
     data: DataDigest | None = None
+    eval_data: DataDigest | None = None
     base: str = ""
     adapters: Sequence[str] = ()
     tokenizer: str = ""
@@ -79,7 +84,8 @@ class Manifest:
         """The content of the file."""
         stored: dict[str, Any] = {"format": FORMAT, **{each.name: getattr(self, each.name) for each in fields(self)}}
         stored["files"] = {name: {"size": d.size, "sha256": d.sha256} for name, d in sorted(self.files.items())}
-        stored["data"] = None if self.data is None else {"sha256": self.data.sha256, "rows": self.data.rows}
+        for name in _OF_DATA:
+            stored[name] = None if stored[name] is None else {"sha256": stored[name].sha256, "rows": stored[name].rows}
         return stored
 
     @classmethod
@@ -98,8 +104,9 @@ class Manifest:
         outside = [name for name in known["files"] if Path(name).is_absolute() or ".." in Path(name).parts]
         if outside:
             raise ValueError(f"files: {outside[0]} is outside the folder")
-        data = stored.get("data")
-        known["data"] = None if data is None else DataDigest(str(data["sha256"]), data["rows"])
+        for name in _OF_DATA:
+            data = stored.get(name)
+            known[name] = None if data is None else DataDigest(str(data["sha256"]), data["rows"])
         for name, kind in (("stage", str), ("step", int), ("max_steps", int), ("base", str), ("settings", dict)):
             if not isinstance(known[name], kind):
                 raise TypeError(f"{name}: expected {kind.__name__}, found {known[name]!r}")

@@ -22,7 +22,6 @@ TAKEN_UP = frozenset(
         "eval_steps",
         "eval_delay",
         "eval_on_start",
-        "eval_dataset",
         "load_best_model_at_end",
         "early_stopping_steps",
         "restore_callback_states_from_checkpoint",
@@ -44,8 +43,18 @@ EARLY_STOPPING = "early_stopping_steps"
 LENGTH = frozenset({"num_train_epochs", "max_steps", EARLY_STOPPING, *ORDER_OF_BATCHES})
 # Compared by content, not by name: a copied folder is the same model, a renamed file the same data.
 BY_CONTENT = frozenset(
-    {"model_name_or_path", "adapter_name_or_path", "dataset", "dataset_dir", "retrieve", "retrieve_rerank"}
+    {
+        "model_name_or_path",
+        "adapter_name_or_path",
+        "dataset",
+        "dataset_dir",
+        "eval_dataset",
+        "retrieve",
+        "retrieve_rerank",
+    }
 )
+# With one of these, scores of the evaluated questions decide which weights are saved.
+CHOOSES_WEIGHTS = ("load_best_model_at_end", EARLY_STOPPING)
 # These only decide where something is reported or stored, what is printed, or what happens after the training.
 REPORTED = (
     "output_dir",
