@@ -14,6 +14,7 @@ from typing import Any
 
 from llmtuner.data.digest import data_digest
 from llmtuner.data.tokenized import (
+    check_is_tokenized,
     damage,
     differences,
     mark_unfinished,
@@ -115,11 +116,12 @@ def _usable(folder: str, origin: dict[str, Any], *, overwrite: bool) -> bool:
     """Whether a folder's data is that of the run; with `overwrite`, data that is not is deleted.
 
     Raises:
-        UserError: it differs, is damaged, or cannot be deleted.
+        UserError: it is no tokenised data, differs, is damaged, or cannot be deleted.
     """
     if overwrite:
         remove_tokenized(folder)
         return False
+    check_is_tokenized(folder)
     lines = differences(folder, origin)
     if lines is None:
         logger.warning(

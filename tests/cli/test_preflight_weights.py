@@ -216,6 +216,18 @@ def test_another_prompt_than_that_of_the_training_is_said(adapter, model):
     assert prompt_warnings(flags(model, *given, "--template", "qwen", "--do_train"), [str(adapter)]) == ()
 
 
+def test_a_head_of_stage_mcq_on_an_adapter_of_stage_sft_says_it_too(adapter, model):
+    """The letter head on STEP1's adapter was scored under another template in silence; its own models store theirs."""
+    for stage, lines in (("sft", 1), ("mcq", 0)):
+        manifest = Manifest(stage=stage, step=1, max_steps=1, epoch=1.0, settings={"template": "llama2"})
+        write_manifest(manifest, adapter / "run.json")
+        given = ("--stage", "mcq", "--mcq_head", "letter", "--do_predict", "--template", "vicuna")
+        said = prompt_warnings(flags(model, *given), [str(adapter)])
+        assert len(said) == lines
+        assert all("was trained with --template llama2, and this run has vicuna" in line for line in said)
+        assert prompt_warnings(flags(model, *given[:-1], "llama2"), [str(adapter)]) == ()
+
+
 @pytest.mark.parametrize("stage", ["sft", "mcq"])
 def test_another_prompt_than_that_of_a_merged_training_is_said(stage, model):
     """A merged model was scored with another template than its adapter's, in silence."""

@@ -19,7 +19,7 @@ from llmtuner.data.tokenized import ORIGIN
 from llmtuner.errors import UserError
 from patches import tokenized_path
 from patches.sft_data import DataCall
-from patches.tokenized_path import _load_own
+from patches.tokenized_path import _load_own, _usable
 
 ROW = {"id": "a", "prompt": "What is 2 + 2?", "A": "3", "B": "4", "answer": "B"}
 
@@ -197,6 +197,16 @@ def test_nothing_is_left_beside_a_cache_that_was_not_written(folder, monkeypatch
         Run(folder, tokenized_path=str(folder / "new")).load()
     assert not list(folder.glob("*new*"))
     assert not list(folder.glob(".*"))
+
+
+def test_a_folder_of_other_files_is_no_cache(folder, tmp_path):
+    """A mistyped folder ended in a traceback of `datasets`."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "readme.txt").write_text("")
+    with pytest.raises(UserError, match=f"--tokenized_path {notes}: not tokenised data"):
+        _usable(str(notes), {}, overwrite=False)
+    assert [path.name for path in notes.iterdir()] == ["readme.txt"]
 
 
 def test_a_file_is_no_cache(folder):

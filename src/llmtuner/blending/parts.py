@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.data.problems import terminal_path
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file
+from llmtuner.report.prediction_scores import check_stated_score
 from llmtuner.report.summary import check_same_questions, listed_keys
 
 
@@ -68,7 +70,17 @@ def _read(folder: Path) -> list[Prediction]:
     predictions = read_predictions(path)
     if not predictions:
         raise UserError(f"{terminal_path(path)}: is blank; predict again")
+    check_stated_score(folder, _stated_score(folder / RESULTS), predictions)
     return predictions
+
+
+def _stated_score(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["predict_map@3"]
+    except KeyError:  # no question has an answer
+        return None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{terminal_path(path)}: cannot be read: {error}; predict again") from error
 
 
 def _in_order(predictions: Sequence[Prediction], order: Sequence[tuple[str, str]]) -> tuple[Prediction, ...]:

@@ -63,15 +63,17 @@ def check_belonging(flags: Flags, adapters: Sequence[str], run: McqRun | None) -
 
 
 def prompt_warnings(flags: Flags, adapters: Sequence[str]) -> tuple[str, ...]:
-    """Lines about a prompt that is not the one of the training; stage mcq takes that from the model's folder.
+    """Lines about a prompt that is not the one of the training.
 
-    The scores would be those of texts that the model was not trained on.
+    The scores would be those of texts that the model was not trained on. Stage mcq takes the prompts of its own models
+    from their folders; an adapter of stage sft, for the letter or the likelihood head, has none there.
     """
-    if flags["stage"] != "sft" or flags["do_train"]:
+    if flags["do_train"]:
         return ()
+    trained_by = {"sft": ("sft", "mcq"), "mcq": ("sft",)}.get(flags["stage"], ())
     trainings = {name: _training_of(name) for name in (*reversed(adapters), flags["model_name_or_path"]) if name}
     last, manifest = next(((name, each) for name, each in trainings.items() if each is not None), ("", None))
-    if manifest is None or manifest.stage not in ("sft", "mcq"):
+    if manifest is None or manifest.stage not in trained_by:
         return ()
     stored, given = manifest.settings, settings_of(flags, None)
     return tuple(

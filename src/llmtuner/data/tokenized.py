@@ -17,6 +17,7 @@ from llmtuner.spec.model_files import TOKENIZER_FILES
 ORIGIN = "tokenized_from.json"
 FORMAT = 1
 _OF_DATASETS = "dataset_dict.json"  # what `datasets` writes into every folder that it saves
+_OF_ONE_SET = "state.json"  # of `datasets`, in the folder of a single set
 
 
 def tokenizer_digest(model: str) -> str:
@@ -81,6 +82,19 @@ def mark_unfinished(folder: str | os.PathLike[str]) -> None:
     marker = _marker(folder)
     marker.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(marker, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+
+
+def check_is_tokenized(folder: str | os.PathLike[str]) -> None:
+    """Refuse a folder that `datasets` did not save.
+
+    Raises:
+        UserError: it has none of the files that name its data sets.
+    """
+    if not any(Path(folder, name).is_file() for name in (_OF_DATASETS, _OF_ONE_SET)):
+        raise UserError(
+            f"--tokenized_path {folder}: not tokenised data (it has no {_OF_DATASETS}); name such a folder, or a new "
+            "one, which then gets the data of this run"
+        )
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> bool:

@@ -21,12 +21,12 @@ from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.data.problems import escaped, quoted, terminal_path
 from llmtuner.errors import UserError
-from llmtuner.metrics import Ranks, map_at_k
+from llmtuner.metrics import Ranks
 from llmtuner.report.paired import EFFECT, PairedDifference, holm, mean_interval, paired_differences
+from llmtuner.report.prediction_scores import check_stated_score
 from llmtuner.report.summary import BASELINES, Metrics, Row, check_same_questions, score_table
 
 KINDS = {"map@3": 3, "accuracy": 1}  # the compared metrics: 1/rank up to this rank
-_EQUAL = 1e-6  # two ways to sum the same figures
 _FIGURES = re.compile(r"(predict|floor_\w+)_(map@3(_low|_high)?|accuracy|top1_accuracy)")
 
 
@@ -76,16 +76,8 @@ class Run:
         Raises:
             UserError: the files are of different runs.
         """
-        if self.predictions is None:
-            return
-        known = [p for p in self.predictions if p.answer is not None]
-        score = map_at_k([p.scores for p in known], [int(p.answer) for p in known if p.answer is not None])
-        stated = float(self.metrics["predict_map@3"])
-        if abs(score - stated) > _EQUAL:
-            raise UserError(
-                f"{terminal_path(self.folder / RESULTS)}: predict_map@3 is {stated:.4f}, but {PREDICTIONS} gives "
-                f"{score:.4f}: they are of different runs; predict again"
-            )
+        if self.predictions is not None:
+            check_stated_score(self.folder, self.metrics["predict_map@3"], self.predictions)
 
     @property
     def row(self) -> Row:

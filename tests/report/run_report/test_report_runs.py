@@ -45,6 +45,17 @@ def test_runs_of_other_questions_or_answers_are_refused_with_their_ids(tmp_path)
             read_runs([str(folder), str(write_run(tmp_path / name, rows))])
 
 
+def test_predictions_of_another_run_than_the_stated_score_are_refused(tmp_path):
+    """A file that was cut at the end of a line, or copied from another run, was shown beside the score of the first."""
+    made = [Prediction(str(n), (1.0, 0.0), n % 2) for n in range(4)]
+    folder = write_run(tmp_path / "a", made, {"predict_map@3": 0.75})
+    assert read_runs([str(folder)])
+    write_run(tmp_path / "a", made[:3], {"predict_map@3": 0.75})
+    with pytest.raises(UserError, match=r"predict_map@3 is 0.7500, but predictions.jsonl gives 0.8333"):
+        read_runs([str(folder)])
+    assert read_runs([str(write_run(tmp_path / "b", made[:3], {}))]), "without answers no score is stated"
+
+
 @pytest.mark.parametrize(
     ("results", "message"),
     [

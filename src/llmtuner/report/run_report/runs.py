@@ -12,6 +12,7 @@ from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.data.problems import escaped, quoted, terminal_path
 from llmtuner.errors import UserError
+from llmtuner.report.prediction_scores import check_stated_score
 from llmtuner.report.summary import check_same_questions
 
 CHANCE = "floor_random_map@3"  # the baseline that every prediction with answers has
@@ -73,7 +74,9 @@ def _read(name: str, folder: Path) -> Run:
     predictions = tuple(read_predictions(path))
     if not predictions:
         raise UserError(f"{terminal_path(path)}: has no predictions; predict again")
-    return Run(name, folder, predictions, _results(folder / RESULTS))
+    results = _results(folder / RESULTS)
+    check_stated_score(folder, results.get("predict_map@3"), predictions)
+    return Run(name, folder, predictions, results)
 
 
 def _results(path: Path) -> dict[str, Any]:
