@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from llmtuner.data.predictions import Prediction
@@ -19,7 +20,10 @@ def scores_by_norm(questions: Sequence[Question], predictions: Sequence[Predicti
     }
     of_norm: dict[str, Scores] = {
         norm: [
-            [total / divisor for total, divisor in zip(p.loglikelihood or (), row, strict=True)]
+            [
+                -math.inf if score == -math.inf else total / divisor  # a blank option has no score, and no length
+                for score, total, divisor in zip(p.scores, p.loglikelihood or (), row, strict=True)
+            ]
             for p, row in zip(predictions, rows, strict=True)
         ]
         for norm, rows in divisors.items()
