@@ -1462,6 +1462,23 @@ MUTATIONS = (
         ("changes: other data", "stored.data.sha256 != planned.data.sha256", "False"),
         ("changes: another base model", "stored.base != planned.base", "False"),
         ("changes: true is 1", " and isinstance(first, bool) == isinstance(second, bool)", ""),
+        ("changes: other questions are evaluated", "stored.eval_data.sha256 == planned.eval_data.sha256", "True"),
+        ("changes: the best of two files", "any(planned.settings.get(name) for name in CHOOSES_WEIGHTS)", "False"),
+    ),
+    *edits(
+        "src/llmtuner/report/prediction_scores.py",
+        ("tests/report/run_report/test_report_runs.py", "tests/test_blend.py"),
+        ("scores: those of another run", "abs(score - stated) > _EQUAL", "False"),
+    ),
+    *edits(
+        "src/llmtuner/files.py",
+        "tests/test_files.py::test_what_a_killed_process_left_of_a_new_folder_is_deleted",
+        ("new folder: what a killed process left stays", "    _remove_abandoned(target)\n", ""),
+        (
+            "new folder: one that is being written is deleted",
+            "            if held is not None:\n                shutil",
+            "            if True:\n                shutil",
+        ),
     ),
     *edits(
         "src/llmtuner/runs/lock.py",
@@ -1935,6 +1952,16 @@ MUTATIONS = (
         "tests/test_bad_input_mcq.py",
         ("targets: stage sft drops them", "if getattr(question, column) not in (None, 1.0):", "if False:"),
         ("targets: only the trainer refuses them", "        check_targets(trained, run.objective)\n", ""),
+    ),
+    *edits(
+        "src/llmtuner/cli/preflight_scoring.py",
+        "tests/cli/test_preflight_scoring.py",
+        ("scored: training data as it is now", "digest[0] != training.data.sha256", "False"),
+    ),
+    *edits(
+        "src/llmtuner/cli/record.py",
+        "tests/cli/test_preflight_scoring.py",
+        ("record: a relative path of the data", "    settings |= _located(flags)\n", ""),
     ),
     *edits(
         "src/llmtuner/blending/cascade.py",
