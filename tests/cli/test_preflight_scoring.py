@@ -12,7 +12,7 @@ from llmtuner.cli.preflight_scoring import scoring_warnings, stored_trainings
 from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import Words
 from llmtuner.data.collect import trained_and_held_out
-from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
+from llmtuner.runs.manifest import RUN_MANIFEST, DataDigest, Manifest, write_manifest
 
 
 def write(path, numbers, answer=None):
@@ -108,6 +108,14 @@ def test_training_data_that_has_changed_is_no_evidence(files, tmp_path):
     assert warnings(**flags | {"eval_dataset": str(unanswered)}) == ()
     write(tmp_path / "train.jsonl", range(40, 140))
     assert "20 of 60" in warnings(**flags)[0], "the same content again"
+
+
+def test_a_training_from_python_has_no_named_data(files, tmp_path):
+    """Its model could not be scored by the command line: KeyError 'dataset'."""
+    manifest = Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, data=DataDigest("a" * 64, 9), settings={})
+    write_manifest(manifest, tmp_path / RUN_MANIFEST)
+    flags = {"do_predict": "true", "eval_dataset": files[1], "model_name_or_path": "base"}
+    assert warnings(**flags, adapter_name_or_path=str(tmp_path)) == ()
 
 
 def test_the_training_data_is_found_from_another_working_directory(files, tmp_path, monkeypatch):

@@ -326,6 +326,19 @@ def test_a_resumed_run_stops_early_where_it_would_have_stopped(tiny_llama, tmp_p
     assert run(4) == 5  # further than it stopped
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_early_stopping_may_begin_with_the_resumed_training(stage, tiny_llama, tmp_path):
+    """The first save ended in KeyError 'EarlyStoppingCallback', and a finished run had lost its final files."""
+    more = ("--save_steps", "1", "--eval_strategy", "steps", "--eval_steps", "1", "--val_size", "2")
+    more += ("--load_best_model_at_end", "true", "--metric_for_best_model", "loss", "--learning_rate", "1e-12")
+    assert main(command(stage, tiny_llama, tmp_path, *more, "--max_steps", "2")) == 0
+    stops = ("--max_steps", "6", "--early_stopping_steps", "2")
+    assert main(command(stage, tiny_llama, tmp_path, *more, *stops)) == 0
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    assert state["global_step"] == 4, "two evaluations without a gain, counted from the resumed step on"
+    assert (tmp_path / "adapter_model.safetensors").is_file()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_workers_that_are_told_to_stop_with_the_run_cost_no_checkpoint(stage, tiny_llama, tmp_path, at_batch):

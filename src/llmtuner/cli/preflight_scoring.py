@@ -155,9 +155,9 @@ def stored_trainings(folders: Sequence[str | os.PathLike[str]]) -> EarlierTraini
 
 def _has_changed(training: Manifest) -> bool:
     """Whether data sets that are here have another content than in the training."""
-    dataset_dir = str(training.settings.get("dataset_dir") or PROJECT_DATA)
+    names, dataset_dir = _names(training.settings), str(training.settings.get("dataset_dir") or PROJECT_DATA)
     try:
-        digest = data_digest(_names(training.settings), dataset_dir) if training.data else None
+        digest = data_digest(names, dataset_dir) if training.data and names else None  # from Python, data has no name
     except (UserError, OSError):  # moved, or on another machine
         return False
     return training.data is not None and digest is not None and digest[0] != training.data.sha256

@@ -300,8 +300,11 @@ class RunKeeper(TrainerCallback):
     def _restore_patience(self, state: Any) -> None:
         """How often in a row the metric did not improve: the Trainer stores it, and begins at 0 again."""
         for callback in getattr(getattr(self._trainer(), "callback_handler", None), "callbacks", ()):
-            stored = state.stateful_callbacks.get(type(callback).__name__)
-            if hasattr(callback, _PATIENCE) and isinstance(stored, dict):
+            if not hasattr(callback, _PATIENCE):
+                continue
+            # Transformers stores only the states of callbacks that the checkpoint has: a new one begins here.
+            stored = state.stateful_callbacks.setdefault(type(callback).__name__, callback.state())
+            if isinstance(stored, dict):
                 setattr(callback, _PATIENCE, int(stored.get("attributes", {}).get(_PATIENCE, 0)))
 
     def _restore_loss(self, manifest: Manifest) -> None:
