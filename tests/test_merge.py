@@ -15,10 +15,12 @@ from support import ROOT, load_script
 from transformers import AutoModel, AutoModelForCausalLM
 
 from llmtuner.cli.main import main
+from llmtuner.errors import UserError
 from llmtuner.mcq.merge import Merge, merge
 from llmtuner.mcq.model import backbone_of
 from llmtuner.mcq.scorer import load_scorer
 from llmtuner.mcq.settings import McqSettings
+from llmtuner.runs.intact import require_intact
 from llmtuner.runs.manifest import Manifest, write_manifest
 from llmtuner.runs.places import training_of
 
@@ -90,6 +92,17 @@ def test_a_merged_model_knows_what_it_was_trained_on(tmp_path, monkeypatch, stag
     assert training is not None
     assert (training.settings, training.answer_places) == (settings, {"B": 3})
     assert (training.retrieve, training.adapters, training.files) == (None, (), {}), "these are of the adapter alone"
+
+
+def test_weights_that_are_not_those_of_the_merge_are_refused(merged, tmp_path):
+    """A flipped bit, or the weights of another merge, were scored with the baselines of this training."""
+    assert require_intact(merged) == ()
+    copy = shutil.copytree(merged, tmp_path / "copy")
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-2] ^= 64
+    (copy / "model.safetensors").write_bytes(weights)
+    with pytest.raises(UserError, match=r"model\.safetensors .*copy the folder again"):
+        require_intact(copy)
 
 
 def test_plain_transformers_loads_the_backbone(tiny_llama, adapter, merged):

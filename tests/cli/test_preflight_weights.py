@@ -16,8 +16,7 @@ from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import McqSettings, write_settings
-from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
-from llmtuner.runs.places import MERGED_TRAINING
+from llmtuner.runs.manifest import MERGED_TRAINING, RUN_MANIFEST, Manifest, write_manifest
 from llmtuner.runs.weights import base_fingerprint
 
 LAYER = "base_model.model.model.layers.0.self_attn.q_proj"

@@ -45,7 +45,7 @@ def test_an_edited_configuration_is_said_and_a_readme_is_not(trained):
     (trained / "adapter_config.json").write_text("{}")
     (trained / "README.md").write_text("mine")
     [line] = require_intact(trained, "--adapter_name_or_path")
-    assert line == f"{trained / 'adapter_config.json'}: not the file that the training saved"
+    assert line == f"{trained / 'adapter_config.json'}: not the file that was saved"
 
 
 def test_weights_of_an_interrupted_training_are_refused(trained):

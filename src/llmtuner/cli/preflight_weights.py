@@ -17,8 +17,7 @@ from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, check_lower_adapters, check_same_base, manifest_of
 from llmtuner.runs.changes import shown
-from llmtuner.runs.manifest import Manifest, read_manifest
-from llmtuner.runs.places import MERGED_TRAINING
+from llmtuner.runs.manifest import MERGED_TRAINING, Manifest, read_manifest
 from llmtuner.spec.heads import HEADS
 
 MODEL_WEIGHTS = "model.safetensors"

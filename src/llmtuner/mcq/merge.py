@@ -17,9 +17,8 @@ from llmtuner.files import as_os_error
 from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
-from llmtuner.runs.intact import require_intact
-from llmtuner.runs.manifest import write_manifest
-from llmtuner.runs.places import MERGED_TRAINING
+from llmtuner.runs.intact import EDITABLE, require_intact
+from llmtuner.runs.manifest import MERGED_TRAINING, digest_files, write_manifest
 
 TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
 
@@ -72,10 +71,12 @@ def merge(adapter: Path, out: Path, base_model: str | None = None, *, allow_othe
 
 
 def _write_training(adapter: Path, folder: Path) -> None:
-    """What the model was trained on, for baselines and for questions that are also scored. Its files are not these."""
+    """What the model was trained on, for baselines and for questions that are also scored; digests of its own files."""
     manifest = manifest_of(adapter)
     if manifest is not None:
-        write_manifest(replace(manifest, files={}, adapters=(), retrieve=None), folder / MERGED_TRAINING)
+        names = [path.name for path in folder.iterdir() if path.suffix == ".safetensors" or path.name in EDITABLE]
+        merged = replace(manifest, files=digest_files(folder, names), adapters=(), retrieve=None)
+        write_manifest(merged, folder / MERGED_TRAINING)
 
 
 def _settle(adapter: Path, out: Path, base_model: str | None, allow_other_base: bool) -> Merge:

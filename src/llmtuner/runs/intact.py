@@ -7,10 +7,10 @@ from pathlib import Path
 from llmtuner.errors import UserError
 from llmtuner.runs.checkpoints import checkpoint_at
 from llmtuner.runs.lock import was_training
-from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, file_defect, manifest_of
+from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, MERGED_TRAINING, file_defect, manifest_of, read_manifest
 from llmtuner.runs.weights import weight_files
 
-_EDITABLE = ("adapter_config.json", "config.json", "mcq_config.json", "tokenizer.json", "tokenizer_config.json")
+EDITABLE = ("adapter_config.json", "config.json", "mcq_config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def require_intact(folder: Path, flag: str = "") -> tuple[str, ...]:
@@ -25,7 +25,8 @@ def require_intact(folder: Path, flag: str = "") -> tuple[str, ...]:
     Raises:
         UserError: a weight file is not the one that was saved, or the training did not end.
     """
-    manifest, place = manifest_of(folder), f"{flag} {folder}".strip()
+    place = f"{flag} {folder}".strip()
+    manifest = manifest_of(folder) or read_manifest(folder / MERGED_TRAINING)
     if manifest is None:
         if weight_files(folder) and (was_training(folder) or _is_partial_checkpoint(folder)):
             raise UserError(
@@ -36,9 +37,9 @@ def require_intact(folder: Path, flag: str = "") -> tuple[str, ...]:
     for name, digest in manifest.files.items():
         defect = file_defect(folder, name, digest) if name.endswith(".safetensors") else ""
         if defect:
-            raise UserError(f"{place}: {defect}; copy the folder again, or repeat the training")
-    edited = [name for name in _EDITABLE if name in manifest.files and file_defect(folder, name, manifest.files[name])]
-    return tuple(f"{folder / name}: not the file that the training saved" for name in edited)
+            raise UserError(f"{place}: {defect}; copy the folder again, or make it anew")
+    edited = [name for name in EDITABLE if name in manifest.files and file_defect(folder, name, manifest.files[name])]
+    return tuple(f"{folder / name}: not the file that was saved" for name in edited)
 
 
 def _is_partial_checkpoint(folder: Path) -> bool:

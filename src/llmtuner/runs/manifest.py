@@ -18,6 +18,7 @@ from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file, sha256_of_json, sync_folder, write_atomic
 
 CHECKPOINT_MANIFEST, RUN_MANIFEST = "checkpoint.json", "run.json"
+MERGED_TRAINING = "training.json"  # in a merged model: the manifest of the adapter that is merged into it
 FORMAT = 1
 
 

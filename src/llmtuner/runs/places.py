@@ -9,9 +9,8 @@ from pathlib import Path
 
 from llmtuner.errors import UserError
 from llmtuner.runs.base import started_from
-from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, RUN_MANIFEST, Manifest, read_manifest
+from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, MERGED_TRAINING, RUN_MANIFEST, Manifest, read_manifest
 
-MERGED_TRAINING = "training.json"  # in a merged model: the manifest of the adapter that is merged into it
 logger = logging.getLogger("llmtuner.runs")
 
 
