@@ -178,7 +178,7 @@ def _with_earlier_rows(rows: Mapping[str, Any], args: argparse.Namespace, model:
     reports = before.get("reports", {}) | dict.fromkeys(rows, made_by)
     return {
         "model": model,
-        "reports": {name: reports[name] for name in ROWS if name in of_rows},
+        "reports": {name: reports[name] for name in ROWS if name in reports},
         "rows": {name: of_rows[name] for name in ROWS if name in of_rows},
         "curves": before.get("curves", {}),
     }
