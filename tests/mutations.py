@@ -1956,12 +1956,13 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/cli/preflight_scoring.py",
         "tests/cli/test_preflight_scoring.py",
-        ("scored: training data as it is now", "digest[0] != training.data.sha256", "False"),
+        ("scored: training data as it is now", 'digest[0] != training["sha256"]', "False"),
     ),
     *edits(
         "src/llmtuner/cli/record.py",
         "tests/cli/test_preflight_scoring.py",
         ("record: a relative path of the data", "    settings |= _located(flags)\n", ""),
+        ("record: earlier trainings are forgotten", "recorded_trainings(models_of(flags))", "()"),
     ),
     *edits(
         "src/llmtuner/blending/cascade.py",

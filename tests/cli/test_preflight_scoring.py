@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -91,6 +92,22 @@ def trained_model(folder, *words, **flags):
     folder.mkdir()
     write_manifest(replace(planned, step=1, max_steps=1), folder / RUN_MANIFEST)
     return {"do_predict": "true", "model_name_or_path": "base", "adapter_name_or_path": str(folder)}
+
+
+def test_the_folder_of_an_earlier_training_may_be_gone(files, tmp_path):
+    """Of STEP1, STEP2 and a merge, only STEP2's questions counted once STEP1's folder had moved, without a word."""
+    train, test = files
+    elsewhere = write(tmp_path / "other.jsonl", range(500, 560))
+    trained_model(tmp_path / "step1", stage="sft", do_train="true", dataset=train)
+    step2 = {"stage": "mcq", "do_train": "true", "dataset": elsewhere, "adapter_name_or_path": str(tmp_path / "step1")}
+    trained_model(tmp_path / "step2", **step2)
+    shutil.rmtree(tmp_path / "step1")
+    step3 = {**step2, "adapter_name_or_path": str(tmp_path / "step2")}
+    flags = trained_model(tmp_path / "step3", **step3) | {"eval_dataset": test}
+    shutil.rmtree(tmp_path / "step2")
+    assert "20 of 60" in warnings(**flags)[0]
+    write(tmp_path / "train.jsonl", range(200, 300))
+    assert f"{train}: changed since the model was trained on it" in warnings(**flags)[0]
 
 
 def test_training_data_that_has_changed_is_no_evidence(files, tmp_path):

@@ -22,6 +22,8 @@ from llmtuner.mcq.targets import check_targets
 from llmtuner.runs.manifest import Manifest
 from llmtuner.runs.places import trainings_of
 
+_OF_DATA = ("dataset", "dataset_dir", "max_samples", "val_size", "seed")  # what says which questions were trained on
+
 
 def scoring_warnings(flags: Flags) -> tuple[str, ...]:
     """Lines for the user; the files have been checked before.
@@ -31,7 +33,7 @@ def scoring_warnings(flags: Flags) -> tuple[str, ...]:
     """
     trained, scored = trained_and_scored(flags)
     # Earlier trainings matter only to what is scored.
-    stored = stored_trainings([] if flags["do_train"] and not scored else _models(flags))
+    stored = stored_trainings([] if flags["do_train"] and not scored else models_of(flags))
     return tuple(stored.oddities(scored, *([trained] if flags["do_train"] else [])))
 
 
@@ -107,7 +109,7 @@ def trained_and_scored(flags: Flags) -> tuple[Sequence[Question], Sequence[Quest
     return trained, held_out or scored
 
 
-def _models(flags: Flags) -> list[str]:
+def models_of(flags: Flags) -> list[str]:
     """Adapters and model, the last training first."""
     return [*reversed(flags.names("adapter_name_or_path")), flags["model_name_or_path"]]
 
@@ -147,32 +149,46 @@ def stored_trainings(folders: Sequence[str | os.PathLike[str]]) -> EarlierTraini
     Args:
         folders: adapters and model, the last training first.
     """
-    different = {repr((_data_of(each.settings), each.data)): each for each in trainings_of(folders)}
-    changed = {name: each for name, each in different.items() if _has_changed(each)}
-    questions = [[] if name in changed else _trained_on(each.settings) for name, each in different.items()]
-    return EarlierTrainings(questions, [str(each.settings["dataset"]) for each in changed.values()])
+    trainings = recorded_trainings(folders)
+    changed = [_has_changed(each) for each in trainings]
+    questions = [[] if other else _trained_on(each) for each, other in zip(trainings, changed, strict=True)]
+    names = [str(each["dataset"]) for each, other in zip(trainings, changed, strict=True) if other]
+    return EarlierTrainings(questions, list(dict.fromkeys(names)))
 
 
-def _has_changed(training: Manifest) -> bool:
+def recorded_trainings(folders: Sequence[str | os.PathLike[str]]) -> list[Mapping[str, Any]]:
+    """The data of each different training behind a model, the last one first, as a manifest has it in `earlier`.
+
+    Args:
+        folders: as in `stored_trainings`. The folders of earlier trainings may be gone.
+    """
+    records = [record for each in trainings_of(folders) for record in (_record(each), *each.earlier)]
+    return list({repr(sorted(each.items())): each for each in records}.values())
+
+
+def _record(training: Manifest) -> Mapping[str, Any]:
+    chosen = {name: training.settings.get(name) for name in _OF_DATA}
+    return {**chosen, "sha256": None if training.data is None else training.data.sha256}
+
+
+def _has_changed(training: Mapping[str, Any]) -> bool:
     """Whether data sets that are here have another content than in the training."""
-    names, dataset_dir = _names(training.settings), str(training.settings.get("dataset_dir") or PROJECT_DATA)
+    names, dataset_dir = _names(training), str(training.get("dataset_dir") or PROJECT_DATA)
+    if not training.get("sha256") or not names:  # from Python, data has no name
+        return False
     try:
-        digest = data_digest(names, dataset_dir) if training.data and names else None  # from Python, data has no name
+        digest = data_digest(names, dataset_dir)
     except (UserError, OSError):  # moved, or on another machine
         return False
-    return training.data is not None and digest is not None and digest[0] != training.data.sha256
+    return digest is not None and digest[0] != training["sha256"]
 
 
-def _data_of(settings: Mapping[str, Any]) -> list[Any]:
-    return [settings.get(name) for name in ("dataset", "dataset_dir", "max_samples", "val_size", "seed")]
-
-
-def _trained_on(settings: Mapping[str, Any]) -> Sequence[Question]:
-    _, dataset_dir, limit, val_size, seed = _data_of(settings)
+def _trained_on(training: Mapping[str, Any]) -> Sequence[Question]:
+    limit, val_size, seed = (training.get(name) for name in ("max_samples", "val_size", "seed"))
     try:
         return trained_and_held_out(
-            _names(settings),
-            str(dataset_dir or PROJECT_DATA),
+            _names(training),
+            str(training.get("dataset_dir") or PROJECT_DATA),
             max_samples=limit if isinstance(limit, int) else None,
             val_size=val_size if isinstance(val_size, float) else 0.0,
             seed=seed if isinstance(seed, int) else 0,

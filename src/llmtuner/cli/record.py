@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.preflight_scoring import trained_and_scored
+from llmtuner.cli.preflight_scoring import models_of, recorded_trainings, trained_and_scored
 from llmtuner.data.collect import answer_places
 from llmtuner.data.digest import data_digest
 from llmtuner.data.registry import PROJECT_DATA, located
@@ -48,6 +48,7 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         adapters=[base_fingerprint(name) for name in (run.adapters if run else flags.names("adapter_name_or_path"))],
         tokenizer="" if base is None else vocabulary_digest(base),
         settings=settings_of(flags, run),
+        earlier=recorded_trainings(models_of(flags)),
         answer_places=answer_places(trained_and_scored(flags)[0]),
         prompt={} if flags["template"] is None else {"template": flags["template"]},
         retrieve=retrieve_digests(flags),
