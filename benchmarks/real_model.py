@@ -177,6 +177,7 @@ def _with_earlier_rows(rows: Mapping[str, Any], args: argparse.Namespace, model:
     of_rows = before.get("rows", {}) | rows
     reports = before.get("reports", {}) | dict.fromkeys(rows, made_by)
     return {
+        **made_by,  # of the last report; the others are in `reports`
         "model": model,
         "reports": {name: reports[name] for name in ROWS if name in reports},
         "rows": {name: of_rows[name] for name in ROWS if name in of_rows},
