@@ -54,6 +54,13 @@ def test_leaks_are_counted_by_text_options_and_context():
     assert "5 of 5" in line, "a small test had no warning"
 
 
+def test_a_question_of_weight_0_was_not_trained_on():
+    """24 of 24 were said to be in the training data, although 8 of them had been left out by their weight."""
+    scored = [ask(row, row % 5) for row in range(24)]
+    trained = [ask(row, row % 5, weight=float(row >= 8)) for row in range(24)]
+    assert any(line.startswith("16 of 24 scored questions") for line in scoring_oddities(scored, trained))
+
+
 @pytest.mark.parametrize(
     ("options", "answer", "expected"),
     [

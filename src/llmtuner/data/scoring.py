@@ -70,7 +70,7 @@ def _repeated(known: Sequence[Question], trained: Sequence[Question]) -> list[Qu
     contexts: dict[object, set[str]] = {}
     for question in trained:
         # The options take most of the time, so that only those of shared texts are compared.
-        if question_key(question.question) in texts:
+        if question.weight > 0 and question_key(question.question) in texts:
             contexts.setdefault(exact_key(question), set()).add(normal_form(question.context))
     if not contexts:
         return []
