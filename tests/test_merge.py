@@ -86,7 +86,7 @@ def test_a_merged_model_knows_what_it_was_trained_on(tmp_path, monkeypatch, stag
     settled = Merge(adapter, "base", settings=McqSettings() if stage == "mcq" else None)
     monkeypatch.setattr("llmtuner.mcq.merge._settle", lambda *_: settled)
     for loader in ("_loaded_scorer", "_loaded_text_model"):
-        monkeypatch.setattr(f"llmtuner.mcq.merge.{loader}", lambda _: Path.mkdir)
+        monkeypatch.setattr(f"llmtuner.mcq.merge.{loader}", lambda _: Path.touch)
     out = merge(adapter, tmp_path / "out")
     training = training_of([out])
     assert training is not None

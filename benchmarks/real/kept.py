@@ -70,7 +70,7 @@ class Keeper:
         Raises:
             UserError: it was another run, with other flags or other questions.
         """
-        kept = self._lines.get((self.model, self._name(run)))
+        kept = self._lines.get(self._key(run))
         if kept is not None:
             self._check(run, kept)
         return kept
@@ -78,9 +78,7 @@ class Keeper:
     def keep(self, runs: Iterable[Run]) -> None:
         """Add the runs that ended in this work folder, and write the file if there are any."""
         new = {
-            (self.model, self._name(run)): run
-            for run in runs
-            if (self.model, self._name(run)) not in self._lines and run.piece.stored() is not None
+            self._key(run): run for run in runs if self._key(run) not in self._lines and run.piece.stored() is not None
         }
         if new:
             self._lines |= {key: self._kept(run) for key, run in new.items()}
@@ -108,8 +106,9 @@ class Keeper:
     def _path(self, file: str) -> Path:
         return self.setting.work / "data" / f"{file}.jsonl"
 
-    def _name(self, run: Run) -> str:
-        return run.piece.folder.relative_to(self.setting.work / "runs").as_posix()
+    def _key(self, run: Run) -> tuple[str, str]:
+        """The model, and the folder of the run below WORK/runs."""
+        return self.model, run.piece.folder.relative_to(self.setting.work / "runs").as_posix()
 
     def _flags(self, run: Run) -> list[str]:
         setting = self.setting
@@ -141,7 +140,7 @@ class Keeper:
         origin = json.loads(origin_file.read_text(encoding="utf-8")) if origin_file.is_file() else {}
         return Kept(
             model=self.model,
-            run=self._name(run),
+            run=self._key(run)[1],
             flags=self._flags(run),
             files=self._files(run),
             commit=origin.get("commit", "unknown"),

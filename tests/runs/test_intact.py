@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from llmtuner.errors import UserError
-from llmtuner.runs.intact import manifest_of, require_intact
+from llmtuner.runs.intact import require_intact
 from llmtuner.runs.lock import locked
-from llmtuner.runs.manifest import Manifest, digest_files, write_manifest
+from llmtuner.runs.manifest import Manifest, digest_files, manifest_of, write_manifest
 
 NAMES = ("adapter_config.json", "adapter_model.safetensors", "README.md")
 

@@ -17,7 +17,7 @@ from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, check_lower_adapters, check_same_base, manifest_of
 from llmtuner.runs.changes import shown
-from llmtuner.runs.manifest import MERGED_TRAINING, Manifest, read_manifest
+from llmtuner.runs.manifest import manifest_or_merged
 from llmtuner.spec.heads import HEADS
 
 MODEL_WEIGHTS = "model.safetensors"
@@ -70,7 +70,7 @@ def prompt_warnings(flags: Flags, adapters: Sequence[str]) -> tuple[str, ...]:
     if flags["do_train"]:
         return ()
     trained_by = {"sft": ("sft", "mcq"), "mcq": ("sft",)}.get(flags["stage"], ())
-    trainings = {name: _training_of(name) for name in (*reversed(adapters), flags["model_name_or_path"]) if name}
+    trainings = {name: manifest_or_merged(name) for name in (*reversed(adapters), flags["model_name_or_path"]) if name}
     last, manifest = next(((name, each) for name, each in trainings.items() if each is not None), ("", None))
     if manifest is None or manifest.stage not in trained_by:
         return ()
@@ -81,11 +81,6 @@ def prompt_warnings(flags: Flags, adapters: Sequence[str]) -> tuple[str, ...]:
         for name in PROMPT_FLAGS
         if stored.get(name) != given.get(name)
     )
-
-
-def _training_of(name: str) -> Manifest | None:
-    """What was trained in a folder; a merged model has it from its adapter."""
-    return manifest_of(name) or read_manifest(Path(name) / MERGED_TRAINING)
 
 
 def _same_folder(name: str, others: Sequence[str]) -> bool:

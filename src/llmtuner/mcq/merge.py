@@ -5,15 +5,13 @@ Upstream's export drops the head over options, and its command line imports pack
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llmtuner.errors import UserError
-from llmtuner.files import as_os_error
+from llmtuner.files import as_os_error, new_folder
 from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
@@ -57,16 +55,10 @@ def merge(adapter: Path, out: Path, base_model: str | None = None, *, allow_othe
     """
     settled = _settle(adapter, out, base_model, allow_other_base)
     save = _loaded_text_model(settled) if settled.settings is None else _loaded_scorer(settled)
-    # Written beside `out` first: an interrupted run must not leave half a model that looks whole.
-    target = out.resolve()  # a link to an empty folder cannot be replaced by a folder
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with as_os_error(temporary):
-            save(temporary)
-            _write_training(adapter, temporary)
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    # An interrupted run must not leave half a model that looks whole.
+    with new_folder(out) as temporary, as_os_error(temporary):
+        save(temporary)
+        _write_training(adapter, temporary)
     return out
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from llmtuner.errors import UserError
 from llmtuner.runs.checkpoints import checkpoint_at
 from llmtuner.runs.lock import was_training
-from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, MERGED_TRAINING, file_defect, manifest_of, read_manifest
+from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, file_defect, manifest_or_merged
 from llmtuner.runs.weights import weight_files
 
 EDITABLE = ("adapter_config.json", "config.json", "mcq_config.json", "tokenizer.json", "tokenizer_config.json")
@@ -26,7 +26,7 @@ def require_intact(folder: Path, flag: str = "") -> tuple[str, ...]:
         UserError: a weight file is not the one that was saved, or the training did not end.
     """
     place = f"{flag} {folder}".strip()
-    manifest = manifest_of(folder) or read_manifest(folder / MERGED_TRAINING)
+    manifest = manifest_or_merged(folder)
     if manifest is None:
         if weight_files(folder) and (was_training(folder) or _is_partial_checkpoint(folder)):
             raise UserError(

@@ -187,6 +187,15 @@ def manifest_of(folder: str | os.PathLike[str]) -> Manifest | None:
     return read_manifest(Path(folder) / RUN_MANIFEST) or read_manifest(Path(folder) / CHECKPOINT_MANIFEST)
 
 
+def manifest_or_merged(folder: str | os.PathLike[str]) -> Manifest | None:
+    """As `manifest_of`; a merged model has the manifest of its adapter.
+
+    Raises:
+        UserError: a manifest is damaged.
+    """
+    return manifest_of(folder) or read_manifest(Path(folder) / MERGED_TRAINING)
+
+
 def file_defect(folder: Path, name: str, digest: FileDigest) -> str:
     """Why a file is not the one that was saved; "" if it is."""
     defect = _size_defect(folder / name, name, digest)
