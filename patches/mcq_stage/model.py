@@ -135,9 +135,10 @@ def check_resumed_head(model: Any, checkpoint: str) -> None:
         UserError: the head is missing or has another shape.
     """
     from llmtuner.mcq.checkpoint import check_head
+    from llmtuner.runs.weights import weight_files
 
     head = _head_of(model)
-    if head is not None and any(Path(checkpoint).glob("*.safetensors")):  # sharded checkpoints have another format
+    if head is not None and weight_files(checkpoint):  # sharded checkpoints have another format
         check_head(checkpoint, head)
 
 

@@ -12,6 +12,8 @@ from support import DEMO
 from llmtuner.data import read_questions
 from llmtuner.errors import DataError, FieldError, UserError
 from llmtuner.mcq import load_scorer, train
+from llmtuner.runs.lock import locked
+from llmtuner.runs.places import trained_places
 
 QUICK = {"max_steps": 1, "learning_rate": 1e-3, "per_device_train_batch_size": 4, "save_strategy": "no"}
 
@@ -70,12 +72,81 @@ def test_adapters_are_trained_and_the_callers_configuration_is_left_alone(tiny_l
         ({"arguments": {"label_smoothing_factor": 0.1}}, UserError, "give label_smoothing"),
         ({"arguments": {"dataloader_drop_last": True}}, UserError, "every question counts"),
         ({"arguments": {"metric_for_best_model": "f1"}}, UserError, "choose from: map@3"),
+        ({"arguments": {"resume_from_checkpoint": "out/checkpoint-1"}}, UserError, "the command line resumes"),
+        ({"arguments": {"num_train_epochs": 0}}, FieldError, "num_train_epochs 0: expected a number above 0"),
+        ({"arguments": {"num_train_epochs": -1}}, FieldError, "num_train_epochs -1: expected a number above 0"),
+        ({"arguments": {"max_steps": 0}}, FieldError, "max_steps 0: expected a whole number of at least 1, or -1"),
+        ({"arguments": {"gradient_accumulation_steps": -1}}, FieldError, "expected a whole number of at least 1"),
+        ({"arguments": {"learning_rate": float("nan")}}, FieldError, "learning_rate nan: expected a number above 0"),
+        ({"arguments": {"weight_decay": -0.1}}, FieldError, "expected a number of at least 0"),
     ],
 )
 def test_what_cannot_be_is_refused(given, error, message, tiny_llama, questions, tmp_path):
     with pytest.raises(error, match=message):
         train(str(tiny_llama), questions, str(tmp_path / "out"), **{"arguments": QUICK, **given})
     assert not (tmp_path / "out" / "mcq_config.json").exists()
+
+
+def test_a_folder_with_a_training_is_refused_or_set_aside(trained, tiny_llama, questions, tmp_path):
+    """Checkpoints and weights of two trainings were mixed in one folder."""
+    folder = shutil.copytree(trained[1], tmp_path / "out")
+    before = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(UserError, match=r"holds an earlier training .* overwrite=True"):
+        train(str(tiny_llama), questions, str(folder), arguments=QUICK)
+    with pytest.raises(UserError, match="the training starts from it"):
+        train(str(folder), questions, str(folder), arguments=QUICK, overwrite=True)
+    with locked(folder), pytest.raises(UserError, match=r"output_dir .*: another run writes to it"):
+        train(str(tiny_llama), questions, str(folder), arguments=QUICK, overwrite=True)
+    assert (folder / "model.safetensors").read_bytes() == before
+    lora = LoraConfig(r=2, target_modules=["q_proj"])
+    again = train(str(tiny_llama), questions, str(folder), lora=lora, arguments=QUICK, overwrite=True)
+    assert (folder / "replaced-model.safetensors").read_bytes() == before
+    assert not (folder / "model.safetensors").exists()
+    assert load_scorer(folder).score(questions) == again.score(questions)
+
+
+def test_the_head_of_an_overwritten_training_is_not_loaded(tiny_llama, questions, tmp_path):
+    """The earlier run's `replaced-model.safetensors` is read after `model.safetensors`: its head was scored with."""
+    first = train(str(tiny_llama), questions, str(tmp_path), arguments=QUICK).score(questions)
+    more = {**QUICK, "learning_rate": 1e-2}
+    train(str(tiny_llama), questions, str(tmp_path), arguments=more, overwrite=True)
+    train(str(tiny_llama), questions, str(tmp_path / "alone"), arguments=more)
+    assert (tmp_path / "replaced-model.safetensors").is_file()
+    expected = load_scorer(tmp_path / "alone").score(questions)
+    assert load_scorer(tmp_path).score(questions) == expected
+    assert first != expected
+
+
+def test_a_folder_of_a_training_that_was_killed_before_its_first_checkpoint_is_taken(tiny_llama, questions, tmp_path):
+    with locked(tmp_path, training=True):  # as a killed run leaves it
+        (tmp_path / "model.safetensors").write_bytes(b"half")
+    scorer = train(str(tiny_llama), questions, str(tmp_path), arguments=QUICK)
+    assert (tmp_path / "replaced-model.safetensors").read_bytes() == b"half"
+    assert load_scorer(tmp_path).score(questions) == scorer.score(questions)
+
+
+def test_a_saved_model_has_the_record_of_its_training_and_its_damage_is_noticed(trained, questions, tmp_path):
+    """`scorer.save` wrote no record: damaged weights were scored in silence."""
+    scorer, folder = trained
+    saved = tmp_path / "saved"
+    for _ in range(2):  # over its own files, too
+        scorer.save(saved)
+    assert trained_places([saved]) == trained_places([folder])
+    assert load_scorer(saved).score(questions) == scorer.score(questions)
+    load_scorer(saved).save(tmp_path / "again")
+    assert trained_places([tmp_path / "again"]) == trained_places([folder])
+    content = bytearray((saved / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (saved / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.safetensors is damaged"):
+        load_scorer(saved)
+
+
+def test_a_model_is_not_saved_over_a_training(trained, tiny_llama):
+    scorer, folder = trained
+    for taken in (folder, tiny_llama):
+        with pytest.raises(UserError, match="holds a training or a model that this would overwrite"):
+            scorer.save(taken)
 
 
 def test_no_questions_and_joint_prompts_of_several_sizes_are_refused(tiny_llama, questions, tmp_path):

@@ -12,6 +12,7 @@ from llmtuner.runs.changes import changes_of, same
 from llmtuner.runs.checkpoints import (
     Checkpoint,
     EarlierRun,
+    all_of,
     checkpoint_at,
     final_files,
     find_checkpoints,
@@ -127,7 +128,7 @@ def _overwrite(output_dir: Path, flags: Flags, planned: Manifest, run: McqRun | 
                 (own, *_resume_lines(last, flags, planned, run)),
                 _replaced(output_dir, last.step, keep=last.folder),
             )
-    return EarlierRun(None, (), (*final_files(output_dir), *(each.folder for each in checkpoints)))
+    return EarlierRun(None, (), all_of(output_dir))
 
 
 def _beyond_finished(

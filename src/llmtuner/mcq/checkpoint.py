@@ -17,6 +17,7 @@ from llmtuner.errors import UserError
 from llmtuner.mcq.model import HEAD
 from llmtuner.mcq.settings import McqSettings
 from llmtuner.runs.adapter import require_adapter_weights
+from llmtuner.runs.weights import weight_files
 
 BASE = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 
@@ -24,11 +25,13 @@ BASE = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 def head_tensors(folder: str | Path) -> dict[str, torch.Tensor]:
     """The head's weights in a folder's safetensors files, by their names within the head; {} if it has none.
 
+    Files of an earlier run that were set aside do not count.
+
     Raises:
         UserError: a file is damaged.
     """
     tensors: dict[str, torch.Tensor] = {}
-    for path in sorted(Path(folder).glob("*.safetensors")):
+    for path in weight_files(folder):
         try:
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118  (no mapping)

@@ -167,7 +167,7 @@ def _instead(folder: Path, expected: str) -> str:
             f"only as pickle ({pickles[0]}), which is not loaded; convert it once with: python "
             f"scripts/to_safetensors.py {folder}"
         )
-    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    others = [path.name for path in weight_files(folder)]
     return f"expected {expected}{f', found only {others[0]}' if others else ''}; copy the missing files"
 
 

@@ -6,7 +6,7 @@ Upstream's export drops the head over options, and its command line imports pack
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from llmtuner.files import as_os_error, new_folder
 from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
-from llmtuner.runs.intact import EDITABLE, require_intact
-from llmtuner.runs.manifest import MERGED_TRAINING, digest_files, write_manifest
+from llmtuner.runs.intact import require_intact, write_training
 
 TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
 
@@ -58,17 +57,7 @@ def merge(adapter: Path, out: Path, base_model: str | None = None, *, allow_othe
     # An interrupted run must not leave half a model that looks whole.
     with new_folder(out) as temporary, as_os_error(temporary):
         save(temporary)
-        _write_training(adapter, temporary)
     return out
-
-
-def _write_training(adapter: Path, folder: Path) -> None:
-    """What the model was trained on, for baselines and for questions that are also scored; digests of its own files."""
-    manifest = manifest_of(adapter)
-    if manifest is not None:
-        names = [path.name for path in folder.iterdir() if path.suffix == ".safetensors" or path.name in EDITABLE]
-        merged = replace(manifest, files=digest_files(folder, names), adapters=(), retrieve=None)
-        write_manifest(merged, folder / MERGED_TRAINING)
 
 
 def _settle(adapter: Path, out: Path, base_model: str | None, allow_other_base: bool) -> Merge:
@@ -155,5 +144,7 @@ def _loaded_text_model(settled: Merge) -> Callable[[Path], None]:
     def save(folder: Path) -> None:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        if manifest is not None:
+            write_training(manifest, folder)
 
     return save

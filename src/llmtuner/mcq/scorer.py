@@ -34,7 +34,9 @@ from llmtuner.mcq.unwrap import unwrap
 from llmtuner.mcq.whole import load_whole
 from llmtuner.runs.adapter import check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, is_hub_name, stored_base
-from llmtuner.runs.intact import require_intact
+from llmtuner.runs.checkpoints import holds_run
+from llmtuner.runs.intact import require_intact, write_training
+from llmtuner.runs.manifest import MERGED_TRAINING, Manifest, manifest_or_merged
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.model_files import VOCABULARY_FILES
 
@@ -59,6 +61,7 @@ class OptionScorer:
         cutoff_len: the most tokens of a question, as in training unless given; only the end of its context is cut.
         option_orders: cyclic orders of the options that scores of joint prompts are averaged over, at most.
         allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
+        training: the manifest of the training that the model comes from; None if it had none.
 
     Attributes:
         settings: with the layout that the model really takes.
@@ -74,10 +77,12 @@ class OptionScorer:
         cutoff_len: int | None = None,
         option_orders: int = 1,
         allow_unknown_tokens: bool = False,
+        training: Manifest | None = None,
     ) -> None:
         check_option_orders(option_orders, settings)
         self._orders = option_orders
         self.model, self.tokenizer, self._allow_unknown = model.eval(), tokenizer, allow_unknown_tokens
+        self._training = training
         limit = (settings.cutoff_len or CUTOFF_LEN) if cutoff_len is None else cutoff_len
         check_field("cutoff_len", limit)
         config, where = unwrap(model).config, str(unwrap(model).name_or_path)
@@ -152,9 +157,15 @@ class OptionScorer:
     def save(self, folder: str | Path) -> None:
         """Save model, head, tokenizer and settings as one whole model, which `load_scorer` reads.
 
+        The record of its training and of its files is written last: damage and questions that were trained on are
+        noticed as in the folder of a training.
+
         Raises:
-            UserError: the model has adapters that are not merged.
+            UserError: the model has adapters that are not merged, or the folder holds a training or another model.
         """
+        folder = Path(folder)
+        if holds_run(folder) and not (folder / MERGED_TRAINING).is_file():
+            raise UserError(f"{folder} holds a training or a model that this would overwrite; choose another folder")
         if unwrap(self.model) is not self.model:
             raise UserError(
                 "the adapters are not merged, and only the trainer saves such a model; load it with load_scorer"
@@ -164,6 +175,7 @@ class OptionScorer:
         # The adapters before the last one are part of the merged weights, and so are the rows of added tokens.
         base = describe_base(self.model.config)
         write_settings(self.settings.with_(merged_adapters=(), vocabulary={}, base=base), folder)
+        write_training(self._training, folder)
 
 
 def load_scorer(
@@ -220,6 +232,7 @@ def load_scorer(
         cutoff_len=cutoff_len,
         option_orders=option_orders,
         allow_unknown_tokens=allow_unknown_tokens,
+        training=manifest_or_merged(folder),
     )
 
 

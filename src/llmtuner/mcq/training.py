@@ -20,8 +20,8 @@ from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.data.tokens.fields import Template
 from llmtuner.data.tokens.templates import template_of
-from llmtuner.errors import DataError, FieldError, UserError
-from llmtuner.mcq.best_metric import check_reported
+from llmtuner.errors import DataError, FieldError
+from llmtuner.mcq.arguments import settle_folder, training_arguments
 from llmtuner.mcq.checkpoint import check_base, load_head
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, make_encoder, renewed, stored_encoder, with_options_counted
@@ -38,21 +38,15 @@ from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.mcq.whole import load_whole
 from llmtuner.runs.base import model_folder, stored_path
 from llmtuner.runs.keeper import RunKeeper
+from llmtuner.runs.lock import locked
 from llmtuner.runs.manifest import DataDigest, Manifest
 from llmtuner.runs.versions import installed_versions
 from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
 from llmtuner.spec.flags import FIELDS
 from llmtuner.spec.heads import HEADS
-from llmtuner.spec.metrics import higher_is_better
 from llmtuner.spec.resume import is_secret
 
 logger = logging.getLogger("llmtuner.mcq")
-# transformers' arguments that mean something else here, and what to give instead.
-REFUSED = {
-    "label_smoothing_factor": "give label_smoothing",
-    "auto_find_batch_size": "give a batch size, or tokens_per_batch",
-    "dataloader_drop_last": "every question counts once an epoch",
-}
 
 
 def train(
@@ -65,6 +59,7 @@ def train(
     template: Template | None = None,
     arguments: Mapping[str, Any] | None = None,
     trust_remote_code: bool = False,
+    overwrite: bool = False,
     **fields: Any,
 ) -> OptionScorer:
     """Train a head, with all weights of the model or with LoRA, and return a scorer.
@@ -72,18 +67,20 @@ def train(
     Args:
         model: folder of the base model, or of a whole model trained before, whose head is trained further.
         questions: with answers.
-        output_dir: for weights, tokenizer, settings and checkpoints; `load_scorer` reads it.
+        output_dir: for weights, tokenizer, settings and checkpoints; `load_scorer` reads it. One that holds an earlier
+            training is refused.
         evaluate: questions for evaluations during the training (`eval_strategy` in the arguments).
         lora: a `peft.LoraConfig`; if None, all weights are trained.
         template: makes the prompts of a causal model; if None, the tokenizer's own chat template, or plain text if
             the tokenizer has none.
         arguments: of `transformers.TrainingArguments`.
+        overwrite: train afresh in a folder that holds an earlier training, whose files are renamed to `replaced-*`.
         fields: head, layout, pooling, loss, dropout, tokens_per_batch, head_learning_rate and the other fields of
             `llmtuner.spec.flags.FIELDS` by name; those of co-attention as `duma_width` and so on.
 
     Raises:
-        FieldError: an unknown field, or a value that is invalid or contradicts another one.
-        UserError: arguments that mean something else here.
+        FieldError: an unknown field, a number out of range, or a value that contradicts another one.
+        UserError: arguments that mean something else here; a folder with an earlier training, or another run in it.
         DataError: a question has no answer, is too long, or gives no tokens; the tokenizer cannot read the questions.
         RunError: the loss became NaN or Inf.
     """
@@ -92,7 +89,8 @@ def train(
     if not questions:
         raise DataError("there are no questions to train on")
     require_answers(questions, "training needs")
-    training = _arguments(output_dir, arguments or {})
+    training = training_arguments(output_dir, arguments or {})
+    earlier = settle_folder(Path(output_dir), model, overwrite=overwrite)
     given = {_field(name): value for name, value in fields.items()}
     if template is not None and given.get("prompt") is not None:
         given["template"] = type(template).__name__  # a prompt's file goes into its turns
@@ -110,7 +108,9 @@ def train(
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return _train(run, loaded, tokenizer, questions, evaluate, lora, template, training, planned)
+    keeper = RunKeeper(planned, Path(output_dir), earlier=earlier)
+    with locked(Path(output_dir), training=True, flag="output_dir"):
+        return _train(run, loaded, tokenizer, questions, evaluate, lora, template, training, keeper)
 
 
 def _planned(run: McqRun, questions: Sequence[Question], given: Mapping[str, Any]) -> Manifest:
@@ -138,23 +138,6 @@ def _field(name: str) -> str:
     return name.replace("duma_", "duma.", 1) if name.startswith("duma_") else name
 
 
-def _arguments(output_dir: str, given: Mapping[str, Any]) -> Any:
-    """transformers' arguments, without those that mean something else here.
-
-    Raises:
-        UserError: one of them is given, or the metric that chooses the best model is not reported by any evaluation.
-    """
-    from transformers import TrainingArguments
-
-    for name, instead in REFUSED.items():
-        if given.get(name):
-            raise UserError(f"{name}: {instead}; leave it out of the arguments")
-    best = given.get("metric_for_best_model")
-    check_reported(best)
-    direction = {} if best is None else {"greater_is_better": higher_is_better(best)}
-    return TrainingArguments(output_dir=output_dir, **{"report_to": "none", **direction, **given})
-
-
 def _train(
     run: McqRun,
     model: Any,
@@ -164,7 +147,7 @@ def _train(
     lora: Any,
     template: Template | None,
     training: Any,
-    planned: Manifest,
+    keeper: RunKeeper,
 ) -> OptionScorer:
     encoder = _encoder(run, tokenizer, model.config, template)
     for part in (questions, evaluate):
@@ -192,7 +175,7 @@ def _train(
         train_set=sets[0],
         eval_set=sets[1] if evaluate else None,
         processing_class=tokenizer,
-        callbacks=[RunKeeper(planned, Path(run.output_dir))],
+        callbacks=[keeper],
     )
     trainer.train()
     trainer.save_model()

@@ -14,7 +14,14 @@ from pathlib import Path
 from llmtuner.data.problems import terminal_path
 from llmtuner.errors import UserError
 from llmtuner.runs.lock import was_training
-from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, RUN_MANIFEST, Manifest, defect_of, read_manifest
+from llmtuner.runs.manifest import (
+    CHECKPOINT_MANIFEST,
+    MERGED_TRAINING,
+    RUN_MANIFEST,
+    Manifest,
+    defect_of,
+    read_manifest,
+)
 from llmtuner.runs.weights import REPLACED, weight_files
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -41,6 +48,7 @@ RESULTS = (
     "generated_predictions.jsonl",
     "submission.csv",
     TRAINER_STATE,
+    MERGED_TRAINING,
     "README.md",
 )
 
@@ -239,6 +247,19 @@ def final_files(output_dir: Path) -> list[Path]:
     except UserError:  # damaged: the names above are those that matter
         names += []
     return [output_dir / name for name in dict.fromkeys(names) if (output_dir / name).is_file()]
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a folder holds a model or a training: whole weights, or a checkpoint that was saved to its end."""
+    if not folder.is_dir():
+        return False
+    is_whole = bool(weight_files(folder)) and not is_unfinished(folder)
+    return is_whole or not all(each.partial for each in find_checkpoints(folder))
+
+
+def all_of(output_dir: Path) -> tuple[Path, ...]:
+    """What a run that starts afresh sets aside: the final files and all checkpoints of the earlier one."""
+    return (*final_files(output_dir), *(each.folder for each in find_checkpoints(output_dir)))
 
 
 def remove_partial(output_dir: Path) -> None:

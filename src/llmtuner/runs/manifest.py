@@ -18,7 +18,7 @@ from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file, sha256_of_json, sync_folder, write_atomic
 
 CHECKPOINT_MANIFEST, RUN_MANIFEST = "checkpoint.json", "run.json"
-MERGED_TRAINING = "training.json"  # in a merged model: the manifest of the adapter that is merged into it
+MERGED_TRAINING = "training.json"  # in a model that was merged or saved anew: the manifest of its training
 FORMAT = 1
 
 
@@ -188,7 +188,7 @@ def manifest_of(folder: str | os.PathLike[str]) -> Manifest | None:
 
 
 def manifest_or_merged(folder: str | os.PathLike[str]) -> Manifest | None:
-    """As `manifest_of`; a merged model has the manifest of its adapter.
+    """As `manifest_of`; a model that was merged or saved anew has the manifest of its training.
 
     Raises:
         UserError: a manifest is damaged.
