@@ -193,7 +193,7 @@ def test_predictions_that_are_not_those_of_the_stated_score_are_refused(capsys):
     save("mixed", A, **{"predict_map@3": 0.123})
     assert "they are of different runs" in refused(capsys, "b", "mixed")
     Path("mixed/predict_results.json").write_text("[")
-    assert "cannot be read" in refused(capsys, "b", "mixed")
+    assert "not JSON" in refused(capsys, "b", "mixed")
 
 
 def test_a_folder_in_use_is_refused_and_a_part_is_never_replaced(capsys):

@@ -18,7 +18,7 @@ from llmtuner.blending.means import MEANS, blend, padded_scores
 from llmtuner.blending.overlap import check_overlap
 from llmtuner.blending.parts import Part, read_parts
 from llmtuner.blending.weights import fitted_weights
-from llmtuner.data.prediction_files import RESULTS, replacing_prediction
+from llmtuner.data.prediction_files import replacing_prediction
 from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.errors import UserError
 from llmtuner.files import write_synced
@@ -168,9 +168,8 @@ def _blended(parts: Sequence[Part], weights_P: np.ndarray, mean: str) -> tuple[P
     )
 
 
-def shared_baselines(folders: Sequence[Path]) -> dict[str, Any]:
+def shared_baselines(stated: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The baselines that all runs state alike; those that depend on a run's training may differ, and are left out."""
-    stated = [json.loads((folder / RESULTS).read_text(encoding="utf-8")) for folder in folders]
     first = {name: value for name, value in stated[0].items() if name.startswith("floor_")}
 
     def of_baseline(name: str) -> str:
@@ -184,7 +183,7 @@ def results_of(result: Blend) -> dict[str, Any]:
     """The content of predict_results.json."""
     if not result.answered:
         return {}
-    baselines = {**random_baseline(result.predictions), **shared_baselines([part.folder for part in result.parts])}
+    baselines = {**random_baseline(result.predictions), **shared_baselines([part.stated for part in result.parts])}
     return {**measured(result.predictions), **baselines}
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.data.problems import terminal_path
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file
-from llmtuner.report.prediction_scores import check_stated_score
+from llmtuner.report.stated_scores import check_stated_score, read_stated
 from llmtuner.report.summary import check_same_questions, listed_keys
 
 
@@ -24,12 +24,14 @@ class Part:
         name: for tables: the folder's name, or its path where two folders have the same name.
         predictions: in the order of the first part's questions.
         sha256: of its predictions.jsonl.
+        stated: its predict_results.json.
     """
 
     name: str
     folder: Path
     predictions: tuple[Prediction, ...]
     sha256: str
+    stated: Mapping[str, Any]
 
 
 def read_parts(folders: Sequence[Path]) -> list[Part]:
@@ -45,13 +47,15 @@ def read_parts(folders: Sequence[Path]) -> list[Part]:
     if repeated:
         raise UserError(f"{terminal_path(repeated[0])}: given twice; for a larger share, use --weights")
     names = _names(folders)
-    runs = {name: _read(folder) for name, folder in zip(names, folders, strict=True)}
+    stated, runs = {}, {}
+    for name, folder in zip(names, folders, strict=True):
+        stated[name], runs[name] = _read(folder)
     check_same_questions(runs)
     order = [(prediction.dataset, prediction.id) for prediction in runs[names[0]]]
     joined = {name: _in_order(predictions, order) for name, predictions in runs.items()}
     _check_options(joined)
     return [
-        Part(name, folder, joined[name], sha256_of_file(folder / PREDICTIONS))
+        Part(name, folder, joined[name], sha256_of_file(folder / PREDICTIONS), stated[name])
         for name, folder in zip(names, folders, strict=True)
     ]
 
@@ -61,26 +65,18 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
-def _read(folder: Path) -> list[Prediction]:
+def _read(folder: Path) -> tuple[Mapping[str, Any], list[Prediction]]:
     path = folder / PREDICTIONS
     if not folder.is_dir():
         raise UserError(f"{terminal_path(folder)}: not a folder; name the --output_dir of a prediction")
-    if path.is_file() and not (folder / RESULTS).is_file():
+    stated = read_stated(folder)
+    if path.is_file() and stated is None:
         raise UserError(f"{terminal_path(folder)}: has no {RESULTS}: the prediction did not finish; predict again")
     predictions = read_predictions(path)
     if not predictions:
         raise UserError(f"{terminal_path(path)}: is blank; predict again")
-    check_stated_score(folder, _stated_score(folder / RESULTS), predictions)
-    return predictions
-
-
-def _stated_score(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["predict_map@3"]
-    except KeyError:  # no question has an answer
-        return None
-    except (ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{terminal_path(path)}: cannot be read: {error}; predict again") from error
+    check_stated_score(folder, stated or {}, predictions)
+    return stated or {}, predictions
 
 
 def _in_order(predictions: Sequence[Prediction], order: Sequence[tuple[str, str]]) -> tuple[Prediction, ...]:

@@ -5,11 +5,10 @@ Legend: S seeds of an arm, N questions.
 
 from __future__ import annotations
 
-import json
-import math
-import re
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from errno import ENOENT
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -19,15 +18,13 @@ import numpy as np
 
 from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
-from llmtuner.data.problems import escaped, quoted, terminal_path
+from llmtuner.data.problems import escaped, terminal_path
 from llmtuner.errors import UserError
 from llmtuner.metrics import Ranks
 from llmtuner.report.paired import EFFECT, PairedDifference, holm, mean_interval, paired_differences
-from llmtuner.report.prediction_scores import check_stated_score
+from llmtuner.report.prediction_scores import KINDS
+from llmtuner.report.stated_scores import SCORE, check_stated_score, read_stated
 from llmtuner.report.summary import BASELINES, Metrics, Row, check_same_questions, score_table
-
-KINDS = {"map@3": 3, "accuracy": 1}  # the compared metrics: 1/rank up to this rank
-_FIGURES = re.compile(r"(predict|floor_\w+)_(map@3(_low|_high)?|accuracy|top1_accuracy)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +48,13 @@ class Run:
             OSError: it has no predict_results.json.
             ValueError: a file is damaged, or nothing in it was scored.
         """
-        path = folder / RESULTS
-        try:
-            metrics = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{terminal_path(path)}: not JSON: {error}; predict again") from error
-        if not isinstance(metrics, dict) or "predict_map@3" not in metrics:
-            raise UserError(f"{terminal_path(path)}: has no scores; questions without answers are not scored")
-        wrong = [name for name, value in metrics.items() if _FIGURES.fullmatch(name) and not _is_number(value)]
-        if wrong:
-            problem = f"{wrong[0]} is {quoted(metrics[wrong[0]])}"
-            raise UserError(f"{terminal_path(path)}: {problem}; expected a number; predict again")
+        metrics = read_stated(folder)
+        if metrics is None:
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(folder / RESULTS))
+        if SCORE not in metrics:
+            raise UserError(
+                f"{terminal_path(folder / RESULTS)}: has no scores; questions without answers are not scored"
+            )
         file = folder / PREDICTIONS
         if not file.exists():
             return cls(folder, metrics, None)
@@ -77,16 +70,12 @@ class Run:
             UserError: the files are of different runs.
         """
         if self.predictions is not None:
-            check_stated_score(self.folder, self.metrics["predict_map@3"], self.predictions)
+            check_stated_score(self.folder, self.metrics, self.predictions)
 
     @property
     def row(self) -> Row:
         """Its own score."""
         return Row.of_model(self.folder.name, self.metrics)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
-from llmtuner.data.prediction_files import RESULTS
-from llmtuner.data.predictions import PREDICTIONS, Prediction
-from llmtuner.data.problems import terminal_path
-from llmtuner.errors import UserError
+from llmtuner.data.predictions import Prediction
 from llmtuner.metrics import Ranks, accuracy, figures, interval_figures, map_at_k
 from llmtuner.report.paired import PairedDifference, paired_difference
 
 KINDS = {"map@3": 3, "accuracy": 1}  # the compared metrics: 1/rank up to this rank
-_EQUAL = 1e-6  # two ways to sum the same figures
 TITLES = {"map@3": "MAP@3", "accuracy": "accuracy"}
 
 
@@ -26,27 +21,6 @@ def measured(predictions: Sequence[Prediction]) -> dict[str, float]:
         return {}
     known = {f"predict_{name}": value for name, value in figures(scores, answers).items() if math.isfinite(value)}
     return {**known, **interval_figures("predict", scores, answers)}
-
-
-def check_stated_score(folder: Path, stated: object, predictions: Sequence[Prediction]) -> None:
-    """Refuse a stated score that is not that of the predictions beside it.
-
-    Args:
-        folder: of the prediction.
-        stated: `predict_map@3` of its predict_results.json; anything but a number is not compared.
-
-    Raises:
-        UserError: the two files are of different runs.
-    """
-    known = [each for each in predictions if each.answer is not None]
-    if not isinstance(stated, int | float) or not known:
-        return
-    score = map_at_k([each.scores for each in known], [int(each.answer) for each in known if each.answer is not None])
-    if abs(score - stated) > _EQUAL:
-        raise UserError(
-            f"{terminal_path(folder / RESULTS)}: predict_map@3 is {stated:.4f}, but {PREDICTIONS} gives {score:.4f}: "
-            "they are of different runs; predict again"
-        )
 
 
 def random_baseline(predictions: Sequence[Prediction]) -> dict[str, float]:

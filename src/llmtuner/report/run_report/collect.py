@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.data.baselines import baselines_of
+from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import MAX_OPTIONS, Question
 from llmtuner.errors import UserError
 from llmtuner.metrics import accuracy, baseline, map_at_k
 from llmtuner.report.run_report.curves import Training, read_training
-from llmtuner.report.run_report.runs import CHANCE, RESULTS, Run, read_runs
+from llmtuner.report.run_report.runs import CHANCE, Run, read_runs
 from llmtuner.report.run_report.texts import Texts, join_texts
 
 

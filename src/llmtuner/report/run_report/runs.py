@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.data.problems import escaped, quoted, terminal_path
 from llmtuner.errors import UserError
-from llmtuner.report.prediction_scores import check_stated_score
+from llmtuner.report.stated_scores import check_stated_score, read_stated
 from llmtuner.report.summary import check_same_questions
 
 CHANCE = "floor_random_map@3"  # the baseline that every prediction with answers has
@@ -74,30 +72,9 @@ def _read(name: str, folder: Path) -> Run:
     predictions = tuple(read_predictions(path))
     if not predictions:
         raise UserError(f"{terminal_path(path)}: has no predictions; predict again")
-    results = _results(folder / RESULTS)
-    check_stated_score(folder, results.get("predict_map@3"), predictions)
+    results = read_stated(folder) or {}
+    check_stated_score(folder, results, predictions)
     return Run(name, folder, predictions, results)
-
-
-def _results(path: Path) -> dict[str, Any]:
-    """The figures that the prediction wrote; {} if the file is missing."""
-    if not path.exists():
-        return {}
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{terminal_path(path)}: is not JSON: {error}; predict again") from error
-    if not isinstance(results, dict):
-        raise UserError(f"{terminal_path(path)}: expected an object with figures; predict again")
-    for key in [key for key in results if key.startswith("floor_") and not key.endswith("_from")]:
-        partner = key.replace("_map@3", "_accuracy") if key.endswith("_map@3") else key
-        if not all(_is_share(results.get(name)) for name in (key, partner)):
-            raise UserError(f"{terminal_path(path)}: expected {key} and {partner} from 0 to 1; predict again")
-    return results
-
-
-def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _aligned(runs: Sequence[Run]) -> list[Run]:

@@ -1,0 +1,77 @@
+"""transformers' arguments of a training from Python, checked as the command line checks its flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from llmtuner.errors import FieldError, UserError
+from llmtuner.mcq.best_metric import check_reported
+from llmtuner.runs.checkpoints import EarlierRun, all_of, holds_run
+from llmtuner.spec.flags import FLAGS
+from llmtuner.spec.metrics import higher_is_better
+
+# transformers' arguments that mean something else here, and what to give instead.
+REFUSED = {
+    "label_smoothing_factor": "give label_smoothing",
+    "auto_find_batch_size": "give a batch size, or tokens_per_batch",
+    "dataloader_drop_last": "every question counts once an epoch",
+    "resume_from_checkpoint": "a training from Python starts afresh; the command line resumes",
+    "overwrite_output_dir": "give overwrite",
+}
+
+
+def training_arguments(output_dir: str, given: Mapping[str, Any]) -> Any:
+    """transformers' arguments, without those that mean something else here.
+
+    Raises:
+        FieldError: a number is out of the range of the flag with its name.
+        UserError: an argument means something else here, or the metric that chooses the best model is not reported by
+            any evaluation.
+    """
+    from transformers import TrainingArguments
+
+    for name, instead in REFUSED.items():
+        if given.get(name):
+            raise UserError(f"{name}: {instead}; leave it out of the arguments")
+    for name, value in given.items():
+        _check_range(name, value)
+    best = given.get("metric_for_best_model")
+    check_reported(best)
+    direction = {} if best is None else {"greater_is_better": higher_is_better(best)}
+    return TrainingArguments(output_dir=output_dir, **{"report_to": "none", **direction, **given})
+
+
+def _check_range(name: str, value: Any) -> None:
+    """Refuse a number out of range; what is no number, transformers checks."""
+    flag = FLAGS.get(name)
+    if flag is None or flag.range is None or isinstance(value, bool) or not isinstance(value, Real):
+        return
+    if float(value) not in flag.range:
+        raise FieldError(name, value, flag.problem(value))
+
+
+def settle_folder(output_dir: Path, model: str, *, overwrite: bool) -> EarlierRun:
+    """What a training that starts afresh does with the earlier run in its folder.
+
+    Args:
+        model: that the training starts from.
+        overwrite: set the files of the earlier run aside.
+
+    Raises:
+        UserError: the folder holds a training and must not be overwritten, or is the model's own.
+    """
+    if not output_dir.is_dir():
+        return EarlierRun()
+    if Path(model).is_dir() and Path(model).resolve() == output_dir.resolve():
+        raise UserError(
+            f"output_dir {output_dir}: the training starts from it, and would replace its files; give another one"
+        )
+    if holds_run(output_dir) and not overwrite:
+        raise UserError(
+            f"output_dir {output_dir} holds an earlier training or a model; give another output_dir, or "
+            "overwrite=True, which renames the earlier files to replaced-*"
+        )
+    return EarlierRun(None, (), all_of(output_dir))
