@@ -39,14 +39,16 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
 
     from llmtuner.blending.cascade import lines, record, run_cascade, write_cascade
-    from llmtuner.cli.preflight_scoring import stored_trainings
     from llmtuner.data.collect import questions_in
     from llmtuner.data.prediction_files import check_out, check_out_file
     from llmtuner.data.registry import PROJECT_DATA
+    from llmtuner.data.scoring import scoring_oddities
     from llmtuner.errors import RunError, UserError
     from llmtuner.files import write_atomic
     from llmtuner.mcq.device import check_device
     from llmtuner.mcq.scorer import check_scorable
+    from llmtuner.runs.places import trained_places
+    from llmtuner.runs.trained import read_trained
 
     try:
         check_out(args.out, overwrite=args.overwrite)
@@ -57,7 +59,11 @@ def main(argv: list[str] | None = None) -> int:
         folders = (args.small, args.large)
         for folder in folders:  # the large model is loaded only when the small one is done
             check_scorable(folder, questions)
-        oddities = [line for folder in folders for line in stored_trainings([folder]).oddities(questions)]
+        oddities = [
+            line
+            for folder in folders
+            for line in scoring_oddities(questions, before=read_trained([folder]), places=trained_places([folder]))
+        ]
         for line in dict.fromkeys(oddities):
             print(f"warning: {line}", file=sys.stderr)
         result = run_cascade(questions, small, large, share=args.share, hours=args.hours)

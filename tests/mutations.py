@@ -1956,13 +1956,47 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/cli/preflight_scoring.py",
         "tests/cli/test_preflight_scoring.py",
-        ("scored: training data as it is now", 'digest[0] != training["sha256"]', "False"),
+        ("scored: questions of earlier trainings", "before=before, places", "places"),
+        ("scored: places of the last training", "places=places))", "places=None))"),
     ),
     *edits(
-        "src/llmtuner/cli/record.py",
-        "tests/cli/test_preflight_scoring.py",
-        ("record: a relative path of the data", "    settings |= _located(flags)\n", ""),
-        ("record: earlier trainings are forgotten", "recorded_trainings(models_of(flags))", "()"),
+        "src/llmtuner/data/trained.py",
+        "tests/data/test_trained.py",
+        ("trained: weight 0 counts", "if question.weight > 0:", "if True:"),
+        ("trained: another context", "context == _NONE or _NONE in found or context in found", "True"),
+        ("trained: a missing context", "context == _NONE or _NONE in found or ", ""),
+    ),
+    *edits(
+        "src/llmtuner/runs/keeper.py",
+        "tests/runs/test_trained_questions.py",
+        ("trained: those of the base are forgotten", "return self._before | ", "return "),
+        ("trained: those of this training are missing", "self._questions() or ()", "()"),
+    ),
+    *edits(
+        "src/llmtuner/cli/run.py",
+        "tests/runs/test_trained_questions.py",
+        ("trained: stage sft", " if plan.run is None else before", " if False else before"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/checkpoint.py",
+        "tests/mcq/test_training.py",
+        ("head: that of a replaced run", "in weight_files(folder):", 'in sorted(Path(folder).glob("*.safetensors")):'),
+    ),
+    *edits(
+        "src/llmtuner/mcq/scorer.py",
+        "tests/mcq/test_training.py",
+        ("scorer: saved without a record", "        write_training(self._training, self._trained, folder)\n", ""),
+        (
+            "scorer: saved over a training",
+            "if holds_run(folder) and not (folder / MERGED_TRAINING).is_file():",
+            "if False:",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/mcq/arguments.py",
+        "tests/mcq/test_training.py",
+        ("python: any number of epochs", "        _check_range(name, value)\n", "        pass\n"),
+        ("python: over another training", "if holds_run(output_dir) and not overwrite:", "if False:"),
     ),
     *edits(
         "src/llmtuner/blending/cascade.py",

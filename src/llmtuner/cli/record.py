@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.preflight_scoring import models_of, recorded_trainings, trained_and_scored
+from llmtuner.cli.preflight_scoring import trained_and_scored
 from llmtuner.data.collect import answer_places
 from llmtuner.data.digest import data_digest
-from llmtuner.data.registry import PROJECT_DATA, located
+from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.mcq.prompts import recorded_flags
 from llmtuner.mcq.rerank import RERANKERS
 from llmtuner.mcq.run import McqRun
@@ -48,7 +47,6 @@ def planned_manifest(flags: Flags, run: McqRun | None) -> Manifest:
         adapters=[base_fingerprint(name) for name in (run.adapters if run else flags.names("adapter_name_or_path"))],
         tokenizer="" if base is None else vocabulary_digest(base),
         settings=settings_of(flags, run),
-        earlier=recorded_trainings(models_of(flags)),
         answer_places=answer_places(trained_and_scored(flags)[0]),
         prompt={} if flags["template"] is None else {"template": flags["template"]},
         retrieve=retrieve_digests(flags),
@@ -84,16 +82,7 @@ def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
     if run is not None:
         settings |= {FIELDS[field].name: getattr(run.settings, field) for field in _SETTLED}
         settings |= recorded_flags(run.settings.prompt)
-    settings |= _located(flags)
     return {name: value for name, value in sorted(settings.items()) if not is_secret(name)}
-
-
-def _located(flags: Flags) -> dict[str, Any]:
-    """The data of the training, so that a prediction finds it from another working directory."""
-    given = flags["dataset_dir"]
-    names = [located(name, given or str(PROJECT_DATA)) for name in flags.names("dataset")]
-    folder = os.path.abspath(given) if given and os.path.isdir(given) else given
-    return {"dataset": ",".join(names) or None, "dataset_dir": folder}
 
 
 def _plain(words: tuple[str, ...]) -> Any:

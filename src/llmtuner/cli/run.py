@@ -15,8 +15,10 @@ from llmtuner.cli.flags import Flags
 from llmtuner.cli.known_flags import OF_THE_COMMAND
 from llmtuner.cli.preflight import Plan
 from llmtuner.cli.preflight_mcq import UNREACHABLE
+from llmtuner.cli.preflight_scoring import models_of, trained_and_scored
 from llmtuner.cli.process import is_first_process
 from llmtuner.cli.words import Words
+from llmtuner.data.trained import TrainedQuestions
 from llmtuner.errors import RunError, UserError
 from llmtuner.files import remove_leftovers
 from llmtuner.report.dry_run import Measured
@@ -24,6 +26,7 @@ from llmtuner.runs.checkpoints import checkpoint_at, remove_partial, set_all_asi
 from llmtuner.runs.disk import disk_full, is_full
 from llmtuner.runs.lock import locked
 from llmtuner.runs.stop import StopRequest
+from llmtuner.runs.trained import read_trained
 from llmtuner.spec.upstream_flags import STAGES
 from llmtuner.suggest import did_you_mean
 
@@ -90,7 +93,7 @@ def _run_stage(plan: Plan, values: Mapping[str, Any], stop: StopRequest) -> None
     flags = plan.flags
     keeper = None
     if plan.training is not None and _is_kept(plan):
-        keeper = RunKeeper(plan.training, Path(flags["output_dir"]), stop, plan.earlier)
+        keeper = RunKeeper(plan.training, Path(flags["output_dir"]), stop, plan.earlier, _trained(plan))
     elif is_first_process():
         set_all_aside(plan.earlier.replaced)
     from patches.gradient_checkpointing import left_open
@@ -102,6 +105,12 @@ def _run_stage(plan: Plan, values: Mapping[str, Any], stop: StopRequest) -> None
             run_mcq(plan.run, values, keeper)
         else:
             _run_upstream(values, keeper)
+
+
+def _trained(plan: Plan) -> TrainedQuestions:
+    """What the model was trained on before; in stage sft, also what it is trained on now."""
+    before = read_trained(models_of(plan.flags))
+    return before | TrainedQuestions.of(trained_and_scored(plan.flags)[0]) if plan.run is None else before
 
 
 def _run_upstream(values: Mapping[str, Any], keeper: RunKeeper | None) -> None:

@@ -84,18 +84,6 @@ def find_source(name: str, dataset_dir: str) -> DataSource | None:
     raise UserError(_unknown_name(name, dataset_dir, entries))
 
 
-def located(name: str, dataset_dir: str) -> str:
-    """A name or path so that it means the same in every working directory: paths become absolute.
-
-    Raises:
-        UserError: a broken registry.
-    """
-    path, query = split_query(name)
-    if path in (_read_info(dataset_dir) or {}) or path in _read_registry(EXTENSION) or not looks_like_path(path):
-        return name
-    return os.path.abspath(path) + (f"?{query}" if query else "")
-
-
 def is_local(name: str, dataset_dir: str) -> bool:
     """Whether a data set is on this machine. Ours always are; upstream's are if they are files of the data folder."""
     name = split_query(name)[0]

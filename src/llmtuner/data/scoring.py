@@ -6,35 +6,40 @@ scored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
 
 from llmtuner.data.collect import answer_places
-from llmtuner.data.duplicates import exact_key
 from llmtuner.data.normal_form import normal_form
 from llmtuner.data.option_letters import compared_forms
 from llmtuner.data.question import LETTERS, Question
-from llmtuner.data.split import question_key
+from llmtuner.data.trained import TrainedQuestions, repeated_in
 
 ENOUGH = 50  # scored questions with a place, one of which has the right answer there unless something is wrong
 ONE_PLACE = 10  # answers that do not fall on one place by chance: 1 in 512 with two options, less with more
 
 
-def scoring_oddities(scored: Sequence[Question], *trainings: Sequence[Question]) -> list[str]:
+def scoring_oddities(
+    scored: Sequence[Question],
+    training: Sequence[Question] = (),
+    *,
+    before: TrainedQuestions | None = None,
+    places: Mapping[str, int] | None = None,
+) -> list[str]:
     """A line for the user about each oddity of a run's questions.
 
     Args:
         scored: the questions that are evaluated or predicted; those without an answer do not count.
-        trainings: the questions of each training behind the model, the last one first; none if unknown.
+        training: the questions that the run trains on.
+        before: those that its model was trained on before.
+        places: how often each place was the right answer in the last training, where the run does not train.
     """
     known = [question for question in scored if question.answer is not None]
-    last = trainings[0] if trainings else ()
-    places = [*_one_place(last, "training"), *_one_place(known, "scored"), *_never_right(known)]
-    return [*places, *_leaked(known, [*chain.from_iterable(trainings)]), *_without_choice(known)]
+    last = answer_places(training) if training else places or {}
+    lines = [*_one_place(last, "training"), *_one_place(answer_places(known), "scored"), *_never_right(known)]
+    return [*lines, *_leaked(known, training, before or TrainedQuestions()), *_without_choice(known)]
 
 
-def _one_place(questions: Sequence[Question], kind: str) -> Iterator[str]:
-    places = answer_places(questions)
+def _one_place(places: Mapping[str, int], kind: str) -> Iterator[str]:
     if len(places) == 1 and sum(places.values()) >= ONE_PLACE:
         (letter,) = places
         yield (
@@ -55,32 +60,14 @@ def _never_right(known: Sequence[Question]) -> Iterator[str]:
         )
 
 
-def _leaked(known: Sequence[Question], trained: Sequence[Question]) -> Iterator[str]:
-    leaked = _repeated(known, trained)
+def _leaked(known: Sequence[Question], training: Sequence[Question], before: TrainedQuestions) -> Iterator[str]:
+    repeated = {id(question) for question in (*repeated_in(known, training), *before.repeated(known))}
+    leaked = [question for question in known if id(question) in repeated]
     if leaked:
         yield (
             f"{len(leaked):,} of {len(known):,} scored questions are also in the training data, the first at "
             f"{leaked[0].where}: their scores measure memory"
         )
-
-
-def _repeated(known: Sequence[Question], trained: Sequence[Question]) -> list[Question]:
-    """The questions with text, set of options and context of a training question; a missing context matches any."""
-    texts = {question_key(question.question) for question in known}
-    contexts: dict[object, set[str]] = {}
-    for question in trained:
-        # The options take most of the time, so that only those of shared texts are compared.
-        if question.weight > 0 and question_key(question.question) in texts:
-            contexts.setdefault(exact_key(question), set()).add(normal_form(question.context))
-    if not contexts:
-        return []
-
-    def repeats(question: Question) -> bool:
-        seen = contexts.get(exact_key(question), set())
-        context = normal_form(question.context)
-        return bool(seen) and (not context or "" in seen or context in seen)
-
-    return [question for question in known if repeats(question)]
 
 
 def _without_choice(known: Sequence[Question]) -> Iterator[str]:

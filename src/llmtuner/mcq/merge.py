@@ -16,6 +16,7 @@ from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
 from llmtuner.runs.intact import require_intact, write_training
+from llmtuner.runs.trained import read_trained
 
 TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
 
@@ -145,6 +146,6 @@ def _loaded_text_model(settled: Merge) -> Callable[[Path], None]:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         if manifest is not None:
-            write_training(manifest, folder)
+            write_training(manifest, read_trained([settled.adapter]), folder)
 
     return save

@@ -12,6 +12,7 @@ import torch
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.coverage import check_tokenizer
+from llmtuner.data.trained import TrainedQuestions
 from llmtuner.errors import DataError, UserError
 from llmtuner.mcq.adapter_fit import check_fit
 from llmtuner.mcq.attention import finite_gradients
@@ -37,6 +38,7 @@ from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, 
 from llmtuner.runs.checkpoints import holds_run
 from llmtuner.runs.intact import require_intact, write_training
 from llmtuner.runs.manifest import MERGED_TRAINING, Manifest, manifest_or_merged
+from llmtuner.runs.trained import read_trained
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.model_files import VOCABULARY_FILES
 
@@ -62,6 +64,7 @@ class OptionScorer:
         option_orders: cyclic orders of the options that scores of joint prompts are averaged over, at most.
         allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
         training: the manifest of the training that the model comes from; None if it had none.
+        trained: the questions that it was trained on.
 
     Attributes:
         settings: with the layout that the model really takes.
@@ -78,11 +81,12 @@ class OptionScorer:
         option_orders: int = 1,
         allow_unknown_tokens: bool = False,
         training: Manifest | None = None,
+        trained: TrainedQuestions | None = None,
     ) -> None:
         check_option_orders(option_orders, settings)
         self._orders = option_orders
         self.model, self.tokenizer, self._allow_unknown = model.eval(), tokenizer, allow_unknown_tokens
-        self._training = training
+        self._training, self._trained = training, trained or TrainedQuestions()
         limit = (settings.cutoff_len or CUTOFF_LEN) if cutoff_len is None else cutoff_len
         check_field("cutoff_len", limit)
         config, where = unwrap(model).config, str(unwrap(model).name_or_path)
@@ -175,7 +179,7 @@ class OptionScorer:
         # The adapters before the last one are part of the merged weights, and so are the rows of added tokens.
         base = describe_base(self.model.config)
         write_settings(self.settings.with_(merged_adapters=(), vocabulary={}, base=base), folder)
-        write_training(self._training, folder)
+        write_training(self._training, self._trained, folder)
 
 
 def load_scorer(
@@ -233,6 +237,7 @@ def load_scorer(
         option_orders=option_orders,
         allow_unknown_tokens=allow_unknown_tokens,
         training=manifest_or_merged(folder),
+        trained=read_trained([folder]),
     )
 
 

@@ -40,6 +40,7 @@ from llmtuner.runs.base import model_folder, stored_path
 from llmtuner.runs.keeper import RunKeeper
 from llmtuner.runs.lock import locked
 from llmtuner.runs.manifest import DataDigest, Manifest
+from llmtuner.runs.trained import read_trained
 from llmtuner.runs.versions import installed_versions
 from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
 from llmtuner.spec.flags import FIELDS
@@ -108,7 +109,7 @@ def train(
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    keeper = RunKeeper(planned, Path(output_dir), earlier=earlier)
+    keeper = RunKeeper(planned, Path(output_dir), earlier=earlier, trained=read_trained([model]))
     with locked(Path(output_dir), training=True, flag="output_dir"):
         return _train(run, loaded, tokenizer, questions, evaluate, lora, template, training, keeper)
 

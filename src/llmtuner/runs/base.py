@@ -124,21 +124,6 @@ def adapters_below(adapter: str | os.PathLike[str]) -> tuple[str, ...]:
     return tuple(filter(None, names if is_new else names[:-1]))  # without a new one, the last was trained further
 
 
-def started_from(folder: str | os.PathLike[str], manifest: Manifest) -> list[str]:
-    """The folders that a training started from, the last one trained first; what was moved alone is left out.
-
-    Args:
-        folder: of the training.
-        manifest: of the training.
-    """
-    adapters = [
-        name if Path(name).is_dir() else moved_with(name, folder) or ""
-        for name in reversed(_folders_of(manifest.settings, "adapter_name_or_path"))
-    ]
-    models = _words(manifest.settings, "model_name_or_path")
-    return [name for name in (*adapters, *models) if name and Path(name).is_dir()]
-
-
 def _folders_of(settings: Mapping[str, Any], name: str) -> list[str]:
     return [folder for word in _words(settings, name) for folder in split_paths(word)]
 

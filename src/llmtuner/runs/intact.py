@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from llmtuner.data.trained import TrainedQuestions
 from llmtuner.errors import UserError
 from llmtuner.runs.checkpoints import checkpoint_at
 from llmtuner.runs.lock import was_training
@@ -17,10 +18,11 @@ from llmtuner.runs.manifest import (
     manifest_or_merged,
     write_manifest,
 )
+from llmtuner.runs.trained import TRAINED, write_trained
 from llmtuner.runs.versions import installed_versions
 from llmtuner.runs.weights import weight_files
 
-EDITABLE = ("adapter_config.json", "config.json", "mcq_config.json", "tokenizer.json", "tokenizer_config.json")
+_OF_MODEL = ("adapter_config.json", "config.json", "mcq_config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def require_intact(folder: Path, flag: str = "") -> tuple[str, ...]:
@@ -48,21 +50,27 @@ def require_intact(folder: Path, flag: str = "") -> tuple[str, ...]:
         defect = file_defect(folder, name, digest) if name.endswith(".safetensors") else ""
         if defect:
             raise UserError(f"{place}: {defect}; copy the folder again, or make it anew")
-    edited = [name for name in EDITABLE if name in manifest.files and file_defect(folder, name, manifest.files[name])]
+    edited = [
+        name
+        for name in (*_OF_MODEL, TRAINED)
+        if name in manifest.files and file_defect(folder, name, manifest.files[name])
+    ]
     return tuple(f"{folder / name}: not the file that was saved" for name in edited)
 
 
-def write_training(training: Manifest | None, folder: Path) -> None:
-    """Write the record of a model that was merged or saved anew: its training, and digests of its own files.
+def write_training(training: Manifest | None, trained: TrainedQuestions, folder: Path) -> None:
+    """Write the records of a model that was merged or saved anew: its training, and digests of its own files.
 
     Args:
         training: the manifest of the training; None if it had none, and then only the files are recorded.
+        trained: the questions that the model was trained on.
 
     Raises:
         OSError: a file cannot be read or written.
     """
     names = [path.name for path in weight_files(folder)]
-    names += [name for name in EDITABLE if (folder / name).is_file()]
+    names += [name for name in _OF_MODEL if (folder / name).is_file()]
+    names += [write_trained(trained, folder).name]
     if training is None:
         training = Manifest(stage="mcq", step=0, max_steps=0, epoch=0.0, versions=installed_versions())
     whole = replace(training, files=digest_files(folder, names), adapters=(), retrieve=None)

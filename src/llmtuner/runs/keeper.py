@@ -6,8 +6,9 @@ import json
 import os
 import sys
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import torch
 from transformers import TrainerCallback
 
 from llmtuner.data.collect import answer_places
+from llmtuner.data.question import Question
+from llmtuner.data.trained import TrainedQuestions
 from llmtuner.errors import RunError, UserError
 from llmtuner.runs.adapter import is_adapter
 from llmtuner.runs.checkpoints import EarlierRun, checkpoint_at, find_checkpoints, remove_checkpoint, set_all_aside
@@ -30,6 +33,7 @@ from llmtuner.runs.manifest import (
 from llmtuner.runs.processes import any_process, barrier, mean_of_processes
 from llmtuner.runs.random_state import RandomState
 from llmtuner.runs.stop import StopRequest, Terminated
+from llmtuner.runs.trained import TRAINED, write_trained
 from llmtuner.runs.weights import weight_files
 from llmtuner.spec.model_files import MODEL_FILES
 from llmtuner.spec.resume import EARLY_STOPPING
@@ -45,13 +49,19 @@ class RunKeeper(TrainerCallback):
         output_dir: where the run's files are.
         stop: whether the process was told to stop.
         earlier: the checkpoint that the training resumes from, and what it sets aside.
+        trained: the questions that its model was trained on before; and its own, if its trainer does not have them.
     """
 
     def __init__(
-        self, planned: Manifest, output_dir: Path, stop: StopRequest | None = None, earlier: EarlierRun | None = None
+        self,
+        planned: Manifest,
+        output_dir: Path,
+        stop: StopRequest | None = None,
+        earlier: EarlierRun | None = None,
+        trained: TrainedQuestions | None = None,
     ) -> None:
         self._planned, self._output_dir = planned, output_dir
-        self._earlier = earlier or EarlierRun()
+        self._earlier, self._before = earlier or EarlierRun(), trained or TrainedQuestions()
         self._resumed = self._earlier.checkpoint
         self._stop = stop or StopRequest()
         self._trainer: Any = lambda: None
@@ -158,7 +168,7 @@ class RunKeeper(TrainerCallback):
         barrier(args)
         if args.process_index == 0:
             names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-            names = [name for name in names if name != CHECKPOINT_MANIFEST]
+            names = [name for name in names if name not in (CHECKPOINT_MANIFEST, TRAINED)]
             self._write(folder, CHECKPOINT_MANIFEST, names, loss)
             self._rotate(folder, state)
         barrier(args)
@@ -231,7 +241,7 @@ class RunKeeper(TrainerCallback):
                 callback.on_train_begin = lambda *args, **kwargs: None
 
     def _write(self, folder: Path, name: str, files: Iterable[str], loss: dict[str, float]) -> None:
-        files = list(files)
+        files = [*files, write_trained(self._trained, folder).name]
         for file in files:
             _sync(folder / file)
         state, args = self._state, getattr(self._trainer(), "args", None)
@@ -254,8 +264,16 @@ class RunKeeper(TrainerCallback):
         The plan does not know which questions --mcq_drop_long leaves out, nor which ones the registry's `num_samples`
         draws.
         """
-        questions = getattr(getattr(self._trainer(), "train_dataset", None), "questions", None)
+        questions = self._questions()
         return self._planned.answer_places if questions is None else answer_places(questions)
+
+    @cached_property
+    def _trained(self) -> TrainedQuestions:
+        return self._before | TrainedQuestions.of(self._questions() or ())
+
+    def _questions(self) -> Sequence[Question] | None:
+        """Those that are trained on; None where the trainer does not have them (stage sft)."""
+        return getattr(getattr(self._trainer(), "train_dataset", None), "questions", None)
 
     def _rotate(self, newest: Path, state: Any) -> None:
         """Delete the oldest checkpoints beyond --save_total_limit, never the best one, and only behind a sound one."""

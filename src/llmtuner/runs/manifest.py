@@ -56,7 +56,6 @@ class Manifest:
         adapters: fingerprints of the adapters that the training started from, in order; "" for one that is not here.
         tokenizer: digest of the base model's tokenizer files; "" if unknown.
         settings: every flag of the training by name, resolved; no secrets.
-        earlier: the data of the trainings that it started from, the last one first: flags of the data, and `sha256`.
         answer_places: how often each place is the right answer in the training data, by letter.
         prompt: the prompt's form.
         retrieve: how contexts were retrieved; None if they were not.
@@ -76,7 +75,6 @@ class Manifest:
     adapters: Sequence[str] = ()
     tokenizer: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    earlier: Sequence[Mapping[str, Any]] = ()
     answer_places: Mapping[str, int] = field(default_factory=dict)
     prompt: Mapping[str, Any] = field(default_factory=dict)
     retrieve: Mapping[str, Any] | None = None
@@ -115,7 +113,6 @@ class Manifest:
                 raise TypeError(f"{name}: expected {kind.__name__}, found {known[name]!r}")
         known["epoch"] = float(known["epoch"])
         known["adapters"] = tuple(map(str, stored.get("adapters", ())))
-        known["earlier"] = tuple(dict(each) for each in stored.get("earlier", ()))
         return cls(**known)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from llmtuner.errors import UserError
-from llmtuner.runs.base import started_from
 from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, MERGED_TRAINING, RUN_MANIFEST, Manifest, read_manifest
 
 logger = logging.getLogger("llmtuner.runs")
@@ -32,23 +31,6 @@ def training_of(folders: Iterable[str | os.PathLike[str]]) -> Manifest | None:
             if manifest is not None:
                 return manifest
     return None
-
-
-def trainings_of(folders: Iterable[str | os.PathLike[str]]) -> list[Manifest]:
-    """The trainings behind the weights: of the folders, and of those that they started from, the last one first.
-
-    Args:
-        folders: as `training_of`.
-    """
-    waiting, seen, manifests = [os.fspath(folder) for folder in folders if folder], set[Path](), list[Manifest]()
-    while waiting:
-        folder = waiting.pop(0)
-        manifest = None if Path(folder).resolve() in seen else training_of([folder])
-        seen.add(Path(folder).resolve())
-        if manifest is not None:
-            manifests.append(manifest)
-            waiting += started_from(folder, manifest)
-    return manifests
 
 
 def trained_places(folders: Iterable[str | os.PathLike[str]]) -> Mapping[str, int] | None:
