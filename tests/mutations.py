@@ -1963,8 +1963,9 @@ MUTATIONS = (
         "src/llmtuner/data/trained.py",
         "tests/data/test_trained.py",
         ("trained: weight 0 counts", "if question.weight > 0:", "if True:"),
-        ("trained: another context", "context == _NONE or _NONE in found or context in found", "True"),
-        ("trained: a missing context", "context == _NONE or _NONE in found or ", ""),
+        ("trained: another context", "(context == _NONE and key in self._keys)", "key in self._keys"),
+        ("trained: a training without context", 'or f"{key} {_NONE}" in self.lines ', ""),
+        ("trained: a scored question without context", " or (context == _NONE and key in self._keys)", ""),
     ),
     *edits(
         "src/llmtuner/runs/keeper.py",

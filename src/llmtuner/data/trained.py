@@ -7,8 +7,9 @@ moved or changed, or has no name because the training was started from Python.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from llmtuner.data.duplicates import stable_id
 from llmtuner.data.normal_form import normal_form
@@ -17,7 +18,7 @@ from llmtuner.data.split import question_key
 from llmtuner.files import sha256_of_bytes
 
 _NONE = "-"  # in place of the digest of a context
-_LINE = re.compile(r"([0-9a-f]{16}) ([0-9a-f]{16}|-)")
+_LINE = re.compile(r"[0-9a-f]{16} ([0-9a-f]{16}|-)")
 
 
 @dataclass(frozen=True)
@@ -25,19 +26,16 @@ class TrainedQuestions:
     """Questions by digests.
 
     Args:
-        contexts: for each question (`stable_id`: its text and set of options), the digests of the contexts that it had.
+        lines: for each question and context, the digest of its text and set of options (`stable_id`), and that of the
+            context.
     """
 
-    contexts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    lines: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, questions: Iterable[Question]) -> TrainedQuestions:
         """Of questions; those of weight 0 teach nothing and do not count."""
-        contexts: dict[str, set[str]] = {}
-        for question in questions:
-            if question.weight > 0:
-                contexts.setdefault(stable_id(question), set()).add(_context(question))
-        return cls({key: frozenset(found) for key, found in contexts.items()})
+        return cls(frozenset(_line(question) for question in questions if question.weight > 0))
 
     @classmethod
     def parse(cls, text: str) -> TrainedQuestions:
@@ -46,30 +44,31 @@ class TrainedQuestions:
         Raises:
             ValueError: a line is not as `text` writes it.
         """
-        contexts: dict[str, set[str]] = {}
-        for number, line in enumerate(text.splitlines(), 1):
-            match = _LINE.fullmatch(line)
-            if match is None:
+        lines = text.splitlines()
+        for number, line in enumerate(lines, 1):
+            if not _LINE.fullmatch(line):
                 raise ValueError(f"line {number}: expected two digests")
-            contexts.setdefault(match[1], set()).add(match[2])
-        return cls({key: frozenset(found) for key, found in contexts.items()})
+        return cls(frozenset(lines))
 
     def text(self) -> str:
-        """The content of a file: a line for each question and context, sorted."""
-        return "".join(f"{key} {context}\n" for key in sorted(self.contexts) for context in sorted(self.contexts[key]))
+        """The content of a file: one line each, sorted."""
+        return "".join(f"{line}\n" for line in sorted(self.lines))
 
     def __or__(self, other: TrainedQuestions) -> TrainedQuestions:
-        keys = self.contexts.keys() | other.contexts.keys()
-        none: frozenset[str] = frozenset()
-        return TrainedQuestions({key: self.contexts.get(key, none) | other.contexts.get(key, none) for key in keys})
+        return TrainedQuestions(self.lines | other.lines)
 
     def repeated(self, questions: Sequence[Question]) -> list[Question]:
         """Those that were trained on: with equal text, set of options and context. A missing context equals any."""
-        return [question for question in questions if self._repeats(question)] if self.contexts else []
+        return [question for question in questions if self._repeats(question)] if self.lines else []
 
     def _repeats(self, question: Question) -> bool:
-        found, context = self.contexts.get(stable_id(question), frozenset()), _context(question)
-        return bool(found) and (context == _NONE or _NONE in found or context in found)
+        line = _line(question)
+        key, context = line.split()
+        return line in self.lines or f"{key} {_NONE}" in self.lines or (context == _NONE and key in self._keys)
+
+    @cached_property
+    def _keys(self) -> frozenset[str]:
+        return frozenset(line.split()[0] for line in self.lines)
 
 
 def repeated_in(questions: Sequence[Question], trained: Iterable[Question]) -> list[Question]:
@@ -79,6 +78,6 @@ def repeated_in(questions: Sequence[Question], trained: Iterable[Question]) -> l
     return TrainedQuestions.of(each for each in trained if question_key(each.question) in texts).repeated(questions)
 
 
-def _context(question: Question) -> str:
-    form = normal_form(question.context)
-    return sha256_of_bytes(form.encode())[:16] if form else _NONE
+def _line(question: Question) -> str:
+    context = normal_form(question.context)
+    return f"{stable_id(question)} {sha256_of_bytes(context.encode())[:16] if context else _NONE}"

@@ -22,6 +22,7 @@ from llmtuner.runs.manifest import (
     defect_of,
     read_manifest,
 )
+from llmtuner.runs.trained import TRAINED
 from llmtuner.runs.weights import REPLACED, weight_files
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -49,6 +50,7 @@ RESULTS = (
     "submission.csv",
     TRAINER_STATE,
     MERGED_TRAINING,
+    TRAINED,
     "README.md",
 )
 

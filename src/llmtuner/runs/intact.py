@@ -50,12 +50,10 @@ def require_intact(folder: Path, flag: str = "") -> tuple[str, ...]:
         defect = file_defect(folder, name, digest) if name.endswith(".safetensors") else ""
         if defect:
             raise UserError(f"{place}: {defect}; copy the folder again, or make it anew")
-    edited = [
-        name
-        for name in (*_OF_MODEL, TRAINED)
-        if name in manifest.files and file_defect(folder, name, manifest.files[name])
-    ]
-    return tuple(f"{folder / name}: not the file that was saved" for name in edited)
+    others = {name: manifest.files[name] for name in (*_OF_MODEL, TRAINED) if name in manifest.files}
+    edited = [name for name, digest in others.items() if file_defect(folder, name, digest)]
+    counts = "; which scored questions were trained on is not surely known"
+    return tuple(f"{folder / name}: not the file that was saved{counts if name == TRAINED else ''}" for name in edited)
 
 
 def write_training(training: Manifest | None, trained: TrainedQuestions, folder: Path) -> None:
