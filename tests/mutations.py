@@ -1976,7 +1976,7 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/cli/run.py",
         "tests/runs/test_trained_questions.py",
-        ("trained: stage sft", " if plan.run is None else before", " if False else before"),
+        ("trained: stage sft", 'if plan.run is None or plan.flags["retrieve"]:', 'if plan.flags["retrieve"]:'),
     ),
     *edits(
         "src/llmtuner/mcq/checkpoint.py",

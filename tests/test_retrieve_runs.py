@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from safetensors.torch import load_file
 from support import load_script
 
 from llmtuner.cli.main import main
+from llmtuner.data import read_questions
 from llmtuner.mcq import load_scorer
 from llmtuner.retrieval.index.build import BuildSettings, build_index
+from llmtuner.runs.trained import read_trained
 
 QUICK = (
     "--max_samples",
@@ -87,6 +90,14 @@ def test_a_training_is_that_on_the_file_with_contexts(trained, place, tiny_llama
     assert train(stage, tiny_llama, closed, place / "closed.jsonl") == 0
     third = load_file(closed / "adapter_model.safetensors")
     assert not all(first[name].equal(third[name]) for name in third), "contexts made no difference"
+
+
+def test_questions_that_were_trained_on_with_searched_contexts_count_with_those_of_their_file(trained, place):
+    """A prediction compares before it searches."""
+    known = read_trained([trained[1]])
+    asked = read_questions(place / "closed.jsonl", purpose="train").questions
+    others = [replace(question, context="another passage") for question in asked]
+    assert len(known.repeated(asked)) == len(known.repeated(others)) == 8
 
 
 def test_what_the_training_stores(trained, place):

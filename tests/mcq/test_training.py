@@ -95,6 +95,9 @@ def test_a_folder_with_a_training_is_refused_or_set_aside(trained, tiny_llama, q
         train(str(tiny_llama), questions, str(folder), arguments=QUICK)
     with pytest.raises(UserError, match="the training starts from it"):
         train(str(folder), questions, str(folder), arguments=QUICK, overwrite=True)
+    shutil.copytree(trained[1], folder / "checkpoint-1")
+    with pytest.raises(UserError, match=r"the training starts from .*checkpoint-1, whose files it would replace"):
+        train(str(folder / "checkpoint-1"), questions, str(folder), arguments=QUICK, overwrite=True)
     with locked(folder), pytest.raises(UserError, match=r"output_dir .*: another run writes to it"):
         train(str(tiny_llama), questions, str(folder), arguments=QUICK, overwrite=True)
     assert (folder / "model.safetensors").read_bytes() == before

@@ -108,9 +108,14 @@ def _run_stage(plan: Plan, values: Mapping[str, Any], stop: StopRequest) -> None
 
 
 def _trained(plan: Plan) -> TrainedQuestions:
-    """What the model was trained on before; in stage sft, also what it is trained on now."""
+    """What the model was trained on before; and what it is trained on now, where its trainer does not know it.
+
+    In stage sft it has no questions; with --retrieve it has them with other contexts than their files.
+    """
     before = read_trained(models_of(plan.flags))
-    return before | TrainedQuestions.of(trained_and_scored(plan.flags)[0]) if plan.run is None else before
+    if plan.run is None or plan.flags["retrieve"]:
+        return before | TrainedQuestions.of(trained_and_scored(plan.flags)[0])
+    return before
 
 
 def _run_upstream(values: Mapping[str, Any], keeper: RunKeeper | None) -> None:

@@ -61,17 +61,18 @@ def settle_folder(output_dir: Path, model: str, *, overwrite: bool) -> EarlierRu
         overwrite: set the files of the earlier run aside.
 
     Raises:
-        UserError: the folder holds a training and must not be overwritten, or is the model's own.
+        UserError: the folder holds a training and must not be overwritten, or the model is one of its files.
     """
     if not output_dir.is_dir():
         return EarlierRun()
-    if Path(model).is_dir() and Path(model).resolve() == output_dir.resolve():
+    replaced, source = all_of(output_dir), Path(model).resolve()
+    if output_dir.resolve() == source or any(path.resolve() in (source, *source.parents) for path in replaced):
         raise UserError(
-            f"output_dir {output_dir}: the training starts from it, and would replace its files; give another one"
+            f"output_dir {output_dir}: the training starts from {model}, whose files it would replace; give another one"
         )
     if holds_run(output_dir) and not overwrite:
         raise UserError(
             f"output_dir {output_dir} holds an earlier training or a model; give another output_dir, or "
             "overwrite=True, which renames the earlier files to replaced-*"
         )
-    return EarlierRun(None, (), all_of(output_dir))
+    return EarlierRun(None, (), replaced)
