@@ -16,13 +16,12 @@ from transformers import AutoModel, AutoModelForCausalLM
 
 from llmtuner.cli.main import main
 from llmtuner.errors import UserError
-from llmtuner.mcq.merge import Merge, merge
+from llmtuner.mcq.merge import merge
 from llmtuner.mcq.model import backbone_of
 from llmtuner.mcq.scorer import load_scorer
-from llmtuner.mcq.settings import McqSettings
 from llmtuner.runs.intact import require_intact
-from llmtuner.runs.manifest import Manifest, write_manifest
 from llmtuner.runs.places import training_of
+from llmtuner.runs.trained import read_trained
 
 merge_mcq = load_script("merge_mcq")
 HEAD = "mcq_head."
@@ -76,22 +75,17 @@ def test_the_merged_model_predicts_what_base_and_adapter_predict(tiny_llama, ada
 
 
 @pytest.mark.parametrize("stage", ["mcq", "sft"])
-def test_a_merged_model_knows_what_it_was_trained_on(tmp_path, monkeypatch, stage):
+def test_a_merged_model_knows_what_it_was_trained_on(tiny_llama, tmp_path, stage):
     """Its most frequent place was that of the scored questions, and scored training questions had no warning."""
-    adapter = tmp_path / "adapter"
-    adapter.mkdir()
-    settings = {"dataset": "exam.csv"}
-    trained = {"answer_places": {"B": 3}, "settings": settings, "retrieve": {"index": "x"}, "adapters": ("a",)}
-    write_manifest(Manifest(stage=stage, step=1, max_steps=1, epoch=1.0, **trained), adapter / "run.json")
-    settled = Merge(adapter, "base", settings=McqSettings() if stage == "mcq" else None)
-    monkeypatch.setattr("llmtuner.mcq.merge._settle", lambda *_: settled)
-    for loader in ("_loaded_scorer", "_loaded_text_model"):
-        monkeypatch.setattr(f"llmtuner.mcq.merge.{loader}", lambda _: Path.touch)
-    out = merge(adapter, tmp_path / "out")
-    training = training_of([out])
-    assert training is not None
-    assert (training.settings, training.answer_places) == (settings, {"B": 3})
-    assert (training.retrieve, training.adapters, training.files) == (None, (), {}), "these are of the adapter alone"
+    adapter = train(tiny_llama, tmp_path / "adapter", stage=stage)
+    merge(adapter, tmp_path / "out")
+    before, after = training_of([adapter]), training_of([tmp_path / "out"])
+    assert before is not None
+    assert after is not None
+    assert (after.settings, after.answer_places) == (before.settings, before.answer_places)
+    assert sum(after.answer_places.values()) == len(read_trained([tmp_path / "out"]).lines) == 8
+    assert (after.retrieve, after.adapters) == (None, ()), "these are of the adapter alone"
+    assert {"model.safetensors", "config.json", "trained_questions.txt"} <= after.files.keys()
 
 
 def test_weights_that_are_not_those_of_the_merge_are_refused(merged, tmp_path):

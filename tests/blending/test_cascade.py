@@ -8,11 +8,13 @@ import pytest
 from support import load_script
 
 from llmtuner.blending.cascade import TRIAL, Cascade, least_certain, record, run_cascade
+from llmtuner.data import read_questions
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
+from llmtuner.data.trained import TrainedQuestions
 from llmtuner.errors import UserError
 from llmtuner.mcq.settings import McqSettings, write_settings
-from llmtuner.runs.manifest import Manifest, write_manifest
+from llmtuner.runs.trained import write_trained
 
 QUESTIONS = [Question(str(row), f"Which {row}?", ("x", "y", "z"), row % 3) for row in range(100)]
 
@@ -141,8 +143,7 @@ def test_scored_training_questions_are_counted_as_in_a_prediction(tmp_path, monk
     )
     large = tmp_path / "large"
     large.mkdir()
-    trained = Manifest(stage="mcq", step=1, max_steps=1, epoch=1.0, settings={"dataset": str(questions)})
-    write_manifest(trained, large / "run.json")
+    write_trained(TrainedQuestions.of(read_questions(questions, purpose="train").questions), large)
     monkeypatch.setattr("llmtuner.mcq.settings.read_settings", lambda folder: object())
     monkeypatch.setattr("llmtuner.mcq.scorer.check_scorable", lambda folder, questions: None)
     monkeypatch.setattr("llmtuner.blending.cascade.run_cascade", lambda *args, **more: run(share=0.3)[0])

@@ -85,7 +85,7 @@ def train(
         DataError: a question has no answer, is too long, or gives no tokens; the tokenizer cannot read the questions.
         RunError: the loss became NaN or Inf.
     """
-    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, set_seed
+    from transformers import set_seed
 
     if not questions:
         raise DataError("there are no questions to train on")
@@ -103,15 +103,23 @@ def train(
     run.objective.require_packages()
     run = with_options_counted(run, [*questions, *evaluate])
     set_seed(training.seed)
-    loader = AutoModel if run.settings.kind == "encoder" else AutoModelForCausalLM
-    more = {"dtype": "auto", "trust_remote_code": trust_remote_code, "use_safetensors": True}
-    loaded = load_whole(loader.from_pretrained, model, scores_tokens=not HEADS[run.settings.head].pools, **more)
-    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    loaded, tokenizer = _loaded(run, trust_remote_code=trust_remote_code)
     keeper = RunKeeper(planned, Path(output_dir), earlier=earlier, trained=read_trained([model]))
     with locked(Path(output_dir), training=True, flag="output_dir"):
         return _train(run, loaded, tokenizer, questions, evaluate, lora, template, training, keeper)
+
+
+def _loaded(run: McqRun, *, trust_remote_code: bool) -> tuple[Any, Any]:
+    """The model as it is stored, and its tokenizer."""
+    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+    loader = AutoModel if run.settings.kind == "encoder" else AutoModelForCausalLM
+    more = {"dtype": "auto", "trust_remote_code": trust_remote_code, "use_safetensors": True}
+    loaded = load_whole(loader.from_pretrained, run.model, scores_tokens=not HEADS[run.settings.head].pools, **more)
+    tokenizer = AutoTokenizer.from_pretrained(run.model, trust_remote_code=trust_remote_code)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return loaded, tokenizer
 
 
 def _planned(run: McqRun, questions: Sequence[Question], given: Mapping[str, Any]) -> Manifest:
