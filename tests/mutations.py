@@ -1968,10 +1968,32 @@ MUTATIONS = (
         ("scored: places of the last training", "places=places))", "places=None))"),
     ),
     *edits(
+        "src/llmtuner/studies/sweep_results.py",
+        "tests/studies/test_sweep_script.py",
+        ("sweep: lost scores", 'if stored.get("predictions") is not None and not', "if False and not"),
+        (
+            "sweep: edited scores",
+            "        check_stated_score(Path(folder), figures, predictions[folder])\n",
+            "        pass\n",
+        ),
+    ),
+    *edits(
+        "src/llmtuner/studies/check_folds.py",
+        "tests/studies/test_folds_script.py",
+        ("folds: questions that are known", ", *leaks(known, before=read_trained(models_of(plan.flags)))", ""),
+    ),
+    *edits(
+        "src/llmtuner/runs/converted.py",
+        "tests/runs/test_pissa.py",
+        ("pissa: no head", "    _add_other_weights(folder / ADAPTER_WEIGHTS, trained / ADAPTER_WEIGHTS)\n", ""),
+        ("pissa: no records", "    return folder\n", "    return None\n"),
+    ),
+    *edits(
         "src/llmtuner/data/trained.py",
         "tests/data/test_trained.py",
         ("trained: weight 0 counts", " if question.weight > 0))", "))"),
         ("trained: another context", "(context == _NONE and key in self._keys)", "key in self._keys"),
+        ("trained: another context is no line", "if stable_id(each) in self._keys and", "if False and"),
         ("trained: a training without context", 'or f"{key} {_NONE}" in self.lines ', ""),
         ("trained: a scored question without context", " or (context == _NONE and key in self._keys)", ""),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,17 @@ def test_a_merged_model_knows_what_it_was_trained_on(tiny_llama, tmp_path, stage
     assert sum(after.answer_places.values()) == len(read_trained([tmp_path / "out"]).lines) == 8
     assert (after.retrieve, after.adapters) == (None, ()), "these are of the adapter alone"
     assert {"model.safetensors", "config.json", "trained_questions.txt"} <= after.files.keys()
+
+
+def test_files_of_an_adapter_that_were_changed_are_said(tiny_llama, tmp_path, caplog):
+    """In stage sft the merge was silent, and its new digests vouched for a file that was lost."""
+    adapter = train(tiny_llama, tmp_path / "adapter", stage="sft")
+    (adapter / "trained_questions.txt").unlink()
+    logging.getLogger("llmtuner.mcq").addHandler(caplog.handler)  # the command line's logger does not propagate
+    merge(adapter, tmp_path / "out")
+    logging.getLogger("llmtuner.mcq").removeHandler(caplog.handler)
+    assert f"{adapter / 'trained_questions.txt'}: not the file that was saved" in caplog.text
+    assert not (tmp_path / "out" / "trained_questions.txt").exists()
 
 
 def test_weights_that_are_not_those_of_the_merge_are_refused(merged, tmp_path):

@@ -48,7 +48,8 @@ def test_leaks_are_counted_by_text_options_and_context():
     other_options = [ask(row, options=("1", "2", "3", "4", "5")) for row in range(60)]
     assert scoring_oddities(FAIR, other_options) == []
     read = [ask(row, context=f"about {row}") for row in range(60)]
-    assert scoring_oddities(read, [ask(row, context="about another") for row in range(60)]) == []
+    (line,) = scoring_oddities(read, [*read[:2], *(ask(row, context="about another") for row in range(2, 60))])[1:]
+    assert "58 of 60 scored questions are in the training data with another context, the first at" in line
     assert "60 of 60" in scoring_oddities(read, FAIR)[0], "without a context it is the same question"
     (line,) = scoring_oddities(FAIR[:5], FAIR)
     assert "5 of 5" in line, "a small test had no warning"

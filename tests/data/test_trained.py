@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtuner.data.question import Question
-from llmtuner.data.trained import TrainedQuestions, repeated_in
+from llmtuner.data.trained import TrainedQuestions, trained_among
 
 WORDS = st.sampled_from(["water", "Water", "ice ", "\u00b2", "a\nb"])
 
@@ -33,6 +33,7 @@ def test_text_options_and_context_count_and_their_order_does_not():
         replace(asked, context="Stone does not."),
     ]
     assert trained.repeated(others) == []
+    assert trained.with_another_context([same, *others]) == others[2:]
     assert TrainedQuestions.of([replace(asked, context="")]).repeated(others) == others[2:]
     assert TrainedQuestions.of([replace(asked, weight=0.0)]).repeated([asked]) == [], "it taught nothing"
 
@@ -42,7 +43,10 @@ def test_a_file_and_a_union_hold_the_same_questions(first, second, scored):
     both = TrainedQuestions.of(first) | TrainedQuestions.of(second)
     assert both == TrainedQuestions.of([*first, *second])
     assert TrainedQuestions.parse(both.text()) == both
-    assert both.repeated(scored) == repeated_in(scored, [*first, *second])
+    among = trained_among(scored, [*first, *second])
+    assert among.lines <= both.lines
+    assert both.repeated(scored) == among.repeated(scored)
+    assert both.with_another_context(scored) == among.with_another_context(scored)
 
 
 @pytest.mark.parametrize(

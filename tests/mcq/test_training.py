@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import replace
 
@@ -73,6 +74,9 @@ def test_adapters_are_trained_and_the_callers_configuration_is_left_alone(tiny_l
         ({"arguments": {"dataloader_drop_last": True}}, UserError, "every question counts"),
         ({"arguments": {"metric_for_best_model": "f1"}}, UserError, "choose from: map@3"),
         ({"arguments": {"resume_from_checkpoint": "out/checkpoint-1"}}, UserError, "the command line resumes"),
+        ({"val_size": 0.25}, FieldError, r"val_size 0\.25: give the questions that are held out as `evaluate`"),
+        ({"max_samples": 3}, FieldError, "max_samples 3: give fewer questions"),
+        ({"adapters": ["a"]}, FieldError, "merge them into the model first"),
         ({"arguments": {"num_train_epochs": 0}}, FieldError, "num_train_epochs 0: expected a number above 0"),
         ({"arguments": {"num_train_epochs": -1}}, FieldError, "num_train_epochs -1: expected a number above 0"),
         ({"arguments": {"max_steps": 0}}, FieldError, "max_steps 0: expected a whole number of at least 1, or -1"),
@@ -101,10 +105,13 @@ def test_a_folder_with_a_training_is_refused_or_set_aside(trained, tiny_llama, q
     with locked(folder), pytest.raises(UserError, match=r"output_dir .*: another run writes to it"):
         train(str(tiny_llama), questions, str(folder), arguments=QUICK, overwrite=True)
     assert (folder / "model.safetensors").read_bytes() == before
+    (folder / "trainer_log.jsonl").write_text("of the earlier training")
     lora = LoraConfig(r=2, target_modules=["q_proj"])
     again = train(str(tiny_llama), questions, str(folder), lora=lora, arguments=QUICK, overwrite=True)
     assert (folder / "replaced-model.safetensors").read_bytes() == before
     assert not (folder / "model.safetensors").exists()
+    assert (folder / "replaced-trainer_log.jsonl").read_text() == "of the earlier training"
+    assert not (folder / "trainer_log.jsonl").exists()
     assert load_scorer(folder).score(questions) == again.score(questions)
 
 
@@ -143,6 +150,22 @@ def test_a_saved_model_has_the_record_of_its_training_and_its_damage_is_noticed(
     (saved / "model.safetensors").write_bytes(content)
     with pytest.raises(UserError, match=r"model\.safetensors is damaged"):
         load_scorer(saved)
+    with pytest.raises(UserError, match=r"model\.safetensors is damaged"):
+        train(str(saved), questions, str(tmp_path / "on"), arguments=QUICK)
+
+
+def test_an_exchanged_tokenizer_of_a_whole_model_is_said(trained, questions, tmp_path, caplog):
+    """Only the command line said it."""
+    folder = shutil.copytree(trained[1], tmp_path / "copy")
+    path = folder / "tokenizer_config.json"
+    path.write_text(path.read_text() + "\n")
+    logging.getLogger("llmtuner.mcq").addHandler(caplog.handler)  # the command line's logger does not propagate
+    load_scorer(folder)
+    assert f"{path}: not the file that was saved" in caplog.text
+    caplog.clear()
+    train(str(folder), questions, str(tmp_path / "on"), arguments=QUICK)
+    assert f"{path}: not the file that was saved" in caplog.text
+    logging.getLogger("llmtuner.mcq").removeHandler(caplog.handler)
 
 
 def test_a_model_is_not_saved_over_a_training(trained, tiny_llama):

@@ -11,9 +11,12 @@ from support import DEMO
 from transformers import Trainer
 
 from llmtuner.cli.main import main
+from llmtuner.data.predictions import read_predictions
 from llmtuner.errors import RunError, UserError
 from llmtuner.runs.adapter import check_random_start
-from llmtuner.runs.manifest import Manifest, write_manifest
+from llmtuner.runs.intact import require_intact
+from llmtuner.runs.manifest import Manifest, read_manifest, write_manifest
+from llmtuner.runs.weights import base_fingerprint
 
 
 @pytest.fixture
@@ -42,18 +45,45 @@ def test_an_exact_start_needs_no_seed(adapter, start):
     check_random_start(adapter)
 
 
+def pissa(stage, model, out):
+    words = ["--stage", stage, "--model_name_or_path", str(model), "--template", "llama2", "--do_train"]
+    words += ["--dataset", str(DEMO), "--max_samples", "8", "--max_steps", "4", "--save_steps", "2", "--use_cpu"]
+    words += ["--learning_rate", "1e-2", "--pissa_init", "true", "--pissa_iter", "4", "--pissa_convert", "true"]
+    return main([*words, "--output_dir", str(out), "--report_to", "none"])
+
+
+def predicted(stage, model, adapter, out, *more):
+    words = ["--stage", stage, "--model_name_or_path", str(model), "--adapter_name_or_path", str(adapter)]
+    words += ["--template", "llama2", "--do_predict", "--eval_dataset", str(DEMO), "--max_samples", "6", "--use_cpu"]
+    assert main([*words, "--output_dir", str(out), "--report_to", "none", "--max_new_tokens", "1", *more]) == 0
+    return [each.probabilities for each in read_predictions(out / "predictions.jsonl")]
+
+
+@pytest.mark.parametrize("stage", ["sft", "mcq"])
+def test_a_converted_adapter_has_the_records_of_its_training(stage, tiny_llama, tmp_path, capsys):
+    """The adapter that messages recommend had no head's settings, no base fingerprint, no digest and no questions."""
+    assert pissa(stage, tiny_llama, tmp_path / "out") == 0
+    converted = tmp_path / "out" / "pissa_converted"
+    capsys.readouterr()
+    after = predicted(stage, tiny_llama, converted, tmp_path / "p")
+    assert "6 of 6 scored questions are also in the training data" in capsys.readouterr().err
+    before = predicted(stage, tiny_llama, tmp_path / "out", tmp_path / "q", "--seed", "42")
+    for one, other in zip(before, after, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+    assert max(map(max, after)) - min(map(min, after)) > 1e-3, "the training moved the scores"
+    assert read_manifest(converted / "run.json").base == base_fingerprint(tiny_llama)
+    weights = bytearray((converted / "adapter_model.safetensors").read_bytes())
+    weights[-2] ^= 64
+    (converted / "adapter_model.safetensors").write_bytes(weights)
+    with pytest.raises(UserError, match=r"adapter_model\.safetensors is damaged"):
+        require_intact(converted)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["sft", "mcq"])
 def test_a_resumed_training_converts_all_that_was_trained(stage, tiny_llama, tmp_path, monkeypatch):
     """The initial adapter was replaced by that of the checkpoint: only the later steps were converted."""
-
-    def train(out):
-        words = ["--stage", stage, "--model_name_or_path", str(tiny_llama), "--template", "llama2", "--do_train"]
-        words += ["--dataset", str(DEMO), "--max_samples", "8", "--max_steps", "4", "--save_steps", "2", "--use_cpu"]
-        words += ["--learning_rate", "1e-2", "--pissa_init", "true", "--pissa_iter", "4", "--pissa_convert", "true"]
-        return main([*words, "--output_dir", str(out), "--report_to", "none"])
-
-    assert train(tmp_path / "whole") == 0
+    assert pissa(stage, tiny_llama, tmp_path / "whole") == 0
     original, steps = Trainer.training_step, []
 
     def stopped(*args, **kwargs):
@@ -63,8 +93,8 @@ def test_a_resumed_training_converts_all_that_was_trained(stage, tiny_llama, tmp
         return original(*args, **kwargs)
 
     monkeypatch.setattr(Trainer, "training_step", stopped)
-    assert train(tmp_path / "resumed") == 1
-    assert train(tmp_path / "resumed") == 0
+    assert pissa(stage, tiny_llama, tmp_path / "resumed") == 1
+    assert pissa(stage, tiny_llama, tmp_path / "resumed") == 0
     for folder in ("", "pissa_converted"):
         whole, resumed = (
             load_file(tmp_path / out / folder / "adapter_model.safetensors") for out in ("whole", "resumed")

@@ -32,6 +32,7 @@ if "do_predict" in flags:
         for i in range(40)
     ]  # fmt: skip
     (out / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    figures = {"predict_map@3": 0.5, "predict_accuracy": 0.25}
+    above = [sum(score >= row["scores"]["A"] for score in row["scores"].values()) for row in rows]  # the rank of A
+    figures = {"predict_map@3": sum(1 / rank for rank in above if rank <= 3) / 40, "predict_accuracy": 0.25}
     baselines = {"floor_random_map@3": 0.4583, "floor_random_accuracy": 0.25}
     (out / "predict_results.json").write_text(json.dumps(figures | baselines))

@@ -18,6 +18,8 @@ from support import ROOT, load_script
 from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
 from llmtuner.data.read_as import AS_IT_IS, merged_query
+from llmtuner.data.trained import TrainedQuestions
+from llmtuner.runs.trained import write_trained
 from llmtuner.studies.folds import FoldStudy, write_data
 
 FAKE = Path(__file__).with_name("fake_fold_run.py")
@@ -111,6 +113,16 @@ def test_the_audit_takes_the_predictions_as_they_are(folds, tmp_path, capsys):
     assert found["looked_at"] == 80
     assert found["suspects"]
     assert {suspect["row"]["line"] % 10 for suspect in found["suspects"]} == {0}
+
+
+def test_questions_that_the_model_was_trained_on_before_are_said(folds, tmp_path, tiny_llama):
+    """Out-of-fold scores of an adapter that knew the answers were printed without a word; only the logs had it."""
+    model = shutil.copytree(tiny_llama, tmp_path / "model")
+    known = read_questions(tmp_path / "exam.jsonl", purpose="train").questions[:20]
+    write_trained(TrainedQuestions.of(known), model)
+    status, _, err = folds(more=("--model_name_or_path", str(model)))
+    assert status == 0
+    assert err.count("note: 20 of 80 scored questions are also in the training data") == 1
 
 
 def test_several_data_sets_with_equal_ids_are_keyed_by_both(folds, tmp_path, capsys):

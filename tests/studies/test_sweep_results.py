@@ -19,7 +19,7 @@ def finish(piece, right: int, questions: int = 4) -> None:
         row["scores"] = {letter: float(value) for letter, value in row["scores"].items()}
         row["probabilities"] = {"A": 0.5, "B": 0.5}
     (piece.folder / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (piece.folder / "predict_results.json").write_text(json.dumps({"predict_map@3": 0.5 + right / 8}))
+    (piece.folder / "predict_results.json").write_text(json.dumps({"predict_map@3": 0.5 + right / questions / 2}))
     piece.finish({}, 3.0)
 
 

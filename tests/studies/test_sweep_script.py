@@ -208,6 +208,21 @@ def test_a_damaged_file_of_scores_is_named(run_sweep, tmp_path):
     assert "seed-42/predict_results.json: cannot be read" in err
 
 
+def test_scores_that_were_lost_or_edited_are_named(run_sweep, tmp_path):
+    """The table had train_loss in their place, or a spread between seeds that the predictions do not have."""
+    assert run_sweep("--seeds", "1,2")[0] == 0
+    path = tmp_path / "sweep/seed-2/predict_results.json"
+    whole = path.read_text()
+    path.write_text(json.dumps(json.loads(whole) | {"predict_map@3": 0.99}))
+    status, out, err = run_sweep("--seeds", "1,2")
+    assert (status, out) == (2, "")
+    assert "seed-2/predict_results.json: predict_map@3 is 0.9900, but predictions.jsonl gives" in err
+    path.unlink()
+    status, out, err = run_sweep("--seeds", "1,2")
+    assert (status, out) == (2, "")
+    assert "seed-2: its predict_results.json is missing; delete the folder" in err
+
+
 @pytest.mark.parametrize("minutes", ["nan", "-1", "soon"])
 def test_minutes_that_never_end_are_refused(run_sweep, tmp_path, minutes, capsys):
     """With nan, the sweep had no limit."""

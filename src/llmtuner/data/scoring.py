@@ -12,7 +12,7 @@ from llmtuner.data.collect import answer_places
 from llmtuner.data.normal_form import normal_form
 from llmtuner.data.option_letters import compared_forms
 from llmtuner.data.question import LETTERS, Question
-from llmtuner.data.trained import TrainedQuestions, repeated_in
+from llmtuner.data.trained import TrainedQuestions, trained_among
 
 ENOUGH = 50  # scored questions with a place, one of which has the right answer there unless something is wrong
 ONE_PLACE = 10  # answers that do not fall on one place by chance: 1 in 512 with two options, less with more
@@ -36,7 +36,7 @@ def scoring_oddities(
     known = [question for question in scored if question.answer is not None]
     last = answer_places(training) if training else places or {}
     lines = [*_one_place(last, "training"), *_one_place(answer_places(known), "scored"), *_never_right(known)]
-    return [*lines, *_leaked(known, training, before or TrainedQuestions()), *_without_choice(known)]
+    return [*lines, *leaks(known, training, before=before), *_without_choice(known)]
 
 
 def _one_place(places: Mapping[str, int], kind: str) -> Iterator[str]:
@@ -60,13 +60,25 @@ def _never_right(known: Sequence[Question]) -> Iterator[str]:
         )
 
 
-def _leaked(known: Sequence[Question], training: Sequence[Question], before: TrainedQuestions) -> Iterator[str]:
-    repeated = {id(question) for question in (*repeated_in(known, training), *before.repeated(known))}
-    leaked = [question for question in known if id(question) in repeated]
-    if leaked:
+def leaks(
+    scored: Sequence[Question], training: Sequence[Question] = (), *, before: TrainedQuestions | None = None
+) -> Iterator[str]:
+    """A line each about scored questions that were trained on, and about those with another context in the training.
+
+    Args:
+        scored, training, before: as in `scoring_oddities`; the scored ones have answers.
+    """
+    trained = trained_among(scored, training) | (before or TrainedQuestions())
+    repeated, others = trained.repeated(scored), trained.with_another_context(scored)
+    if repeated:
         yield (
-            f"{len(leaked):,} of {len(known):,} scored questions are also in the training data, the first at "
-            f"{leaked[0].where}: their scores measure memory"
+            f"{len(repeated):,} of {len(scored):,} scored questions are also in the training data, the first at "
+            f"{repeated[0].where}: their scores measure memory"
+        )
+    if others:
+        yield (
+            f"{len(others):,} of {len(scored):,} scored questions are in the training data with another context, the "
+            f"first at {others[0].where}: unless the context decides the answer, their scores measure memory"
         )
 
 

@@ -61,6 +61,12 @@ class TrainedQuestions:
         """Those that were trained on: with equal text, set of options and context. A missing context equals any."""
         return [question for question in questions if self._repeats(question)] if self.lines else []
 
+    def with_another_context(self, questions: Sequence[Question]) -> list[Question]:
+        """Those of which text and set of options were trained on, but with other contexts alone."""
+        if not self.lines:
+            return []
+        return [each for each in questions if stable_id(each) in self._keys and not self._repeats(each)]
+
     def _repeats(self, question: Question) -> bool:
         line = _line(question)
         key, context = line.split()
@@ -71,11 +77,13 @@ class TrainedQuestions:
         return frozenset(line.split()[0] for line in self.lines)
 
 
-def repeated_in(questions: Sequence[Question], trained: Iterable[Question]) -> list[Question]:
-    """The questions that are also among those of a training, as `TrainedQuestions.repeated` finds them."""
-    # Options take most of the time, so that only those of shared texts are compared.
+def trained_among(questions: Sequence[Question], training: Iterable[Question]) -> TrainedQuestions:
+    """Those questions of a training whose text is among others.
+
+    Options take most of the time of a digest, so that only those of shared texts are looked at.
+    """
     texts = {question_key(question.question) for question in questions}
-    return TrainedQuestions.of(each for each in trained if question_key(each.question) in texts).repeated(questions)
+    return TrainedQuestions.of(each for each in training if question_key(each.question) in texts)
 
 
 def _line(question: Question) -> str:

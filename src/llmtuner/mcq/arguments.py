@@ -13,6 +13,7 @@ from llmtuner.runs.checkpoints import EarlierRun, all_of, holds_run
 from llmtuner.spec.flags import FLAGS
 from llmtuner.spec.metrics import higher_is_better
 
+_LOG = "trainer_log.jsonl"  # of a training by the command line, whose losses a report would draw
 # transformers' arguments that mean something else here, and what to give instead.
 REFUSED = {
     "label_smoothing_factor": "give label_smoothing",
@@ -21,6 +22,27 @@ REFUSED = {
     "resume_from_checkpoint": "a training from Python starts afresh; the command line resumes",
     "overwrite_output_dir": "give overwrite",
 }
+# Fields of the command line that a training from Python has other means for.
+REFUSED_FIELDS = {
+    "val_size": "give the questions that are held out as `evaluate`",
+    "max_samples": "give fewer questions",
+    "each": "questions of several sets are evaluated together",
+    "adapters": "merge them into the model first (scripts/merge.py)",
+}
+
+
+def engine_fields(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of keywords: `duma_width` is duma.width.
+
+    Raises:
+        FieldError: a field that would do nothing here.
+    """
+    for name, instead in REFUSED_FIELDS.items():
+        if keywords.get(name):
+            raise FieldError(name, keywords[name], f"{instead}; leave it out")
+    return {
+        name.replace("duma_", "duma.", 1) if name.startswith("duma_") else name: keywords[name] for name in keywords
+    }
 
 
 def training_arguments(output_dir: str, given: Mapping[str, Any]) -> Any:
@@ -75,4 +97,5 @@ def settle_folder(output_dir: Path, model: str, *, overwrite: bool) -> EarlierRu
             f"output_dir {output_dir} holds an earlier training or a model; give another output_dir, or "
             "overwrite=True, which renames the earlier files to replaced-*"
         )
-    return EarlierRun(None, (), replaced)
+    log = output_dir / _LOG
+    return EarlierRun(None, (), (*replaced, *([log] if log.is_file() else [])))

@@ -5,6 +5,7 @@ Upstream's export drops the head over options, and its command line imports pack
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
 from llmtuner.runs.intact import require_intact, write_training
-from llmtuner.runs.trained import read_trained
+from llmtuner.runs.trained import trained_in
 
+logger = logging.getLogger("llmtuner.mcq")
 TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
 
 
@@ -80,7 +82,9 @@ def _settle(adapter: Path, out: Path, base_model: str | None, allow_other_base: 
     base = base_model or stored_base(adapter)
     check_lower_adapters((*below, str(adapter)), allow_other=allow_other_base)
     for each in (*below, str(adapter)):
-        require_intact(Path(each))
+        lines = require_intact(Path(each))
+        for line in lines if settings is None else ():  # of stage mcq, the scorer says them
+            logger.warning(line)
         check_adapter_files(each)
         check_random_start(each)
         check_same_base(each, base, allow_other=allow_other_base)
@@ -146,6 +150,6 @@ def _loaded_text_model(settled: Merge) -> Callable[[Path], None]:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         if manifest is not None:
-            write_training(manifest, read_trained([settled.adapter]), folder)
+            write_training(manifest, trained_in(settled.adapter), folder)
 
     return save

@@ -38,7 +38,7 @@ from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, 
 from llmtuner.runs.checkpoints import holds_run
 from llmtuner.runs.intact import require_intact, write_training
 from llmtuner.runs.manifest import MERGED_TRAINING, Manifest, manifest_or_merged
-from llmtuner.runs.trained import read_trained
+from llmtuner.runs.trained import trained_in
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.model_files import VOCABULARY_FILES
 
@@ -64,7 +64,7 @@ class OptionScorer:
         option_orders: cyclic orders of the options that scores of joint prompts are averaged over, at most.
         allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
         training: the manifest of the training that the model comes from; None if it had none.
-        trained: the questions that it was trained on.
+        trained: the questions that it was trained on; None if they are not known.
 
     Attributes:
         settings: with the layout that the model really takes.
@@ -86,7 +86,7 @@ class OptionScorer:
         check_option_orders(option_orders, settings)
         self._orders = option_orders
         self.model, self.tokenizer, self._allow_unknown = model.eval(), tokenizer, allow_unknown_tokens
-        self._training, self._trained = training, trained or TrainedQuestions()
+        self._training, self._trained = training, trained
         limit = (settings.cutoff_len or CUTOFF_LEN) if cutoff_len is None else cutoff_len
         check_field("cutoff_len", limit)
         config, where = unwrap(model).config, str(unwrap(model).name_or_path)
@@ -216,7 +216,8 @@ def load_scorer(
     adapters, place = _checked_folders(folder, settings, base_model, allow_other=allow_other_base)
     has_weights, loader = HEADS[settings.head].pools, AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
     if Path(place).is_dir():
-        require_intact(Path(place))
+        for line in require_intact(Path(place)):
+            logger.warning(line)
         check_model_folder(place, trust_remote_code=trust_remote_code)
     source = folder if any((Path(folder) / name).is_file() for name in VOCABULARY_FILES) else place
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
@@ -237,7 +238,7 @@ def load_scorer(
         option_orders=option_orders,
         allow_unknown_tokens=allow_unknown_tokens,
         training=manifest_or_merged(folder),
-        trained=read_trained([folder]),
+        trained=trained_in(folder),
     )
 
 

@@ -21,7 +21,7 @@ from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.data.tokens.fields import Template
 from llmtuner.data.tokens.templates import template_of
 from llmtuner.errors import DataError, FieldError
-from llmtuner.mcq.arguments import settle_folder, training_arguments
+from llmtuner.mcq.arguments import engine_fields, settle_folder, training_arguments
 from llmtuner.mcq.checkpoint import check_base, load_head
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, make_encoder, renewed, stored_encoder, with_options_counted
@@ -37,6 +37,7 @@ from llmtuner.mcq.targets import check_targets
 from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.mcq.whole import load_whole
 from llmtuner.runs.base import model_folder, stored_path
+from llmtuner.runs.intact import require_intact
 from llmtuner.runs.keeper import RunKeeper
 from llmtuner.runs.lock import locked
 from llmtuner.runs.manifest import DataDigest, Manifest
@@ -92,10 +93,12 @@ def train(
     require_answers(questions, "training needs")
     training = training_arguments(output_dir, arguments or {})
     earlier = settle_folder(Path(output_dir), model, overwrite=overwrite)
-    given = {_field(name): value for name, value in fields.items()}
+    given = engine_fields(fields)
     if template is not None and given.get("prompt") is not None:
         given["template"] = type(template).__name__  # a prompt's file goes into its turns
     if Path(model).is_dir():
+        for line in require_intact(Path(model)):
+            logger.warning(line)
         check_model_folder(model, trust_remote_code=trust_remote_code)
     run = resolve_run(model, given=given, training=True, output_dir=output_dir, evaluating=bool(evaluate))
     check_targets(questions, run.objective)
@@ -140,11 +143,6 @@ def _planned(run: McqRun, questions: Sequence[Question], given: Mapping[str, Any
         answer_places=answer_places(questions),
         versions=installed_versions(),
     )
-
-
-def _field(name: str) -> str:
-    """The field of a keyword: `duma_width` is duma.width; other names are unchanged."""
-    return name.replace("duma_", "duma.", 1) if name.startswith("duma_") else name
 
 
 def _train(

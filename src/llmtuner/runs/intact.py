@@ -56,19 +56,19 @@ def require_intact(folder: Path, flag: str = "") -> tuple[str, ...]:
     return tuple(f"{folder / name}: not the file that was saved{counts if name == TRAINED else ''}" for name in edited)
 
 
-def write_training(training: Manifest | None, trained: TrainedQuestions, folder: Path) -> None:
+def write_training(training: Manifest | None, trained: TrainedQuestions | None, folder: Path) -> None:
     """Write the records of a model that was merged or saved anew: its training, and digests of its own files.
 
     Args:
         training: the manifest of the training; None if it had none, and then only the files are recorded.
-        trained: the questions that the model was trained on.
+        trained: the questions that the model was trained on; None if they are not known.
 
     Raises:
         OSError: a file cannot be read or written.
     """
     names = [path.name for path in weight_files(folder)]
     names += [name for name in _OF_MODEL if (folder / name).is_file()]
-    names += [write_trained(trained, folder).name]
+    names += [] if trained is None else [write_trained(trained, folder).name]
     if training is None:
         training = Manifest(stage="mcq", step=0, max_steps=0, epoch=0.0, versions=installed_versions())
     whole = replace(training, files=digest_files(folder, names), adapters=(), retrieve=None)

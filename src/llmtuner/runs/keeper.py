@@ -21,6 +21,7 @@ from llmtuner.data.trained import TrainedQuestions
 from llmtuner.errors import RunError, UserError
 from llmtuner.runs.adapter import is_adapter
 from llmtuner.runs.checkpoints import EarlierRun, checkpoint_at, find_checkpoints, remove_checkpoint, set_all_aside
+from llmtuner.runs.converted import complete_converted
 from llmtuner.runs.manifest import (
     CHECKPOINT_MANIFEST,
     RUN_MANIFEST,
@@ -219,9 +220,10 @@ class RunKeeper(TrainerCallback):
         if trainer is not None:
             barrier(trainer.args)
         if trainer is None or trainer.args.process_index == 0:
-            names = [path.name for path in weight_files(self._output_dir)]
-            names += [name for name in MODEL_FILES if (self._output_dir / name).is_file()]
-            self._write(self._output_dir, RUN_MANIFEST, names, {})
+            for folder in filter(None, (complete_converted(self._output_dir), self._output_dir)):
+                names = [path.name for path in weight_files(folder)]
+                names += [name for name in MODEL_FILES if (folder / name).is_file()]
+                self._write(folder, RUN_MANIFEST, names, {})
 
     # ---- parts
 

@@ -25,14 +25,20 @@ def read_trained(folders: Iterable[str | os.PathLike[str]]) -> TrainedQuestions:
     Raises:
         UserError: a file is damaged.
     """
-    return reduce(or_, (_read(Path(folder) / TRAINED) for folder in folders if folder), TrainedQuestions())
+    return reduce(or_, (trained_in(folder) or TrainedQuestions() for folder in folders if folder), TrainedQuestions())
 
 
-def _read(path: Path) -> TrainedQuestions:
+def trained_in(folder: str | os.PathLike[str]) -> TrainedQuestions | None:
+    """As `read_trained`; None if the folder has no such file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = Path(folder) / TRAINED
     try:
         return TrainedQuestions.parse(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        return TrainedQuestions()
+        return None
     except ValueError as error:
         raise UserError(f"{terminal_path(path)}: damaged: {error}; copy the file again, or delete it") from error
 

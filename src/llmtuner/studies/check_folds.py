@@ -12,15 +12,17 @@ from typing import Any
 from llmtuner.cli.command import config_file, read_words, settle_words, typed
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import preflight
-from llmtuner.cli.preflight_scoring import check_later_scoring
+from llmtuner.cli.preflight_scoring import check_later_scoring, models_of
 from llmtuner.cli.words import Words
 from llmtuner.data.collect import all_questions
 from llmtuner.data.folds import folds_of
 from llmtuner.data.question import Question
 from llmtuner.data.registry import PROJECT_DATA, find_source
+from llmtuner.data.scoring import leaks
 from llmtuner.errors import UserError
 from llmtuner.files import TEMPORARY
 from llmtuner.runs.lock import LOCK
+from llmtuner.runs.trained import read_trained
 from llmtuner.studies.check_sweep import inputs_of
 from llmtuner.studies.ended_run import changed_inputs
 from llmtuner.studies.folds import DATA, FOLDS, FORMAT, MANIFEST, OWN, WHOLE, FoldStudy, keys_of
@@ -80,7 +82,8 @@ def check_folds(study: FoldStudy, *, overwrite: bool = False) -> CheckedFolds:
     questions = _questions(plan.flags)
     check_later_scoring(questions, plan.run)
     keys = keys_of(questions)
-    notices = [*lines, *plan.notices, *plan.warnings]
+    known = [question for question in questions if question.answer is not None]
+    notices = [*lines, *plan.notices, *plan.warnings, *leaks(known, before=read_trained(models_of(plan.flags)))]
     if stored is not None and not overwrite:
         return CheckedFolds(study, given, questions, _division(study, keys), stored, False, notices)
     folds = folds_of(questions, study.count, study.seed)

@@ -13,17 +13,19 @@ from typing import Any
 
 import numpy as np
 
+from llmtuner.data.prediction_files import RESULTS as PREDICTION_RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_json
 from llmtuner.metrics import Ranks
 from llmtuner.report.paired import mean_interval
+from llmtuner.report.stated_scores import check_stated_score
 from llmtuner.report.summary import BASELINES, check_same_questions
 from llmtuner.studies.ended_run import check_predictions
 from llmtuner.studies.sweep import Piece, Sweep
 
 RESULTS = "results.json"
-_SCORES = "predict_results.json", "eval_results.json", "train_results.json"  # the first that a piece has
+_SCORES = PREDICTION_RESULTS, "eval_results.json", "train_results.json"  # the first that a piece has
 
 Done = tuple[tuple[str, float], ...]  # the folders of the done seeds of a combination, and their seconds
 
@@ -85,7 +87,12 @@ def read_results(sweep: Sweep, known: dict[Done, Combination] | None = None) -> 
 def _combination(name: str, done: Sequence[tuple[Piece, float]]) -> Combination:
     first = [piece for piece, _ in done]
     for piece in first:
-        check_predictions(piece.folder, piece.stored() or {})
+        stored = piece.stored() or {}
+        check_predictions(piece.folder, stored)
+        if stored.get("predictions") is not None and not (piece.folder / PREDICTION_RESULTS).is_file():
+            raise UserError(
+                f"{piece.folder}: its {PREDICTION_RESULTS} is missing; delete the folder, and the run starts again"
+            )
     result = Combination(
         name,
         first[0].values,
@@ -98,6 +105,8 @@ def _combination(name: str, done: Sequence[tuple[Piece, float]]) -> Combination:
         return result
     predictions = {str(piece.folder): read_predictions(piece.folder / PREDICTIONS) for piece in first}
     check_same_questions(predictions)
+    for folder, figures in zip(predictions, result.figures, strict=True):
+        check_stated_score(Path(folder), figures, predictions[folder])
     map3_SQ = np.stack([_in_one_order(each, 3) for each in predictions.values()])
     accuracy_SQ = np.stack([_in_one_order(each, 1) for each in predictions.values()])
     return replace(
