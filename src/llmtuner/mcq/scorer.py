@@ -162,7 +162,7 @@ class OptionScorer:
         """Save model, head, tokenizer and settings as one whole model, which `load_scorer` reads.
 
         The record of its training and of its files is written last: damage and questions that were trained on are
-        noticed as in the folder of a training.
+        noticed as in the folder of a training. An earlier save or merge in the folder is replaced.
 
         Raises:
             UserError: the model has adapters that are not merged, or the folder holds a training or another model.
