@@ -1983,6 +1983,16 @@ MUTATIONS = (
         ("folds: questions that are known", ", *leaks(known, before=read_trained(models_of(plan.flags)))", ""),
     ),
     *edits(
+        "src/llmtuner/runs/checkpoints.py",
+        "tests/runs/test_pissa.py::test_the_converted_adapter_of_a_replaced_training_is_set_aside",
+        ("pissa: that of a replaced training", "*([converted] if converted.is_dir() else [])", ""),
+    ),
+    *edits(
+        "src/llmtuner/runs/changes.py",
+        "tests/runs/test_changes.py",
+        ("changes: flags of later versions", "FLAGS[name].default if name in FLAGS else None", "None"),
+    ),
+    *edits(
         "src/llmtuner/runs/converted.py",
         "tests/runs/test_pissa.py",
         ("pissa: no head", "    _add_other_weights(folder / ADAPTER_WEIGHTS, trained / ADAPTER_WEIGHTS)\n", ""),

@@ -74,6 +74,13 @@ def test_adapters_are_trained_and_the_callers_configuration_is_left_alone(tiny_l
         ({"arguments": {"dataloader_drop_last": True}}, UserError, "every question counts"),
         ({"arguments": {"metric_for_best_model": "f1"}}, UserError, "choose from: map@3"),
         ({"arguments": {"resume_from_checkpoint": "out/checkpoint-1"}}, UserError, "the command line resumes"),
+        ({"template": "llama2"}, FieldError, "template 'llama2': expected an object with encode_oneturn"),
+        (
+            {"lora": LoraConfig(init_lora_weights="pissa_niter_4")},
+            UserError,
+            'init_lora_weights="pissa_niter_4" changes',
+        ),
+        ({"lora": LoraConfig(bias="all")}, UserError, 'bias="all" also trains'),
         ({"val_size": 0.25}, FieldError, r"val_size 0\.25: give the questions that are held out as `evaluate`"),
         ({"max_samples": 3}, FieldError, "max_samples 3: give fewer questions"),
         ({"adapters": ["a"]}, FieldError, "merge them into the model first"),
@@ -152,6 +159,14 @@ def test_a_saved_model_has_the_record_of_its_training_and_its_damage_is_noticed(
         load_scorer(saved)
     with pytest.raises(UserError, match=r"model\.safetensors is damaged"):
         train(str(saved), questions, str(tmp_path / "on"), arguments=QUICK)
+
+
+def test_an_adapter_is_no_model_and_an_encoder_has_no_template(tiny_llama, tiny_bert, questions, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"is an adapter; merge it .*scripts/merge\.py"):
+        train(str(tmp_path), questions, str(tmp_path / "out"), arguments=QUICK)
+    with pytest.raises(FieldError, match="an encoder has no chat template"):
+        train(str(tiny_bert), questions, str(tmp_path / "out"), template=object(), arguments=QUICK)
 
 
 def test_an_exchanged_tokenizer_of_a_whole_model_is_said(trained, questions, tmp_path, caplog):

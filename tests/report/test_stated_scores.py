@@ -25,6 +25,10 @@ def test_a_folder_without_the_file_states_nothing(tmp_path):
         ({"predict_accuracy": 1.5}, r"predict_accuracy is 1\.5"),
         ({"predict_map@3_low": None}, "predict_map@3_low is None; expected a number;"),
         ({"floor_place_map@3": 0.5}, "floor_place_accuracy is missing; floor_place_map@3 is there"),
+        (
+            {"predict_map@3": 0.9, "predict_map@3_low": 0.2, "predict_map@3_high": 0.4},
+            "predict_map@3 is 0.9; expected .*",
+        ),
         ({"floor_place_map@3": True, "floor_place_accuracy": 0.5}, "floor_place_map@3 is True"),
     ],
 )

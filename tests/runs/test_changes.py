@@ -62,6 +62,13 @@ def test_evaluated_questions_of_an_earlier_version_are_compared_by_name():
     assert changes_of(stored, replace(planned, settings={**stored.settings, "eval_dataset": "b"})).refused
 
 
+def test_a_flag_that_an_earlier_version_did_not_declare_has_its_default():
+    """A checkpoint could not resume after an update that declares one more flag."""
+    assert changes_of(replace(STORED, settings={}), replace(STORED, settings={"pissa_init": False})) == Changes()
+    changes = changes_of(replace(STORED, settings={}), replace(STORED, settings={"pissa_init": True}))
+    assert changes.refused == ("--pissa_init stored false, given true",)
+
+
 def test_the_tables_do_not_overlap():
     assert ORDER_OF_BATCHES <= TAKEN_UP
     assert not TAKEN_UP & BY_CONTENT

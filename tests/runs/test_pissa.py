@@ -14,6 +14,7 @@ from llmtuner.cli.main import main
 from llmtuner.data.predictions import read_predictions
 from llmtuner.errors import RunError, UserError
 from llmtuner.runs.adapter import check_random_start
+from llmtuner.runs.checkpoints import all_of, set_all_aside
 from llmtuner.runs.intact import require_intact
 from llmtuner.runs.manifest import Manifest, read_manifest, write_manifest
 from llmtuner.runs.weights import base_fingerprint
@@ -77,6 +78,34 @@ def test_a_converted_adapter_has_the_records_of_its_training(stage, tiny_llama, 
     (converted / "adapter_model.safetensors").write_bytes(weights)
     with pytest.raises(UserError, match=r"adapter_model\.safetensors is damaged"):
         require_intact(converted)
+
+
+def command(model, out, *more):
+    words = ["--stage", "mcq", "--model_name_or_path", str(model), "--do_train", "--dataset", str(DEMO), *more]
+    return [*words, "--output_dir", str(out), "--template", "llama2", "--use_cpu"]
+
+
+@pytest.mark.parametrize("flag", ["--pissa_init", "--shift_attn"])
+def test_what_does_nothing_to_an_encoder_is_refused(flag, tiny_bert, tmp_path, capsys):
+    """It trained plain LoRA, with exit status 0."""
+    assert main(command(tiny_bert, tmp_path / "out", flag, "true")) == 2
+    assert f"{flag} is for causal models, and does nothing to an encoder; leave it out" in capsys.readouterr().err
+
+
+def test_dora_is_not_converted(tiny_llama, tmp_path, capsys):
+    """The converted adapter was another model, with other scores."""
+    words = ("--pissa_init", "true", "--pissa_convert", "true", "--use_dora", "true")
+    assert main(command(tiny_llama, tmp_path / "out", *words)) == 2
+    assert "--pissa_convert does not go with --use_dora True" in capsys.readouterr().err
+
+
+def test_the_converted_adapter_of_a_replaced_training_is_set_aside(tmp_path):
+    """It stayed, and a prediction with it scored the earlier model in silence."""
+    (tmp_path / "pissa_converted").mkdir()
+    (tmp_path / "pissa_converted" / "adapter_config.json").write_text("{}")
+    set_all_aside(all_of(tmp_path))
+    assert (tmp_path / "replaced-pissa_converted" / "adapter_config.json").is_file()
+    assert not (tmp_path / "pissa_converted").exists()
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
 
 _MERGED = "merged adapters"
+_CAUSAL = ("pissa_init", "shift_attn")  # flags that upstream carries out for causal models alone
 UNREACHABLE = "neither a local model folder nor reachable on the hub"
 
 
@@ -60,6 +61,9 @@ def resolve_mcq(flags: Flags, adapters: list[str]) -> McqRun:
         data=_data(flags),
         output_dir=flags["output_dir"] or "",
     )
+    ignored = next((name for name in _CAUSAL if flags[name]), None)
+    if ignored is not None and run.settings.kind == "encoder":
+        raise UserError(f"--{ignored} is for causal models, and does nothing to an encoder; leave it out")
     if run.training:
         lora = flags["finetuning_type"] == "lora"
         drops = _configured_dropout(config or {}, run) or (lora and flags["lora_dropout"])

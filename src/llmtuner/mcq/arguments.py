@@ -45,6 +45,41 @@ def engine_fields(keywords: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def check_lora(lora: Any) -> None:
+    """Refuse a `peft.LoraConfig` whose adapter could not be loaded again.
+
+    Raises:
+        UserError: with what to give instead.
+    """
+    start = getattr(lora, "init_lora_weights", None)
+    if isinstance(start, str) and start.startswith("pissa_niter"):
+        raise UserError(
+            f'lora: init_lora_weights="{start}" changes the base model at random, and loading cannot repeat it; give '
+            '"pissa"'
+        )
+    if getattr(lora, "bias", "none") == "all":
+        raise UserError('lora: bias="all" also trains the biases of the head a second time; give bias="none"')
+
+
+def check_template(template: Any, kind: str) -> None:
+    """Refuse what is no template, and a template that an encoder would ignore.
+
+    Raises:
+        FieldError: with what to give instead.
+    """
+    if template is None:
+        return
+    if kind == "encoder":
+        raise FieldError("template", None, "an encoder has no chat template; leave it out")
+    if not hasattr(template, "encode_oneturn"):
+        raise FieldError(
+            "template",
+            repr(template),
+            "expected an object with encode_oneturn, such as a template of LLaMA-Factory; leave it out for the "
+            "tokenizer's own chat template",
+        )
+
+
 def training_arguments(output_dir: str, given: Mapping[str, Any]) -> Any:
     """transformers' arguments, without those that mean something else here.
 

@@ -20,8 +20,8 @@ from llmtuner.data.tokens.coverage import check_tokenizer
 from llmtuner.data.tokens.encoder import PromptEncoder
 from llmtuner.data.tokens.fields import Template
 from llmtuner.data.tokens.templates import template_of
-from llmtuner.errors import DataError, FieldError
-from llmtuner.mcq.arguments import engine_fields, settle_folder, training_arguments
+from llmtuner.errors import DataError, FieldError, UserError
+from llmtuner.mcq.arguments import check_lora, check_template, engine_fields, settle_folder, training_arguments
 from llmtuner.mcq.checkpoint import check_base, load_head
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, make_encoder, renewed, stored_encoder, with_options_counted
@@ -36,6 +36,7 @@ from llmtuner.mcq.settings import read_settings
 from llmtuner.mcq.targets import check_targets
 from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.mcq.whole import load_whole
+from llmtuner.runs.adapter import is_adapter
 from llmtuner.runs.base import model_folder, stored_path
 from llmtuner.runs.intact import require_intact
 from llmtuner.runs.keeper import RunKeeper
@@ -96,11 +97,10 @@ def train(
     given = engine_fields(fields)
     if template is not None and given.get("prompt") is not None:
         given["template"] = type(template).__name__  # a prompt's file goes into its turns
-    if Path(model).is_dir():
-        for line in require_intact(Path(model)):
-            logger.warning(line)
-        check_model_folder(model, trust_remote_code=trust_remote_code)
+    check_lora(lora)
+    _check_model(model, trust_remote_code=trust_remote_code)
     run = resolve_run(model, given=given, training=True, output_dir=output_dir, evaluating=bool(evaluate))
+    check_template(template, run.settings.kind)
     check_targets(questions, run.objective)
     planned = _planned(run, questions, {**(arguments or {}), **given})
     run.objective.require_packages()
@@ -110,6 +110,17 @@ def train(
     keeper = RunKeeper(planned, Path(output_dir), earlier=earlier, trained=read_trained([model]))
     with locked(Path(output_dir), training=True, flag="output_dir"):
         return _train(run, loaded, tokenizer, questions, evaluate, lora, template, training, keeper)
+
+
+def _check_model(model: str, *, trust_remote_code: bool) -> None:
+    """Check a base model's folder before it is loaded; names of the hub are left to transformers."""
+    if not Path(model).is_dir():
+        return
+    if is_adapter(model) and not (Path(model) / "config.json").is_file():
+        raise UserError(f"{model} is an adapter; merge it into its base model first (scripts/merge.py)")
+    for line in require_intact(Path(model)):
+        logger.warning(line)
+    check_model_folder(model, trust_remote_code=trust_remote_code)
 
 
 def _loaded(run: McqRun, *, trust_remote_code: bool) -> tuple[Any, Any]:

@@ -50,10 +50,17 @@ def _problems(stated: Mapping[str, Any]) -> list[tuple[str, str]]:
             problems.append((name, "expected a number from 0 to 1"))
         elif _BOUNDS.fullmatch(name) and not _is_number(value):
             problems.append((name, "expected a number"))
+        elif _is_outside(value, stated.get(f"{name}_low"), stated.get(f"{name}_high")):
+            problems.append((name, f"expected a number within its interval, {name}_low to {name}_high"))
         partner = name.replace("_map@3", "_accuracy")
         if name.startswith("floor_") and name.endswith("_map@3") and partner not in stated:
             problems.append((partner, f"{name} is there"))
     return problems
+
+
+def _is_outside(value: object, low: object, high: object) -> bool:
+    """Whether a mean is outside of its own interval, which no run writes."""
+    return _is_number(value) and _is_number(low) and _is_number(high) and not low - _EQUAL <= value <= high + _EQUAL  # type: ignore[operator]
 
 
 def _is_number(value: object) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from llmtuner.runs.manifest import Manifest
 from llmtuner.runs.weights import same_tokenizer
+from llmtuner.spec.flags import FLAGS
 from llmtuner.spec.resume import BY_CONTENT, CHOOSES_WEIGHTS, ORDER_OF_BATCHES, TAKEN_UP, is_reported, is_secret
 
 _SHOWN = 12  # digits of a digest in messages
@@ -39,7 +40,7 @@ def changes_of(stored: Manifest, planned: Manifest) -> Changes:
     elif evaluation:
         taken_up.append(evaluation)
     for name in sorted({*stored.settings, *planned.settings} - BY_CONTENT):
-        before, now = stored.settings.get(name), planned.settings.get(name)
+        before, now = _setting(stored, name), _setting(planned, name)
         if same(before, now) or is_reported(name) or is_secret(name):
             continue
         if name in TAKEN_UP:
@@ -48,6 +49,12 @@ def changes_of(stored: Manifest, planned: Manifest) -> Changes:
         else:
             refused.append(f"--{name} stored {shown(before)}, given {shown(now)}")
     return Changes(tuple(refused), tuple(taken_up))
+
+
+def _setting(manifest: Manifest, name: str) -> Any:
+    """A flag's value; the default of one that the version of the manifest did not declare, and that was not given."""
+    default = FLAGS[name].default if name in FLAGS else None
+    return manifest.settings.get(name, default)
 
 
 def same(first: Any, second: Any) -> bool:

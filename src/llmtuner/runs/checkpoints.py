@@ -13,6 +13,7 @@ from pathlib import Path
 
 from llmtuner.data.problems import terminal_path
 from llmtuner.errors import UserError
+from llmtuner.runs.adapter import CONVERTED
 from llmtuner.runs.lock import was_training
 from llmtuner.runs.manifest import (
     CHECKPOINT_MANIFEST,
@@ -241,14 +242,16 @@ def is_unfinished(output_dir: Path) -> bool:
 
 
 def final_files(output_dir: Path) -> list[Path]:
-    """The files of an earlier run that a new one would replace; run.json first, since it vouches for the others."""
+    """What an earlier run ended with and a new one would replace; run.json first, since it vouches for the others."""
     names = [RUN_MANIFEST, *RESULTS, *(path.name for path in weight_files(output_dir))]
     try:
         manifest = read_manifest(output_dir / RUN_MANIFEST)
         names += [] if manifest is None else list(manifest.files)
     except UserError:  # damaged: the names above are those that matter
         names += []
-    return [output_dir / name for name in dict.fromkeys(names) if (output_dir / name).is_file()]
+    files = [output_dir / name for name in dict.fromkeys(names) if (output_dir / name).is_file()]
+    converted = output_dir / CONVERTED  # a folder, with an adapter of the same training
+    return [*files, *([converted] if converted.is_dir() else [])]
 
 
 def holds_run(folder: Path) -> bool:

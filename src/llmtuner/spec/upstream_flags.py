@@ -235,6 +235,18 @@ _OTHER = (
         value="X",
     ),
     Flag(name="quantization_method", default="bnb", help="what quantises the base model: bnb, hqq, eetq", value="NAME"),
+    Flag(name="use_dora", type=bool, default=False, help="LoRA with magnitudes of its own (DoRA)"),
+    Flag(
+        name="pissa_init", type=bool, default=False, help="start LoRA with a part of the base model's weights (PiSSA)"
+    ),
+    Flag(
+        name="pissa_convert",
+        type=bool,
+        default=False,
+        help="also save PiSSA's adapter as one of the unchanged base model",
+        conflicts=(Conflict("use_dora", "True", f"the converted adapter would be another model; {_LEAVE_OUT}"),),
+    ),
+    Flag(name="shift_attn", type=bool, default=False, help="shifted sparse attention (LongLoRA)"),
     Flag(name="create_new_adapter", type=bool, default=False, help="train a new adapter on top of the given ones"),
     Flag(name="push_to_hub", type=bool, default=False, help="push the result to the hub"),
     Flag(name="resume_from_checkpoint", help="the checkpoint to resume from", value="DIR", bare="true"),
