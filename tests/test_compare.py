@@ -12,6 +12,7 @@ from support import load_script
 from llmtuner.data.predictions import read_predictions
 from llmtuner.metrics import accuracy, interval_figures, map_at_k
 from llmtuner.report.paired import paired_difference
+from llmtuner.report.prediction_scores import measured
 
 QUESTIONS = 60
 ANSWERS = np.random.default_rng(5).integers(4, size=QUESTIONS)
@@ -233,8 +234,7 @@ def restate(folder: str) -> None:
     """Make the stated score that of the predictions."""
     predictions = read_predictions(Path(folder) / "predictions.jsonl")
     path = Path(folder) / "predict_results.json"
-    score = map_at_k([p.scores for p in predictions], [p.answer for p in predictions])
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"predict_map@3": score}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | measured(predictions)))
 
 
 def test_a_score_that_is_not_that_of_the_predictions_is_refused(runs, capsys):

@@ -168,14 +168,19 @@ def test_a_baseline_of_contexts_is_named_after_their_source(tmp_path, capsys):
 
 def test_a_row_whose_interval_holds_chance_says_so(tmp_path, capsys):
     """A score of a third of the questions beside chance reads as a result."""
-    interval = {"predict_map@3_low": 0.2, "predict_map@3_high": 0.4, "floor_longest_map@3_low": 0.26}
+    interval = {
+        "predict_map@3_low": 0.2,
+        "predict_map@3_high": 0.4,
+        "floor_longest_map@3_low": 0.26,
+        "floor_longest_map@3": 0.3,
+    }
     figures = {"predict_map@3": 0.3, "predict_accuracy": 0.1, "floor_longest_map@3_high": 0.5, **interval}
     above = scored(tmp_path / "above", **{**figures, "predict_map@3_low": 0.26})
     assert load_script("compare").main([scored(tmp_path / "chance", **figures), above]) == 0
     lines = {line[:16].strip(): line[16:].split() for line in capsys.readouterr().out.splitlines()[1:]}
     assert lines["chance"] == ["0.300", "[0.200,", "0.400]", "0.100", "not", "above", "chance"]
     assert lines["above"] == ["0.300", "[0.260,", "0.400]", "0.100"]
-    assert lines["longest option"] == ["0.250", "[0.260,", "0.500]", "0.250"]
+    assert lines["longest option"] == ["0.300", "[0.260,", "0.500]", "0.250"]
     assert lines["random"] == ["0.250", "0.250"]
 
 
