@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction
@@ -38,8 +38,8 @@ def read_stated(folder: Path) -> dict[str, Any] | None:
     if not isinstance(stated, dict):
         raise UserError(f"{terminal_path(path)}: expected an object with figures; predict again")
     for name, problem in _problems(stated):
-        found = f"is {quoted(stated[name])}" if name in stated else "is missing"
-        raise UserError(f"{terminal_path(path)}: {name} {found}; {problem}; predict again")
+        value = f"is {quoted(stated[name])}" if name in stated else "is missing"
+        raise UserError(f"{terminal_path(path)}: {name} {value}; {problem}; predict again")
     return stated
 
 
@@ -60,10 +60,12 @@ def _problems(stated: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _is_outside(value: object, low: object, high: object) -> bool:
     """Whether a mean is outside of its own interval, which no run writes."""
-    return _is_number(value) and _is_number(low) and _is_number(high) and not low - _EQUAL <= value <= high + _EQUAL  # type: ignore[operator]
+    if not (_is_number(value) and _is_number(low) and _is_number(high)):
+        return False
+    return not low - _EQUAL <= value <= high + _EQUAL
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
