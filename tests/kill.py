@@ -281,6 +281,7 @@ def trial(case: Case, points: list[Point], model: Path, data: Path, folder: Path
     shutil.rmtree(out, ignore_errors=True)
     if case.command.over:
         shutil.copytree(folder / case.command.over, out)
+    before = finished_run(out)[0] if case.command.over else None  # the run that is to be replaced
     argv = case.command.argv(model, data, out)
     for point in points:
         status = run(argv, out, log, point)
@@ -288,7 +289,7 @@ def trial(case: Case, points: list[Point], model: Path, data: Path, folder: Path
             break  # it had passed the point
         if status != (143 if point.terminated else -signal.SIGKILL):
             return f"status {status} before it was killed {point}: {last_line(log)}"
-        if finished_run(out)[0] is not None:  # killed after its end, in the model card
+        if finished_run(out)[0] not in (None, before):  # killed after its end, in the model card
             status = 0
             break
     if status != 0:
