@@ -2002,10 +2002,10 @@ MUTATIONS = (
         "src/llmtuner/data/trained.py",
         "tests/data/test_trained.py",
         ("trained: weight 0 counts", " if question.weight > 0))", "))"),
-        ("trained: another context", "(context == _NONE and key in self._keys)", "key in self._keys"),
-        ("trained: another context is no line", "if stable_id(each) in self._keys and", "if False and"),
+        ("trained: another context", "(context == _NONE and key in keys)", "key in keys"),
+        ("trained: another context is no line", "            elif key in keys:", "            elif False:"),
         ("trained: a training without context", 'or f"{key} {_NONE}" in self.lines ', ""),
-        ("trained: a scored question without context", " or (context == _NONE and key in self._keys)", ""),
+        ("trained: a scored question without context", " or (context == _NONE and key in keys)", ""),
     ),
     *edits(
         "src/llmtuner/runs/keeper.py",

@@ -93,9 +93,9 @@ def test_files_of_an_adapter_that_were_changed_are_said(tiny_llama, tmp_path, ca
     """In stage sft the merge was silent, and its new digests vouched for a file that was lost."""
     adapter = train(tiny_llama, tmp_path / "adapter", stage="sft")
     (adapter / "trained_questions.txt").unlink()
-    logging.getLogger("llmtuner.mcq").addHandler(caplog.handler)  # the command line's logger does not propagate
+    logging.getLogger("llmtuner").addHandler(caplog.handler)  # the command line's logger does not propagate
     merge(adapter, tmp_path / "out")
-    logging.getLogger("llmtuner.mcq").removeHandler(caplog.handler)
+    logging.getLogger("llmtuner").removeHandler(caplog.handler)
     assert f"{adapter / 'trained_questions.txt'}: not the file that was saved" in caplog.text
     assert not (tmp_path / "out" / "trained_questions.txt").exists()
 

@@ -97,7 +97,7 @@ def test_questions_that_were_trained_on_with_searched_contexts_count_with_those_
     known = read_trained([trained[1]])
     asked = read_questions(place / "closed.jsonl", purpose="train").questions
     others = [replace(question, context="another passage") for question in asked]
-    assert len(known.repeated(asked)) == len(known.repeated(others)) == 8
+    assert len(known.known(asked)[0]) == len(known.known(others)[0]) == 8
 
 
 def test_what_the_training_stores(trained, place):

@@ -26,16 +26,16 @@ def test_text_options_and_context_count_and_their_order_does_not():
     asked = Question("1", "What melts?", ("Ice", "Stone"), answer=0, context="Ice melts.")
     trained = TrainedQuestions.of([asked])
     same = replace(asked, id="2", question="what  MELTS?", options=("Stone", "Ice"), answer=1)
-    assert trained.repeated([same, replace(asked, context="")]) == [same, replace(asked, context="")]
+    assert trained.known([same, replace(asked, context="")])[0] == [same, replace(asked, context="")]
     others = [
         replace(asked, question="What burns?"),
         replace(asked, options=("Ice", "Wood")),
         replace(asked, context="Stone does not."),
     ]
-    assert trained.repeated(others) == []
-    assert trained.with_another_context([same, *others]) == others[2:]
-    assert TrainedQuestions.of([replace(asked, context="")]).repeated(others) == others[2:]
-    assert TrainedQuestions.of([replace(asked, weight=0.0)]).repeated([asked]) == [], "it taught nothing"
+    assert trained.known(others) == ([], others[2:])
+    assert trained.known([same, *others]) == ([same], others[2:])
+    assert TrainedQuestions.of([replace(asked, context="")]).known(others)[0] == others[2:]
+    assert TrainedQuestions.of([replace(asked, weight=0.0)]).known([asked]) == ([], []), "it taught nothing"
 
 
 @given(st.lists(questions(), max_size=8), st.lists(questions(), max_size=8), st.lists(questions(), max_size=8))
@@ -45,8 +45,7 @@ def test_a_file_and_a_union_hold_the_same_questions(first, second, scored):
     assert TrainedQuestions.parse(both.text()) == both
     among = trained_among(scored, [*first, *second])
     assert among.lines <= both.lines
-    assert both.repeated(scored) == among.repeated(scored)
-    assert both.with_another_context(scored) == among.with_another_context(scored)
+    assert both.known(scored) == among.known(scored)
 
 
 @pytest.mark.parametrize(

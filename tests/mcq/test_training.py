@@ -174,13 +174,13 @@ def test_an_exchanged_tokenizer_of_a_whole_model_is_said(trained, questions, tmp
     folder = shutil.copytree(trained[1], tmp_path / "copy")
     path = folder / "tokenizer_config.json"
     path.write_text(path.read_text() + "\n")
-    logging.getLogger("llmtuner.mcq").addHandler(caplog.handler)  # the command line's logger does not propagate
+    logging.getLogger("llmtuner").addHandler(caplog.handler)  # the command line's logger does not propagate
     load_scorer(folder)
     assert f"{path}: not the file that was saved" in caplog.text
     caplog.clear()
     train(str(folder), questions, str(tmp_path / "on"), arguments=QUICK)
     assert f"{path}: not the file that was saved" in caplog.text
-    logging.getLogger("llmtuner.mcq").removeHandler(caplog.handler)
+    logging.getLogger("llmtuner").removeHandler(caplog.handler)
 
 
 def test_a_model_is_not_saved_over_a_training(trained, tiny_llama):

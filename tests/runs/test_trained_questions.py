@@ -49,7 +49,7 @@ def chain(tiny_llama, tmp_path_factory):
 def test_each_training_adds_its_questions(chain):
     folder, asked = chain
     step1, step2 = (read_trained([folder / name]) for name in ("step1", "step2"))
-    assert len(step1.repeated(asked["1"])) == 12, "four were held out"
+    assert len(step1.known(asked["1"])[0]) == 12, "four were held out"
     assert step2 == step1 | TrainedQuestions.of(asked["2"])
     for name in ("step2/checkpoint-1", "merged"):
         assert (folder / name / TRAINED).read_bytes() == (folder / "step2" / TRAINED).read_bytes()
@@ -85,4 +85,4 @@ def test_a_training_from_python_adds_its_questions_to_those_of_its_model(chain, 
 
 def test_names_of_the_hub_and_untrained_models_have_none(tiny_llama):
     none = read_trained(["owner/model", tiny_llama, None])
-    assert none.repeated([Question("1", "W?", ("a", "b"), answer=0)]) == []
+    assert none.known([Question("1", "W?", ("a", "b"), answer=0)]) == ([], [])

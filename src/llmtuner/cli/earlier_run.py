@@ -17,7 +17,7 @@ from llmtuner.runs.checkpoints import (
     final_files,
     find_checkpoints,
     finished_run,
-    is_unfinished,
+    holds_run,
     newest_sound,
 )
 from llmtuner.runs.manifest import Manifest
@@ -202,12 +202,11 @@ def _begin(output_dir: Path, checkpoints: list[Checkpoint], lines: tuple[str, ..
     why = f" ({'; '.join(lines)})" if lines else ""
     if not all(each.partial for each in checkpoints):
         raise UserError(f"--output_dir {output_dir} holds no complete checkpoint to resume from{why}; {AFRESH}")
-    files = final_files(output_dir)
-    if any(path.suffix == ".safetensors" for path in files) and not is_unfinished(output_dir):
+    if holds_run(output_dir):
         raise UserError(
             f"--output_dir {output_dir} holds the weights of an earlier run, without checkpoints{why}; {AFRESH}"
         )
-    return EarlierRun(None, lines, (*files, *(each.folder for each in checkpoints)))
+    return EarlierRun(None, lines, all_of(output_dir))
 
 
 def _replaced(output_dir: Path, step: int, keep: Path) -> tuple[Path, ...]:

@@ -69,7 +69,7 @@ def leaks(
         scored, training, before: as in `scoring_oddities`; the scored ones have answers.
     """
     trained = trained_among(scored, training) | (before or TrainedQuestions())
-    repeated, others = trained.repeated(scored), trained.with_another_context(scored)
+    repeated, others = trained.known(scored)
     if repeated:
         yield (
             f"{len(repeated):,} of {len(scored):,} scored questions are also in the training data, the first at "

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from llmtuner.data.duplicates import stable_id
 from llmtuner.data.normal_form import normal_form
@@ -57,24 +56,22 @@ class TrainedQuestions:
     def __or__(self, other: TrainedQuestions) -> TrainedQuestions:
         return TrainedQuestions(self.lines | other.lines)
 
-    def repeated(self, questions: Sequence[Question]) -> list[Question]:
-        """Those that were trained on: with equal text, set of options and context. A missing context equals any."""
-        return [question for question in questions if self._repeats(question)] if self.lines else []
+    def known(self, questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
+        """Those that were trained on, and those of which only text and options were, with other contexts alone.
 
-    def with_another_context(self, questions: Sequence[Question]) -> list[Question]:
-        """Those of which text and set of options were trained on, but with other contexts alone."""
-        if not self.lines:
-            return []
-        return [each for each in questions if stable_id(each) in self._keys and not self._repeats(each)]
-
-    def _repeats(self, question: Question) -> bool:
-        line = _line(question)
-        key, context = line.split()
-        return line in self.lines or f"{key} {_NONE}" in self.lines or (context == _NONE and key in self._keys)
-
-    @cached_property
-    def _keys(self) -> frozenset[str]:
-        return frozenset(line.split()[0] for line in self.lines)
+        A missing context equals any.
+        """
+        repeated: list[Question] = []
+        with_another_context: list[Question] = []
+        keys = {line.split()[0] for line in self.lines}
+        for question in questions if keys else ():
+            line = _line(question)
+            key, context = line.split()
+            if line in self.lines or f"{key} {_NONE}" in self.lines or (context == _NONE and key in keys):
+                repeated.append(question)
+            elif key in keys:
+                with_another_context.append(question)
+        return repeated, with_another_context
 
 
 def trained_among(questions: Sequence[Question], training: Iterable[Question]) -> TrainedQuestions:

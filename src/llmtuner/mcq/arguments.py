@@ -9,11 +9,12 @@ from typing import Any
 
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.best_metric import check_reported
+from llmtuner.runs.adapter import starts_at_random
 from llmtuner.runs.checkpoints import EarlierRun, all_of, holds_run
 from llmtuner.spec.flags import FLAGS
 from llmtuner.spec.metrics import higher_is_better
+from llmtuner.spec.model_files import TRAINER_LOG
 
-_LOG = "trainer_log.jsonl"  # of a training by the command line, whose losses a report would draw
 # transformers' arguments that mean something else here, and what to give instead.
 REFUSED = {
     "label_smoothing_factor": "give label_smoothing",
@@ -52,7 +53,7 @@ def check_lora(lora: Any) -> None:
         UserError: with what to give instead.
     """
     start = getattr(lora, "init_lora_weights", None)
-    if isinstance(start, str) and start.startswith("pissa_niter"):
+    if starts_at_random(start):
         raise UserError(
             f'lora: init_lora_weights="{start}" changes the base model at random, and loading cannot repeat it; give '
             '"pissa"'
@@ -132,5 +133,5 @@ def settle_folder(output_dir: Path, model: str, *, overwrite: bool) -> EarlierRu
             f"output_dir {output_dir} holds an earlier training or a model; give another output_dir, or "
             "overwrite=True, which renames the earlier files to replaced-*"
         )
-    log = output_dir / _LOG
+    log = output_dir / TRAINER_LOG  # of a training by the command line; a report would draw its losses
     return EarlierRun(None, (), (*replaced, *([log] if log.is_file() else [])))

@@ -5,7 +5,6 @@ Upstream's export drops the head over options, and its command line imports pack
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,9 @@ from llmtuner.files import as_os_error, new_folder
 from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
-from llmtuner.runs.intact import require_intact, write_training
+from llmtuner.runs.intact import require_intact, warn_unless_intact, write_training
 from llmtuner.runs.trained import trained_in
 
-logger = logging.getLogger("llmtuner.mcq")
 TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
 
 
@@ -81,10 +79,9 @@ def _settle(adapter: Path, out: Path, base_model: str | None, allow_other_base: 
     below = tuple(below_of(name, adapter, absolute=settings is not None) for name in stored)
     base = base_model or stored_base(adapter)
     check_lower_adapters((*below, str(adapter)), allow_other=allow_other_base)
+    check_files = warn_unless_intact if settings is None else require_intact  # of stage mcq, load_scorer warns
     for each in (*below, str(adapter)):
-        lines = require_intact(Path(each))
-        for line in lines if settings is None else ():  # of stage mcq, the scorer says them
-            logger.warning(line)
+        check_files(Path(each))
         check_adapter_files(each)
         check_random_start(each)
         check_same_base(each, base, allow_other=allow_other_base)

@@ -36,7 +36,7 @@ from llmtuner.mcq.whole import load_whole
 from llmtuner.runs.adapter import check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, is_hub_name, stored_base
 from llmtuner.runs.checkpoints import holds_run
-from llmtuner.runs.intact import require_intact, write_training
+from llmtuner.runs.intact import require_intact, warn_unless_intact, write_training
 from llmtuner.runs.manifest import MERGED_TRAINING, Manifest, manifest_or_merged
 from llmtuner.runs.trained import trained_in
 from llmtuner.spec.heads import HEADS
@@ -216,8 +216,7 @@ def load_scorer(
     adapters, place = _checked_folders(folder, settings, base_model, allow_other=allow_other_base)
     has_weights, loader = HEADS[settings.head].pools, AutoModel if settings.kind == "encoder" else AutoModelForCausalLM
     if Path(place).is_dir():
-        for line in require_intact(Path(place)):
-            logger.warning(line)
+        warn_unless_intact(Path(place))
         check_model_folder(place, trust_remote_code=trust_remote_code)
     source = folder if any((Path(folder) / name).is_file() for name in VOCABULARY_FILES) else place
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
@@ -289,8 +288,7 @@ def _checked_folders(
 def _check_adapters(adapters: Sequence[str], base_model: str, *, allow_other: bool) -> None:
     check_lower_adapters(adapters, allow_other=allow_other)
     for adapter in adapters:
-        for line in require_intact(Path(adapter)):
-            logger.warning(line)
+        warn_unless_intact(Path(adapter))
         check_adapter_files(adapter)
         check_random_start(adapter)
         check_same_base(adapter, base_model, allow_other=allow_other)

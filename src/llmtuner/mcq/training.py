@@ -38,7 +38,7 @@ from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.mcq.whole import load_whole
 from llmtuner.runs.adapter import is_adapter
 from llmtuner.runs.base import model_folder, stored_path
-from llmtuner.runs.intact import require_intact
+from llmtuner.runs.intact import warn_unless_intact
 from llmtuner.runs.keeper import RunKeeper
 from llmtuner.runs.lock import locked
 from llmtuner.runs.manifest import DataDigest, Manifest
@@ -118,8 +118,7 @@ def _check_model(model: str, *, trust_remote_code: bool) -> None:
         return
     if is_adapter(model) and not (Path(model) / "config.json").is_file():
         raise UserError(f"{model} is an adapter; merge it into its base model first (scripts/merge.py)")
-    for line in require_intact(Path(model)):
-        logger.warning(line)
+    warn_unless_intact(Path(model))
     check_model_folder(model, trust_remote_code=trust_remote_code)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -17,8 +17,8 @@ from llmtuner.metrics import map_at_k
 
 SCORE = "predict_map@3"
 _EQUAL = 1e-6  # two ways to sum the same figures
-_SHARES = re.compile(r"(predict|floor_\w+)_(map@3|accuracy|top1_accuracy)")
-_BOUNDS = re.compile(r"(predict|floor_\w+)_map@3_(low|high)")
+_SHARES = re.compile(r"predict_(map@3|accuracy|top1_accuracy)|floor_.+(?<!_from)")
+_BOUNDS = re.compile(r"predict_map@3_(low|high)")
 
 
 def read_stated(folder: Path) -> dict[str, Any] | None:
@@ -37,25 +37,26 @@ def read_stated(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{terminal_path(path)}: not JSON: {error}; predict again") from error
     if not isinstance(stated, dict):
         raise UserError(f"{terminal_path(path)}: expected an object with figures; predict again")
-    for name, problem in _problems(stated):
+    problem = next(_problems(stated), None)
+    if problem is not None:
+        name, expected = problem
         value = f"is {quoted(stated[name])}" if name in stated else "is missing"
-        raise UserError(f"{terminal_path(path)}: {name} {value}; {problem}; predict again")
+        raise UserError(f"{terminal_path(path)}: {name} {value}; {expected}; predict again")
     return stated
 
 
-def _problems(stated: Mapping[str, Any]) -> list[tuple[str, str]]:
-    problems = []
+def _problems(stated: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The names of figures that no run writes, and what is expected."""
     for name, value in stated.items():
         if _SHARES.fullmatch(name) and not (_is_number(value) and 0 <= value <= 1):
-            problems.append((name, "expected a number from 0 to 1"))
+            yield name, "expected a number from 0 to 1"
         elif _BOUNDS.fullmatch(name) and not _is_number(value):
-            problems.append((name, "expected a number"))
+            yield name, "expected a number"
         elif _is_outside(value, stated.get(f"{name}_low"), stated.get(f"{name}_high")):
-            problems.append((name, f"expected a number within its interval, {name}_low to {name}_high"))
+            yield name, f"expected a number within its interval, {name}_low to {name}_high"
         partner = name.replace("_map@3", "_accuracy")
         if name.startswith("floor_") and name.endswith("_map@3") and partner not in stated:
-            problems.append((partner, f"{name} is there"))
-    return problems
+            yield partner, f"{name} is there"
 
 
 def _is_outside(value: object, low: object, high: object) -> bool:

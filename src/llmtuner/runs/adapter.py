@@ -130,6 +130,11 @@ def check_adapter_files(folder: str | os.PathLike[str]) -> None:
         )
 
 
+def starts_at_random(init_lora_weights: object) -> bool:
+    """Whether peft begins a LoRA with this start by changing the base model at random."""
+    return isinstance(init_lora_weights, str) and init_lora_weights.startswith("pissa_niter")
+
+
 def check_random_start(folder: str | os.PathLike[str], seed: int | None = None) -> None:
     """Refuse an adapter whose base model was changed at random, in a way that nothing stores.
 
@@ -143,8 +148,7 @@ def check_random_start(folder: str | os.PathLike[str], seed: int | None = None) 
     Raises:
         UserError: the adapter has such a start, and the seed is not that of its training.
     """
-    start = read_adapter_config(folder).get("init_lora_weights")
-    if not isinstance(start, str) or not start.startswith("pissa_niter"):
+    if not starts_at_random(read_adapter_config(folder).get("init_lora_weights")):
         return
     manifest = manifest_of(folder)
     stored = None if manifest is None else manifest.settings.get("seed")

@@ -25,9 +25,9 @@ from llmtuner.runs.manifest import (
 )
 from llmtuner.runs.trained import TRAINED
 from llmtuner.runs.weights import REPLACED, weight_files
+from llmtuner.spec.model_files import TRAINER_STATE
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-TRAINER_STATE = "trainer_state.json"
 # The parts of a training's state, and the files that hold them.
 _STATES = {
     "optimizer": ("optimizer.pt", "optimizer.bin", "global_step*", "optimizer_*"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from llmtuner.runs.manifest import (
 )
 from llmtuner.runs.trained import TRAINED, write_trained
 from llmtuner.runs.versions import installed_versions
-from llmtuner.runs.weights import weight_files
+from llmtuner.runs.weights import files_of_model, weight_files
 
+logger = logging.getLogger("llmtuner.runs")
 _OF_MODEL = ("adapter_config.json", "config.json", "mcq_config.json", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -56,6 +58,16 @@ def require_intact(folder: Path, flag: str = "") -> tuple[str, ...]:
     return tuple(f"{folder / name}: not the file that was saved{counts if name == TRAINED else ''}" for name in edited)
 
 
+def warn_unless_intact(folder: Path) -> None:
+    """As `require_intact`; the lines are logged.
+
+    Raises:
+        UserError: as `require_intact`.
+    """
+    for line in require_intact(folder):
+        logger.warning(line)
+
+
 def write_training(training: Manifest | None, trained: TrainedQuestions | None, folder: Path) -> None:
     """Write the records of a model that was merged or saved anew: its training, and digests of its own files.
 
@@ -66,8 +78,7 @@ def write_training(training: Manifest | None, trained: TrainedQuestions | None, 
     Raises:
         OSError: a file cannot be read or written.
     """
-    names = [path.name for path in weight_files(folder)]
-    names += [name for name in _OF_MODEL if (folder / name).is_file()]
+    names = files_of_model(folder)
     names += [] if trained is None else [write_trained(trained, folder).name]
     if training is None:
         training = Manifest(stage="mcq", step=0, max_steps=0, epoch=0.0, versions=installed_versions())

@@ -35,8 +35,7 @@ from llmtuner.runs.processes import any_process, barrier, mean_of_processes
 from llmtuner.runs.random_state import RandomState
 from llmtuner.runs.stop import StopRequest, Terminated
 from llmtuner.runs.trained import TRAINED, write_trained
-from llmtuner.runs.weights import weight_files
-from llmtuner.spec.model_files import MODEL_FILES
+from llmtuner.runs.weights import files_of_model
 from llmtuner.spec.resume import EARLY_STOPPING
 
 _PATIENCE = "early_stopping_patience_counter"  # of transformers' callback
@@ -221,9 +220,7 @@ class RunKeeper(TrainerCallback):
             barrier(trainer.args)
         if trainer is None or trainer.args.process_index == 0:
             for folder in filter(None, (complete_converted(self._output_dir), self._output_dir)):
-                names = [path.name for path in weight_files(folder)]
-                names += [name for name in MODEL_FILES if (folder / name).is_file()]
-                self._write(folder, RUN_MANIFEST, names, {})
+                self._write(folder, RUN_MANIFEST, files_of_model(folder), {})
 
     # ---- parts
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file
-from llmtuner.spec.model_files import VOCABULARY_FILES
+from llmtuner.spec.model_files import MODEL_FILES, VOCABULARY_FILES
 
 INDEX = "model.safetensors.index.json"
 REPLACED = "replaced-"  # what a new run puts before the names of an earlier run's files
@@ -36,6 +36,12 @@ class StoredTensor:
 def weight_files(folder: str | os.PathLike[str]) -> list[Path]:
     """The safetensors files of a folder, without those of a replaced run, by name."""
     return sorted(path for path in Path(folder).glob("*.safetensors") if not path.name.startswith(REPLACED))
+
+
+def files_of_model(folder: str | os.PathLike[str]) -> list[str]:
+    """The names of a folder's weights, and of the other files that a model or an adapter is loaded with."""
+    weights = [path.name for path in weight_files(folder)]
+    return [*weights, *(name for name in MODEL_FILES if (Path(folder) / name).is_file())]
 
 
 def stored_tensors(path: Path) -> Iterator[StoredTensor]:

@@ -11,6 +11,8 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+# What a training tells of itself: transformers' state, and upstream's log.
+TRAINER_STATE, TRAINER_LOG = "trainer_state.json", "trainer_log.jsonl"
 # Beside the weights: what a model or an adapter is loaded with. No later command writes these.
 MODEL_FILES = (
     "config.json",

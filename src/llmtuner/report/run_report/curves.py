@@ -13,8 +13,9 @@ from typing import Any
 from llmtuner.data.problems import terminal_path
 from llmtuner.errors import UserError
 from llmtuner.report.run_report.runs import named_folder
+from llmtuner.spec.model_files import TRAINER_LOG as LOG
+from llmtuner.spec.model_files import TRAINER_STATE as STATE
 
-STATE, LOG = "trainer_state.json", "trainer_log.jsonl"
 MOST_POINTS = 400  # of a curve; a longer one is averaged
 LOSS, MAP_3 = "loss", "map@3"
 
