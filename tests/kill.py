@@ -262,6 +262,7 @@ def prepare(command: Command, model: Path, data: Path, folder: Path) -> Case:
     if (out / "run.json").is_file() and counts.is_file():
         return Case(command, digest(out), json.loads(counts.read_text()))
     if command.over:
+        prepare(COMMANDS[command.over], model, data, folder)  # at once if it has run
         shutil.copytree(folder / command.over, out)
     status = run(command.argv(model, data, out), out, folder / f"{command.name}.log", counts=counts)
     if status:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from llmtuner.errors import UserError
-from llmtuner.runs.manifest import CHECKPOINT_MANIFEST, MERGED_TRAINING, RUN_MANIFEST, Manifest, read_manifest
+from llmtuner.runs.manifest import Manifest, manifest_or_merged
 
 logger = logging.getLogger("llmtuner.runs")
 
@@ -22,14 +21,13 @@ def training_of(folders: Iterable[str | os.PathLike[str]]) -> Manifest | None:
         folders: adapters and model, the last training first. Names of the hub have no manifest here.
     """
     for folder in (folder for folder in folders if folder):
-        for name in (RUN_MANIFEST, CHECKPOINT_MANIFEST, MERGED_TRAINING):
-            try:
-                manifest = read_manifest(Path(folder) / name)
-            except (UserError, OSError) as error:
-                logger.warning("%s; the most frequent place is counted in the scored questions", error)
-                continue
-            if manifest is not None:
-                return manifest
+        try:
+            manifest = manifest_or_merged(folder)
+        except (UserError, OSError) as error:
+            logger.warning("%s; the most frequent place is counted in the scored questions", error)
+            continue
+        if manifest is not None:
+            return manifest
     return None
 
 
