@@ -23,6 +23,7 @@ from llmtuner.mcq.letter import plain_letter_scores
 from llmtuner.mcq.predict import Scoring, as_predictions, figures_of, interval_of, score_questions
 from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.trained_places import FlagsOfRun
+from llmtuner.metrics import scored_figure
 from llmtuner.report.summary import print_scores
 from llmtuner.runs.training import KeptTraining
 from llmtuner.spec.heads import LETTERS
@@ -105,8 +106,7 @@ def _with_scores(upstream: type) -> type:
                 flags = FlagsOfRun.among(self.callback_handler.callbacks)
                 figures |= baselines_of(questions.questions, flags.places(), retrieved=flags.retrieves)
             scored = sum(prediction.answer is not None for prediction in self._predictions)
-            if 0 < scored < len(test_dataset):  # some rows have no answer, or are other data without options to rank
-                figures[f"{prefix}_scored_questions"] = scored
+            figures |= scored_figure(scored, len(test_dataset), prefix)  # other data has no options to rank
             metrics |= figures
             if self._orders is not None:
                 metrics["mcq_option_orders"] = self._orders.count

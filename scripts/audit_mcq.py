@@ -106,9 +106,11 @@ def _check_output(
         suffixes: the allowed suffixes of the path.
         is_ours: whether an existing file was written by an earlier audit.
     """
+    from llmtuner.data.audit.run import audited_files
     from llmtuner.errors import UserError
 
-    if path.resolve() in {Path(file).resolve() for file in (*args.files, args.predictions or args.files[0])}:
+    read = [file for file, _ in audited_files(args.files)] + ([args.predictions] if args.predictions else [])
+    if path.resolve() in {file.resolve() for file in read}:
         raise UserError(f"{flag} {path}: is one of the files to read; choose another path")
     if path.is_dir():
         raise UserError(f"{flag} {path}: is a folder; choose a file in it, such as {path / 'audit'}{suffixes[0]}")

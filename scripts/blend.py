@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         content = json.dumps(record(result), indent=1, ensure_ascii=False)
         if args.json not in (None, "-"):
             write_atomic(args.json, content + "\n")
-    except (UserError, OSError, ValueError) as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(content if args.json == "-" else escaped("\n".join(lines(result)), keep="\n"))

@@ -104,7 +104,7 @@ def made_names(out: Path) -> list[str]:
     return [
         TINY,
         *(f"closed_{part}.jsonl" for part in GIVEN),
-        *(f"{r.name}{end}" for r in runs for end in ("", ".log")),
+        *(f"{name}{end}" for name in (INDEX, *(run.name for run in runs)) for end in ("", ".log")),
     ]
 
 

@@ -134,3 +134,30 @@ def test_predictions_of_some_questions_are_used_with_a_note(folder, capsys):
     write_predictions([Prediction("1", (1.0, 2.0))], folder)
     assert main(["a.jsonl", "--no_html", "--predictions", "predictions.jsonl"]) == 0
     assert "label errors: 1 answered questions without a prediction were skipped" in capsys.readouterr().out
+
+
+def test_a_pattern_stands_for_the_files_that_match_it(folder, capsys):
+    """--help promised patterns, and a quoted one was "not found"."""
+    assert main(["[ab].jsonl", "--no_html", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [file["file"] for file in result["files"]] == ["a.jsonl", "b.jsonl"]
+    assert result["repeats"]["leaks"][0]["texts"] == 1
+    assert main(["*.jsonl", "--html", "b.jsonl"]) == 2
+    assert "is one of the files to read" in capsys.readouterr().err
+    assert main(["*.csv"]) == 2
+    assert "no file matches" in capsys.readouterr().err
+
+
+def test_a_file_is_given_once_however_it_is_to_be_read(folder, capsys):
+    """The same file with a query behind its name was a leak of 60 questions."""
+    assert main(["a.jsonl", "a.jsonl?answer_base=letter", "--no_html"]) == 2
+    assert "given twice" in capsys.readouterr().err
+    assert main(["a.jsonl?answer_base=letter", "--html", "a.jsonl"]) == 2
+    assert "is one of the files to read" in capsys.readouterr().err
+
+
+def test_files_that_were_predicted_as_one_data_set_fit_their_predictions(folder, capsys):
+    """Rows without ids are counted on over the files of a data set, and began at 0 in each file of an audit."""
+    (folder / "b.jsonl").write_text(json.dumps(ROW | {"prompt": "And fungi?"}))
+    write_predictions([Prediction(str(row), (1.0, 0.0), 0) for row in range(3)], folder / "run")
+    assert main(["a.jsonl", "b.jsonl", "--no_html", "--predictions", "run/predictions.jsonl"]) == 0

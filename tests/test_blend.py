@@ -300,3 +300,42 @@ def test_a_question_that_is_only_reworded_on_the_other_side_is_refused(capsys):
     message = refused(capsys, *FITTING, *flags)
     assert "scored.csv:2 is fitted.csv:2" in message
     assert "reworded" in message
+
+
+def test_a_baseline_stays_that_differs_in_its_last_bits():
+    """Sums over rows in another order differ there: the row of the longest option was missing in the table."""
+    for folder, figure in (("p", 0.44727530077848554), ("q", 0.44727530077848543)):
+        save(folder, A, **{"floor_longest_map@3": figure, "floor_longest_accuracy": 0.25})
+    assert blend("p", "q") == 0
+    assert json.loads(Path("out/predict_results.json").read_text())["floor_longest_accuracy"] == 0.25
+
+
+def test_a_right_option_that_no_logit_mean_can_score_is_no_part_of_the_fit():
+    """The error named no file, no question and no way out."""
+    rows = [("n0", [None, 0.5, 0.5], "A"), *((f"n{q}", [0.1, 0.8, 0.1], "AB"[q % 2]) for q in range(1, 9))]
+    save("v", rows)
+    save("w", [("n0", [1.0, None, None], "A"), *((f"n{q}", [0.5, 0.3, 0.2], "AB"[q % 2]) for q in range(1, 9))])
+    assert blend("a", "b", "--mean", "logit", "--weights", "fit", "--fit_on", "v", "w") == 0
+    fit = json.loads(Path("out/blend.json").read_text())["fit"]
+    assert fit["questions"] == 8
+    assert fit["nll"] <= fit["nll_equal"]
+
+
+def test_the_number_of_scored_questions_is_stated_as_by_a_prediction():
+    some = [*A[:2], *((name, values, None) for name, values, _ in A[2:])]
+    save("p", some)
+    save("q", some)
+    assert blend("p", "q") == 0
+    assert json.loads(Path("out/predict_results.json").read_text())["predict_scored_questions"] == 2
+
+
+def test_files_without_ids_that_were_predicted_as_one_data_set_fit(capsys):
+    for part, rows in (("scored", A), ("fitted", OTHER)):
+        for half in (0, 1):
+            text = "".join(f"{part} {q}?,x,y,z,{a}\n" for q, _, a in rows[2 * half : 2 * half + 2])
+            Path(f"{part}-{half}.csv").write_text("prompt,A,B,C,answer\n" + text)
+    for folder in "pqvw":
+        save(folder, [(str(row), values, answer) for row, (_, values, answer) in enumerate(A)])
+    files_of = {part: [f"{part}-0.csv", f"{part}-1.csv"] for part in ("scored", "fitted")}
+    more = ("--questions", *files_of["scored"], "--fit_questions", *files_of["fitted"])
+    assert blend("p", "q", "--weights", "fit", "--fit_on", "v", "w", *more) == 0

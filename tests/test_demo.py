@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from demo_parts import closing as closing_module
 from demo_parts.process import carry_out
-from demo_parts.runs import EXAM, GIVEN, Run, encoder_runs, language_runs, random_llama, with_lora
+from demo_parts.runs import EXAM, GIVEN, INDEX, Run, encoder_runs, language_runs, random_llama, with_lora
 
 
 @pytest.fixture
@@ -39,6 +39,15 @@ def test_the_demo_deletes_only_what_it_made(demo, tmp_path):
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {demo.MARK, "notes.txt", "my_checkpoint", "closed_train.jsonl", "closed_test.jsonl"}
     assert "an earlier demo" not in (tmp_path / "closed_test.jsonl").read_text()
+
+
+def test_an_index_of_an_earlier_version_is_built_anew(demo, tmp_path):
+    """After an update the demo ended with "is an index of other inputs"."""
+    demo.prepare(tmp_path)
+    (tmp_path / INDEX).mkdir()
+    (tmp_path / INDEX / "manifest.json").write_text('{"version": "0.0.1"}')
+    demo.prepare(tmp_path)
+    assert not (tmp_path / INDEX).exists()
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])

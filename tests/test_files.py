@@ -21,6 +21,7 @@ from llmtuner.files import (
     sha256_of_json,
     sha256_of_unchanged,
     split_paths,
+    temporary_folders,
     write_atomic,
     write_synced,
 )
@@ -193,3 +194,14 @@ def test_a_comma_in_the_name_of_a_folder_that_exists_does_not_separate(tmp_path,
     assert split_paths("x,y") == ["x", "y"]
     assert split_paths("") == [] == split_paths(" , ")
     assert split_paths("a\0,b") == ["a\0", "b"]
+
+
+def test_the_temporary_folders_of_a_longer_name_belong_to_that_name(tmp_path):
+    """A build of `wiki` deleted the finished index of a build of `wiki.v2` that was just being moved."""
+    for name in (".wiki.12-0123abcd", ".wiki.v2.12-0123abcd", ".wiki.12-0123abcd-replaced", ".wiki.notes"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".wiki.13-0123abcd").write_text("a file")
+    assert [path.name for path in temporary_folders(tmp_path / "wiki")] == [".wiki.12-0123abcd"]
+    assert [path.name for path in temporary_folders(tmp_path / "wiki.v2")] == [".wiki.v2.12-0123abcd"]
+    (tmp_path / ".w[1].12-0123abcd").mkdir()
+    assert [path.name for path in temporary_folders(tmp_path / "w[1]")] == [".w[1].12-0123abcd"]

@@ -24,6 +24,7 @@ from llmtuner.mcq.questions import QuestionSet
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.trained_places import places_of_run
 from llmtuner.mcq.trainer import McqTrainer
+from llmtuner.metrics import scored_figure
 from llmtuner.report.summary import print_scores
 from llmtuner.runs.keeper import RunKeeper
 from patches.gradient_checkpointing import settle
@@ -225,10 +226,8 @@ def _predict(trainer: McqTrainer, questions: QuestionSet | None) -> None:
     predictions, metrics = trainer.predict_options(questions, "predict", orders=orders)
     values = figures_of(predictions)
     known = sum(prediction.answer is not None for prediction in predictions)
-    if 0 < known < len(predictions):
-        values["scored_questions"] = known
     results: dict[str, Any] = metrics | {f"predict_{name}": value for name, value in values.items()}
-    results |= interval_of(predictions, "predict")
+    results |= interval_of(predictions, "predict") | scored_figure(known, len(predictions))
     if values:
         places = places_of_run(trainer.run, trainer.train_dataset)
         results |= baselines_of(questions.questions, places, retrieved=trainer.run.data.retrieve is not None)

@@ -133,12 +133,21 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
 
 def _remove_abandoned(target: Path) -> None:
     """Delete the temporary folders of killed processes for the same target."""
-    for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
-        if TEMPORARY.fullmatch(path.name) and path.is_dir() and time.time() - path.stat().st_mtime > _YOUNG:
+    for path in temporary_folders(target):
+        if time.time() - path.stat().st_mtime > _YOUNG:
             held = _lock(path)
             if held is not None:
                 shutil.rmtree(path, ignore_errors=True)
                 os.close(held)
+
+
+def temporary_folders(target: Path) -> list[Path]:
+    """The temporary folders for a target: not those for another one whose name begins with the target's."""
+    return [
+        path
+        for path in target.parent.glob(f".{glob.escape(target.name)}.*")
+        if TEMPORARY.fullmatch(path.name) and path.name.rpartition(".")[0] == f".{target.name}" and path.is_dir()
+    ]
 
 
 def _lock(folder: Path) -> int | None:

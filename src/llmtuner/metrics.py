@@ -251,6 +251,11 @@ def interval_figures(prefix: str, scores: Sequence[Scores], answers: Sequence[in
     return {f"{prefix}_map@3_low": low, f"{prefix}_map@3_high": high}
 
 
+def scored_figure(scored: int, questions: int, prefix: str = "predict") -> dict[str, int]:
+    """How many questions have an answer, by its key in result files; {} if all have one, or none."""
+    return {f"{prefix}_scored_questions": scored} if 0 < scored < questions else {}
+
+
 def baseline(name: str, scores: Sequence[Scores], answers: Sequence[int]) -> dict[str, float]:
     """The figures of a baseline, which needs no model, by their keys in result files."""
     prefix = f"floor_{name}"

@@ -227,6 +227,18 @@ def test_defects_of_the_data_are_listed(tiny_llama, tmp_path, capsys):
     assert part["errors"][0].startswith(f"{path}:2: ")
 
 
+def test_a_question_that_is_only_scored_needs_no_answer(tiny_llama, tmp_path, capsys):
+    """A dry run said "training needs one" of a file that is predicted."""
+    rows = [json.loads(line) for line in DEMO.read_text().splitlines()[:3]]
+    rows[1] |= {"answer": "", "prompt": " "}
+    path = tmp_path / "questions.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    more = ("--mcq_head", "letter", "--eval_dataset", str(path))
+    [part] = dry_json(capsys, ["--stage", "mcq", *predict_command(tiny_llama, tmp_path / "out", *more)])["data"]
+    assert (part["rows"], part["answered"], part["errors"]) == (3, 2, [])
+    assert [warning for warning in part["warnings"] if "no text" in warning]
+
+
 def settings(words: list[str]) -> dict[str, tuple[str, str]]:
     """Value and origin of each setting."""
     given = read_words(words)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from llmtuner.data.collect import check_ids, collect
+from llmtuner.data.collect import check_ids, collect, with_predicted_ids
 from llmtuner.data.load import read_questions
 from llmtuner.errors import DataError
 
@@ -59,3 +59,28 @@ def test_files_of_a_data_set_that_share_an_id_are_not_predicted_together(tmp_pat
     check_ids("exam", [a, c])
     with pytest.raises(DataError, match=r"a\.csv and .*b\.csv have ids in common: 1; name the files one by one"):
         check_ids("exam", [a, c, b])
+
+
+def parts(tmp_path, *names: str, numbered: bool = True):
+    """Files of three questions each."""
+    for name in names:
+        rows = [{"prompt": f"{name} {row}?", "A": "x", "B": "y", "answer": "AB"[row % 2]} for row in range(3)]
+        rows = rows if numbered else [row | {"id": f"{name}{place}"} for place, row in enumerate(rows)]
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return [read_questions(tmp_path / name, purpose="predict") for name in names]
+
+
+def test_predictions_of_one_data_set_fit_its_files(tmp_path):
+    """An audit and a blend refused the files that were predicted: their rows began at 0 in each."""
+    files = parts(tmp_path, "part-0.jsonl", "part-1.jsonl")
+    predicted = [q.id for q in collect([str(tmp_path / "part-*.jsonl")], str(tmp_path)).popitem()[1]]
+    assert predicted == list("012345")
+    assert [q.id for q in with_predicted_ids(files, predicted)] == predicted
+    assert [q.question for q in with_predicted_ids(files, predicted)][3] == "part-1.jsonl 0?"
+    assert [q.id for q in with_predicted_ids(files, list("012012"))] == list("012012"), "named one by one"
+
+
+def test_ids_of_files_are_never_counted_on(tmp_path):
+    files = parts(tmp_path, "a.jsonl", "b.jsonl", numbered=False)
+    own = [q.id for file in files for q in file.questions]
+    assert [q.id for q in with_predicted_ids(files, ["of another file"])] == own

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llmtuner.data.forms.row import is_formula
 from llmtuner.data.predictions import Prediction, read_predictions, submission_ids, write_predictions
 from llmtuner.errors import DataError
 
@@ -69,7 +70,9 @@ def test_an_earlier_file_stays_whole_when_writing_fails(tmp_path, monkeypatch):
     st.lists(
         st.builds(
             lambda name, scores, answer: Prediction(name, tuple(scores), answer and answer % len(scores)),
-            st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8),
+            st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(
+                lambda name: not is_formula(name)
+            ),
             st.lists(st.floats(-50, 50), min_size=2, max_size=10),
             st.none() | st.integers(1, 9),
         ),
@@ -154,3 +157,14 @@ def test_numbers_that_no_head_writes_are_refused(more, tmp_path):
     path.write_text(json.dumps({"id": "1", "scores": {"A": 0.5, "B": 1.0}, **more}) + "\n")
     with pytest.raises(DataError, match=rf"predictions\.jsonl:1: {next(iter(more))}"):
         read_predictions(path)
+
+
+@pytest.mark.parametrize("name", ['=HYPERLINK("http://x")', "+1", "@a", "-a"])
+def test_an_id_that_is_a_formula_is_refused(name, tmp_path):
+    """A blend of predictions from elsewhere wrote it into submission.csv."""
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(json.dumps({"id": name, "scores": {"A": 0.1, "B": 0.2}}) + "\n")
+    with pytest.raises(DataError, match=r"predictions.jsonl:1: id .* would run as a formula"):
+        read_predictions(path)
+    path.write_text(json.dumps({"id": "-12", "scores": {"A": 0.1, "B": 0.2}}) + "\n")
+    assert read_predictions(path)[0].id == "-12"

@@ -66,6 +66,8 @@ def test_they_are_divided_by_their_sum(tmp_path):
         ({"probabilities": [0.7, 0.2, 0.1]}, "expected a number for each option"),
         ({"probabilities": "A"}, "is not JSON"),
         ({"weight": -1}, "weight -1; expected a number of at least 0"),
+        ({"weight": 10**400}, "expected a number of at least 0"),
+        ({"probabilities": {"A": 10**400, "B": 0, "C": 0}}, "expected numbers from 0 to 1"),
         ({"weight": 1e300}, "weight 1e+300; expected 0, or a number from 1e-09 to 1e+09"),
         ({"weight": 1e-60}, "weight 1e-60; expected 0, or a number from 1e-09 to 1e+09"),
         ({"weight": "heavy"}, "weight 'heavy'; expected"),

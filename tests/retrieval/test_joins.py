@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from llmtuner.retrieval.chunks import cut
 from llmtuner.retrieval.joins import join, overlap, surroundings
+from llmtuner.retrieval.leaks import AROUND, compared_words
 from llmtuner.retrieval.passages import Document
 
 SENTENCES = st.lists(
@@ -84,3 +85,11 @@ def test_surroundings_reach_as_far_as_needed():
 
 def test_surroundings_of_chunks_that_do_not_overlap():
     assert surroundings(["One.", "Two.", "Three.", "Four.", "Five."], 2, 2) == ("One. Two.", "Four. Five.")
+
+
+@pytest.mark.parametrize("word", ["w{} |", "abcdefghijklmnopqrst{}"], ids=["a table", "long words"])
+def test_the_text_around_a_passage_has_as_many_words_as_the_leak_guard_reads(word):
+    """Signs counted as words and long words as two: an exam 380 words behind a passage was not seen."""
+    texts = [" ".join(word.format(f"{chunk}x{n}") for n in range(40)) + "." for chunk in range(41)]
+    before, after = surroundings(texts, 20, AROUND)
+    assert len(compared_words(before)) >= AROUND <= len(compared_words(after))

@@ -148,3 +148,35 @@ def test_rows_of_several_files_and_named_columns(tmp_path):
     assert written_form(rows, lambda question: not question.context) == "kaggle"
     records = [row.with_context(each, "kaggle") for row, each in zip(rows, [None, NEW], strict=True)]
     assert [record["context"] for record in records] == ["old", NEW.text]
+
+
+def test_rows_without_ids_are_counted_on_over_the_files_of_a_data_set(tmp_path):
+    """Each file began at 0 again: the new file had repeated ids, and was not written in its own form."""
+    rows = [{"prompt": f"Which is number {n}?", "A": f"x{n}", "B": f"y{n}", "answer": "A"} for n in range(6)]
+    for part in (0, 1):
+        write(tmp_path / f"part-{part}.jsonl", rows[3 * part : 3 * part + 3])
+    records, form = with_contexts(tmp_path / "part-*.jsonl", tmp_path / "out.jsonl", [NEW] * 6)
+    assert form == "own"
+    assert not [record for record in records if "id" in record]
+    assert [q.id for q in read_questions(tmp_path / "out.jsonl", purpose="train").questions] == list("012345")
+
+
+def test_weights_and_probabilities_stay_what_a_training_reads(tmp_path):
+    """With columns that were read by their names, the column weight became source_weight: all rows counted alike."""
+    rows = [
+        {"stem_x": f"planet {n}?", "question": "z", "choices": ["u", "v"], "query": "r", "gold": 0}
+        | {
+            "a1": f"mars {n}",
+            "a2": f"venus {n}",
+            "key": "A",
+            "weight": n + 0.5,
+            "probabilities": {"A": 0.75, "B": 0.25},
+        }
+        for n in range(3)
+    ]
+    path = f"{write(tmp_path / 'w.jsonl', rows)}?prompt=stem_x&options=a1|a2&answer=key"
+    _, form = with_contexts(path, tmp_path / "out.jsonl", [NEW] * 3)
+    assert form == "kaggle_apart"
+    read = read_questions(tmp_path / "out.jsonl", purpose="train").questions
+    assert [question.weight for question in read] == [0.5, 1.5, 2.5]
+    assert [question.probabilities for question in read] == [(0.75, 0.25)] * 3

@@ -24,7 +24,7 @@ from llmtuner.errors import UserError
 from llmtuner.files import write_synced
 from llmtuner.metrics import figures
 from llmtuner.report.prediction_scores import difference_line, differences, measured, random_baseline
-from llmtuner.report.summary import listed_keys, score_table
+from llmtuner.report.summary import listed_keys, score_table, without_last_bits
 
 BLEND, FORMAT = "blend.json", 1
 EQUAL, GIVEN, FIT = "equal", "given", "fit"
@@ -140,13 +140,17 @@ def _fitted(parts: Sequence[Part], fit_on: FitOn, mean: str) -> tuple[np.ndarray
     answers = [answer for place in known if (answer := fitted[0].predictions[place].answer) is not None]
     weights_P = fitted_weights(scores_PQN, exists_QN, np.array(answers), mean)
 
-    def nll(w_P: np.ndarray) -> float | None:
-        blended = _rows(blend(scores_PQN, exists_QN, w_P, mean), exists_QN)
-        value = figures(blended, answers)["nll"]
+    equal, found = (
+        _rows(blend(scores_PQN, exists_QN, w_P, mean), exists_QN) for w_P in (np.ones(len(parts)), weights_P)
+    )
+    scored = [place for place, answer in enumerate(answers) if equal[place][answer] > -math.inf]  # as the fit has it
+
+    def nll(rows: Sequence[Sequence[float]]) -> float | None:
+        value = figures([rows[place] for place in scored], [answers[place] for place in scored])["nll"]
         return value if math.isfinite(value) else None
 
     folders = tuple(map(str, fit_on.folders))
-    return weights_P, Fit(folders, len(known), compared, nll(np.ones(len(parts))), nll(weights_P))
+    return weights_P, Fit(folders, len(scored), compared, nll(equal), nll(found))
 
 
 def _rows(scores_QN: np.ndarray, exists_QN: np.ndarray) -> list[tuple[float, ...]]:
@@ -175,7 +179,14 @@ def shared_baselines(stated: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     def of_baseline(name: str) -> str:
         return name.split("_")[1]
 
-    differing = {of_baseline(name) for name, value in first.items() if any(each.get(name) != value for each in stated)}
+    def known(value: Any) -> Any:
+        return without_last_bits(value) if isinstance(value, int | float) else value
+
+    differing = {
+        of_baseline(name)
+        for name, value in first.items()
+        if any(known(each.get(name)) != known(value) for each in stated)
+    }
     return {name: value for name, value in first.items() if of_baseline(name) not in differing}
 
 

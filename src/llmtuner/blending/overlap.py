@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmtuner.data.audit.label_errors import pair_up
+from llmtuner.data.collect import with_predicted_ids
 from llmtuner.data.duplicates import near_groups
 from llmtuner.data.load import read_questions
 from llmtuner.data.predictions import Prediction
@@ -89,6 +90,8 @@ def _texts(files: Sequence[Path], predictions: Predictions, source: str) -> list
     Raises:
         ValueError: a prediction is of none of the files, or does not fit its question.
     """
-    read = [question for file in files for question in read_questions(file, purpose="predict").questions]
+    read = with_predicted_ids(
+        [read_questions(file, purpose="predict") for file in files], (each.id for each in predictions)
+    )
     shown = f"{source} and {', '.join(map(terminal_path, files))}"
     return [question for question, _ in pair_up(read, predictions, shown)]

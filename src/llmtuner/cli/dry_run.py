@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from llmtuner.cache import read_only
 from llmtuner.cli.devices import on_this_machine
@@ -143,12 +143,16 @@ def _settled(run: McqRun) -> dict[str, str]:
 def _data(flags: Flags) -> Iterator[DataFile]:
     """Counts and defects of each file; a set that cannot be read is an error of its own."""
     dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
-    for flag, use in (("dataset", "training"), ("eval_dataset", "evaluation")):
+    purposes: dict[str, tuple[str, Literal["train", "predict"]]] = {
+        "dataset": ("training", "train"),
+        "eval_dataset": ("evaluation", "predict"),
+    }
+    for flag, (use, purpose) in purposes.items():
         for name in flags.names(flag):
             try:
                 source = find_source(name, dataset_dir)
                 for path, read_as in source.parts if source is not None else ():
-                    file = inspect_questions(path, dataset=name, read_as=read_as)
+                    file = inspect_questions(path, purpose=purpose, dataset=name, read_as=read_as)
                     yield DataFile.of(terminal_path(path), use, file.questions, file.errors, file.warnings)
             except (UserError, OSError) as error:
                 yield DataFile(name, use, 0, errors=(str(error),))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from llmtuner.data.load import QuestionFile, read_questions
+from llmtuner.data.load import Inspection, QuestionFile, read_questions
 from llmtuner.data.problems import terminal_path
 from llmtuner.data.question import Question
 from llmtuner.data.registry import DataSource, find_source
@@ -40,16 +40,32 @@ def read_source(source: DataSource, *, purpose: Literal["train", "predict"]) -> 
     Raises:
         DataError: defects of a file.
     """
-    files: list[QuestionFile] = []
+    files = [
+        read_questions(path, purpose=purpose, dataset=source.name, read_as=read_as) for path, read_as in source.parts
+    ]
+    return [replace(file, questions=of_file) for file, of_file in zip(files, _counted_on(files), strict=True)]
+
+
+def with_predicted_ids(files: Sequence[QuestionFile | Inspection], ids: Iterable[str]) -> list[Question]:
+    """The questions of files, with the ids that a prediction of them has.
+
+    If the files were predicted as one data set, rows without ids were counted on from one file to the next.
+    """
+    questions = [question for file in files for question in file.questions]
+    if {*ids} <= {question.id for question in questions}:
+        return questions
+    return [question for of_file in _counted_on(files) for question in of_file]
+
+
+def _counted_on(files: Sequence[QuestionFile | Inspection]) -> Iterator[tuple[Question, ...]]:
+    """The questions of each file; where ids are row numbers, they go on from one file to the next."""
     rows = 0
-    for path, read_as in source.parts:
-        file = read_questions(path, purpose=purpose, dataset=source.name, read_as=read_as)
+    for file in files:
         if file.numbered and rows:
-            numbered = tuple(replace(each, id=str(int(each.id) + rows)) for each in file.questions)
-            file = replace(file, questions=numbered)
-        files.append(file)
+            yield tuple(replace(each, id=str(int(each.id) + rows)) for each in file.questions)
+        else:
+            yield file.questions
         rows += len(file.questions)
-    return files
 
 
 def check_ids(name: str, files: Sequence[QuestionFile]) -> None:

@@ -30,7 +30,10 @@ def first_columns(path: Path) -> tuple[str, ...]:
     with path.open("rb") as file:
         text = file.read(_LOOKED_AT).decode("utf-8-sig", errors="replace").lstrip()
     if suffix == ".csv":
-        return tuple(next(csv.reader(io.StringIO(text)), ()))
+        try:
+            return tuple(next(csv.reader(io.StringIO(text, newline="")), ()))
+        except csv.Error:
+            return ()
     try:
         record, _ = json.JSONDecoder().raw_decode(text.removeprefix("[").lstrip())
     except (ValueError, RecursionError):

@@ -73,8 +73,7 @@ def read_questions(
         raise DataError(render_problems(_by_line(problems)))
     more = reading.training_notices if purpose == "train" else reading.only_in_training
     warnings = (*reading.warnings, *more)
-    numbered = reading.form.id_in(reading.columns) not in reading.columns
-    return QuestionFile(file, reading.questions, reading.form.name, tuple(_by_line(warnings)), numbered)
+    return QuestionFile(file, reading.questions, reading.form.name, tuple(_by_line(warnings)), reading.numbered)
 
 
 def forget_files() -> None:
@@ -88,8 +87,9 @@ class Inspection:
 
     Args:
         questions: rows without an error; they may have warnings, no answer or a blank prompt.
-        errors: the defects for which `read_questions` rejects a training file.
+        errors: the defects for which `read_questions` rejects the file.
         unit: the unit of line numbers, "line" or "row".
+        numbered: whether the ids are row numbers, because the file has none of its own.
     """
 
     path: Path
@@ -98,6 +98,7 @@ class Inspection:
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     unit: str = "line"
+    numbered: bool = False
 
     @property
     def unread(self) -> int:
@@ -105,8 +106,17 @@ class Inspection:
         return sum(problem.unread for problem in self.errors)
 
 
-def inspect_questions(path: str | os.PathLike[str], *, dataset: str = "", read_as: ReadAs = AS_IT_IS) -> Inspection:
+def inspect_questions(
+    path: str | os.PathLike[str],
+    *,
+    purpose: Literal["train", "predict"] = "train",
+    dataset: str = "",
+    read_as: ReadAs = AS_IT_IS,
+) -> Inspection:
     """Read a file without stopping at defective rows. A file without any answers is a test file, not an error.
+
+    Args:
+        purpose, dataset, read_as: as of `read_questions`.
 
     Raises:
         DataError: the file has no readable questions at all: it is missing, empty, or of unknown type or form.
@@ -114,9 +124,20 @@ def inspect_questions(path: str | os.PathLike[str], *, dataset: str = "", read_a
     file = Path(path)
     reading = _read_cached(file, dataset, read_as)
     has_answers = any(question.answer is not None for question in reading.questions)
-    errors = [*reading.errors, *reading.only_in_training, *(_unanswered(reading) if has_answers else ())]
-    warnings = tuple(_by_line(reading.warnings))
-    return Inspection(file, reading.questions, reading.form.name, tuple(_by_line(errors)), warnings, reading.unit)
+    errors, warnings = [*reading.errors], [*reading.warnings]
+    if purpose == "train":
+        errors += [*reading.only_in_training, *(_unanswered(reading) if has_answers else ())]
+    else:
+        warnings += reading.only_in_training
+    return Inspection(
+        file,
+        reading.questions,
+        reading.form.name,
+        tuple(_by_line(errors)),
+        tuple(_by_line(warnings)),
+        reading.unit,
+        reading.numbered,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +154,10 @@ class _Reading:
     only_in_training: tuple[Problem, ...]  # an error in training, a warning in prediction
     training_notices: tuple[Problem, ...]  # for trainings alone
     unit: str
+
+    @property
+    def numbered(self) -> bool:
+        return self.form.id_in(self.columns) not in self.columns
 
 
 def _read_cached(file: Path, dataset: str, read_as: ReadAs) -> _Reading:

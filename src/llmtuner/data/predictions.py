@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmtuner.data.forms.row import is_formula
 from llmtuner.data.problems import quoted, terminal_path
 from llmtuner.data.question import LETTERS, MIN_OPTIONS
 from llmtuner.data.sniff import read_text
@@ -137,6 +138,8 @@ def _prediction(line: str, location: str) -> Prediction:
     letters = LETTERS[: len(scores)]
     if len(scores) < MIN_OPTIONS or "".join(sorted(scores)) != letters:
         raise DataError(f"{location}: scores of {quoted(list(scores))}; expected one for each letter from A")
+    if is_formula(str(record["id"])):
+        raise DataError(f"{location}: id {quoted(record['id'])} would run as a formula in a spreadsheet; rename it")
     values = _numbers(scores, letters, "scores", location)
     if answer is not None and (not isinstance(answer, str) or len(answer) != 1 or answer not in letters):
         raise DataError(f"{location}: answer {quoted(answer)} is not one of {letters}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from llmtuner.data.predictions import Prediction
-from llmtuner.metrics import Ranks, accuracy, figures, interval_figures, map_at_k
+from llmtuner.metrics import Ranks, accuracy, figures, interval_figures, map_at_k, scored_figure
 from llmtuner.report.paired import PairedDifference, paired_difference
 
 KINDS = {"map@3": 3, "accuracy": 1}  # the compared metrics: 1/rank up to this rank
@@ -20,7 +20,7 @@ def measured(predictions: Sequence[Prediction]) -> dict[str, float]:
     if not answers:
         return {}
     known = {f"predict_{name}": value for name, value in figures(scores, answers).items() if math.isfinite(value)}
-    return {**known, **interval_figures("predict", scores, answers)}
+    return {**known, **interval_figures("predict", scores, answers), **scored_figure(len(answers), len(predictions))}
 
 
 def random_baseline(predictions: Sequence[Prediction]) -> dict[str, float]:

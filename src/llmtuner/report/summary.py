@@ -45,7 +45,9 @@ class Row:
     def line(self, width: int, chance: float | None) -> str:
         """The row as text; a model or baseline whose interval is not wholly above chance says so."""
         interval = "" if self.interval is None else "[{:.3f}, {:.3f}]".format(*self.interval)
-        above = self.interval is None or chance is None or _alike(self.interval[0]) > _alike(chance)
+        above = (
+            self.interval is None or chance is None or without_last_bits(self.interval[0]) > without_last_bits(chance)
+        )
         remark = "" if above else NOT_ABOVE
         return f"{self.name:{width}}{self.map3:>8.3f}{interval:>18}{self.accuracy:>10.3f}{remark}"
 
@@ -87,7 +89,11 @@ def score_table(models: Mapping[str, Metrics], stating: Mapping[str, Metrics] | 
     stating = models if stating is None else stating
     rows = [Row.of_model(name, metrics) for name, metrics in models.items()]
     rows += baseline_rows(stating)
-    levels = {_alike(metrics["floor_random_map@3"]) for metrics in stating.values() if "floor_random_map@3" in metrics}
+    levels = {
+        without_last_bits(metrics["floor_random_map@3"])
+        for metrics in stating.values()
+        if "floor_random_map@3" in metrics
+    }
     chance = float(levels.pop()) if len(levels) == 1 else None
     width = max(16, 2 + max(len(row.name) for row in rows))
     lines = [f"{'':{width}}{'MAP@3':>8}{'95 % interval':>18}{'accuracy':>10}"]
@@ -105,14 +111,14 @@ def _accuracy_key(metrics: Metrics) -> str:
 
 def _baseline_rows(key: str, title: str, models: Mapping[str, Metrics]) -> Iterator[Row]:
     prefix = f"floor_{key}"
-    alike: dict[tuple[object, object], list[str]] = {}
+    by_figures: dict[tuple[object, object], list[str]] = {}
     for name, metrics in models.items():
         if f"{prefix}_map@3" in metrics:
-            figures = _alike(metrics[f"{prefix}_map@3"]), _alike(metrics[f"{prefix}_accuracy"])
-            alike.setdefault(figures, []).append(name)
-    shared_by_all = len(alike) == 1 and (len(models) == 1 or len(next(iter(alike.values()))) > 1)
-    sources = [_OF_A_SOURCE.get(str(models[names[0]].get(f"{prefix}_from"))) for names in alike.values()]
-    for names, source in zip(alike.values(), sources, strict=True):
+            figures = without_last_bits(metrics[f"{prefix}_map@3"]), without_last_bits(metrics[f"{prefix}_accuracy"])
+            by_figures.setdefault(figures, []).append(name)
+    shared_by_all = len(by_figures) == 1 and (len(models) == 1 or len(next(iter(by_figures.values()))) > 1)
+    sources = [_OF_A_SOURCE.get(str(models[names[0]].get(f"{prefix}_from"))) for names in by_figures.values()]
+    for names, source in zip(by_figures.values(), sources, strict=True):
         if shared_by_all:
             shown = title
         elif source is not None and sources.count(source) == 1:
@@ -122,7 +128,7 @@ def _baseline_rows(key: str, title: str, models: Mapping[str, Metrics]) -> Itera
         yield Row.of(shown, models[names[0]], prefix, f"{prefix}_accuracy")
 
 
-def _alike(figure: float | str) -> float:
+def without_last_bits(figure: float | str) -> float:
     """A figure without its last bits, which depend on the order of the rows."""
     return round(float(figure), 12)
 

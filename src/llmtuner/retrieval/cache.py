@@ -15,7 +15,7 @@ from llmtuner.files import sha256_of_json
 from llmtuner.retrieval.contexts import Context
 from llmtuner.retrieval.settings import Retrieve
 
-RULES = 5  # of queries, leak guard and contexts: raised when the same settings give other contexts
+RULES = 6  # of queries, leak guard and contexts: raised when the same settings give other contexts
 _AT_ONCE = 500  # keys of a query
 logger = logging.getLogger("llmtuner.data")
 

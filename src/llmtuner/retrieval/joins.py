@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmtuner.retrieval.lengths import length
+from llmtuner.retrieval.leaks import compared_words
 
 _STOPS = frozenset(".!?…。！？｡．।॥؟۔")
 _CLOSERS = "\"'”’»)]}」』）》〉】］｝〕"
@@ -39,7 +39,7 @@ def surroundings(texts: Sequence[str], place: int, words: int) -> tuple[str, str
     Args:
         texts: chunks of one document, in its order; those far away from `place` may be missing.
         place: the chunk's place in `texts`.
-        words: how many are needed on each side; more may be returned.
+        words: how many the leak guard needs on each side; more may be returned.
     """
     before, size = "", 0
     following = texts[place]
@@ -48,7 +48,7 @@ def surroundings(texts: Sequence[str], place: int, words: int) -> tuple[str, str
             break
         part = text[: len(text) - overlap(text, following)].rstrip()
         before = f"{part} {before}" if before else part
-        size += length(part)
+        size += len(compared_words(part))
         following = text
     after, size = "", 0
     previous = texts[place]
@@ -57,7 +57,7 @@ def surroundings(texts: Sequence[str], place: int, words: int) -> tuple[str, str
             break
         part = text[overlap(previous, text) :].lstrip()
         after = f"{after} {part}" if after else part
-        size += length(part)
+        size += len(compared_words(part))
         previous = text
     return before, after
 

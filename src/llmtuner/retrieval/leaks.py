@@ -36,11 +36,11 @@ class LeakGuard:
     """
 
     def __init__(self, prompt: str, options: Sequence[str]) -> None:
-        prompt_words = _words(prompt)
+        prompt_words = compared_words(prompt)
         size = min(_GRAM, len(prompt_words))
         places = range(len(prompt_words) - size + 1) if prompt_words else ()
         self._grams = list(dict.fromkeys(_spaced(prompt_words[place : place + size]) for place in places))
-        option_words = list(map(_words, options))
+        option_words = list(map(compared_words, options))
         self._options = [_spaced(each) for each in option_words if each]
         self._needed = len(options) if len(prompt_words) < _SHORT else _OPTIONS
         self._missing = len(self._grams) * (_SHARE[1] - _SHARE[0]) // _SHARE[1]
@@ -59,7 +59,9 @@ class LeakGuard:
         """
         if not self._decidable:
             return False
-        text = _spaced([*_words(chunk.title), *_words(before)[-AROUND:], *_words(chunk.text), *_words(after)[:AROUND]])
+        title, passage = compared_words(chunk.title), compared_words(chunk.text)
+        around = compared_words(before)[-AROUND:], compared_words(after)[:AROUND]
+        text = _spaced([*title, *around[0], *passage, *around[1]])
         # The options first: they are few, and most passages do not hold two of them.
         if sum(option in text for option in self._options) < self._needed:
             return False
@@ -71,7 +73,8 @@ class LeakGuard:
         return True
 
 
-def _words(text: str) -> list[str]:
+def compared_words(text: str) -> list[str]:
+    """The words by which texts are compared and counted here."""
     return words(normal_form(text))
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from llmtuner.data.collect import read_source
 from llmtuner.data.load import forget_files, read_questions
 from llmtuner.data.paths import path_state
 from llmtuner.data.question import Question
 from llmtuner.data.read_as import ReadAs, form_for
 from llmtuner.data.readers import read_table
 from llmtuner.data.registry import DataSource
+from llmtuner.data.soft_targets import COLUMNS as TARGETS
 from llmtuner.data.table import Table, rows_of_one_column
 from llmtuner.errors import DataError, UserError
 from llmtuner.retrieval.contexts import Context
@@ -52,7 +54,8 @@ class Row:
             others = {name: value for name, value in record.items() if name not in self.own}
             record = {"id": question.id, "prompt": question.question, **options, **answer, "context": question.context}
             start = "source_" if form == "kaggle_apart" else ""
-            record |= {start + name: value for name, value in others.items() if start + name not in record}
+            names = {name: name if name in TARGETS else start + name for name in others}
+            record |= {names[name]: value for name, value in others.items() if names[name] not in record}
         if context is None:
             return record
         return record | {"context": context.text, "context_ids": context.ids, "context_scores": context.scores}
@@ -65,11 +68,11 @@ def read_rows(source: DataSource) -> list[Row]:
         DataError: defects of a file.
     """
     rows: list[Row] = []
-    for path, read_as in source.parts:
-        questions = read_questions(path, purpose="predict", read_as=read_as).questions
+    files = read_source(source, purpose="predict")
+    for (path, read_as), file in zip(source.parts, files, strict=True):
         table = rows_of_one_column(read_table(tuple(Path(name) for name, _, _ in path_state(path)), path), str(path))
         own = _columns_read(table, read_as)
-        for (_, record), question in zip(table.records, questions, strict=True):
+        for (_, record), question in zip(table.records, file.questions, strict=True):
             rows.append(Row({str(name): _plain(value) for name, value in record.items()}, question, own))
     return rows
 
@@ -136,7 +139,8 @@ def json_line(record: Mapping[str, Any]) -> str:
 
 
 def _meaning(question: Question) -> tuple[Any, ...]:
-    return question.id, question.question, question.options, question.answer, question.context
+    texts = question.id, question.question, question.options, question.context
+    return *texts, question.answer, question.probabilities, question.weight
 
 
 def _columns_read(table: Table, read_as: ReadAs) -> frozenset[str]:

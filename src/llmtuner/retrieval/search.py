@@ -13,7 +13,7 @@ from llmtuner.retrieval.encoder_of import encoder_of
 from llmtuner.retrieval.index.manifest import Manifest, check_files, read_manifest
 from llmtuner.retrieval.index.store import ChunkStore
 from llmtuner.retrieval.joins import surroundings
-from llmtuner.retrieval.lengths import length
+from llmtuner.retrieval.leaks import AROUND, compared_words
 from llmtuner.retrieval.passages import Chunk
 from llmtuner.retrieval.retrievers.base import Retriever
 from llmtuner.spec.retrievers import CHUNKS, RETRIEVERS
@@ -100,8 +100,10 @@ class Index:
         """The chunk of a row."""
         return self._store.chunk(row)
 
-    def text_around(self, row: int, words: int = 500) -> tuple[str, str]:
-        """The text of a chunk's document before and after it, at least so many words where the document has them.
+    def text_around(self, row: int, words: int = AROUND) -> tuple[str, str]:
+        """The text of a chunk's document before and after it.
+
+        Each has at least so many words, as the leak guard counts them, where the document has them.
 
         Chunks that were left out of the index as repeats are missing in it, but for what their neighbours share with
         them.
@@ -116,8 +118,8 @@ class Index:
                 last += 1
             texts = [self.chunk(number).text for number in range(first, last + 1)]
             before, after = surroundings(texts, row - first, words)
-            more_before = row - first == reach and length(before) < words
-            more_after = last - row == reach and length(after) < words
+            more_before = row - first == reach and len(compared_words(before)) < words
+            more_after = last - row == reach and len(compared_words(after)) < words
             if not (more_before or more_after):
                 return before, after
             reach *= 2

@@ -111,13 +111,14 @@ def test_options_without_a_delimiter_keep_their_blank(tmp_path):
     assert imported.questions[1].options == (" Ω", " steam engines", " iron")
 
 
-def test_unconditional_sums_are_left_out(file, tmp_path):
-    """acc_mutual_info doubles the requests: three options were read as six."""
+@pytest.mark.parametrize("delimiter", [" ", ""], ids=["now", "older versions"])
+def test_unconditional_sums_are_left_out(file, tmp_path, delimiter):
+    """acc_mutual_info doubles the requests: three options were read as six, or refused without the delimiter."""
     doubled = []
     for row in (2, 0, 1):
         record = sample(row)
         for place, text in enumerate(OPTIONS[row]):
-            record["arguments"][f"gen_args_{3 + place}"] = {"arg_0": "", "arg_1": f" {text}"}
+            record["arguments"][f"gen_args_{3 + place}"] = {"arg_0": "", "arg_1": f"{delimiter}{text}"}
             record["filtered_resps"].append([str(-1.0 - place), "False"])
         doubled.append(record)
     assert read_samples(save(tmp_path / "samples_exam_2026.jsonl", doubled)) == read_samples(file)

@@ -183,3 +183,18 @@ def test_runs_on_one_question_have_no_difference(tmp_path):
         write_run(tmp_path / name, made)
     page = Page(render_report(collect_report([str(tmp_path / "one"), str(tmp_path / "two")])))
     assert "Differences" not in page.text
+
+
+def test_chance_is_one_figure_although_its_last_bits_differ(tmp_path):
+    """Rows in another order gave another last bit, and the line of chance was missing in every chart."""
+    records = questions(12)
+    path = write_questions(tmp_path / "q.jsonl", records)
+    lines = []
+    for other in (0.45666666666666667, 0.4566666666666666, 0.5):
+        runs = []
+        for name, chance in (("a", 0.45666666666666667), ("b", other)):
+            stated = {"floor_random_map@3": chance, "floor_random_accuracy": 0.2}
+            folder = tmp_path / f"{name}{other}"
+            runs.append(f"{name}={write_run(folder, predictions(records, seed=ord(name)), stated)}")
+        lines.append(render_report(collect_report(runs, [str(path)])).count("<line"))
+    assert lines[0] == lines[1] > lines[2]

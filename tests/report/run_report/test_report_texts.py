@@ -82,3 +82,25 @@ def test_a_set_without_a_file_has_no_texts(tmp_path):
     path = str(write_questions(tmp_path / "a.jsonl", first))
     made = [*predictions(first, dataset=path), *predictions(second, dataset="b")]
     assert [text is None for text in join_texts(made, [path]).texts] == [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize("query", ["", "?prompt=prompt&answer=answer"])
+def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path, query):
+    """Every question had the text of the file that was named last, and nothing was said; or both were refused."""
+    records = {part: [record | {"id": f"{part}{n}"} for n, record in enumerate(questions(3))] for part in "ab"}
+    same_ids = [[record | {"prompt": f"{part} {record['prompt']}"} for record in questions(3)] for part in "cd"]
+    for first, second in (list(records.values()), same_ids):
+        paths = []
+        for folder, rows in (("one", first), ("two", second)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            paths.append(str(write_questions(tmp_path / folder / "test.jsonl", rows)))
+        made = [*predictions(first, dataset=paths[0]), *predictions(second, dataset=paths[1])]
+        for names in (paths, paths[::-1]):
+            joined = join_texts(made, [name + query for name in names])
+            assert [t.question.question for t in joined.texts] == [r["prompt"] for r in [*first, *second]]
+
+
+def test_a_file_that_was_moved_is_known_by_its_name(tmp_path):
+    records = questions(3)
+    path = str(write_questions(tmp_path / "test.jsonl", records))
+    assert all(join_texts(predictions(records, dataset="elsewhere/test.jsonl"), [path]).texts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from llmtuner.data.audit.quality import quality_summary
 from llmtuner.data.audit.repeats import Repeats, repeats
 from llmtuner.data.audit.result import Audit, FileAudit
 from llmtuner.data.audit.shortcuts import shortcut_scores
+from llmtuner.data.collect import with_predicted_ids
 from llmtuner.data.load import Inspection, inspect_questions
+from llmtuner.data.paths import exists, is_pattern, matching_paths
 from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.predictions import read_predictions
 from llmtuner.data.problems import terminal_path
@@ -48,12 +50,15 @@ def audit(
 
 
 def _audit(paths: Sequence[str | os.PathLike[str]], near: bool, predictions: str | os.PathLike[str] | None) -> Audit:
-    _reject_repeated(paths)
-    inspections = _inspected(paths)
+    files = audited_files(paths)
+    _reject_repeated(files)
+    inspections = _inspected(files)
     questions = [question for inspection in inspections for question in inspection.questions]
     pairs = None
     if predictions is not None:
-        pairs = pair_up(questions, read_predictions(predictions), terminal_path(predictions))
+        predicted = read_predictions(predictions)
+        questions = with_predicted_ids(inspections, (each.id for each in predicted))
+        pairs = pair_up(questions, predicted, terminal_path(predictions))
     notes: list[str] = []
     result = Audit(
         files=tuple(_file_audit(inspection, notes) for inspection in inspections),
@@ -74,13 +79,31 @@ def _audit(paths: Sequence[str | os.PathLike[str]], near: bool, predictions: str
     return replace(result, checks=hits, notes=tuple(dict.fromkeys(notes)))
 
 
-def _inspected(paths: Sequence[str | os.PathLike[str]]) -> list[Inspection]:
+def audited_files(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str]]:
+    """The files or folders that are audited, with how each is to be read; a pattern stands for those that match it.
+
+    Raises:
+        DataError: nothing matches a pattern.
+    """
+    files: list[tuple[Path, str]] = []
+    for path in paths:
+        name, query = split_query(os.fspath(path))
+        matching: tuple[Path, ...] = (Path(name),)
+        if is_pattern(name) and not exists(Path(name)):
+            matching = matching_paths(name)
+            if not os.path.isabs(name):
+                matching = tuple(file.relative_to(Path.cwd()) for file in matching)
+        files += [(file, query) for file in matching]
+    return files
+
+
+def _inspected(files: Sequence[tuple[Path, str]]) -> list[Inspection]:
     """All files, or one error for all files that cannot be read."""
     inspections, errors = [], []
-    for path in paths:
+    for file, query in files:
         try:
-            file, query = split_query(os.fspath(path))
-            inspections.append(inspect_questions(file, read_as=merged_query(AS_IT_IS, query, os.fspath(path))))
+            given = f"{file}?{query}" if query else str(file)
+            inspections.append(inspect_questions(file, read_as=merged_query(AS_IT_IS, query, given)))
         except DataError as error:
             errors.append(str(error))
     if errors:
@@ -88,10 +111,10 @@ def _inspected(paths: Sequence[str | os.PathLike[str]]) -> list[Inspection]:
     return inspections
 
 
-def _reject_repeated(paths: Sequence[str | os.PathLike[str]]) -> None:
+def _reject_repeated(files: Iterable[tuple[Path, str]]) -> None:
     resolved_paths: set[Path] = set()
-    for path in paths:
-        resolved = Path(path).resolve()
+    for path, _ in files:
+        resolved = path.resolve()
         if resolved in resolved_paths:
             raise UserError(f"{terminal_path(path)}: given twice, so it would leak into itself; name it once")
         resolved_paths.add(resolved)

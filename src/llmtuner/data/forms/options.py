@@ -208,7 +208,7 @@ def _without_marks(texts: list[str]) -> list[str]:
 class RightAndWrong:
     """A column for the right option and one for each wrong one.
 
-    The columns give no order of the options. It is drawn by a hash of the question and the options, so that the right
+    The columns give no order of the options. It is drawn by a hash of the options, so that the right
     one is not always first, and a question has the same order in every file and run.
     """
 

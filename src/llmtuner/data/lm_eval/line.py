@@ -126,9 +126,13 @@ def _sums(stored: object) -> tuple[float, ...]:
 def _conditional(
     requests: list[tuple[str, str]], sums: tuple[float, ...]
 ) -> tuple[list[tuple[str, str]], tuple[float, ...]]:
-    """Without the second half that acc_mutual_info adds: the same continuations after an empty context."""
+    """Without the second half that acc_mutual_info adds: the same continuations after no context."""
     half, odd = divmod(len(requests), 2)
-    added = requests[half:]
-    if not odd and [("", text) for _, text in requests[:half]] == added and any(context for context, _ in requests):
-        return requests[:half], sums[:half]
-    return requests, sums
+    if odd or not any(context for context, _ in requests) or any(context for context, _ in requests[half:]):
+        return requests, sums
+    # Older versions of the harness left out the blank between the context and the continuation there.
+    same = [
+        text in (first, first.removeprefix(" "))
+        for (_, first), (_, text) in zip(requests[:half], requests[half:], strict=True)
+    ]
+    return (requests[:half], sums[:half]) if all(same) else (requests, sums)

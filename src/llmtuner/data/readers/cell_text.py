@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import math
+import operator
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from fractions import Fraction
@@ -16,6 +18,16 @@ _WIDTH = 11  # characters of a number in the format General
 _DIGITS = 1000  # more than the longest number has in any format
 _LONGEST = 15  # digits of a whole number that Excel stores
 _CONTROL = re.compile(r"_x00([01][0-9A-Fa-f])_")  # how XML spells control characters of a text
+_PLACE, _POINT = "\0", "\1"  # of a digit and of the decimal point, among literals that may hold any other character
+_CONDITION = re.compile(r"\[(<=|>=|<>|<|>|=)(-?\d+(?:\.\d+)?)\]")
+_COMPARED: dict[str, Callable[[Decimal, Decimal], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "<>": operator.ne,
+}
 _TOKEN = re.compile(
     r'"(?P<quoted>[^"]*)"|\\(?P<escaped>.)|\[(?P<bracket>[^\]]*)\]|_.|\*.|(?P<general>General)|(?P<slot>[0#?.,/%]+|E[+-]0+)'
     r"|(?P<literal>.)",
@@ -76,22 +88,50 @@ def _number(value: int | float, number_format: str) -> Shown:
 
 def _formatted(value: int | float, number_format: str) -> Shown:
     exact = Decimal(repr(value))
-    parts = _sections(number_format)
-    section, sign = parts[0], "-" if exact < 0 else ""
-    if len(parts) > 1 and exact < 0:
-        section, sign = parts[1], ""  # the format shows the sign itself
-    elif len(parts) > 2 and exact == 0:
-        section = parts[2]
+    section, shows_sign = _section_for(exact, _sections(number_format))
+    sign = "-" if exact < 0 and not shows_sign else ""
     tokens = [match for match in _TOKEN.finditer(section) if match[0]]
-    slots = [match for match in tokens if match["slot"] is not None and re.search("[0#?]", match["slot"])]
-    if any(match["general"] for match in tokens):
-        return _general(value)
-    if not slots:  # a text in place of the number, or none at all
-        literal = "".join(match["quoted"] or match["escaped"] or match["literal"] or "" for match in tokens).strip()
+    general = next((place for place, match in enumerate(tokens) if match["general"]), None)
+    if general is not None:
+        number = _general(abs(value))
+        before, after = (_literals(part) for part in (tokens[:general], tokens[general + 1 :]))
+        return Shown((sign + before + number.text + after).strip(), number.rounded)
+    if not any(map(_takes_digits, tokens)):  # a text in place of the number, or none at all
+        literal = _literals(tokens).strip()
         return Shown(literal, rounded=True) if literal.strip("@") else _general(value)
     text, read_back = _filled(abs(exact), tokens)
-    rounded = abs(read_back - abs(exact)) > _CLOSE * abs(exact)
+    rounded = read_back is None or abs(read_back - abs(exact)) > _CLOSE * abs(exact)
     return Shown((sign if re.search("[1-9]", text) else "") + text, rounded)
+
+
+def _section_for(value: Decimal, sections: list[str]) -> tuple[str, bool]:
+    """The part of a format that a number has, and whether this part shows the sign itself."""
+    conditions = [_CONDITION.search(section) for section in sections]
+    if any(conditions):  # the first that holds; a part without one is for the rest
+        for section, condition in zip(sections, conditions, strict=True):
+            if condition is None or _COMPARED[condition[1]](value, Decimal(condition[2])):
+                return section, False
+        return "General", False
+    if len(sections) > 1 and value < 0:
+        return sections[1], True
+    if len(sections) > 2 and value == 0:
+        return sections[2], False
+    return sections[0], False
+
+
+def _takes_digits(token: re.Match[str]) -> bool:
+    return token["slot"] is not None and re.search("[0#?]", token["slot"]) is not None
+
+
+def _literals(tokens: Iterable[re.Match[str]]) -> str:
+    """What tokens show beside digits."""
+    return "".join(map(_literal, tokens))
+
+
+def _literal(token: re.Match[str]) -> str:
+    if token["slot"] is not None:
+        return "%" * token["slot"].count("%")
+    return token["quoted"] or token["escaped"] or _currency(token["bracket"]) or token["literal"] or ""
 
 
 @lru_cache(maxsize=256)
@@ -106,8 +146,8 @@ def _sections(number_format: str) -> list[str]:
     return parts
 
 
-def _filled(value: Decimal, tokens: list[re.Match[str]]) -> tuple[str, Decimal]:
-    """A number that is not negative in a format, and the number that this text stands for."""
+def _filled(value: Decimal, tokens: list[re.Match[str]]) -> tuple[str, Decimal | None]:
+    """A number that is not negative in a format, and the number that this text stands for; None if that is not sure."""
     pattern = "".join(match["slot"] or "" for match in tokens)
     percent = 100 ** pattern.count("%")
     digits, _, exponent = re.sub(r"[%]", "", pattern).partition("E")
@@ -117,15 +157,28 @@ def _filled(value: Decimal, tokens: list[re.Match[str]]) -> tuple[str, Decimal]:
         text, read_back = _scientific(value * percent, digits, exponent)
     else:
         text, read_back = _decimal(value * percent, digits)
-    before, after, begun = "", "", False
-    for match in tokens:
-        if match["slot"] is not None:
-            begun = begun or bool(re.search("[0#?]", match["slot"]))
-            part = "%" * match["slot"].count("%")
-        else:
-            part = match["quoted"] or match["escaped"] or _currency(match["bracket"]) or match["literal"] or ""
-        before, after = (before, after + part) if begun else (before + part, after)
-    return (before + text + after).strip(), read_back / percent
+    places = [place for place, token in enumerate(tokens) if _takes_digits(token)]
+    inner, sure = tokens[places[0] : places[-1] + 1], True
+    before, after = (_literals(part) for part in (tokens[: places[0]], tokens[places[-1] + 1 :]))
+    between = _literals(token for token in inner if token["slot"] is None)
+    if between and "/" not in digits:
+        sure = not exponent and "," not in text
+        text = _with_literals(text, inner) if sure else text + between
+    after = "%" * sum(token["slot"].count("%") for token in inner if token["slot"] is not None) + after
+    return (before + text + after).strip(), read_back / percent if sure else None
+
+
+def _with_literals(text: str, tokens: Sequence[re.Match[str]]) -> str:
+    """Digits in their places among literals, as in 000-0000. The first place takes all digits that are left over."""
+    slots = [re.sub("[%,]", "", re.sub("[0#?]", _PLACE, token["slot"] or "")) for token in tokens]
+    shown = "".join(slot.replace(".", _POINT) or _literal(token) for slot, token in zip(slots, tokens, strict=True))
+    whole, point, decimals = shown.partition(_POINT)
+    digits, _, tail = text.partition(".")
+    over = len(digits) - whole.count(_PLACE) + 1
+    first = [digits[:over], *digits[over:]] if over > 0 else [*[""] * (1 - over), *digits]
+    whole = re.sub(_PLACE, lambda _: first.pop(0), whole) if _PLACE in whole else digits + whole
+    rest = [*tail, *[""] * decimals.count(_PLACE)]
+    return whole + point.replace(_POINT, ".") + re.sub(_PLACE, lambda _: rest.pop(0), decimals)
 
 
 def _currency(bracket: str | None) -> str:
@@ -135,7 +188,8 @@ def _currency(bracket: str | None) -> str:
 
 def _decimal(value: Decimal, pattern: str) -> tuple[str, Decimal]:
     whole, _, decimals = pattern.partition(".")
-    scale = 1000 ** (len(whole) - len(whole.rstrip(",")))
+    scale = 1000 ** (len(whole) - len(whole.rstrip(",")) + decimals.count(","))
+    decimals = decimals.replace(",", "")
     rounded = (value / scale).quantize(Decimal(1).scaleb(-len(decimals)), rounding=ROUND_HALF_UP)
     text, _, tail = f"{rounded:f}".partition(".")
     text = text.zfill(whole.count("0")) if whole.count("0") else text.lstrip("0")

@@ -32,7 +32,7 @@ from llmtuner.report.run_report.figures import (
     run_scores,
 )
 from llmtuner.report.run_report.runs import CHANCE
-from llmtuner.report.summary import baseline_rows
+from llmtuner.report.summary import baseline_rows, without_last_bits
 
 IN_ONE_CHART = 4  # runs
 TEMPLATE, STYLE, SCRIPT = "report.html.j2", "report.css", "report.js"
@@ -102,7 +102,7 @@ def _scored_sections(report: Report) -> dict[str, Any]:
         return {"scores": [], "baselines": [], "chance": None, "pairs": [], "groupings": [], "charts": charted}
     answered = [Answered.of(run.predictions, report.answers) for run in report.runs]
     models = baseline_figures(report)
-    chance = {float(figures[CHANCE]) for figures in models.values()}
+    chance = {without_last_bits(figures[CHANCE]) for figures in models.values()}
     level = chance.pop() if len(chance) == 1 else None
     scores = [run_scores(run.name, each) for run, each in zip(report.runs, answered, strict=True)]
     return {

@@ -14,7 +14,7 @@ from llmtuner.data.paths import path_state
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.problems import quoted, terminal_path
 from llmtuner.data.question import LETTERS, Question
-from llmtuner.data.read_as import ReadAs, form_for
+from llmtuner.data.read_as import ReadAs, form_for, split_query
 from llmtuner.data.readers import read_table
 from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.data.table import rows_of_one_column
@@ -54,7 +54,8 @@ class Texts:
 def join_texts(predictions: Sequence[Prediction], names: Sequence[str]) -> Texts:
     """Find the text of each prediction in files of questions.
 
-    A file belongs to the predictions of the data set of the same name or path, or else to all that no file belongs to.
+    A file belongs to the predictions of the data set of the same name or path, or of the same last part of the path if
+    no other file has it, or else to all that no file belongs to.
     Rows are joined by id as text; where ids are repeated, by their order, which must then be that of the predictions.
 
     Args:
@@ -66,7 +67,7 @@ def join_texts(predictions: Sequence[Prediction], names: Sequence[str]) -> Texts
     """
     rows_by_name = {name: _read(name) for name in names}
     datasets = {prediction.dataset: None for prediction in predictions}
-    owner = {dataset: name for dataset in datasets for name in names if _same_name(dataset, name)}
+    owner = {dataset: name for dataset in datasets if (name := _file_of(dataset, names)) is not None}
     texts: list[Text | None] = [None] * len(predictions)
     for dataset in datasets:
         places = [place for place, prediction in enumerate(predictions) if prediction.dataset == dataset]
@@ -90,8 +91,14 @@ def _place(texts: list[Text | None], places: Sequence[int], joined: Sequence[Tex
         texts[place] = text
 
 
-def _same_name(dataset: str, name: str) -> bool:
-    return bool(dataset) and (dataset == name or Path(dataset).name == Path(name).name)
+def _file_of(dataset: str, names: Sequence[str]) -> str | None:
+    """The file of a data set: the one of its name or path, or else the only one of its path's last part."""
+    if not dataset:
+        return None
+    paths = {name: split_query(name)[0] for name in names}
+    same = [name for name, path in paths.items() if path == dataset or Path(path).resolve() == Path(dataset).resolve()]
+    alike = [name for name, path in paths.items() if Path(path).name == Path(dataset).name]
+    return next((found[0] for found in (same, alike) if len(found) == 1), None)
 
 
 def _shares_an_id(wanted: Sequence[Prediction], rows: Sequence[Text]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from llmtuner.data.problems import quoted
 from llmtuner.data.sniff import file_status
 from llmtuner.errors import UserError
-from llmtuner.files import TEMPORARY, new_folder, sha256_of_file, write_atomic
+from llmtuner.files import new_folder, sha256_of_file, temporary_folders, write_atomic
 from llmtuner.retrieval.chunks import OVERLAP, WORDS
 from llmtuner.retrieval.corpus import CorpusNotes, corpus_files
 from llmtuner.retrieval.encoder import Encoder
@@ -221,9 +221,8 @@ def _foreign(out: Path, manifest: Manifest | None) -> list[str]:
 
 def _prepare(building: Path, inputs: str, out: Path) -> None:
     """Leave in the folder only what an earlier build of the same inputs finished; whoever calls this holds the lock."""
-    for leftover in building.parent.glob(f".{out.name}.*"):
-        if TEMPORARY.fullmatch(leftover.name) and leftover.is_dir():
-            shutil.rmtree(leftover)
+    for leftover in temporary_folders(out):
+        shutil.rmtree(leftover)
     known = building / _INPUTS
     if not known.is_file() or known.read_bytes() != _inputs_line(inputs):
         _clear(building)
