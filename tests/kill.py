@@ -40,7 +40,7 @@ QUIET |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "PYTHONFAULTHANDLER
 os.environ.update(QUIET)
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts")]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "scripts"), str(ROOT / "tests")]
 STEPS = 6
 LIMIT = 300  # seconds: a run that takes longer is stuck
 OPERATIONS = ("write", "fsync", "rename", "delete", "batch", "step")
@@ -69,22 +69,33 @@ class Command:
 
     Args:
         over: the name of a finished run that its folder holds at first.
+        encoder: whether the model is an encoder, trained whole, and not a Llama with LoRA.
     """
 
     name: str
     flags: tuple[str, ...]
     over: str = ""
+    encoder: bool = False
 
-    def argv(self, model: Path, data: Path, out: Path) -> list[str]:
+    @property
+    def saved(self) -> tuple[str, str]:
+        """The names of the final weights and of their configuration."""
+        start = "" if self.encoder else "adapter_"
+        return f"{start}model.safetensors", f"{start}config.json"
+
+    def argv(self, folder: Path, out: Path) -> list[str]:
         """The words of the command."""
-        common = f"--model_name_or_path {model} --template llama2 --do_train --dataset {data} --output_dir {out}"
+        model = folder / (ENCODER if self.encoder else LLAMA)
+        common = f"--model_name_or_path {model} --do_train --dataset {folder / DATA} --output_dir {out}"
         return [*common.split(), *self.flags]
 
 
-_COMMON = (
-    f"--finetuning_type lora --lora_dropout 0.1 --cutoff_len 300 --per_device_train_batch_size 2 --max_steps {STEPS} "
-    "--logging_steps 1 --report_to none --use_cpu --learning_rate 1e-3"
+LLAMA, ENCODER, DATA = "model", "encoder", "questions.jsonl"
+_SHORT = (
+    f"--per_device_train_batch_size 2 --max_steps {STEPS} --logging_steps 1 --report_to none --use_cpu "
+    "--learning_rate 1e-3"
 )
+_COMMON = f"--template llama2 --finetuning_type lora --lora_dropout 0.1 --cutoff_len 300 {_SHORT}"
 COMMANDS = {
     "mcq": Command("mcq", tuple(f"--stage mcq --save_steps 2 {_COMMON}".split())),
     "sft": Command("sft", tuple(f"--stage sft --save_steps 2 {_COMMON}".split())),
@@ -100,6 +111,14 @@ COMMANDS = {
         "sft_overwrite",
         tuple(f"--stage sft --save_steps 2 --overwrite_output_dir --seed 7 --plot_loss {_COMMON}".split()),
         over="sft",
+    ),
+    "encoder_best": Command(  # its files name weights in another way than the model in memory
+        "encoder_best",
+        tuple(
+            f"--stage mcq --finetuning_type full --save_steps 1 --eval_strategy steps --eval_steps 1 --val_size 6 "
+            f"--load_best_model_at_end true --metric_for_best_model map@3 {_SHORT}".split()
+        ),
+        encoder=True,
     ),
 }
 
@@ -230,9 +249,9 @@ def run(argv: list[str], out: Path, log: Path, point: Point | None = None, count
     return os.waitstatus_to_exitcode(waited)
 
 
-def digest(out: Path) -> str:
+def digest(command: Command, out: Path) -> str:
     """The weights of a finished run, and the losses that it logged."""
-    weights = (out / "adapter_model.safetensors").read_bytes()
+    weights = (out / command.saved[0]).read_bytes()
     state = json.loads((out / "trainer_state.json").read_text())
     losses = [(entry["step"], entry["loss"]) for entry in state["log_history"] if "loss" in entry]
     results = json.loads((out / "train_results.json").read_text())["train_loss"]
@@ -256,21 +275,21 @@ class Case:
     counts: dict[str, int]
 
 
-def prepare(command: Command, model: Path, data: Path, folder: Path) -> Case:
+def prepare(command: Command, folder: Path) -> Case:
     """Run a command without a kill."""
     out, counts = folder / command.name, folder / f"{command.name}.json"
     if (out / "run.json").is_file() and counts.is_file():
-        return Case(command, digest(out), json.loads(counts.read_text()))
+        return Case(command, digest(command, out), json.loads(counts.read_text()))
     if command.over:
-        prepare(COMMANDS[command.over], model, data, folder)  # at once if it has run
+        prepare(COMMANDS[command.over], folder)  # at once if it has run
         shutil.copytree(folder / command.over, out)
-    status = run(command.argv(model, data, out), out, folder / f"{command.name}.log", counts=counts)
+    status = run(command.argv(folder, out), out, folder / f"{command.name}.log", counts=counts)
     if status:
         raise SystemExit(f"{command.name}: the uninterrupted run ends with {status}, see {folder / command.name}.log")
-    return Case(command, digest(out), json.loads(counts.read_text()))
+    return Case(command, digest(command, out), json.loads(counts.read_text()))
 
 
-def trial(case: Case, points: list[Point], model: Path, data: Path, folder: Path) -> str:
+def trial(case: Case, points: list[Point], folder: Path) -> str:
     """Kill a run at each point in turn, then let it end.
 
     Returns:
@@ -283,7 +302,7 @@ def trial(case: Case, points: list[Point], model: Path, data: Path, folder: Path
     if case.command.over:
         shutil.copytree(folder / case.command.over, out)
     before = finished_run(out)[0] if case.command.over else None  # the run that is to be replaced
-    argv = case.command.argv(model, data, out)
+    argv = case.command.argv(folder, out)
     for point in points:
         status = run(argv, out, log, point)
         if status == 0:
@@ -297,7 +316,8 @@ def trial(case: Case, points: list[Point], model: Path, data: Path, folder: Path
         status = run(argv, out, log)
     if status != 0:
         return f"status {status}: {last_line(log)}"
-    missing = [name for name in ("run.json", "train_results.json", "adapter_config.json") if not (out / name).is_file()]
+    needed = ("run.json", "train_results.json", *case.command.saved)
+    missing = [name for name in needed if not (out / name).is_file()]
     if missing:
         return f"{missing[0]} is missing"
     leftover = [path.name for path in out.glob(".*") if path.name != ".lock"]
@@ -305,7 +325,7 @@ def trial(case: Case, points: list[Point], model: Path, data: Path, folder: Path
         return f"{leftover[0]} is left behind"
     if "--plot_loss" in argv and not (out / "training_loss.png").is_file():
         return "training_loss.png is missing"
-    return "" if digest(out) == case.digest else "other weights or losses than the uninterrupted run"
+    return "" if digest(case.command, out) == case.digest else "other weights or losses than the uninterrupted run"
 
 
 def cut(path: Path) -> None:
@@ -329,7 +349,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def damage(case: Case, file: str, name: str, model: Path, data: Path, folder: Path) -> str:
+def damage(case: Case, file: str, name: str, folder: Path) -> str:
     """Damage a file of the newest checkpoint of an interrupted run, and run the command again.
 
     Returns:
@@ -342,12 +362,12 @@ def damage(case: Case, file: str, name: str, model: Path, data: Path, folder: Pa
     for checkpoint in checkpoints:
         shutil.copytree(checkpoint, out / checkpoint.name)
     DAMAGES[name](out / checkpoints[-1].name / file)
-    status = run(case.command.argv(model, data, out), out, log)
+    status = run(case.command.argv(folder, out), out, log)
     if status:
         return f"status {status}: {last_line(log)}"
     if f"skipped {out / checkpoints[-1].name}" not in log.read_text(errors="replace"):
         return "the damage was not noticed"
-    return "" if digest(out) == case.digest else "other weights or losses than the uninterrupted run"
+    return "" if digest(case.command, out) == case.digest else "other weights or losses than the uninterrupted run"
 
 
 def last_line(log: Path) -> str:
@@ -357,17 +377,25 @@ def last_line(log: Path) -> str:
 
 
 def make_inputs(folder: Path) -> None:
-    """A tiny model, and questions."""
+    """A tiny Llama, a tiny encoder, and questions."""
+    import torch
     from make_tiny_llama import main as make_tiny
+    from support import wordpiece
+    from transformers import AutoConfig, AutoModel
 
-    model, data = folder / "model", folder / "questions.jsonl"
-    if make_tiny([str(model), "--hidden_size", "32", "--num_layers", "1", "--vocab_size", "360"]):
+    tokenizer = wordpiece()
+    tokenizer.save_pretrained(folder / ENCODER)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape = AutoConfig.for_model("bert", vocab_size=len(tokenizer), max_position_embeddings=96, **sizes)
+    AutoModel.from_config(shape).save_pretrained(folder / ENCODER)
+    if make_tiny([str(folder / LLAMA), "--hidden_size", "32", "--num_layers", "1", "--vocab_size", "360"]):
         raise SystemExit("the tiny model was not made")
     rows = [
         {"prompt": f"What is {n} plus one?", "A": str(n + 1), "B": str(n), "C": str(n + 2), "answer": "ABC"[n % 3]}
         for n in range(18)
     ]
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / DATA).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def damage_all(names: list[str], every: int, folder: Path, say: Callable[[str], None] = print) -> list[str]:
@@ -376,13 +404,12 @@ def damage_all(names: list[str], every: int, folder: Path, say: Callable[[str], 
     Returns:
         a line for each damage that went wrong
     """
-    model, data = folder / "model", folder / "questions.jsonl"
     failures = []
     for name in names:
-        case = prepare(COMMANDS[name], model, data, folder)
+        case = prepare(COMMANDS[name], folder)
         files = sorted(path.name for path in (folder / name / "checkpoint-2").iterdir())
         for file, kind in [(file, kind) for file in files for kind in DAMAGES][::every]:
-            wrong = damage(case, file, kind, model, data, folder)
+            wrong = damage(case, file, kind, folder)
             say(f"{name}, {file} {kind}: {wrong or 'noticed'}")
             if wrong:
                 failures.append(f"{name}, {file} {kind}: {wrong}")
@@ -395,13 +422,12 @@ def kill(kills: int, seed: int, names: list[str], folder: Path, say: Callable[[s
     Returns:
         a line for each trial that went wrong
     """
-    model, data = folder / "model", folder / "questions.jsonl"
-    cases = [prepare(COMMANDS[name], model, data, folder) for name in names]
+    cases = [prepare(COMMANDS[name], folder) for name in names]
     generator, failures, done, start = random.Random(seed), [], 0, time.monotonic()
     while done < kills:
         case = cases[done % len(cases)]
         points = [draw(case.counts, generator) for _ in range(min(kills - done, generator.choice((1, 1, 2))))]
-        wrong = trial(case, points, model, data, folder)
+        wrong = trial(case, points, folder)
         done += len(points)
         named = f"{case.command.name}, killed {' and '.join(map(str, points))}"
         say(f"{done:4d} of {kills}  {time.monotonic() - start:6.0f} s  {named}: {wrong or 'equal'}")

@@ -226,15 +226,101 @@ def test_a_training_without_a_learning_rate_is_no_training(stage, tiny_llama, tm
     assert main(command(stage, tiny_llama, tmp_path / "zero", "--learning_rate", "0")) == 2
 
 
-def test_fewer_steps_by_larger_batches_are_refused(tiny_llama, tmp_path, capfd):
-    """A finished run with a larger batch ended at once, with exit 0 and the old weights."""
-    epochs = ("--max_steps", "-1", "--num_train_epochs", "0.4", "--save_steps", "4")
-    assert main(command("mcq", tiny_llama, tmp_path, *epochs)) == 0
-    before = (tmp_path / "run.json").read_bytes()
-    more = ("--max_steps", "-1", "--num_train_epochs", "1", "--per_device_train_batch_size", "10")
-    assert main(command("mcq", tiny_llama, tmp_path, *more)) == 2
-    assert "is at step 4, and this training would have 1 steps" in capfd.readouterr().err
-    assert (tmp_path / "run.json").read_bytes() == before, "nothing was set aside"
+@pytest.fixture
+def trained_rows(monkeypatch):
+    """The questions of every batch that is trained on, in order."""
+    rows: list[int] = []
+    training_step = Trainer.training_step
+
+    def counted(trainer, model, inputs, *more, **named):
+        rows.extend(range(len(inputs["labels"])) if "rows" not in inputs else inputs["rows"].tolist())
+        return training_step(trainer, model, inputs, *more, **named)
+
+    monkeypatch.setattr(Trainer, "training_step", counted)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "epochs", "steps", "questions"),
+    [
+        (("1", "1"), ("2", "1"), ("1", "3"), 10 + 2 * 5, 20),
+        (("1", "1"), ("1", "2"), ("1", "3"), 10 + 2 * 5, 20),
+        (("2", "1"), ("1", "1"), ("1", "2"), 5 + 10, 10),
+        (("2", "1"), ("1", "2"), ("1", "2"), 5 + 5, 10),
+        (("1", "1"), ("10", "1"), ("0.4", "2"), 4 + 2, 20),  # a step that is not complete is made again
+    ],
+    ids=["larger batches", "accumulated", "smaller batches", "the same size", "within an epoch"],
+)
+def test_epochs_count_whatever_the_size_of_a_step(
+    first, then, epochs, steps, questions, tiny_llama, tmp_path, capfd, trained_rows
+):
+    """Steps were counted: after batches of 1, batches of 2 trained half of what was asked for, or nothing."""
+
+    out, kept = tmp_path / "out", tmp_path / "kept"
+
+    def train(size, number):
+        flags = ("--per_device_train_batch_size", size[0], "--gradient_accumulation_steps", size[1])
+        more = ("--max_steps", "-1", "--num_train_epochs", number, "--save_steps", "0.4")
+        assert main(command("mcq", tiny_llama, out, *more, *flags)) == 0
+        capfd.readouterr()
+
+    train(first, epochs[0])
+    trained_rows.clear()
+    train(then, epochs[1])
+    assert len(trained_rows) == questions
+    assert set(trained_rows[-10:]) == set(range(10)), "the last epoch has every question once"
+    manifest = finished_run(out)[0]
+    assert (manifest.step, manifest.epoch) == (steps, float(epochs[1]))
+    shutil.copytree(out, kept)
+    (out / "run.json").unlink()
+    shutil.rmtree(find_checkpoints(out)[-1].folder)
+    train(then, epochs[1])
+    assert finished_run(out)[0].step == steps, "resumed again in the new size"
+    one, two = weights(out), weights(kept)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_intervals_of_a_resumed_training_are_the_new_ones(tiny_llama, tmp_path):
+    """ "resumed with --save_steps 1, before 3" was said, and those of the checkpoint stayed."""
+    assert main(command("mcq", tiny_llama, tmp_path, "--max_steps", "3", "--save_steps", "3")) == 0
+    assert main(command("mcq", tiny_llama, tmp_path, "--save_steps", "1")) == 0
+    assert [each.step for each in find_checkpoints(tmp_path)] == [3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("cut", ["the end", "the last step"])
+def test_a_part_of_an_epoch_resumes_to_its_end(cut, tiny_llama, tmp_path, capfd):
+    """Half an epoch of three steps ends at two thirds of it, which counted as "holds a finished run"."""
+    flags = ("--max_steps", "-1", "--num_train_epochs", "0.7", "--max_samples", "5", "--save_steps", "1")
+    flags = (*flags, "--gradient_accumulation_steps", "4")
+    assert main(command("sft", tiny_llama, tmp_path, *flags)) == 0
+    whole = weights(tmp_path)
+    (tmp_path / "run.json").unlink()
+    (tmp_path / "adapter_model.safetensors").unlink()
+    if cut == "the last step":
+        shutil.rmtree(tmp_path / "checkpoint-2")
+    assert main(command("sft", tiny_llama, tmp_path, *flags)) == 0
+    said = "all steps are done" in capfd.readouterr().err
+    assert said == (cut == "the end")
+    assert all(torch.equal(whole[name], tensor) for name, tensor in weights(tmp_path).items())
+    assert main(command("sft", tiny_llama, tmp_path, *flags)) == 2
+    assert "holds a finished run" in capfd.readouterr().err
+
+
+def test_the_best_checkpoint_of_a_whole_encoder_is_what_the_training_ends_with(tiny_bert, tmp_path):
+    """Its files call the LayerNorms gamma and beta: they stayed those of the last step, or of the base model."""
+    flags = ("--finetuning_type", "full", "--learning_rate", "0.3", "--eval_dataset", str(DEMO), "--save_steps", "1")
+    flags = (*flags, "--eval_strategy", "steps", "--eval_steps", "1", "--load_best_model_at_end", "true")
+    words = command("mcq", tiny_bert, tmp_path, *flags, "--metric_for_best_model", "map@3")
+    for unwanted in ("--template", "--lora_dropout"):
+        place = words.index(unwanted)
+        del words[place : place + 2]
+    assert main(words) == 0
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    assert state["best_global_step"] < STEPS, "else the last weights are the best"
+    best, last = (load_scorer(folder) for folder in (state["best_model_checkpoint"], tmp_path))
+    one, two = best.model.state_dict(), last.model.state_dict()
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_checkpoints_beyond_the_limit_are_deleted_but_never_the_best(tiny_llama, tmp_path):

@@ -102,7 +102,7 @@ def _resume_named(
         checkpoint = Checkpoint(folder, checkpoint.saved_step, True)
     same_folder = output_dir is not None and folder.resolve().parent == output_dir.resolve()
     is_finished = output_dir is not None and finished_run(output_dir)[0] is not None
-    progress = _progress(checkpoint.step, checkpoint.epoch, flags)
+    progress = _progress(checkpoint, flags, planned)
     if progress > 0 or (progress == 0 and (is_finished or not same_folder)):
         raise UserError(
             f"--resume_from_checkpoint {folder}: {_at(checkpoint)}; the training would end there or before, and train "
@@ -121,7 +121,7 @@ def _overwrite(output_dir: Path, flags: Flags, planned: Manifest, run: McqRun | 
     if last is not None and manifest is not None and manifest.settings.get("overwrite_output_dir") is True:
         changes = changes_of(manifest, planned)
         is_same = manifest.stage == planned.stage and not changes.refused and not changes.taken_up
-        if is_same and finished_run(output_dir)[0] is None and _progress(last.step, last.epoch, flags) <= 0:
+        if is_same and finished_run(output_dir)[0] is None and _progress(last, flags, planned) <= 0:
             own = f"{last.folder} was saved by this command before it was interrupted"
             return EarlierRun(
                 last.folder,
@@ -146,7 +146,7 @@ def _beyond_finished(
             f"--output_dir {output_dir} holds a finished run with other data or settings: {'; '.join(refused)}; "
             f"{AFRESH}"
         )
-    progress = _progress(finished.step, finished.epoch, flags)
+    progress = _progress(finished, flags, planned)
     results = {"predict_results.json": flags["do_predict"], "eval_results.json": _evaluates(flags)}
     lacks = any(wanted and not (output_dir / name).exists() for name, wanted in results.items())
     ends_there = any(each.step == finished.step and not each.defect for each in find_checkpoints(output_dir))
@@ -167,7 +167,7 @@ def _stopped_early(finished: Manifest, planned: Manifest) -> bool:
     return (
         finished.step < finished.max_steps
         and stored.get(EARLY_STOPPING) is not None
-        and all(same(stored.get(name), planned.settings.get(name)) for name in LENGTH)
+        and _same_length(finished, planned)
     )
 
 
@@ -181,7 +181,7 @@ def _unfinished(
     lines = (*lines, *(f"skipped {each.folder}: {each.defect}" for each in skipped))
     if last is None:
         return _begin(output_dir, checkpoints, lines)
-    progress = _progress(last.step, last.epoch, flags)
+    progress = _progress(last, flags, planned)
     was_finished = last.before_manifests and any(path.suffix == ".safetensors" for path in final_files(output_dir))
     if last.manifest is not None:
         _check_stage(last.folder, last.manifest, planned)
@@ -229,12 +229,20 @@ def _check_kind(checkpoint: Checkpoint, flags: Flags) -> None:
         raise UserError(f"{checkpoint.folder} is {content} and cannot resume with --finetuning_type {kind}; {AFRESH}")
 
 
-def _progress(step: int, epoch: float, flags: Flags) -> int:
-    """Whether a step lies before the planned end of the training (-1), at it (0), or beyond it (1)."""
-    if flags["max_steps"] > 0:
-        return (step > flags["max_steps"]) - (step < flags["max_steps"])
-    ahead = epoch - flags["num_train_epochs"]
+def _progress(reached: Checkpoint | Manifest, flags: Flags, planned: Manifest) -> int:
+    """Whether a run stands before the planned end of the training (-1), at it (0), or beyond it (1)."""
+    stored = reached if isinstance(reached, Manifest) else reached.manifest
+    last = flags["max_steps"]
+    if stored is not None and _same_length(stored, planned):
+        last = stored.max_steps  # half an epoch of three steps ends at the second one, so at two thirds
+    if last > 0:
+        return (reached.step > last) - (reached.step < last)
+    ahead = reached.epoch - flags["num_train_epochs"]
     return 0 if abs(ahead) < 1e-6 else (1 if ahead > 0 else -1)
+
+
+def _same_length(stored: Manifest, planned: Manifest) -> bool:
+    return all(same(stored.settings.get(name), planned.settings.get(name)) for name in LENGTH)
 
 
 def _at(checkpoint: Checkpoint) -> str:

@@ -80,6 +80,11 @@ class RunKeeper(TrainerCallback):
         self._trainer = weakref.ref(trainer)
 
     @property
+    def resumed(self) -> Path | None:
+        """The checkpoint that the training resumes from."""
+        return self._resumed
+
+    @property
     def training_has_ended(self) -> bool:
         """Whether no step is left: all are done, or the resumed training had stopped early."""
         step = self._state.global_step
@@ -101,11 +106,14 @@ class RunKeeper(TrainerCallback):
         self._stop.deferred = True
         if self._resumed is None:
             return
+        state.compute_steps(args, state.max_steps)  # the Trainer goes on with the intervals of the checkpoint
         self._keep_start()
         self.first_step = state.global_step
         self._saved = (state.global_step, self._resumed)
-        if state.best_global_step:  # the folder may have moved
-            state.best_model_checkpoint = str(self._resumed.resolve().parent / f"checkpoint-{state.best_global_step}")
+        if state.best_global_step:  # the folder may have moved, or have another name
+            resumed, best = self._resumed.resolve(), state.best_global_step
+            folder = resumed if best == state.global_step else resumed.parent / f"checkpoint-{best}"
+            state.best_model_checkpoint = str(folder)
         manifest = read_manifest(self._resumed / CHECKPOINT_MANIFEST)
         if manifest is None:
             return

@@ -5,17 +5,22 @@ The mixin overrides methods of transformers' Trainer by name; where a version ha
 
 from __future__ import annotations
 
+import math
+import sys
 from functools import cache
 from typing import Any
 
 from llmtuner.runs.keeper import RunKeeper
+from llmtuner.runs.position import Position
 from llmtuner.runs.stop import WorkerStart
+from llmtuner.runs.weight_names import names_in_memory, require_all_loaded
 
 
 class KeptTraining:
     """Placed before a Trainer class; without a `RunKeeper` among the callbacks it changes nothing."""
 
     keeper: RunKeeper | None = None
+    _position: Position | None = None  # of the checkpoint, where the training counts steps of its data
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -23,6 +28,37 @@ class KeptTraining:
         self.keeper = next((callback for callback in callbacks if isinstance(callback, RunKeeper)), None)
         if self.keeper is not None:
             self.keeper.attach(self)
+
+    def set_initial_training_values(self, args: Any, dataloader: Any, *more: Any, **named: Any) -> Any:
+        """How many epochs and steps there are. Steps that had another size before count as the epochs they were."""
+        from transformers.trainer_utils import has_length
+
+        values = super().set_initial_training_values(args, dataloader, *more, **named)  # type: ignore[misc]
+        self._position = (
+            Position.of(self.keeper.resumed) if self.keeper is not None and has_length(dataloader) else None
+        )
+        epochs, per_epoch, *others, max_steps = values
+        surplus = 0 if self._position is None else self._position.surplus(per_epoch)
+        if not surplus:
+            return values
+        if args.max_steps > 0:
+            epochs = math.ceil((max_steps - surplus) / per_epoch)
+        else:
+            max_steps += surplus
+        return epochs, per_epoch, *others, max_steps
+
+    def _init_training_state(self, max_steps: int, per_epoch: int, *more: Any, **named: Any) -> tuple[int, int]:
+        """The epochs that are done, and the batches of the one that is begun."""
+        done: tuple[int, int] = super()._init_training_state(max_steps, per_epoch, *more, **named)  # type: ignore[misc]
+        if self._position is None or not self._position.surplus(per_epoch):
+            return done
+        epochs, steps = divmod(self._position.steps_done(per_epoch), per_epoch)
+        args = self.args  # type: ignore[attr-defined]
+        if args.process_index == 0:
+            step, epoch = self._position.step, self._position.epoch
+            left = f"{max_steps - step:,} more are planned"
+            print(f"note: steps have another size now: {step:,} were {epoch:.2f} epochs, and {left}", file=sys.stderr)
+        return epochs, 0 if args.ignore_data_skip else steps * args.gradient_accumulation_steps
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """No step beyond the end: the Trainer makes one more when it resumes from the last step of a training."""
@@ -42,6 +78,20 @@ class KeptTraining:
                     result.metrics[name] = round(result.metrics[name] * share, 3)
             result.metrics["train_resumed_from_step"] = first
         return result
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save one that `_load_from_checkpoint` and `_load_best_model` can load whole."""
+        with names_in_memory(self.model):  # type: ignore[attr-defined]
+            super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """A checkpoint that lacks weights was loaded with a warning, and "restored: weights" was printed.
+
+        Raises:
+            RunError: it lacks weights, or has other ones.
+        """
+        require_all_loaded(self.model, load_result)  # type: ignore[attr-defined]
+        super()._issue_warnings_after_load(load_result)  # type: ignore[misc]
 
     def _load_optimizer_and_scheduler(self, *args: Any, **kwargs: Any) -> None:
         """Of a resumed training, on CPUs with several processes, too."""
