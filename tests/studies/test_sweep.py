@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
+from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
 from llmtuner.studies.ended_run import RECORD
 from llmtuner.studies.sweep import Piece, Sweep, read_setting
 
@@ -115,3 +116,14 @@ def test_a_damaged_record_of_a_piece_is_named(tmp_path, content):
     (each.folder / RECORD).write_text(content)
     with pytest.raises(UserError, match=r"piece\.json"):
         each.stored()
+
+
+def test_a_piece_that_was_stopped_in_its_evaluation_makes_up_for_it(tmp_path):
+    """It counted as done, and the mean of the table was that of the other seeds."""
+    words = Words.from_argv(["--do_train", "--do_eval", "--eval_dataset", "e.jsonl", "--model_name_or_path", "m"])
+    stopped = Piece(Sweep(tmp_path, (), {}, (1,)), {}, 1)
+    stopped.folder.mkdir(parents=True)
+    write_manifest(Manifest(stage="mcq", step=2, max_steps=2, epoch=1.0, versions={}), stopped.folder / RUN_MANIFEST)
+    assert len(stopped.job(words).commands) == 1, "the run sees that only the evaluation is missing"
+    (stopped.folder / "eval_results.json").write_text("{}")
+    assert not stopped.job(words).commands

@@ -16,7 +16,9 @@ from support import ROOT
 
 from llmtuner.cli.command import read_words
 from llmtuner.data.predictions import read_predictions
+from llmtuner.errors import UserError
 from llmtuner.metrics import map_at_k
+from llmtuner.studies.ended_run import check_ended, read_record, write_record
 
 RATES = ("--set", "learning_rate=1e-4,3e-4")
 
@@ -214,13 +216,32 @@ def test_scores_that_were_lost_or_edited_are_named(run_sweep, tmp_path):
     path = tmp_path / "sweep/seed-2/predict_results.json"
     whole = path.read_text()
     path.write_text(json.dumps(json.loads(whole) | {"predict_map@3": 0.99}))
+    expected = "seed-2: its scores are not those that it ended with: predict_results.json or eval_results.json was lost"
     status, out, err = run_sweep("--seeds", "1,2")
     assert (status, out) == (2, "")
-    assert "seed-2/predict_results.json: predict_map@3 is 0.9900, but predictions.jsonl gives" in err
+    assert expected in err
     path.unlink()
     status, out, err = run_sweep("--seeds", "1,2")
     assert (status, out) == (2, "")
-    assert "seed-2: its predict_results.json is missing; delete the folder" in err
+    assert expected in err
+    path.write_text(json.dumps(json.loads(whole) | {"predict_runtime": 9.0}))
+    assert run_sweep("--seeds", "1,2")[0] == 0, "a speed is no score"
+
+
+def test_scores_of_an_evaluation_that_were_lost_or_edited_are_named(tmp_path):
+    """Without predictions, the mean was that of fewer seeds than the table said, or of an edited score."""
+    (tmp_path / "train_results.json").write_text('{"train_loss": 1.5}')
+    path = tmp_path / "eval_results.json"
+    path.write_text('{"eval_map@3": 0.5, "eval_runtime": 3.0}')
+    write_record(tmp_path, 1.0)
+    record = read_record(tmp_path)
+    path.write_text('{"eval_map@3": 0.5, "eval_runtime": 2.0}')
+    check_ended(tmp_path, record)
+    for damage in (lambda: path.write_text('{"eval_map@3": 0.9}'), path.unlink):
+        damage()
+        with pytest.raises(UserError, match="its scores are not those that it ended with"):
+            check_ended(tmp_path, record)
+    check_ended(tmp_path, {"seconds": 1.0})  # of an earlier version
 
 
 @pytest.mark.parametrize("minutes", ["nan", "-1", "soon"])

@@ -13,9 +13,10 @@ from typing import Any
 from llmtuner.files import write_atomic
 from llmtuner.runs.lock import locked
 from llmtuner.studies.check_sweep import CheckedSweep, stored_manifest
+from llmtuner.studies.ended_run import figures_of
 from llmtuner.studies.jobs import Ended, Job, run_jobs, say
 from llmtuner.studies.sweep import MANIFEST, Piece, Sweep
-from llmtuner.studies.sweep_results import RESULTS, Combination, Done, figures_of, read_results, results_json
+from llmtuner.studies.sweep_results import RESULTS, Combination, Done, read_results, results_json
 from llmtuner.studies.training import differing_flags
 
 

@@ -14,10 +14,10 @@ from llmtuner.data.prediction_files import RESULTS as PREDICT_RESULTS
 from llmtuner.files import write_atomic
 from llmtuner.runs.lock import locked
 from llmtuner.studies.check_folds import CheckedFolds
+from llmtuner.studies.ended_run import figures_of
 from llmtuner.studies.fold_results import RESULTS, write_results
 from llmtuner.studies.folds import DATA, FOLDS, MANIFEST, write_data
 from llmtuner.studies.jobs import Ended, run_jobs, say
-from llmtuner.studies.sweep_results import figures_of
 
 
 def carry_out_folds(

@@ -7,22 +7,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file, write_atomic
 from llmtuner.runs.weights import same_tokenizer
 
 RECORD = "piece.json"
+_SCORES = RESULTS, "eval_results.json", "train_results.json"  # the first that a run has
+_OF_THE_MACHINE = ("_runtime", "_per_second")
+
+
+def figures_of(folder: Path) -> dict[str, Any]:
+    """The figures of a run: of its prediction, else of its evaluation, else of its training.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = next((folder / name for name in _SCORES if (folder / name).is_file()), None)
+    if path is None:
+        return {}
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read: {error}; delete {folder}, and it runs again") from error
+    return figures if isinstance(figures, dict) else {}
 
 
 def write_record(folder: Path, seconds: float, **more: Any) -> None:
-    """Record that the run is done.
+    """Record that the run is done, and how it ended.
 
     Args:
         seconds: of its commands.
         more: further values of the record.
     """
-    record = {**more, "seconds": round(seconds, 1), "predictions": _digest(folder)}
+    record = {**more, "seconds": round(seconds, 1), "predictions": _digest(folder), "figures": _lasting(folder)}
     write_atomic(folder / RECORD, json.dumps(record, indent=1) + "\n")
 
 
@@ -44,16 +63,19 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def check_predictions(folder: Path, record: Mapping[str, Any]) -> None:
-    """Compare the predictions with those that the run ended with; records of earlier versions do not name them.
+def check_ended(folder: Path, record: Mapping[str, Any]) -> None:
+    """Compare predictions and figures with those that the run ended with; earlier versions did not record them.
 
     Raises:
-        UserError: a later run has replaced them.
+        UserError: a later run has replaced them, or a file is lost or changed.
     """
-    stored = record.get("predictions")
-    if stored is not None and stored != _digest(folder):
+    again = "delete the folder, and the run starts again"
+    if record.get("predictions") not in (None, _digest(folder)):
+        raise UserError(f"{folder}: its predictions are not those that it ended with; {again}")
+    if record.get("figures") not in (None, _lasting(folder)):
         raise UserError(
-            f"{folder}: its predictions are not those that it ended with; delete the folder, and the run starts again"
+            f"{folder}: its scores are not those that it ended with: {' or '.join(_SCORES[:2])} was lost or changed; "
+            f"{again}"
         )
 
 
@@ -63,6 +85,11 @@ def changed_inputs(stored: Mapping[str, Any], inputs: Mapping[str, Any]) -> list
     changed = [name for name, value in inputs.items() if name != tokenizer and stored.get(name) != value]
     before, now = (each.get(tokenizer, "") for each in (stored, inputs))
     return changed if same_tokenizer(before, now) else [*changed, tokenizer]
+
+
+def _lasting(folder: Path) -> dict[str, Any]:
+    """The figures that another machine would have, too."""
+    return {name: value for name, value in figures_of(folder).items() if not name.endswith(_OF_THE_MACHINE)}
 
 
 def _digest(folder: Path) -> str | None:

@@ -15,7 +15,7 @@ from llmtuner.data.question import Question
 from llmtuner.data.soft_targets import PROBABILITIES, WEIGHT
 from llmtuner.errors import UserError
 from llmtuner.files import write_atomic
-from llmtuner.studies.ended_run import RECORD, check_predictions, read_record, write_record
+from llmtuner.studies.ended_run import RECORD, check_ended, read_record, write_record
 from llmtuner.studies.jobs import Job
 from llmtuner.studies.training import job_of
 
@@ -82,7 +82,7 @@ class FoldStudy:
         record = read_record(folder)
         if record is None:
             raise UserError(f"{folder}: has no {RECORD}, so it is not done")
-        check_predictions(folder, record)
+        check_ended(folder, record)
         return record
 
 

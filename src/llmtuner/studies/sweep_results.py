@@ -5,7 +5,6 @@ Shapes: S seeds, Q questions.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,19 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from llmtuner.data.prediction_files import RESULTS as PREDICTION_RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
-from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_json
 from llmtuner.metrics import Ranks
 from llmtuner.report.paired import mean_interval
 from llmtuner.report.stated_scores import check_stated_score
 from llmtuner.report.summary import BASELINES, check_same_questions
-from llmtuner.studies.ended_run import check_predictions
+from llmtuner.studies.ended_run import check_ended, figures_of
 from llmtuner.studies.sweep import Piece, Sweep
 
 RESULTS = "results.json"
-_SCORES = PREDICTION_RESULTS, "eval_results.json", "train_results.json"  # the first that a piece has
 
 Done = tuple[tuple[str, float], ...]  # the folders of the done seeds of a combination, and their seconds
 
@@ -87,12 +83,7 @@ def read_results(sweep: Sweep, known: dict[Done, Combination] | None = None) -> 
 def _combination(name: str, done: Sequence[tuple[Piece, float]]) -> Combination:
     first = [piece for piece, _ in done]
     for piece in first:
-        stored = piece.stored() or {}
-        check_predictions(piece.folder, stored)
-        if stored.get("predictions") is not None and not (piece.folder / PREDICTION_RESULTS).is_file():
-            raise UserError(
-                f"{piece.folder}: its {PREDICTION_RESULTS} is missing; delete the folder, and the run starts again"
-            )
+        check_ended(piece.folder, piece.stored() or {})
     result = Combination(
         name,
         first[0].values,
@@ -129,22 +120,6 @@ def _in_one_order(predictions: Sequence[Prediction], k: int) -> np.ndarray:
     return Ranks.of([p.scores for p in answered], [int(p.answer) for p in answered if p.answer is not None]).reciprocal(
         k
     )
-
-
-def figures_of(folder: Path) -> dict[str, Any]:
-    """The figures of a piece: of its prediction, else of its evaluation, else of its training.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    path = next((folder / name for name in _SCORES if (folder / name).is_file()), None)
-    if path is None:
-        return {}
-    try:
-        figures = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read: {error}; delete {folder}, and it runs again") from error
-    return figures if isinstance(figures, dict) else {}
 
 
 def results_json(sweep: Sweep, results: Sequence[Combination], failed: Mapping[str, int]) -> dict[str, Any]:

@@ -29,13 +29,19 @@ def job_of(
         not_in_training, not_in_prediction: flags of the other step alone.
     """
     commands = []
-    if words.is_true("do_train") and finished_run(folder)[0] is None:
+    if words.is_true("do_train") and (finished_run(folder)[0] is None or _lacks_evaluation(words, folder)):
         commands.append(_command(folder, "train", without(words, "do_predict", *not_in_training)))
     if words.is_true("do_predict"):
         commands.append(_command(folder, "predict", _prediction(without(words, *not_in_prediction), folder)))
     elif not words.is_true("do_train"):
         commands.append(_command(folder, "evaluate", words))
     return Job(name, commands)
+
+
+def _lacks_evaluation(words: Words, folder: Path) -> bool:
+    """Whether a training was stopped while it evaluated at its end; its command then makes up for that alone."""
+    evaluates = words.is_true("do_eval") and ("eval_dataset" in words or "val_size" in words)
+    return evaluates and not (folder / "eval_results.json").is_file()
 
 
 def _command(folder: Path, step: str, words: Words) -> Command:
