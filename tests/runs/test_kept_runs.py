@@ -437,3 +437,14 @@ def test_workers_that_are_told_to_stop_with_the_run_cost_no_checkpoint(stage, ti
     at_batch(3, stop_all)
     assert main(command(stage, tiny_llama, tmp_path, "--dataloader_num_workers", "1", "--save_steps", "9")) == 143
     assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path)] == [3]
+
+
+def test_a_copied_checkpoint_that_is_the_best_one_is_the_end(tiny_llama, tmp_path):
+    """Its folder was sought beside it under the name checkpoint-N, and "was lost during the run"."""
+    flags = ("--eval_dataset", str(DEMO), "--eval_strategy", "steps", "--eval_steps", "2", "--save_steps", "2")
+    flags = (*flags, "--load_best_model_at_end", "true", "--metric_for_best_model", "map@3")
+    one, two, copy = tmp_path / "one", tmp_path / "two", tmp_path / "copy"
+    assert main(command("mcq", tiny_llama, one, "--max_steps", "2", *flags)) == 0
+    shutil.copytree(one / "checkpoint-2", copy)
+    rate = ("--learning_rate", "1e-3", "--max_steps", "4", "--resume_from_checkpoint", str(copy))
+    assert main(command("mcq", tiny_llama, two, *flags, *rate)) == 0

@@ -15,7 +15,7 @@ from llmtuner.cli.dry_run import DRY_RUN, dry_run
 from llmtuner.cli.help import help_text
 from llmtuner.cli.launch import launch_if_several_devices
 from llmtuner.cli.preflight import flag_message, offline_environment, preflight
-from llmtuner.cli.process import is_first_process, say
+from llmtuner.cli.process import is_first_of_machine, say
 from llmtuner.console import escape_unprintable
 from llmtuner.data.problems import escaped
 from llmtuner.errors import RunError, UserError
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if "--traceback" in words:
             traceback.print_exc()
-        if is_first_process():
+        if is_first_of_machine():
             print(f"error: {flag_message(error)}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:

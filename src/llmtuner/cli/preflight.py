@@ -22,7 +22,7 @@ from llmtuner.cli.preflight_retrieve import settle_retrieve, unfilled
 from llmtuner.cli.preflight_scoring import check_shots, check_training_targets, scoring_warnings
 from llmtuner.cli.preflight_vocabulary import settle_vocabulary
 from llmtuner.cli.preflight_weights import check_belonging, prompt_warnings
-from llmtuner.cli.process import LAYOUT
+from llmtuner.cli.process import LAYOUT, is_first_process
 from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import COMMAND_LINE
 from llmtuner.data.collect import check_ids, read_source
@@ -156,7 +156,7 @@ def preflight(flags: Flags) -> Plan:
         check_output_dir(flags["output_dir"])
     problems.raise_all()
     # From here on every file is known to be sound.
-    if flags["output_dir"]:
+    if flags["output_dir"] and is_first_process():  # it may have taken the lock already
         check_lock(Path(flags["output_dir"]))
     if flags["do_train"]:
         training = planned_manifest(flags, run)

@@ -20,6 +20,11 @@ def is_first_process() -> bool:
     return "LOCAL_RANK" not in os.environ or int(os.environ.get("RANK", "0")) == 0
 
 
+def is_first_of_machine() -> bool:
+    """Whether this is the only process of its machine, or the first: the one that says what is wrong there."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
 def say(lines: Iterable[str], kind: str = "note") -> None:
     """Print lines to stderr, once for all processes."""
     if is_first_process() and LAUNCHED not in os.environ:
