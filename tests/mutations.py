@@ -1516,6 +1516,12 @@ MUTATIONS = (
         ("training: a step beyond the end", "self.keeper.training_has_ended:", "False:"),
     ),
     *edits(
+        "src/llmtuner/runs/stop.py",
+        "tests/runs/test_stop.py",
+        ("workers: those that are left hold up the exit", "if self._told or self._over.value:", "if self._told:"),
+        ("workers: the run's SIGTERM ends them", "if self._told or self._over.value:", "if True:"),
+    ),
+    *edits(
         "src/llmtuner/data/tokens/coverage.py",
         "tests/data/tokens/test_coverage.py",
         ("tokenizer: a lost digit is allowed", "> REFUSED or self.lost_ascii > 0", "> REFUSED"),
