@@ -13,6 +13,7 @@ from support import DEMO
 from llmtuner.data import read_questions
 from llmtuner.errors import DataError, FieldError, UserError
 from llmtuner.mcq import load_scorer, train
+from llmtuner.mcq.questions import Pick, QuestionSet
 from llmtuner.runs.lock import locked
 from llmtuner.runs.places import trained_places
 
@@ -59,6 +60,17 @@ def test_adapters_are_trained_and_the_callers_configuration_is_left_alone(tiny_l
         assert lora.modules_to_save is None
     loaded = load_scorer(tmp_path / "two", base_model=str(tiny_llama))
     assert loaded.score(questions[:2]) == scorer.score(questions[:2])
+
+
+def test_options_are_shuffled_anew_in_each_epoch(tiny_llama, questions, tmp_path, monkeypatch):
+    """The command line did it; here the argument was taken, recorded, and had no effect."""
+    seen = []
+    pick = QuestionSet.__getitem__
+    monkeypatch.setattr(QuestionSet, "__getitem__", lambda *given: seen.append((given[1], pick(*given))) or seen[-1][1])
+    arguments = {**QUICK, "max_steps": 8}
+    train(str(tiny_llama), questions, str(tmp_path), head="letter", shuffle_options=True, arguments=arguments)
+    prompts = {(each.row, tuple(each.tokens.prompt)) for asked, each in seen if isinstance(asked, Pick)}
+    assert len(prompts) > 2 * len(questions)
 
 
 @pytest.mark.parametrize(

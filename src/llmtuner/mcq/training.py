@@ -167,13 +167,7 @@ def _train(
     keeper: RunKeeper,
 ) -> OptionScorer:
     encoder = _encoder(run, tokenizer, model.config, template)
-    for part in (questions, evaluate):
-        for line in check_tokenizer(tokenizer, part, allow=run.data.allow_unknown_tokens):
-            logger.warning(line)
-    sets = [
-        _reported(QuestionSet(part, encoder).fitted(encoder.cutoff_len, training=first, drop=run.data.drop_long))
-        for part, first in ((questions, True), (evaluate, False))
-    ]
+    sets = _encoded(run, encoder, questions, evaluate, seed=training.seed)
     if run.new:
         run = replace(run, settings=complete(run.settings, encoder, model.config, None))
     else:
@@ -210,6 +204,21 @@ def _encoder(run: McqRun, tokenizer: Any, config: Any, template: Template | None
         return stored_encoder(run.settings, tokenizer, config, cutoff_len=run.cutoff_len, where=run.source or "")
     template = template or (template_of(tokenizer) if run.settings.kind == "causal" else None)
     return make_encoder(run.settings, tokenizer, config, cutoff_len=run.cutoff_len, template=template)
+
+
+def _encoded(
+    run: McqRun, encoder: PromptEncoder, questions: Sequence[Question], evaluate: Sequence[Question], *, seed: int
+) -> tuple[QuestionSet, QuestionSet]:
+    """The questions to train on and to evaluate, with their tokens; what the user should know is logged."""
+    for part in (questions, evaluate):
+        for line in check_tokenizer(encoder.tokenizer, part, allow=run.data.allow_unknown_tokens):
+            logger.warning(line)
+    train = QuestionSet(questions, encoder, shuffle_seed=seed if run.data.shuffle_options else None)
+    limit, drop = encoder.cutoff_len, run.data.drop_long
+    return (
+        _reported(train.fitted(limit, training=True, drop=drop)),
+        _reported(QuestionSet(evaluate, encoder).fitted(limit, training=False, drop=drop)),
+    )
 
 
 def _reported(fitted: tuple[QuestionSet, tuple[str, ...]]) -> QuestionSet:
