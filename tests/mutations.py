@@ -1010,6 +1010,11 @@ MUTATIONS = (
         ),
     ),
     *edits(
+        "src/llmtuner/mcq/attention.py",
+        "tests/mcq/test_check.py",
+        ("check: windows in indices of the row share a prefix", 'return "local" in', 'return "locale" in'),
+    ),
+    *edits(
         "src/llmtuner/mcq/compare.py",
         "tests/mcq/test_check.py",
         ("check: a bound 25 times wider", "return MARGIN *", "return 25 * MARGIN *"),
