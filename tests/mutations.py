@@ -2048,6 +2048,8 @@ MUTATIONS = (
         "src/llmtuner/mcq/arguments.py",
         "tests/mcq/test_training.py",
         ("python: any number of epochs", "        _check_range(name, value)\n", "        pass\n"),
+        ("python: an adapter in the embeddings", "    refuse_embeddings(lora)\n", ""),
+        ("python: a head of peft", "if task in HEADS_OF_PEFT:", "if False:"),
         ("python: over another training", "if holds_run(output_dir) and not overwrite:", "if False:"),
     ),
     *edits(
