@@ -1141,6 +1141,7 @@ MUTATIONS = (
         "tests/mcq/test_option_texts.py",
         ("texts: options without tokens scored", "if begin == end and characters", "if False"),
         ("texts: blank answers learnt", "    if training:\n", "    if False:\n"),
+        ("texts: blank options of a probability learnt", "if question.probabilities is not None:", "if False:"),
     ),
     *edits(
         "src/llmtuner/mcq/run.py",
@@ -1171,6 +1172,7 @@ MUTATIONS = (
         "src/llmtuner/mcq/losses/ranknet.py",
         "tests/mcq/losses/test_losses.py",
         ("ranknet: a mean over all options", "/ wrong_QN.sum(-1)", "/ (wrong_QN.sum(-1) + 1)"),
+        ("ranknet: 0 by 0 for one option", ".clamp(min=1)", ""),
     ),
     *edits(
         "src/llmtuner/mcq/losses/lambda_map3.py",
