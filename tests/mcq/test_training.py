@@ -130,6 +130,15 @@ def test_embeddings_under_another_name_are_found_in_the_loaded_model(tiny_llama,
         train(str(tiny_llama), questions, str(tmp_path), lora=lora, arguments=QUICK)
 
 
+def test_an_evaluation_without_answers_is_refused_at_once(tiny_llama, questions, tmp_path):
+    """The first epoch ended in transformers' KeyError, because no metric could choose the best model."""
+    asked = [replace(question, answer=None) for question in questions[:2]]
+    arguments = {**QUICK, "eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    with pytest.raises(DataError, match=r"2 questions have no answer, .* evaluation during training needs"):
+        train(str(tiny_llama), questions, str(tmp_path / "out"), evaluate=asked, arguments=arguments)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_with_a_training_is_refused_or_set_aside(trained, tiny_llama, questions, tmp_path):
     """Checkpoints and weights of two trainings were mixed in one folder."""
     folder = shutil.copytree(trained[1], tmp_path / "out")
