@@ -1010,6 +1010,11 @@ MUTATIONS = (
         ),
     ),
     *edits(
+        "src/llmtuner/mcq/attention.py",
+        "tests/mcq/test_check.py",
+        ("check: windows in indices of the row share a prefix", 'return "local" in', 'return "locale" in'),
+    ),
+    *edits(
         "src/llmtuner/mcq/compare.py",
         "tests/mcq/test_check.py",
         ("check: a bound 25 times wider", "return MARGIN *", "return 25 * MARGIN *"),
@@ -1136,6 +1141,7 @@ MUTATIONS = (
         "tests/mcq/test_option_texts.py",
         ("texts: options without tokens scored", "if begin == end and characters", "if False"),
         ("texts: blank answers learnt", "    if training:\n", "    if False:\n"),
+        ("texts: blank options of a probability learnt", "if question.probabilities is not None:", "if False:"),
     ),
     *edits(
         "src/llmtuner/mcq/run.py",
@@ -1166,6 +1172,7 @@ MUTATIONS = (
         "src/llmtuner/mcq/losses/ranknet.py",
         "tests/mcq/losses/test_losses.py",
         ("ranknet: a mean over all options", "/ wrong_QN.sum(-1)", "/ (wrong_QN.sum(-1) + 1)"),
+        ("ranknet: 0 by 0 for one option", ".clamp(min=1)", ""),
     ),
     *edits(
         "src/llmtuner/mcq/losses/lambda_map3.py",
@@ -1514,6 +1521,12 @@ MUTATIONS = (
         "src/llmtuner/runs/training.py",
         "tests/runs/test_kept_runs.py",
         ("training: a step beyond the end", "self.keeper.training_has_ended:", "False:"),
+    ),
+    *edits(
+        "src/llmtuner/runs/stop.py",
+        "tests/runs/test_stop.py",
+        ("workers: those that are left hold up the exit", "if self._told or self._over.value:", "if self._told:"),
+        ("workers: the run's SIGTERM ends them", "if self._told or self._over.value:", "if True:"),
     ),
     *edits(
         "src/llmtuner/data/tokens/coverage.py",
@@ -2037,6 +2050,8 @@ MUTATIONS = (
         "src/llmtuner/mcq/arguments.py",
         "tests/mcq/test_training.py",
         ("python: any number of epochs", "        _check_range(name, value)\n", "        pass\n"),
+        ("python: an adapter in the embeddings", "    refuse_embeddings(lora)\n", ""),
+        ("python: a head of peft", "if task in HEADS_OF_PEFT:", "if False:"),
         ("python: over another training", "if holds_run(output_dir) and not overwrite:", "if False:"),
     ),
     *edits(

@@ -267,7 +267,7 @@ def test_all_mistakes_of_a_command_come_in_one_message(tmp_path, capsys):
         ([{**QUESTION, "choices": ["a", "b"]}], ("--mcq_likelihood_norm", "pmi"), "it is for prediction only"),
         ([{**QUESTION, "choices": ["a", "b"]}], ("--head_learning_rate", "1"), "the likelihood head has no weights"),
         ([{**QUESTION, "choices": ["a", "b"]}], ("--mcq_layout", "joint"), "takes shared_prefix or per_option"),
-        ([{**QUESTION, "choices": [" ", "b"]}], (), "right answers are blank"),
+        ([{**QUESTION, "choices": [" ", "b"]}], (), "blank options are right"),
         ([QUESTION, {**QUESTION, "choices": [" ", "\u200b"]}], (), "1 questions have only blank options"),
     ],
 )

@@ -10,16 +10,17 @@ from breaks import BREAKS, QUESTIONS, broken, changes_nothing
 from models import MODELS, build, question
 from peft import LoraConfig, get_peft_model
 
-from llmtuner.errors import UserError
+from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq import attention, check, compare
 from llmtuner.mcq import model as model_module
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap
-from llmtuner.mcq.check import PackingCheck, check_packing
+from llmtuner.mcq.check import PackingCheck, check_packing, known_defect
 from llmtuner.mcq.choices import resolve
 from llmtuner.mcq.collate import Collator
 from llmtuner.mcq.compare import MARGIN, VISIBLE, distance
 from llmtuner.mcq.layouts.base import PADDING
 from llmtuner.mcq.model import HEAD, attach_head
+from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.questions import Example
 
 # Gemma3's first five layers all use a sliding window; the test needs both kinds of layers.
@@ -115,6 +116,20 @@ def test_mistakes_in_half_precision_are_seen_in_fp32(name):
                 result = checked(model)
             assert result.defect, mistake
             assert ratio(result) >= 100, mistake
+
+
+def test_a_window_in_indices_of_the_row_needs_no_comparison():
+    """GPT-Neo's passed on short questions, and longer ones got wrong scores in silence."""
+    model = build("gpt_neo", attention_types=[[["global", "local", "local"], 1]], window_size=64)
+    attach_head(model, resolve("causal"))
+    for sharded in (False, True):
+        settled, notices = settle_layout(model, resolve("causal"), QUESTIONS, 0, sharded=sharded)
+        assert settled.layout == "per_option"
+        assert "gpt_neo cannot take shared_prefix: some of its layers have a window" in notices[-1]
+    with pytest.raises(FieldError, match="leave it out to use per_option"):
+        settle_layout(model, resolve("causal"), QUESTIONS, 0, required=True)
+    everywhere = build("gpt_neo", attention_types=[[["global"], 3]])
+    assert known_defect(everywhere, QUESTIONS) == ""
 
 
 def test_without_fp32_a_mistake_would_pass_for_rounding():

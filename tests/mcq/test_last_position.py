@@ -88,15 +88,15 @@ def test_a_question_is_cut_to_gpt2s_positions():
 
 @pytest.mark.parametrize(("kind", "name"), [("causal", "gpt2"), ("encoder", "bert")])
 def test_options_longer_than_the_model_are_refused_with_their_place(kind, name):
-    """Options are never cut: a prediction reached the model with them, and died in it."""
+    """Options are never cut: a prediction reached the model with them, and died in it. An id forged a line."""
     tokenizer = byte_level() if kind == "causal" else wordpiece()
     config = AutoConfig.for_model(name, **{**SIZES, "max_position_embeddings": 16})
     settings = McqSettings(kind=kind, layout="per_option", pooling="mean")
     encoder = make_encoder(settings, tokenizer, config, cutoff_len=2048, template=PlainTemplate())
     short = Question("1", "Which is it?", ("air", "water"), file="rows.csv", line=2)
-    long = Question("2", "Which is it?", ("air", "water and air " * 9), file="rows.csv", line=3)
+    long = Question("2\nnote: all is well", "Which is it?", ("air", "water and air " * 9), file="rows.csv", line=3)
     QuestionSet([short], encoder).fitted(16, training=False, drop=False)
-    with pytest.raises(DataError, match=r"options of 1 questions are longer.*16 tokens[\s\S]*rows\.csv:3: id 2: "):
+    with pytest.raises(DataError, match=r"options of 1 questions are.*16 tokens[\s\S]*rows\.csv:3: id 2\\n.*: "):
         QuestionSet([short, long], encoder).fitted(16, training=False, drop=False)
     used, _ = QuestionSet([short, long], encoder).fitted(16, training=True, drop=True)
     assert len(used) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from llmtuner.data.question import Question, is_blank
@@ -16,6 +18,12 @@ def pair(texts: tuple[str, ...], tokens: tuple[int, ...] = (1, 1), answer: int |
     characters = [0 if is_blank(text) else len(text) for text in texts]
     sequences = [[5] * end for _, end in spans]
     return question, OptionTokens(sequences, (0, 0), (0, begin), spans, 0, 0, characters=characters)
+
+
+def soft(probabilities: tuple[float, float]):
+    """A blank option before one that is not."""
+    question, tokens = pair((" ", "a"), answer=1)
+    return replace(question, probabilities=probabilities), tokens
 
 
 @pytest.mark.parametrize("text", ["", " ", "\t\n", "\u00a0", "\u3000", "\u200b", "\ufeff", "\u00ad", "\u2060\u200d "])
@@ -42,12 +50,18 @@ def test_blank_options_are_reported_with_their_places():
         (pair(("a", "b"), (1, 0)), False, r"1 options give no tokens.*\n  rows\.csv:2: id 7: option B"),
         (pair(("a", "b"), begin=0), False, r"no token before their options.*`template`"),
         (pair((" ", "")), False, r"1 questions have only blank options.*remove these rows"),
-        (pair((" ", "a")), True, r"1 right answers are blank.*\n  rows\.csv:2: id 7: option A"),
+        (pair((" ", "a")), True, r"1 blank options are right.*\n  rows\.csv:2: id 7: option A"),
+        (soft((0.1, 0.9)), True, r"1 blank options .* probability above 0.*\n  rows\.csv:2: id 7: option A"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(wrong, training, message):
     with pytest.raises(DataError, match=message):
         check_texts([pair(("a", "b")), wrong], training=training)
+
+
+def test_a_blank_option_of_probability_0_is_not_learnt():
+    """One with a probability gave a loss of 1e37."""
+    assert check_texts([soft((0.0, 1.0))], training=True)
 
 
 def test_a_blank_answer_ranks_last_in_a_prediction():

@@ -12,6 +12,7 @@ from distributed_runs import QUESTIONS, model, question_set
 from transformers import TrainerCallback, TrainingArguments
 
 from llmtuner.mcq.choices import resolve
+from llmtuner.mcq.device import on_one_device
 from llmtuner.mcq.losses import LOSSES
 from llmtuner.mcq.questions import Pick
 from llmtuner.mcq.run import McqRun
@@ -77,6 +78,17 @@ def test_an_evaluation_has_no_label_smoothing(tmp_path):
     """A smoothed evaluation loss is not a likelihood, and is higher than that of a training without smoothing."""
     actual = make_trainer(tmp_path, smoothing=0.3).evaluate()
     assert actual["eval_loss"] == pytest.approx(actual["eval_nll"], rel=1e-5)
+
+
+def test_a_process_that_sees_two_gpus_trains_on_one(tmp_path, monkeypatch):
+    """nn.DataParallel cut the indices of rows as it cut the rows: the first step crashed."""
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: self.__dict__.get("_n_gpu") or 2))
+    given = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    used = on_one_device(given)
+    assert (given.n_gpu, used.n_gpu, used.train_batch_size) == (2, 1, given.per_device_train_batch_size)
+    trainer = make_trainer(tmp_path, max_steps=1)
+    trainer.train()
+    assert type(trainer.model_wrapped) is type(trainer.model)
 
 
 def test_a_training_is_smoothed(tmp_path):

@@ -7,12 +7,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from peft import LoraConfig
+from peft import LoraConfig, TaskType
 from support import DEMO
 
 from llmtuner.data import read_questions
 from llmtuner.errors import DataError, FieldError, UserError
 from llmtuner.mcq import load_scorer, train
+from llmtuner.mcq.questions import Pick, QuestionSet
 from llmtuner.runs.lock import locked
 from llmtuner.runs.places import trained_places
 
@@ -61,6 +62,17 @@ def test_adapters_are_trained_and_the_callers_configuration_is_left_alone(tiny_l
     assert loaded.score(questions[:2]) == scorer.score(questions[:2])
 
 
+def test_options_are_shuffled_anew_in_each_epoch(tiny_llama, questions, tmp_path, monkeypatch):
+    """The command line did it; here the argument was taken, recorded, and had no effect."""
+    seen = []
+    pick = QuestionSet.__getitem__
+    monkeypatch.setattr(QuestionSet, "__getitem__", lambda *given: seen.append((given[1], pick(*given))) or seen[-1][1])
+    arguments = {**QUICK, "max_steps": 8}
+    train(str(tiny_llama), questions, str(tmp_path), head="letter", shuffle_options=True, arguments=arguments)
+    prompts = {(each.row, tuple(each.tokens.prompt)) for asked, each in seen if isinstance(asked, Pick)}
+    assert len(prompts) > 2 * len(questions)
+
+
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
@@ -81,6 +93,11 @@ def test_adapters_are_trained_and_the_callers_configuration_is_left_alone(tiny_l
             'init_lora_weights="pissa_niter_4" changes',
         ),
         ({"lora": LoraConfig(bias="all")}, UserError, 'bias="all" also trains'),
+        ({"lora": LoraConfig(task_type="SEQ_CLS")}, UserError, 'task_type="SEQ_CLS" adds a head of peft'),
+        ({"lora": LoraConfig(task_type=TaskType.TOKEN_CLS)}, UserError, 'task_type="TOKEN_CLS" adds a head of peft'),
+        ({"lora": LoraConfig(trainable_token_indices=[5])}, UserError, "trainable_token_indices puts an adapter"),
+        ({"lora": LoraConfig(target_modules=["q_proj", "embed_tokens"])}, UserError, "takes embed_tokens in"),
+        ({"lora": LoraConfig(target_modules=r".*(q_proj|embed_tokens)")}, UserError, "takes embed_tokens in"),
         ({"val_size": 0.25}, FieldError, r"val_size 0\.25: give the questions that are held out as `evaluate`"),
         ({"max_samples": 3}, FieldError, "max_samples 3: give fewer questions"),
         ({"adapters": ["a"]}, FieldError, "merge them into the model first"),
@@ -96,6 +113,30 @@ def test_what_cannot_be_is_refused(given, error, message, tiny_llama, questions,
     with pytest.raises(error, match=message):
         train(str(tiny_llama), questions, str(tmp_path / "out"), **{"arguments": QUICK, **given})
     assert not (tmp_path / "out" / "mcq_config.json").exists()
+
+
+def test_adapters_that_could_not_be_loaded_are_refused_at_once(tiny_llama, questions, tmp_path, monkeypatch):
+    """The training went to its end, and then its result could not be loaded."""
+    monkeypatch.setattr("llmtuner.mcq.training._loaded", lambda *_, **__: pytest.fail("the model was loaded"))
+    for lora in (LoraConfig(task_type="SEQ_CLS"), LoraConfig(target_modules=r"model\.embed_tokens|.*q_proj")):
+        with pytest.raises(UserError, match="lora: "):
+            train(str(tiny_llama), questions, str(tmp_path), lora=lora, arguments=QUICK)
+
+
+def test_embeddings_under_another_name_are_found_in_the_loaded_model(tiny_llama, questions, tmp_path, monkeypatch):
+    monkeypatch.setattr("llmtuner.mcq.training.check_lora", lambda _: None)
+    lora = LoraConfig(target_modules=["embed_tokens"])
+    with pytest.raises(UserError, match=r"takes model\.embed_tokens in"):
+        train(str(tiny_llama), questions, str(tmp_path), lora=lora, arguments=QUICK)
+
+
+def test_an_evaluation_without_answers_is_refused_at_once(tiny_llama, questions, tmp_path):
+    """The first epoch ended in transformers' KeyError, because no metric could choose the best model."""
+    asked = [replace(question, answer=None) for question in questions[:2]]
+    arguments = {**QUICK, "eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    with pytest.raises(DataError, match=r"2 questions have no answer, .* evaluation during training needs"):
+        train(str(tiny_llama), questions, str(tmp_path / "out"), evaluate=asked, arguments=arguments)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_with_a_training_is_refused_or_set_aside(trained, tiny_llama, questions, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.best_metric import check_reported
+from llmtuner.mcq.lora_targets import refuse_embeddings
 from llmtuner.runs.adapter import starts_at_random
 from llmtuner.runs.checkpoints import EarlierRun, all_of, holds_run
 from llmtuner.spec.flags import FLAGS
@@ -31,6 +32,8 @@ REFUSED_FIELDS = {
     "adapters": "merge them into the model first (scripts/merge.py)",
 }
 
+HEADS_OF_PEFT = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")  # its task types whose models get a head, or another forward
+
 
 def engine_fields(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of keywords: `duma_width` is duma.width.
@@ -52,6 +55,20 @@ def check_lora(lora: Any) -> None:
     Raises:
         UserError: with what to give instead.
     """
+    if lora is None:
+        return
+    task = getattr(lora, "task_type", None)
+    if task in HEADS_OF_PEFT:
+        raise UserError(
+            f'lora: task_type="{getattr(task, "value", task)}" adds a head of peft beside the one over options; '
+            "leave it out"
+        )
+    if getattr(lora, "trainable_token_indices", None):
+        raise UserError(
+            "lora: trainable_token_indices puts an adapter into the embeddings, which cannot be loaded again; leave it "
+            'out, or train them whole: modules_to_save=["embed_tokens"]'
+        )
+    refuse_embeddings(lora)
     start = getattr(lora, "init_lora_weights", None)
     if starts_at_random(start):
         raise UserError(

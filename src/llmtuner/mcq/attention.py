@@ -98,6 +98,14 @@ def packed_mask(
     return sliding
 
 
+def has_windows_in_rows(config: Any) -> bool:
+    """Whether some layers have a window in indices of the row, not in positions (the local layers of GPT-Neo).
+
+    In a packed row, the options before an option would push the prefix out of its window.
+    """
+    return "local" in (getattr(config, "attention_layers", None) or ())
+
+
 def takes_mask_per_layer_type(backbone: nn.Module) -> bool:
     """Whether the model's forward looks up masks by layer type (Gemma, Qwen: some layers use a sliding window).
 

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from llmtuner.data.tokens.option import OptionTokens
+from llmtuner.mcq.attention import has_windows_in_rows
 from llmtuner.mcq.bad_weights import refuse_bad_weights
 from llmtuner.mcq.compare import NAMES, Comparison, RefusedError, Subject, distance, is_about_memory
 from llmtuner.mcq.fp32 import half_precision_of, in_fp32
-from llmtuner.mcq.model import backbone_of
+from llmtuner.mcq.model import backbone_of, text_config
 
 CHECKED = 2  # questions
 
@@ -34,6 +35,16 @@ class PackingCheck:
     defect: str = ""
     notice: str = ""
     comparisons: tuple[Comparison, ...] = ()
+
+
+def known_defect(model: Any, questions: list[OptionTokens]) -> str:
+    """Why a model cannot take packed rows, if its configuration says so, and what that costs; else "".
+
+    A comparison would not show it: questions shorter than the window agree.
+    """
+    if not has_windows_in_rows(text_config(model)):
+        return ""
+    return f"some of its layers have a window that is measured in tokens of the row; {_cost(questions[:CHECKED])}"
 
 
 def check_packing(model: Any, questions: list[OptionTokens], pooling: str, pad_token_id: int) -> PackingCheck:

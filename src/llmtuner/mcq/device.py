@@ -1,11 +1,17 @@
-"""Where a model's weights are, and as which numbers, and batches beside them."""
+"""Where a model's weights are, and as which numbers; batches beside them; how many devices a training uses."""
 
 from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
 
 import torch
 
 from llmtuner.errors import UserError
 from llmtuner.mcq.collate import Batch
+
+logger = logging.getLogger("llmtuner.mcq")
 
 
 def device_of(model: torch.nn.Module) -> torch.device:
@@ -43,3 +49,17 @@ def check_dtype(dtype: str | torch.dtype) -> None:
     known = dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype, None)
     if dtype != "auto" and not (isinstance(known, torch.dtype) and known.is_floating_point):
         raise UserError(f'dtype {dtype}: expected "auto", or a floating-point type of torch such as "bfloat16"')
+
+
+def on_one_device(args: Any) -> Any:
+    """A copy of transformers' training arguments that uses one GPU a process; a warning if the process sees more.
+
+    Otherwise the Trainer cuts each tensor of a batch into one part a GPU (`nn.DataParallel`), and the indices of rows
+    in a batch of questions count all of its rows.
+    """
+    args = copy.copy(args)
+    if args.n_gpu > 1:
+        line = "one of %d visible GPUs is used; the command line uses all of them, since it starts torchrun"
+        logger.warning(line, args.n_gpu)
+        args._n_gpu = 1
+    return args

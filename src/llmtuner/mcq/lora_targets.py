@@ -16,6 +16,10 @@ from llmtuner.suggest import did_you_mean
 _STATE_SPACE = ("mamba", "mamba2", "falcon_mamba", "falcon_h1")
 _REFUSED = ("out_proj", "conv1d")
 EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in")  # peft saves them whole beside their adapter
+# Where they are in a model; what is elsewhere is found when the model is loaded.
+EMBEDDING_PATHS = tuple(
+    f"{parent}{name}" for parent in ("", "model.", "transformer.", "gpt_neox.", "embeddings.") for name in EMBEDDINGS
+)
 ALL = ["all"]
 
 
@@ -56,6 +60,27 @@ def refused_targets(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of modules in which LoRA has no effect or cannot be loaded again, by the model's configuration."""
     without_effect = _REFUSED if config.get("model_type") in _STATE_SPACE else ()
     return (*without_effect, *EMBEDDINGS)
+
+
+def refuse_embeddings(lora: Any, embeddings: Sequence[str] = EMBEDDING_PATHS) -> None:
+    """Refuse a `peft.LoraConfig` with an adapter in the embeddings, by peft's own rule.
+
+    Args:
+        embeddings: names of the modules.
+
+    Raises:
+        UserError: with the name.
+    """
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    if getattr(lora, "target_modules", None) is None:  # peft then takes a model's projections of queries and values
+        return
+    found = next((name for name in embeddings if check_target_module_exists(lora, name)), None)
+    if found is not None:
+        raise UserError(
+            f"lora: target_modules takes {found} in, and an adapter in the embeddings cannot be loaded again; name "
+            'other modules, or give "all-linear"'
+        )
 
 
 def refusal(target: str, refused: Sequence[str], fitting: Sequence[str]) -> str:

@@ -21,11 +21,11 @@ def check_texts(pairs: Pairs, *, training: bool) -> list[str]:
 
     Raises:
         DataError: an option that is not blank gives no tokens, or has no token before it that could predict it; all
-            options of a question are blank; a blank answer is to be learnt.
+            options of a question are blank; a blank option is to be learnt.
     """
     problems = [*_unread(pairs), *_without_predictor(pairs), *_all_blank(pairs)]
     if training:
-        problems += _blank_answers(pairs)
+        problems += _blank_targets(pairs)
     if problems:
         raise DataError("\n".join(problems))
     places = [
@@ -69,13 +69,24 @@ def _all_blank(pairs: Pairs) -> list[str]:
     return _problem(places, "questions have only blank options, of which none can be ranked; remove these rows")
 
 
-def _blank_answers(pairs: Pairs) -> list[str]:
+def _blank_targets(pairs: Pairs) -> list[str]:
     places = [
-        f"{question.where}: id {question.shown_id}: option {question.answer_letter}"
+        f"{question.where}: id {question.shown_id}: option {question.letters[option]}"
         for question, tokens in pairs
-        if question.answer is not None and any(tokens.characters) and not tokens.characters[question.answer]
+        if any(tokens.characters)
+        for option in _learnt(question)
+        if not tokens.characters[option]
     ]
-    return _problem(places, "right answers are blank, and no text could be learnt; remove these rows")
+    return _problem(
+        places, "blank options are right, or have a probability above 0, and no text could be learnt; remove these rows"
+    )
+
+
+def _learnt(question: Question) -> list[int]:
+    """The options that a training makes likelier."""
+    if question.probabilities is not None:
+        return [option for option, share in enumerate(question.probabilities) if share > 0]
+    return [] if question.answer is None else [question.answer]
 
 
 def _problem(places: list[str], text: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from llmtuner.data.tokens.option import OptionTokens
 from llmtuner.errors import FieldError
 from llmtuner.mcq.attention import choose_attention, keep_soft_cap
-from llmtuner.mcq.check import CHECKED, check_packing
+from llmtuner.mcq.check import CHECKED, check_packing, known_defect
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.questions import Tokens
 from llmtuner.mcq.settings import McqSettings
@@ -54,25 +54,23 @@ def settle_layout(
     notices = [keep_soft_cap(base)]
     if not layout_of(settings.layout).packed:
         return settings, _lines(notices)
-    notices.append(choose_attention(base))
-    if sharded:
-        notices.append(
-            f"layout: {settings.layout}, not compared with {FALLBACK}, because the model's weights are sharded"
-        )
-        return settings, _lines(notices)
     first = [tokens for tokens in questions[:CHECKED] if isinstance(tokens, OptionTokens)]
-    # A head that pools nothing reads tokens of the option's text, and the one before them, which every layout computes.
-    pooling = settings.pooling if HEADS[settings.head].pools else "option"
-    check = check_packing(model, first, pooling, pad_token_id)
-    notices.append(check.notice)
-    if not check.defect:
+    defect = known_defect(base, first)
+    if not defect:
+        notices.append(choose_attention(base))
+        if sharded:
+            line = f"layout: {settings.layout}, not compared with {FALLBACK}, because the model's weights are sharded"
+            return settings, _lines([*notices, line])
+        # A head that pools nothing reads tokens of the option's text and the one before: every layout computes them.
+        check = check_packing(model, first, settings.pooling if HEADS[settings.head].pools else "option", pad_token_id)
+        notices.append(check.notice)
+        defect = check.defect
+    if not defect:
         return settings, _lines(notices)
     name = base.config.model_type
     if required:
-        raise FieldError(
-            "layout", settings.layout, f"{name} cannot take it: {check.defect}; leave it out to use {FALLBACK}"
-        )
-    notices.append(f"layout: {FALLBACK}, because {name} cannot take {settings.layout}: {check.defect}")
+        raise FieldError("layout", settings.layout, f"{name} cannot take it: {defect}; leave it out to use {FALLBACK}")
+    notices.append(f"layout: {FALLBACK}, because {name} cannot take {settings.layout}: {defect}")
     return settings.with_(layout=FALLBACK), _lines(notices)
 
 

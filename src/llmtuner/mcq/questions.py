@@ -174,7 +174,7 @@ class QuestionSet(Dataset):
             return
         lengths = [max(map(len, tokens.sequences)) for tokens in self.tokens]
         lines = [
-            f"{question.where}: id {question.id}: {length} tokens without its question text"
+            f"{question.where}: id {question.shown_id}: {length} tokens without its question text"
             for question, length in zip(self.questions, lengths, strict=True)
             if length > last
         ]

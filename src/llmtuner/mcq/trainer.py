@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import logging
 import math
@@ -24,6 +23,7 @@ from llmtuner.mcq.attention import finite_gradients
 from llmtuner.mcq.batch_order import BatchOrder
 from llmtuner.mcq.batches import QuestionBatches, by_length
 from llmtuner.mcq.collate import Batch, Collator, Twice
+from llmtuner.mcq.device import on_one_device
 from llmtuner.mcq.finite import FiniteGuard, StepLoss
 from llmtuner.mcq.losses.criterion import Criterion
 from llmtuner.mcq.model import HEAD
@@ -76,7 +76,7 @@ class McqTrainer(KeptTraining, Trainer):
             check_targets(train_set.questions, run.objective)
             sets["train_dataset"] = train_set
         self._weighted = train_set is not None and any(question.weight != 1 for question in train_set.questions)
-        super().__init__(model, copy.copy(args), data_collator=self.collator, **sets, **more)
+        super().__init__(model, on_one_device(args), data_collator=self.collator, **sets, **more)
         # Both make the Trainer count a step's questions over all batches and processes before its first batch.
         self.model_accepts_loss_kwargs = True
         self.args.average_tokens_across_devices = True

@@ -26,6 +26,7 @@ from llmtuner.mcq.checkpoint import check_base, load_head
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, make_encoder, renewed, stored_encoder, with_options_counted
 from llmtuner.mcq.folders import check_model_folder
+from llmtuner.mcq.lora_targets import refuse_embeddings
 from llmtuner.mcq.model import HEAD, attach_head, freeze_pooler
 from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.prompts import recorded_flags
@@ -72,7 +73,7 @@ def train(
         questions: with answers.
         output_dir: for weights, tokenizer, settings and checkpoints; `load_scorer` reads it. One that holds an earlier
             training is refused.
-        evaluate: questions for evaluations during the training (`eval_strategy` in the arguments).
+        evaluate: questions with answers, for evaluations during the training (`eval_strategy` in the arguments).
         lora: a `peft.LoraConfig`; if None, all weights are trained.
         template: makes the prompts of a causal model; if None, the tokenizer's own chat template, or plain text if
             the tokenizer has none.
@@ -93,6 +94,8 @@ def train(
         raise DataError("there are no questions to train on")
     require_answers(questions, "training needs")
     training = training_arguments(output_dir, arguments or {})
+    if training.eval_strategy != "no":
+        require_answers(evaluate, "evaluation during training needs")
     earlier = settle_folder(Path(output_dir), model, overwrite=overwrite)
     given = engine_fields(fields)
     if template is not None and given.get("prompt") is not None:
@@ -167,13 +170,7 @@ def _train(
     keeper: RunKeeper,
 ) -> OptionScorer:
     encoder = _encoder(run, tokenizer, model.config, template)
-    for part in (questions, evaluate):
-        for line in check_tokenizer(tokenizer, part, allow=run.data.allow_unknown_tokens):
-            logger.warning(line)
-    sets = [
-        _reported(QuestionSet(part, encoder).fitted(encoder.cutoff_len, training=first, drop=run.data.drop_long))
-        for part, first in ((questions, True), (evaluate, False))
-    ]
+    sets = _encoded(run, encoder, questions, evaluate, seed=training.seed)
     if run.new:
         run = replace(run, settings=complete(run.settings, encoder, model.config, None))
     else:
@@ -212,6 +209,21 @@ def _encoder(run: McqRun, tokenizer: Any, config: Any, template: Template | None
     return make_encoder(run.settings, tokenizer, config, cutoff_len=run.cutoff_len, template=template)
 
 
+def _encoded(
+    run: McqRun, encoder: PromptEncoder, questions: Sequence[Question], evaluate: Sequence[Question], *, seed: int
+) -> tuple[QuestionSet, QuestionSet]:
+    """The questions to train on and to evaluate, with their tokens; what the user should know is logged."""
+    for part in (questions, evaluate):
+        for line in check_tokenizer(encoder.tokenizer, part, allow=run.data.allow_unknown_tokens):
+            logger.warning(line)
+    train = QuestionSet(questions, encoder, shuffle_seed=seed if run.data.shuffle_options else None)
+    limit, drop = encoder.cutoff_len, run.data.drop_long
+    return (
+        _reported(train.fitted(limit, training=True, drop=drop)),
+        _reported(QuestionSet(evaluate, encoder).fitted(limit, training=False, drop=drop)),
+    )
+
+
 def _reported(fitted: tuple[QuestionSet, tuple[str, ...]]) -> QuestionSet:
     questions, lines = fitted
     for line in lines:
@@ -228,7 +240,9 @@ def _with_head(model: Any, run: McqRun, lora: Any) -> Any:
     freeze_pooler(model)
     if lora is not None:
         from peft import get_peft_model
+        from torch.nn import Embedding
 
+        refuse_embeddings(lora, [name for name, module in model.named_modules() if isinstance(module, Embedding)])
         lora = copy.copy(lora)
         lora.modules_to_save = [*(lora.modules_to_save or []), *([HEAD] if HEADS[run.settings.head].pools else [])]
         model = get_peft_model(model, lora)

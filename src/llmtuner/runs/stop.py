@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
-_WORKERS_SECONDS = 600  # longer than schedulers wait before SIGKILL
 
 
 class Terminated(BaseException):
@@ -62,24 +62,35 @@ class StopRequest:
 class WorkerStart:
     """The start of a worker of a DataLoader (`worker_init_fn`): it goes on after the first SIGTERM, which is the run's.
 
-    The second one ends it: torch's own way to end a worker that hangs sends two. A worker that nobody ends does so
-    itself after ten minutes.
+    The second one ends it, and so does the first one after the process that made this object began to exit: then
+    multiprocessing sends one to every worker, and waits for its end without a limit.
 
     Args:
         then: called with the worker's number, as the DataLoader would.
     """
 
     def __init__(self, then: Callable[[int], None] | None = None) -> None:
+        from ctypes import c_bool
+        from multiprocessing.sharedctypes import RawValue
+        from multiprocessing.util import Finalize
+
         self._then = then
+        self._told = False
+        self._over = RawValue(c_bool, False)  # in memory that the workers share; it has no lock to wait for
+        # A finalizer and no `atexit` function: these do not run in a process that multiprocessing started.
+        Finalize(self, _set, (self._over,), exitpriority=0)
 
     def __call__(self, worker: int) -> None:
         """Called in the worker."""
-        signal.signal(signal.SIGTERM, _go_on)
+        signal.signal(signal.SIGTERM, self._on_signal)
         if self._then is not None:
             self._then(worker)
 
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._told or self._over.value:
+            os._exit(0)  # another status would be an error of the run
+        self._told = True
 
-def _go_on(number: int, _frame: FrameType | None) -> None:
-    signal.signal(number, lambda *_: os._exit(0))  # another status would be an error of the run
-    if hasattr(signal, "alarm"):
-        signal.alarm(_WORKERS_SECONDS)
+
+def _set(flag: Any) -> None:
+    flag.value = True

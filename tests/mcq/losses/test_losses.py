@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 
 import pytest
@@ -74,6 +75,18 @@ def test_equal_scores_give_a_gradient_that_lifts_the_answer(name, size):
     LOSSES[name](scores, torch.tensor([size - 1]), torch.ones(1, size, dtype=torch.bool)).sum().backward()
     assert scores.grad[0, -1] < -1e-3
     assert (scores.grad[0, :-1] > -1e-6).all() or name == "topk_ce"  # its network compares neighbours only
+
+
+@EVERY
+def test_one_option_alone_has_nothing_to_beat(name):
+    """The others are blank: ranknet divided 0 by 0, and the step became NaN."""
+    scores = torch.tensor([[1.3, 5.0, -2.0], [0.5, 0.1, 0.2]], requires_grad=True)
+    losses = LOSSES[name](scores, torch.tensor([0, 1]), torch.tensor([[True, False, False], [True, True, True]]))
+    alone = math.log1p(math.exp(-1.3)) if name == "binary" else 0  # binary judges an option by itself
+    assert losses[0].item() == pytest.approx(alone, abs=1e-6)
+    losses.sum().backward()
+    assert scores.grad.isfinite().all()
+    assert not scores.grad[0, 1:].any()
 
 
 @EVERY

@@ -1,8 +1,8 @@
 """One loss per file, declared in `llmtuner.spec.losses`. Adding one: CONTRIBUTING.md.
 
 A loss maps scores ``[Q, N]`` in fp32, answers ``[Q]`` and a mask ``[Q, N]`` of the options that exist to one number per
-question, ``[Q]``. The trainer takes the mean over the questions of an optimizer step, however they are batched. Each
-question has at least two options.
+question, ``[Q]``. The trainer takes the mean over the questions of an optimizer step, however they are batched. Of a
+question's options, one alone may exist: the likelihood head cannot score blank ones.
 """
 
 from __future__ import annotations
