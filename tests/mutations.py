@@ -778,6 +778,11 @@ MUTATIONS = (
         "src/llmtuner/data/duplicates.py",
         "tests/data/test_duplicates.py",
         (
+            "duplicates: places do not count",
+            "compared_forms(question.options)])[:16]",
+            "sorted(compared_forms(question.options))])[:16]",
+        ),
+        (
             "duplicates: letters make another question",
             "map(fold, compared_forms(question.options))",
             "map(question_key, question.options)",
@@ -938,6 +943,7 @@ MUTATIONS = (
         "tests/data/test_predictions.py",
         ("predictions: ties ranked from the last letter", "(-self.scores[i], i)", "(-self.scores[i], -i)"),
         ("submission: two letters a question", "BEST = 3", "BEST = 2"),
+        ("predictions: no digest fits", " or self.digest == digest", ""),
         ("predictions: infinity in JSON", "return None if score == -math.inf else score", "return score"),
     ),
     *edits(
@@ -1915,8 +1921,8 @@ MUTATIONS = (
         ("folds: predictions of some folds", "    if len(done) < study.count:\n", "    if not done:\n"),
         (
             "folds: out of fold in another order",
-            "zip(keys_of(checked.questions), checked.questions, strict=True)\n    ]",
-            "zip(sorted(keys_of(checked.questions)), checked.questions, strict=True)\n    ]",
+            "for key, question in zip(digests, checked.questions, strict=True)",
+            "for key, question in zip(sorted(digests), checked.questions, strict=True)",
         ),
     ),
     *edits(

@@ -92,6 +92,7 @@ def test_every_question_is_predicted_once_by_a_model_that_did_not_see_it_or_its_
     predictions = lines_of(out / "predictions.jsonl")
     assert [(row["id"], row["answer"]) for row in predictions] == [(row["id"], row["answer"]) for row in rows(80)]
     assert all(row["ranking"][0] == row["answer"] for row in predictions if not row["id"].endswith("9"))
+    assert len({row["digest"] for row in predictions}) > 70, "the report and the audit know their questions by it"
     results = json.loads((out / "results.json").read_text())
     expected = (72 + 8 / 2) / 80  # ids that end with 9 have the right option at rank 2
     assert results["out_of_fold"]["map@3"] == pytest.approx(expected)
