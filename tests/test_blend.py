@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
 from support import load_script
+
+from llmtuner.runs.lock import locked
 
 Row = tuple[str, list[float | None], str | None]
 A: list[Row] = [
@@ -364,3 +367,13 @@ def test_the_digest_of_the_first_run_that_knows_it_counts(capsys):
     """A run of an earlier version at the head let two exams behind it through."""
     runs = with_digests("old", None), with_digests("two", "a"), with_digests("three", "b")
     assert "three was scored on other questions than two" in refused(capsys, *runs)
+
+
+def test_a_second_blend_into_the_folder_is_refused_and_told_who_writes(capsys):
+    """Two at the same time mixed their files, or ended in "[Errno 2]" for a file that the other had renamed."""
+    with locked(Path("out"), flag="--out"):
+        for more in ([], ["--overwrite"]):
+            assert blend("a", "b", *more) == 2
+            assert f"--out out: another run writes to it (process {os.getpid()} on " in capsys.readouterr().err
+        assert [path.name for path in Path("out").iterdir()] == [".lock"]
+    assert blend("a", "b") == 0, "the lock that a killed one leaves does not make the folder one of something else"

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from llmtuner.errors import UserError
+from llmtuner.files import LOCK
 
 try:
     import fcntl
 except ImportError:  # Windows: the time stamp below is used
     fcntl = None  # type: ignore[assignment]
 
-LOCK = ".lock"
+__all__ = ["LOCK", "check_lock", "locked", "was_training"]
 _TOUCH_SECONDS, _STALE_SECONDS = 30, 300  # where the file system has no locks
 
 
@@ -31,7 +32,7 @@ class _Name(NamedTuple):
     folder: Path
 
 
-def check_lock(output_dir: Path) -> None:
+def check_lock(output_dir: Path, *, flag: str = "--output_dir") -> None:
     """Refuse a folder that another run writes to; nothing is created.
 
     Raises:
@@ -41,7 +42,7 @@ def check_lock(output_dir: Path) -> None:
     if not path.is_file():
         return
     with path.open("rb") as file:
-        _take(file, path, _Name("--output_dir", output_dir))
+        _take(file, path, _Name(flag, output_dir))
 
 
 @contextmanager
