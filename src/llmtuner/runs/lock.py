@@ -75,6 +75,7 @@ def locked(
             path.unlink()
         elif is_ours and before is not None:
             path.write_bytes(before)
+            _make_stale(path)
         for folder in made:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
@@ -140,7 +141,12 @@ def _touched(path: Path) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        os.truncate(path, 0)
+        _make_stale(path)
+
+
+def _make_stale(path: Path) -> None:
+    """Set an old time. The content stays: `was_training` reads it."""
+    os.utime(path, (0, 0))
 
 
 def _holder(training: bool) -> dict[str, Any]:
