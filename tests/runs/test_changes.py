@@ -173,3 +173,12 @@ def test_tokens_that_an_earlier_version_stored_as_numbers_are_the_same(before, n
     assert changes_of(stored, more).refused == (
         f"--add_tokens stored {(now or 'nothing').replace(',', ' ')}, given 007",
     )
+
+
+def test_the_negative_name_of_a_reported_flag_is_reported():
+    """A training whose manifest has --no_do_sample of an earlier version could not be resumed."""
+    before, now = (
+        Manifest(stage="sft", step=0, max_steps=0, epoch=0.0, settings=settings)
+        for settings in ({"no_do_sample": True}, {"do_sample": False})
+    )
+    assert changes_of(before, now) == Changes()
