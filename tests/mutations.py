@@ -436,7 +436,8 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/studies/training.py",
         ("tests/studies/test_sweep.py",),
-        ("sweep: a trained whole model is loaded as an adapter", '!= "lora":', '== "none":'),
+        ("sweep: a trained whole model is loaded as an adapter", " not in ADAPTER_TYPES:", " in ():"),
+        ("sweep: an adapter of oft is loaded as a model", "not in ADAPTER_TYPES:", "not in ADAPTER_TYPES[:1]:"),
         ("sweep: the adapters below are forgotten", "[*below, str(folder)]", "[str(folder)]"),
     ),
     *edits(
@@ -449,6 +450,7 @@ MUTATIONS = (
         "tests/studies/test_sweep_script.py",
         ("sweep: other data counts as done", "    if changed:\n", "    if False:\n"),
         ("sweep: other flags go on in the same table", "    if differing:\n", "    if False:\n"),
+        ("sweep: a seed of a foreign manifest is a path", "all(type(seed) is int for", "all(True for"),
         ("sweep: a long name is a traceback", "> LONGEST_NAME", "> 10 * LONGEST_NAME"),
     ),
     *edits(
@@ -1497,6 +1499,7 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/runs/lock.py",
         "tests/runs/test_lock.py",
+        ("lock: a failed training is forgotten", "    os.utime(path, (0, 0))\n", "    os.truncate(path, 0)\n"),
         ("lock: never taken", "            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n", ""),
     ),
     *edits(
