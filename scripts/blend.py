@@ -39,14 +39,16 @@ def main(argv: list[str] | None = None) -> int:
     from llmtuner.data.problems import escaped
     from llmtuner.errors import UserError
     from llmtuner.files import write_atomic
+    from llmtuner.runs.prediction_out import prediction_out
 
     escape_unprintable()
     args = _parser().parse_args(argv)
     try:
-        _check_paths(args)
-        weights = None if args.weights in (None, FIT) else _numbers(args.weights)
-        result = blend_runs(args.runs, mean=args.mean, weights=weights, fit_on=_fit_on(args))
-        write_blend(result, args.out)
+        with prediction_out(args.out, overwrite=args.overwrite):
+            _check_paths(args)
+            weights = None if args.weights in (None, FIT) else _numbers(args.weights)
+            result = blend_runs(args.runs, mean=args.mean, weights=weights, fit_on=_fit_on(args))
+            write_blend(result, args.out)
         content = json.dumps(record(result), indent=1, ensure_ascii=False)
         if args.json not in (None, "-"):
             write_atomic(args.json, content + "\n")
@@ -79,10 +81,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_paths(args: argparse.Namespace) -> None:
-    from llmtuner.data.prediction_files import check_out, check_out_file
+    from llmtuner.data.prediction_files import check_out_file
     from llmtuner.errors import UserError
 
-    check_out(args.out, overwrite=args.overwrite)
     if args.out.resolve() in [folder.resolve() for folder in (*args.runs, *args.fit_on)]:
         raise UserError(f"--out {args.out}: is one of the runs; choose another folder")
     check_out_file(args.json, overwrite=args.overwrite)

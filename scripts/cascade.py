@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 if TYPE_CHECKING:
-    from llmtuner.blending.cascade import Score
+    from llmtuner.blending.cascade import Cascade, Score
 
 
 STDOUT = "-"
@@ -38,39 +38,17 @@ def main(argv: list[str] | None = None) -> int:
     escape_unprintable()
     args = _parser().parse_args(argv)
 
-    from llmtuner.blending.cascade import lines, record, run_cascade, write_cascade
-    from llmtuner.data.collect import questions_in
-    from llmtuner.data.prediction_files import check_out, check_out_file
-    from llmtuner.data.registry import PROJECT_DATA
-    from llmtuner.data.scoring import scoring_oddities
+    from llmtuner.blending.cascade import lines, record
     from llmtuner.errors import RunError, UserError
     from llmtuner.files import write_atomic
-    from llmtuner.mcq.device import check_device
-    from llmtuner.mcq.scorer import check_scorable
-    from llmtuner.runs.places import trained_places
-    from llmtuner.runs.trained import read_trained
+    from llmtuner.runs.prediction_out import prediction_out
 
     try:
-        check_out(args.out, overwrite=args.overwrite)
-        check_out_file(args.json, overwrite=args.overwrite)
-        questions = questions_in([args.questions], str(PROJECT_DATA))
-        small, large = (_loader(folder, args) for folder in (args.small, args.large))
-        check_device(args.device, "--device")
-        folders = (args.small, args.large)
-        for folder in folders:  # the large model is loaded only when the small one is done
-            check_scorable(folder, questions)
-        oddities = [
-            line
-            for folder in folders
-            for line in scoring_oddities(questions, before=read_trained([folder]), places=trained_places([folder]))
-        ]
-        for line in dict.fromkeys(oddities):
-            print(f"warning: {line}", file=sys.stderr)
-        result = run_cascade(questions, small, large, share=args.share, hours=args.hours)
-        write_cascade(result, args.out, args.small, args.large)
-        as_json = json.dumps(record(result, args.small, args.large), indent=1, ensure_ascii=False)
-        if args.json not in (None, STDOUT):
-            write_atomic(args.json, as_json + "\n")
+        with prediction_out(args.out, overwrite=args.overwrite):
+            result = _scored(args)
+            as_json = json.dumps(record(result, args.small, args.large), indent=1, ensure_ascii=False)
+            if args.json not in (None, STDOUT):
+                write_atomic(args.json, as_json + "\n")
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -79,6 +57,37 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print(as_json if args.json == STDOUT else "\n".join(lines(result)))
     return 0
+
+
+def _scored(args: argparse.Namespace) -> Cascade:
+    """Check everything, score with both models, and write the files of the prediction."""
+    from llmtuner.blending.cascade import run_cascade, write_cascade
+    from llmtuner.data.collect import questions_in
+    from llmtuner.data.prediction_files import check_out_file
+    from llmtuner.data.registry import PROJECT_DATA
+    from llmtuner.data.scoring import scoring_oddities
+    from llmtuner.mcq.device import check_device
+    from llmtuner.mcq.scorer import check_scorable
+    from llmtuner.runs.places import trained_places
+    from llmtuner.runs.trained import read_trained
+
+    check_out_file(args.json, overwrite=args.overwrite)
+    questions = questions_in([args.questions], str(PROJECT_DATA))
+    folders = (args.small, args.large)
+    small, large = (_loader(folder, args) for folder in folders)
+    check_device(args.device, "--device")
+    for folder in folders:  # the large model is loaded only when the small one is done
+        check_scorable(folder, questions)
+    oddities = [
+        line
+        for folder in folders
+        for line in scoring_oddities(questions, before=read_trained([folder]), places=trained_places([folder]))
+    ]
+    for line in dict.fromkeys(oddities):
+        print(f"warning: {line}", file=sys.stderr)
+    result = run_cascade(questions, small, large, share=args.share, hours=args.hours)
+    write_cascade(result, args.out, args.small, args.large)
+    return result
 
 
 def _loader(folder: Path, args: argparse.Namespace) -> Callable[[], Score]:

@@ -29,19 +29,20 @@ def main(argv: list[str] | None = None) -> int:
     """Import the samples; return the exit status."""
     from llmtuner.console import escape_unprintable
     from llmtuner.data.lm_eval.samples import read_samples
-    from llmtuner.data.prediction_files import check_out, replacing_prediction
+    from llmtuner.data.prediction_files import replacing_prediction
     from llmtuner.data.predictions import write_predictions
     from llmtuner.errors import UserError
     from llmtuner.report.summary import print_scores
+    from llmtuner.runs.prediction_out import prediction_out
 
     escape_unprintable()
     args = _parser().parse_args(argv)
     try:
-        check_out(args.out, overwrite=args.overwrite)
-        imported = read_samples(args.samples, norm=args.norm, id_column=args.id)
-        results = results_of(imported, args.norm)
-        with replacing_prediction(args.out, results) as folder:
-            write_predictions(imported.predictions, folder)
+        with prediction_out(args.out, overwrite=args.overwrite):
+            imported = read_samples(args.samples, norm=args.norm, id_column=args.id)
+            results = results_of(imported, args.norm)
+            with replacing_prediction(args.out, results) as folder:
+                write_predictions(imported.predictions, folder)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

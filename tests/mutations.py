@@ -436,7 +436,8 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/studies/training.py",
         ("tests/studies/test_sweep.py",),
-        ("sweep: a trained whole model is loaded as an adapter", '!= "lora":', '== "none":'),
+        ("sweep: a trained whole model is loaded as an adapter", " not in ADAPTER_TYPES:", " in ():"),
+        ("sweep: an adapter of oft is loaded as a model", "not in ADAPTER_TYPES:", "not in ADAPTER_TYPES[:1]:"),
         ("sweep: the adapters below are forgotten", "[*below, str(folder)]", "[str(folder)]"),
     ),
     *edits(
@@ -449,6 +450,7 @@ MUTATIONS = (
         "tests/studies/test_sweep_script.py",
         ("sweep: other data counts as done", "    if changed:\n", "    if False:\n"),
         ("sweep: other flags go on in the same table", "    if differing:\n", "    if False:\n"),
+        ("sweep: a seed of a foreign manifest is a path", "all(type(seed) is int for", "all(True for"),
         ("sweep: a long name is a traceback", "> LONGEST_NAME", "> 10 * LONGEST_NAME"),
     ),
     *edits(
@@ -778,6 +780,11 @@ MUTATIONS = (
         "src/llmtuner/data/duplicates.py",
         "tests/data/test_duplicates.py",
         (
+            "duplicates: places do not count",
+            "compared_forms(question.options)])[:16]",
+            "sorted(compared_forms(question.options))])[:16]",
+        ),
+        (
             "duplicates: letters make another question",
             "map(fold, compared_forms(question.options))",
             "map(question_key, question.options)",
@@ -938,6 +945,7 @@ MUTATIONS = (
         "tests/data/test_predictions.py",
         ("predictions: ties ranked from the last letter", "(-self.scores[i], i)", "(-self.scores[i], -i)"),
         ("submission: two letters a question", "BEST = 3", "BEST = 2"),
+        ("predictions: no digest fits", " or self.digest == digest", ""),
         ("predictions: infinity in JSON", "return None if score == -math.inf else score", "return score"),
     ),
     *edits(
@@ -1498,6 +1506,7 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/runs/lock.py",
         "tests/runs/test_lock.py",
+        ("lock: a failed training is forgotten", "    os.utime(path, (0, 0))\n", "    os.truncate(path, 0)\n"),
         ("lock: never taken", "            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n", ""),
     ),
     *edits(
@@ -1928,8 +1937,8 @@ MUTATIONS = (
         ("folds: predictions of some folds", "    if len(done) < study.count:\n", "    if not done:\n"),
         (
             "folds: out of fold in another order",
-            "zip(keys_of(checked.questions), checked.questions, strict=True)\n    ]",
-            "zip(sorted(keys_of(checked.questions)), checked.questions, strict=True)\n    ]",
+            "for key, question in zip(digests, checked.questions, strict=True)",
+            "for key, question in zip(sorted(digests), checked.questions, strict=True)",
         ),
     ),
     *edits(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
 from support import load_script
+
+from llmtuner.runs.lock import locked
 
 Row = tuple[str, list[float | None], str | None]
 A: list[Row] = [
@@ -339,3 +342,38 @@ def test_files_without_ids_that_were_predicted_as_one_data_set_fit(capsys):
     files_of = {part: [f"{part}-0.csv", f"{part}-1.csv"] for part in ("scored", "fitted")}
     more = ("--questions", *files_of["scored"], "--fit_questions", *files_of["fitted"])
     assert blend("p", "q", "--weights", "fit", "--fit_on", "v", "w", *more) == 0
+
+
+def with_digests(folder: str, *digests: str | None) -> str:
+    save(folder, [(name, values, None) for name, values, _ in A[: len(digests)]])
+    path = Path(folder, "predictions.jsonl")
+    lines = map(json.loads, path.read_text().splitlines())
+    text = [json.dumps(line | ({"digest": d * 16} if d else {})) for line, d in zip(lines, digests, strict=True)]
+    path.write_text("\n".join(text))
+    return folder
+
+
+def test_two_exams_without_answers_are_not_one_because_their_rows_have_numbers(capsys):
+    """Predictions of two test files without ids, both numbered from 0, were blended and compared."""
+    one, other = with_digests("one", "a", None, "c"), with_digests("other", "a", "b", "d")
+    assert "other was scored on other questions than one, or with options in another order, for id '10'; compare" in (
+        refused(capsys, one, other)
+    )
+    assert blend(one, with_digests("same", None, "b", "c")) == 0
+    assert [line["digest"][0] for line in lines_of()] == ["a", "b", "c"], "of the first part that knows it"
+
+
+def test_the_digest_of_the_first_run_that_knows_it_counts(capsys):
+    """A run of an earlier version at the head let two exams behind it through."""
+    runs = with_digests("old", None), with_digests("two", "a"), with_digests("three", "b")
+    assert "three was scored on other questions than two" in refused(capsys, *runs)
+
+
+def test_a_second_blend_into_the_folder_is_refused_and_told_who_writes(capsys):
+    """Two at the same time mixed their files, or ended in "[Errno 2]" for a file that the other had renamed."""
+    with locked(Path("out"), flag="--out"):
+        for more in ([], ["--overwrite"]):
+            assert blend("a", "b", *more) == 2
+            assert f"--out out: another run writes to it (process {os.getpid()} on " in capsys.readouterr().err
+        assert [path.name for path in Path("out").iterdir()] == [".lock"]
+    assert blend("a", "b") == 0, "the lock that a killed one leaves does not make the folder one of something else"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from support import load_script
 
 from llmtuner.data.predictions import Prediction, write_predictions
 from llmtuner.metrics import accuracy, map_at_k
+from llmtuner.runs.lock import locked
 
 SUMS = [[-3.0, -1.0, -2.0, -9.0], [-1.0, -2.0, -3.0, -4.0], [-5.0, -5.0, -1.0, -8.0]]
 ANSWERS = [0, 0, 1]
@@ -111,3 +113,10 @@ def test_a_broken_file_leaves_nothing(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     assert run(str(tmp_path / "nowhere.jsonl"), "--out", str(tmp_path / "out")) == 2
     assert "nowhere.jsonl: not found" in capsys.readouterr().err
+
+
+def test_a_second_import_into_the_folder_is_refused_and_told_who_writes(tmp_path, capsys):
+    """Two at the same time mixed the files of two predictions."""
+    with locked(tmp_path / "out", flag="--out"):
+        assert run(samples(tmp_path / "s.jsonl"), "--out", str(tmp_path / "out"), "--overwrite") == 2
+    assert f"out: another run writes to it (process {os.getpid()} on " in capsys.readouterr().err

@@ -93,6 +93,7 @@ def test_scores_can_be_computed_again_from_the_predictions(prediction, demo_reco
     predicted = lines(prediction)
     assert [line["id"] for line in predicted] == [record["id"] for record in demo_records]
     assert [line["answer"] for line in predicted] == [record["answer"] for record in demo_records]
+    assert all(len(line["digest"]) == 16 for line in predicted)
     places = [line["ranking"].index(line["answer"]) + 1 for line in predicted]
     figures = results(prediction)
     assert figures["predict_map@3"] == pytest.approx(sum(1 / p for p in places if p <= 3) / 40)

@@ -22,6 +22,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+LOCK = ".lock"  # of an output folder, which `runs/lock.py` holds; it stays when the run ends
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk is full, or the file larger than it may be
 TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}")  # the names of temporary files and folders
 _YOUNG = 60  # seconds: a folder may just have been made, and not be locked yet
@@ -102,7 +103,8 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
         overwrite: replace a folder that is not empty; without it, the last rename fails.
 
     Raises:
-        OSError: the folder cannot be written, or another one that is not empty has its name.
+        OSError: the folder cannot be written.
+        FileExistsError: another process has given its name to a folder that is not empty.
     """
     target = Path(path).resolve()  # "." has no name, and a link stays a link
     _remove_abandoned(target)
@@ -120,7 +122,12 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
             target.rmdir()  # Windows does not rename onto a folder
         elif overwrite and target.is_dir():
             os.replace(target, replaced)
-        os.replace(temporary, target)
+        try:
+            os.replace(temporary, target)
+        except OSError as error:
+            if not target.exists():
+                raise
+            raise FileExistsError(f"{path}: another process has made it meanwhile; choose another folder") from error
         sync_folder(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -14,6 +14,7 @@ from llmtuner.data.question import Question
 from llmtuner.data.trained import TrainedQuestions
 from llmtuner.errors import UserError
 from llmtuner.mcq.settings import McqSettings, write_settings
+from llmtuner.runs.lock import locked
 from llmtuner.runs.trained import write_trained
 
 QUESTIONS = [Question(str(row), f"Which {row}?", ("x", "y", "z"), row % 3) for row in range(100)]
@@ -170,3 +171,12 @@ def test_a_large_model_that_cannot_score_is_refused_before_the_small_one_scores(
     assert load_script("cascade").main([*words, "--out", str(tmp_path / "out"), "--share", "0.5"]) == 2
     error = capsys.readouterr().err
     assert ("are also shots" if defect == "shots" else str(tmp_path / "lost")) in error
+
+
+def test_a_second_cascade_into_the_folder_is_refused_before_it_scores(tmp_path, monkeypatch, capsys):
+    """Two at the same time mixed their files, after both had scored for hours."""
+    monkeypatch.setattr("llmtuner.blending.cascade.run_cascade", lambda *_, **__: pytest.fail("a model was loaded"))
+    with locked(tmp_path / "out", flag="--out"):
+        words = ["small", "large", "q.csv", "--out", str(tmp_path / "out"), "--share", "0.5", "--overwrite"]
+        assert load_script("cascade").main(words) == 2
+    assert "another run writes to it (process " in capsys.readouterr().err

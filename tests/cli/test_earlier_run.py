@@ -524,3 +524,21 @@ def test_a_moved_adapter_below_is_compared_by_its_weights(tmp_path):
     settle_earlier_run(moved, planned(moved, stage="mcq", adapters=("a" * 64,)), run)
     with pytest.raises(UserError, match="other weights"):
         settle_earlier_run(moved, planned(moved, stage="mcq", adapters=("b" * 64,)), run)
+
+
+def test_a_command_that_names_a_checkpoint_of_another_run_is_not_repeated(tmp_path):
+    """Given twice, it trained again from that checkpoint and set its own end aside."""
+    named = {"resume_from_checkpoint": kept(tmp_path / "other", 20), "num_train_epochs": 3}
+    given = flags(tmp_path / "out", **named)
+    assert settle(given).checkpoint == named["resume_from_checkpoint"]
+    kept(tmp_path / "out", 30, given=given)
+    finished(tmp_path / "out", given=given)
+    with pytest.raises(UserError, match="holds a finished run: step 30"):
+        settle(given)
+    longer = flags(tmp_path / "out", **named | {"num_train_epochs": 4})
+    assert settle(longer).checkpoint == named["resume_from_checkpoint"]
+    (tmp_path / "out/predict_results.json").unlink()
+    lacking = settle(flags(tmp_path / "out", **named, do_predict=True))
+    assert lacking.checkpoint == tmp_path / "out/checkpoint-30", "only the results are missing"
+    over = flags(tmp_path / "out", **named, overwrite_output_dir=True)
+    assert settle(over).checkpoint == named["resume_from_checkpoint"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from llmtuner.cli.command import settle_words
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.preflight import OFFLINE, offline_environment
+from llmtuner.cli.preflight import OFFLINE, _check_conflicts, offline_environment
+from llmtuner.cli.preflight_mcq import check_other_stage
 from llmtuner.cli.preflight_model import fitted
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
@@ -55,6 +57,8 @@ def fit(config: dict, **given: str) -> tuple[int, int, str]:
         ),
         ({"do_predict": "true", "max_new_tokens": "8"}, 248, 8, "256 tokens, 8 of them for generated text"),
         ({"do_predict": "true", "max_new_tokens": "8", "cutoff_len": "240"}, 240, 8, ""),
+        # It said "-1 of them for generated text", of 257 tokens.
+        ({"do_predict": "true", "max_new_tokens": "-1"}, 256, -1, "cutoff_len: 256 instead of 2048: the model has "),
         ({"do_train": "true", "stage": "mcq"}, 2048, 1024, ""),  # settled with the encoder of the prompts
     ],
 )
@@ -97,3 +101,34 @@ def test_names_that_no_file_can_have_do_not_stop_the_look_at_the_network():
         assert offline_environment(Flags.of(Words({"model_name_or_path": [name]}))) == {}
         given = {"model_name_or_path": ["."], "dataset": [name]}
         assert offline_environment(Flags.of(Words(given))) in ({}, OFFLINE)
+
+
+def test_a_prediction_by_data_set_is_refused_in_stage_sft():
+    """It was a KeyError of upstream, after the model was loaded."""
+    given = {"stage": "sft", "do_predict": "true", "eval_on_each_dataset": "true"}
+    with pytest.raises(UserError, match="leave it out, and predict each data set with a command of its own"):
+        check_other_stage(Flags.of(Words({name: [word] for name, word in given.items()})))
+    check_other_stage(Flags.of(Words({"stage": ["sft"], "do_eval": ["true"], "eval_on_each_dataset": ["true"]})))
+
+
+@pytest.mark.parametrize(
+    ("given", "samples"),
+    [
+        ("--no_do_sample", False),
+        ("--do_sample --no_do_sample", False),
+        ("--no_do_sample --do_sample true", True),
+        ("--do_sample false", False),
+    ],
+)
+def test_upstreams_name_of_do_sample_false_counts(given, samples):
+    """--temperature 0 --no_do_sample was refused with the advice to add --do_sample False."""
+    words = Words.from_argv(["--temperature", "0", *given.split()])
+    settle_words(words)
+    flags = Flags.of(words)
+    assert flags["do_sample"] is samples
+    assert "no_do_sample" not in flags
+    if samples:
+        with pytest.raises(UserError, match="nothing can be sampled at 0"):
+            _check_conflicts(flags)
+    else:
+        _check_conflicts(flags)

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtuner.data.duplicates import conflicts, contradictions, exact_key, near_groups, same_questions, shingles_of
+from llmtuner.data.duplicates import (
+    conflicts,
+    contradictions,
+    exact_key,
+    near_groups,
+    question_digest,
+    same_questions,
+    shingles_of,
+)
 from llmtuner.data.question import Question
 from llmtuner.data.words import words, words_and_signs
 
@@ -149,3 +157,22 @@ def test_a_row_that_only_stands_beside_a_contradiction_stays():
         replace(FIRST, answer=None),
     ]
     assert contradictions(rows) == {1: 2, 2: 1}
+
+
+def test_the_digest_of_a_question_is_that_of_its_text_and_ordered_options():
+    """Scores belong to places: the digest of trained questions, which sorts options, would let them change places."""
+    digest = question_digest(FIRST)
+    assert len(digest) == 16
+    for same in (
+        replace(FIRST, id="9", answer=None, context="Leaves are green.", dataset="d", file="f.xlsx", line=7, weight=0),
+        replace(FIRST, question=f" {PROMPT} ", options=("carbon\u00a0dioxide", "nitrogen ", "helium")),
+    ):
+        assert question_digest(same) == digest
+    for other in (
+        replace(FIRST, options=FIRST.options[::-1]),
+        replace(FIRST, question=f"{PROMPT}?"),
+        replace(FIRST, options=(*FIRST.options, "argon")),
+    ):
+        assert question_digest(other) != digest
+    cases = replace(FIRST, options=("AA", "Aa", "aa"))
+    assert question_digest(cases) != question_digest(replace(FIRST, options=("Aa", "AA", "aa")))

@@ -168,3 +168,15 @@ def test_an_id_that_is_a_formula_is_refused(name, tmp_path):
         read_predictions(path)
     path.write_text(json.dumps({"id": "-12", "scores": {"A": 0.1, "B": 0.2}}) + "\n")
     assert read_predictions(path)[0].id == "-12"
+
+
+def test_the_digest_of_the_question_comes_back_and_older_files_have_none(tmp_path):
+    """Predictions named their questions by id alone, and files without ids number their rows."""
+    made = [Prediction("0", (0.0, 1.0), digest="0123456789abcdef"), Prediction("1", (0.0, 1.0))]
+    write_predictions(made, tmp_path)
+    assert read_predictions(tmp_path / "predictions.jsonl") == made
+    assert [made[0].is_of(each) for each in ("0123456789abcdef", "f" * 16, None)] == [True, False, True]
+    assert made[1].is_of("f" * 16)
+    (tmp_path / "bad.jsonl").write_text('{"id": "0", "scores": {"A": 0, "B": 1}, "digest": 7}\n')
+    with pytest.raises(DataError, match=r"bad.jsonl:1: digest 7; expected 16 hexadecimal digits"):
+        read_predictions(tmp_path / "bad.jsonl")

@@ -160,3 +160,25 @@ def test_a_moved_index_resumes_and_another_one_is_refused_and_named(before, now,
     refused = changes_of(stored, planned).refused
     assert bool(refused) == bool(message)
     assert not message or refused[0].startswith(message)
+
+
+@pytest.mark.parametrize(("before", "now"), [(42.0, "42"), (["a", 7.0], "a,7"), (None, None)])
+def test_tokens_that_an_earlier_version_stored_as_numbers_are_the_same(before, now):
+    stored, planned = (
+        Manifest(stage="sft", step=0, max_steps=0, epoch=0.0, settings={} if value is None else {"add_tokens": value})
+        for value in (before, now)
+    )
+    assert changes_of(stored, planned) == Changes()
+    more = replace(planned, settings={"add_tokens": "007"})
+    assert changes_of(stored, more).refused == (
+        f"--add_tokens stored {(now or 'nothing').replace(',', ' ')}, given 007",
+    )
+
+
+def test_the_negative_name_of_a_reported_flag_is_reported():
+    """A training whose manifest has --no_do_sample of an earlier version could not be resumed."""
+    before, now = (
+        Manifest(stage="sft", step=0, max_steps=0, epoch=0.0, settings=settings)
+        for settings in ({"no_do_sample": True}, {"do_sample": False})
+    )
+    assert changes_of(before, now) == Changes()

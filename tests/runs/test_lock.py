@@ -91,6 +91,17 @@ class TestWithoutLocks:
         with locked(tmp_path):
             pass
 
+    def test_a_training_that_failed_is_remembered_and_its_lock_is_free(self, tmp_path):
+        """The lock was emptied at the end, so that weights of a training that failed were taken for finished ones."""
+        with pytest.raises(RuntimeError), locked(tmp_path, training=True):
+            raise RuntimeError("the disk is full")
+        assert was_training(tmp_path)
+        with pytest.raises(UserError, match="refused"), locked(tmp_path):
+            raise UserError("refused")
+        with locked(tmp_path):
+            pass
+        assert was_training(tmp_path)
+
     def test_the_time_is_renewed(self, tmp_path, monkeypatch):
         monkeypatch.setattr(lock, "_TOUCH_SECONDS", 0.01)
         with locked(tmp_path):

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from support import ROOT, load_script
 
+from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.data.load import read_questions
 from llmtuner.data.question import Question
 from llmtuner.data.read_as import AS_IT_IS, merged_query
@@ -92,6 +94,7 @@ def test_every_question_is_predicted_once_by_a_model_that_did_not_see_it_or_its_
     predictions = lines_of(out / "predictions.jsonl")
     assert [(row["id"], row["answer"]) for row in predictions] == [(row["id"], row["answer"]) for row in rows(80)]
     assert all(row["ranking"][0] == row["answer"] for row in predictions if not row["id"].endswith("9"))
+    assert len({row["digest"] for row in predictions}) > 70, "the report and the audit know their questions by it"
     results = json.loads((out / "results.json").read_text())
     expected = (72 + 8 / 2) / 80  # ids that end with 9 have the right option at rank 2
     assert results["out_of_fold"]["map@3"] == pytest.approx(expected)
@@ -369,3 +372,42 @@ sys.exit(load_script("folds").main(sys.argv[1:]))
     assert "goes on from here" in err
     assert folds()[0] == 0
     assert len(lines_of(tmp_path / "out/predictions.jsonl")) == 80
+
+
+def test_examples_from_another_file_are_read_with_the_given_base(tmp_path):
+    """--mcq_answer_base was dropped, so that each example was taught with the option before its answer."""
+    given = Words.from_argv(
+        ["--stage", "mcq", "--dataset", "q.csv", "--mcq_answer_base", "1", "--mcq_shots_from", "shots.csv"]
+    )
+    study = FoldStudy(tmp_path, [], 2)
+    for command in study.job(0, given).commands:
+        flags = Flags.of(Words.from_argv(command.words)).with_answer_base()
+        assert flags["mcq_shots_from"] == "shots.csv?answer_base=1"
+        names = [flags[name] for name in ("dataset", "eval_dataset") if name in flags]
+        assert all(name.endswith(".jsonl?answer_base=0") for name in names), "the files of the folds count from 0"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("manifest.json", {"flags": 7}, "not the manifest of folds"),
+        ("manifest.json", {"inputs": []}, "not the manifest of folds"),
+        ("folds.json", {"q0": [1]}, "does not fit the data"),
+    ],
+)
+def test_a_file_of_the_study_that_was_edited_is_refused(folds, tmp_path, name, change, message):
+    """It was a traceback."""
+    assert folds()[0] == 0
+    path = tmp_path / "out" / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    status, _, err = folds()
+    assert status == 2
+    assert message in err
+
+
+def test_a_token_is_not_stored(folds, tmp_path, monkeypatch):
+    """manifest.json and results.json held it."""
+    monkeypatch.setenv("HF_TOKEN", "")  # the check of the flags puts it there
+    assert folds(more=("--hub_token", "hf_secret"))[0] == 0
+    assert folds(more=("--hub_token", "hf_renewed"))[0] == 0
+    assert not any("hf_" in path.read_text() for path in (tmp_path / "out").glob("*.json"))

@@ -57,8 +57,9 @@ def test_settings_are_read_back(values):
     assert read_setting(f"lora_target={written}") == ("lora_target", values)
 
 
-@pytest.mark.parametrize("text", ["learning_rate", "=1", "a=1,1", 'a="x"y,z'])
+@pytest.mark.parametrize("text", ["learning_rate", "=1", "a=1,1", 'a="x"y,z', "learning_rate="])
 def test_a_setting_of_another_form_is_refused(text):
+    """FLAG= with nothing behind it, from an empty variable of the shell, was a sweep of no pieces, and a success."""
     with pytest.raises(UserError, match="--set"):
         read_setting(text)
 
@@ -90,6 +91,7 @@ def test_a_piece_that_trains_the_whole_model_predicts_with_it():
 @pytest.mark.parametrize(
     ("flags", "adapters"),
     [
+        ("--stage sft --finetuning_type oft", "out/seed-3"),  # the adapter was taken for a whole model
         ("--stage sft --adapter_name_or_path a,b", "a,out/seed-3"),  # b is trained further
         ("--stage sft --adapter_name_or_path a,b --create_new_adapter", "a,b,out/seed-3"),
         ("--stage mcq --adapter_name_or_path a", "out/seed-3"),  # the adapter names what it stands on

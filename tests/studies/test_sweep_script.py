@@ -110,6 +110,7 @@ def test_no_piece_starts_after_the_minutes(run_sweep, tmp_path):
         (["--set", "learning_rte=1e-4"], [], ["learning_rte", "learning_rate"]),
         (RATES, ["--output_dir", "x"], ["--output_dir", "--out"]),
         (["--set", "seed=1,2"], [], ["--seed", "--seeds"]),
+        (["--set", "hub_token=a,b"], [], ["pass --hub_token behind --"]),
         (["--seeds", "1,x"], [], ["--seeds 1,x"]),
         (RATES, ["--dry_run"], ["--dry_run is for a single run"]),
         ([*RATES, *RATES], [], ["learning_rate", "twice"]),
@@ -392,3 +393,45 @@ def test_a_real_piece_whose_folder_has_commas(tmp_path, tiny_llama, capsys):
     folder = out / "learning_rate=1e-4,lora_rank=2" / "seed-42"
     assert (folder / "predict_results.json").is_file()
     assert (folder / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seeds": ["1/../../victim"]}, {"seeds": [True]}, {"set": {"../victim": ["1"]}}, {"set": {"learning_rate": [1]}}],
+)
+def test_a_manifest_from_elsewhere_cannot_name_other_folders(run_sweep, tmp_path, sweep_words, change):
+    """--overwrite deletes the folders of earlier pieces: a seed with ".." deleted a folder outside the sweep."""
+    for name in ("sweep/seed-1", "victim", "sweep/x/victim=1/seed-1"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "thesis.txt").write_text("x")
+    manifest = {"format": 1, "flags": ["--stage", "sft"], "set": {}, "seeds": [1], **change}
+    (tmp_path / "sweep/sweep.json").write_text(json.dumps(manifest))
+    status, _, err = run_sweep("--seeds", "1", "--overwrite")
+    assert status == 2
+    assert "not the manifest of a sweep" in err
+    assert len([*tmp_path.rglob("thesis.txt")]) == 3
+
+
+def test_a_link_does_not_lead_overwriting_out_of_the_sweep(run_sweep, tmp_path):
+    """The folder of a combination may be a link; the pieces behind it were deleted."""
+    (tmp_path / "elsewhere/seed-42").mkdir(parents=True)
+    assert run_sweep(*RATES)[0] == 0
+    shutil.rmtree(tmp_path / "sweep/learning_rate=3e-4")
+    (tmp_path / "sweep/learning_rate=3e-4").symlink_to(tmp_path / "elsewhere")
+    status, _, err = run_sweep(*RATES, "--overwrite")
+    assert status == 2
+    assert "which --overwrite leaves alone; remove the link" in err
+    assert (tmp_path / "elsewhere/seed-42").is_dir()
+    assert (tmp_path / "sweep/learning_rate=1e-4/seed-42/piece.json").is_file(), "nothing is deleted"
+
+
+def test_a_token_is_neither_stored_nor_compared(run_sweep, tmp_path, sweep_words, monkeypatch):
+    """sweep.json and results.json held it, and a renewed one was another sweep."""
+    monkeypatch.setenv("HF_TOKEN", "")  # the check of the flags puts it there
+    assert run_sweep(words=[*sweep_words, "--hub_token", "hf_secret"])[0] == 0
+    folder = tmp_path / "sweep"
+    assert not any("hf_secret" in (folder / name).read_text() for name in ("sweep.json", "results.json"))
+    manifest = json.loads((folder / "sweep.json").read_text())
+    manifest["flags"] += ["--hub_token", "hf_of_an_earlier_version"]
+    (folder / "sweep.json").write_text(json.dumps(manifest))
+    assert run_sweep(words=[*sweep_words, "--hub_token", "hf_renewed"])[0] == 0

@@ -167,8 +167,13 @@ def _blended(parts: Sequence[Part], weights_P: np.ndarray, mean: str) -> tuple[P
             f"id {listed_keys(lost)}: no option is scored by all runs, so their logits have no mean; use "
             "--mean probability"
         )
+    digests = (
+        next((each.digest for each in same if each.digest), None)
+        for same in zip(*(part.predictions for part in parts), strict=True)
+    )
     return tuple(
-        replace(p, scores=row, loglikelihood=None, option_tokens=None) for p, row in zip(first, rows, strict=True)
+        replace(p, scores=row, loglikelihood=None, option_tokens=None, digest=digest)
+        for p, row, digest in zip(first, rows, digests, strict=True)
     )
 
 

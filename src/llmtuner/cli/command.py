@@ -12,6 +12,7 @@ from llmtuner.cli.hub_tokens import move_tokens
 from llmtuner.cli.known_flags import KNOWN_FLAGS, OF_THE_COMMAND
 from llmtuner.cli.profile_2023 import apply_profile, changed_defaults
 from llmtuner.cli.words import Words
+from llmtuner.spec.flags import FLAGS
 
 
 def read_words(words: Sequence[str]) -> Words:
@@ -37,9 +38,23 @@ def settle_words(given: Words) -> list[str]:
     Raises:
         UserError: a flag of 2023 has no meaning today, or an unknown profile.
     """
+    _affirm(given)
     lines = [*given.notices, *translate(given), *apply_profile(given), *changed_defaults(given)]
     given.remove("traceback")
     return lines
+
+
+def _affirm(given: Words) -> None:
+    """Put `--X false` in place of upstream's `--no_X`, so that checks see it. As in its parser, the last one counts."""
+    names = list(given)
+    for place, name in enumerate(names):
+        positive = name.removeprefix("no_")
+        if positive == name or positive not in FLAGS or given.values(name):
+            continue
+        origin = given.origins[name]
+        given.remove(name)
+        if positive not in names[place:]:
+            given.set(positive, "false", origin=origin)
 
 
 def typed(given: Words, config: Path | None = None) -> Flags:

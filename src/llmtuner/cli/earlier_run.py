@@ -22,6 +22,7 @@ from llmtuner.runs.checkpoints import (
 )
 from llmtuner.runs.manifest import Manifest
 from llmtuner.spec.resume import EARLY_STOPPING, LENGTH
+from llmtuner.spec.upstream_flags import ADAPTER_TYPES
 
 AFRESH = "pass --overwrite_output_dir to train afresh, or another --output_dir"
 
@@ -90,6 +91,12 @@ def _named_checkpoint(flags: Flags) -> Path | None:
 def _resume_named(
     folder: Path, output_dir: Path | None, flags: Flags, planned: Manifest, run: McqRun | None
 ) -> EarlierRun:
+    finished = None if output_dir is None else finished_run(output_dir)[0]
+    same_folder = output_dir is not None and folder.resolve().parent == output_dir.resolve()
+    if output_dir is not None and finished is not None and not same_folder and not flags["overwrite_output_dir"]:
+        is_ended = _progress(finished, flags, planned) >= 0 or _stopped_early(finished, planned)
+        if is_ended:  # by this command: it names the checkpoint that it began with
+            return _beyond_finished(output_dir, finished, flags, planned, run)
     if finished_run(folder)[0] is not None:
         raise UserError(
             f"--resume_from_checkpoint {folder}: the output folder of a finished run, not a checkpoint; pass one of "
@@ -100,10 +107,8 @@ def _resume_named(
         raise UserError(f"--resume_from_checkpoint {folder}: not a complete checkpoint: {checkpoint.defect}")
     if checkpoint.step == 0:
         checkpoint = Checkpoint(folder, checkpoint.saved_step, True)
-    same_folder = output_dir is not None and folder.resolve().parent == output_dir.resolve()
-    is_finished = output_dir is not None and finished_run(output_dir)[0] is not None
     progress = _progress(checkpoint, flags, planned)
-    if progress > 0 or (progress == 0 and (is_finished or not same_folder)):
+    if progress > 0 or (progress == 0 and (finished is not None or not same_folder)):
         raise UserError(
             f"--resume_from_checkpoint {folder}: {_at(checkpoint)}; the training would end there or before, and train "
             "nothing. Pass a larger --num_train_epochs or --max_steps"
@@ -224,7 +229,7 @@ def _check_kind(checkpoint: Checkpoint, flags: Flags) -> None:
     """An adapter cannot resume as a full model, nor a full model as an adapter."""
     kind = flags["finetuning_type"]
     is_adapter = (checkpoint.folder / "adapter_config.json").is_file()
-    if is_adapter != (kind in ("lora", "oft")):
+    if is_adapter != (kind in ADAPTER_TYPES):
         content = "an adapter" if is_adapter else "a whole model"
         raise UserError(f"{checkpoint.folder} is {content} and cannot resume with --finetuning_type {kind}; {AFRESH}")
 

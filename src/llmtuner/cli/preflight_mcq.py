@@ -23,7 +23,7 @@ UNREACHABLE = "neither a local model folder nor reachable on the hub"
 
 
 def check_other_stage(flags: Flags) -> None:
-    """Refuse flags of stage mcq in another stage, and orders of options without a prediction.
+    """Refuse flags of stage mcq in another stage, orders of options without a prediction, and predictions by data set.
 
     Raises:
         UserError: one is given.
@@ -36,6 +36,11 @@ def check_other_stage(flags: Flags) -> None:
         raise UserError(f"--{given[0]} is for --stage {stages}{why}; leave it out, or change the stage")
     if flags["mcq_option_orders"] > 1 and not flags["do_predict"]:
         raise FieldError("option_orders", flags["mcq_option_orders"], PREDICTS)
+    if flags["do_predict"] and flags["eval_on_each_dataset"]:  # upstream predicts one data set
+        raise UserError(
+            f"--eval_on_each_dataset is for evaluations in --stage {flags['stage']}: leave it out, and predict each "
+            "data set with a command of its own"
+        )
 
 
 def resolve_mcq(flags: Flags, adapters: list[str]) -> McqRun:

@@ -117,7 +117,7 @@ def _within_positions(flags: Flags, positions: int) -> tuple[Flags, list[str]]:
     room = 0
     notices: list[str] = []
     if flags["do_predict"] or flags["predict_with_generate"]:
-        room = flags["max_new_tokens"]
+        room = max(0, flags["max_new_tokens"])  # -1: no number is set
         if "max_new_tokens" not in flags and room > positions // _ROOM:
             room = max(1, positions // _ROOM)
             flags = flags.with_("positions", max_new_tokens=str(room))

@@ -18,7 +18,7 @@ from llmtuner.retrieval.settings import retrieve_of
 from llmtuner.runs.base import model_folder
 from llmtuner.runs.manifest import DataDigest, Manifest
 from llmtuner.runs.versions import installed_versions
-from llmtuner.runs.vocabulary import CONFIG_FLAG, tokens_of_file
+from llmtuner.runs.vocabulary import CONFIG_FLAG, TOKENS, tokens_of_file
 from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
 from llmtuner.spec.flags import FIELDS, FLAGS
 from llmtuner.spec.resume import is_secret
@@ -75,6 +75,7 @@ def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
     """Every declared flag with its value, and the other given flags; no secrets."""
     settings = {name: flags[name] for name in FLAGS if name not in _ONLY_HERE}
     settings |= {name: _plain(flags.given[name].value) for name in flags if name not in FLAGS}
+    settings |= {name: ",".join(flags.given[name].words) for name in TOKENS if name in flags}
     if CONFIG_FLAG in settings:  # the file may change
         settings[CONFIG_FLAG] = tokens_of_file(str(settings[CONFIG_FLAG]))
     if settings.get("lora_alpha") is None:

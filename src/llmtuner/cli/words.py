@@ -16,7 +16,7 @@ LIST_FLAGS = frozenset({"debug", "include_for_metrics", "label_names"})
 
 COMMAND_LINE = "command line"
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+FLAG_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FLAG = re.compile(r"--([A-Za-z_][A-Za-z0-9_-]*)(?:=(.*))?", re.DOTALL)
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-inf|-nan")
 # What argparse accepts as a negative number; exponents are not included.
@@ -130,7 +130,7 @@ class Words:
             UserError: no flag has such a name, or the words are not valid on a command line.
         """
         name = _canonical(name)
-        if not _NAME.fullmatch(name):
+        if not FLAG_NAME.fullmatch(name):
             raise UserError(f"{name!r} is not a flag name: expected letters, digits and underscores")
         if len(values) > 1:
             _check_several(name, values)

@@ -35,6 +35,14 @@ def stable_id(question: Question) -> str:
     return sha256_of_json(exact_key(question))[:16]
 
 
+def question_digest(question: Question) -> str:
+    """A digest of the text and of the options in their order, in normal form: 16 hexadecimal digits.
+
+    Predictions carry it. `stable_id` does not serve them: it is the same if the options change places, or their case.
+    """
+    return sha256_of_json([normal_form(question.question), compared_forms(question.options)])[:16]
+
+
 def answer_text(question: Question) -> str | None:
     """The right option's text. Letters cannot be compared between files."""
     return None if question.answer is None else question.options[question.answer]

@@ -16,7 +16,7 @@ from typing import Any
 
 from llmtuner.data.predictions import PREDICTIONS, SUBMISSION
 from llmtuner.errors import UserError
-from llmtuner.files import sync_folder, write_synced
+from llmtuner.files import LOCK, sync_folder, write_synced
 
 RESULTS, ALL_RESULTS = "predict_results.json", "all_results.json"
 _OF_EVERY_ONE = (PREDICTIONS, SUBMISSION, "generated_predictions.jsonl")
@@ -26,7 +26,7 @@ _PREFIXES = ("predict_", "floor_", "mcq_")  # of a prediction's values in all_re
 
 
 def check_out(out: Path, *, overwrite: bool, flag: str = "--out") -> None:
-    """Refuse a file, and a folder that is not empty.
+    """Refuse a file, and a folder that is not empty. A killed script leaves its lock, with which it may start again.
 
     Args:
         flag: that names the folder, for messages.
@@ -36,7 +36,7 @@ def check_out(out: Path, *, overwrite: bool, flag: str = "--out") -> None:
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{flag} {out}: is a file; choose a folder")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
+    if out.is_dir() and any(path.name != LOCK for path in out.iterdir()) and not overwrite:
         raise UserError(f"{flag} {out}: is not empty; choose another folder, or pass --overwrite")
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from llmtuner.errors import DataError
 from llmtuner.files import write_atomic
 
 PREDICTIONS, SUBMISSION = "predictions.jsonl", "submission.csv"
+_DIGEST = re.compile("[0-9a-f]{16}")
 BEST = 3  # letters for each question in Kaggle's submission
 
 
@@ -33,6 +35,7 @@ class Prediction:
         answer: 0-based index, or None if it is unknown.
         loglikelihood: log-probability of each option's text; None for heads that do not compute it.
         option_tokens: the number of its tokens; None without it, and for predictions of other tools.
+        digest: of the question (`question_digest`); None if its texts are unknown.
     """
 
     id: str
@@ -41,6 +44,11 @@ class Prediction:
     dataset: str = ""
     loglikelihood: tuple[float, ...] | None = None
     option_tokens: tuple[int, ...] | None = None
+    digest: str | None = None
+
+    def is_of(self, digest: str | None) -> bool:
+        """Whether it can be of the question with that digest; an unknown one on either side fits any."""
+        return None in (self.digest, digest) or self.digest == digest
 
     @property
     def ranking(self) -> str:
@@ -72,6 +80,8 @@ def prediction_record(prediction: Prediction, *, with_dataset: bool) -> dict[str
         record["option_tokens"] = dict(zip(letters, prediction.option_tokens, strict=True))
     if prediction.answer is not None:
         record["answer"] = LETTERS[prediction.answer]
+    if prediction.digest is not None:
+        record["digest"] = prediction.digest
     if with_dataset:
         record["dataset"] = prediction.dataset
     return record
@@ -144,7 +154,9 @@ def _prediction(line: str, location: str) -> Prediction:
     if answer is not None and (not isinstance(answer, str) or len(answer) != 1 or answer not in letters):
         raise DataError(f"{location}: answer {quoted(answer)} is not one of {letters}")
     answer_index = None if answer is None else letters.index(answer)
-    sums, counts = record.get("loglikelihood"), record.get("option_tokens")
+    sums, counts, digest = (record.get(name) for name in ("loglikelihood", "option_tokens", "digest"))
+    if digest is not None and (not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None):
+        raise DataError(f"{location}: digest {quoted(digest)}; expected 16 hexadecimal digits")
     return Prediction(
         id=str(record["id"]),
         scores=values,
@@ -152,6 +164,7 @@ def _prediction(line: str, location: str) -> Prediction:
         dataset=str(record.get("dataset", "")),
         loglikelihood=None if sums is None else _numbers(sums, letters, "loglikelihood", location),
         option_tokens=None if counts is None else _counts(counts, letters, location),
+        digest=digest,
     )
 
 

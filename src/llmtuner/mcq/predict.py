@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from llmtuner.data.duplicates import question_digest
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
 from llmtuner.data.tokens.option import OptionTokens
@@ -244,7 +245,7 @@ def _score_batch(
 def as_predictions(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[Prediction]:
     """Scores with the other fields of predictions.jsonl."""
     pairs = zip(questions, scores, strict=True)
-    return [Prediction(id=q.id, scores=s, answer=q.answer, dataset=q.dataset) for q, s in pairs]
+    return [Prediction(q.id, s, q.answer, q.dataset, digest=question_digest(q)) for q, s in pairs]
 
 
 def figures_of(predictions: Sequence[Prediction]) -> dict[str, float]:

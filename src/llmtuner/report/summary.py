@@ -140,13 +140,15 @@ def _named(names: Sequence[str]) -> str:
 
 
 def check_same_questions(runs: Mapping[str, Sequence[Prediction]]) -> None:
-    """Refuse runs that do not have the same questions: data set, id and right answer. Their order does not matter.
+    """Refuse runs that do not have the same questions: data set, id, right answer, and the digest where it is known.
+
+    Their order does not matter.
 
     Args:
         runs: the predictions of each run by its name.
 
     Raises:
-        DataError: the first ids that a run repeats, that one run alone has, or for which the answers differ.
+        DataError: the first ids that a run repeats, that one run alone has, or for which answers or questions differ.
     """
     (first, expected), *others = ((name, _answers(name, predictions)) for name, predictions in runs.items())
     for name, answers in others:
@@ -164,6 +166,23 @@ def check_same_questions(runs: Mapping[str, Sequence[Prediction]]) -> None:
             raise DataError(
                 f"{name} was scored with other answers than {first}, for id {listed_keys(differing)}; predict again "
                 "with the same files"
+            )
+    _check_digests(runs)
+
+
+def _check_digests(runs: Mapping[str, Sequence[Prediction]]) -> None:
+    """Refuse runs of other texts: files without ids number their rows, so that ids and answers may agree."""
+    known: dict[Key, tuple[str, str]] = {}  # the digest, and the first run that has it
+    for name, predictions in runs.items():
+        differing: dict[str, list[Key]] = {}
+        for each in predictions:
+            key = each.dataset, each.id
+            if each.digest is not None and not each.is_of(known.setdefault(key, (each.digest, name))[0]):
+                differing.setdefault(known[key][1], []).append(key)
+        for first, keys in differing.items():
+            raise DataError(
+                f"{name} was scored on other questions than {first}, or with options in another order, for id "
+                f"{listed_keys(keys)}; compare predictions of the same files"
             )
 
 

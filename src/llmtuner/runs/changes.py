@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.runs.manifest import Manifest
+from llmtuner.runs.vocabulary import TOKENS, tokens_of
 from llmtuner.runs.weights import same_tokenizer
 from llmtuner.spec.flags import FLAGS
 from llmtuner.spec.resume import BY_CONTENT, CHOOSES_WEIGHTS, ORDER_OF_BATCHES, TAKEN_UP, is_reported, is_secret
@@ -52,9 +53,13 @@ def changes_of(stored: Manifest, planned: Manifest) -> Changes:
 
 
 def _setting(manifest: Manifest, name: str) -> Any:
-    """A flag's value; the default of one that the version of the manifest did not declare, and that was not given."""
+    """A flag's value; the default of one that the version of the manifest did not declare, and that was not given.
+
+    Added tokens are text, which earlier versions stored as numbers where they look like some.
+    """
     default = FLAGS[name].default if name in FLAGS else None
-    return manifest.settings.get(name, default)
+    value = manifest.settings.get(name, default)
+    return tokens_of(value) or None if name in TOKENS else value
 
 
 def same(first: Any, second: Any) -> bool:

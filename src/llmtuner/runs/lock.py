@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from llmtuner.errors import UserError
+from llmtuner.files import LOCK
 
 try:
     import fcntl
 except ImportError:  # Windows: the time stamp below is used
     fcntl = None  # type: ignore[assignment]
 
-LOCK = ".lock"
+__all__ = ["LOCK", "check_lock", "locked", "was_training"]
 _TOUCH_SECONDS, _STALE_SECONDS = 30, 300  # where the file system has no locks
 
 
@@ -31,7 +32,7 @@ class _Name(NamedTuple):
     folder: Path
 
 
-def check_lock(output_dir: Path) -> None:
+def check_lock(output_dir: Path, *, flag: str = "--output_dir") -> None:
     """Refuse a folder that another run writes to; nothing is created.
 
     Raises:
@@ -41,7 +42,7 @@ def check_lock(output_dir: Path) -> None:
     if not path.is_file():
         return
     with path.open("rb") as file:
-        _take(file, path, _Name("--output_dir", output_dir))
+        _take(file, path, _Name(flag, output_dir))
 
 
 @contextmanager
@@ -74,6 +75,7 @@ def locked(
             path.unlink()
         elif is_ours and before is not None:
             path.write_bytes(before)
+            _make_stale(path)
         for folder in made:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
@@ -139,7 +141,12 @@ def _touched(path: Path) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        os.truncate(path, 0)
+        _make_stale(path)
+
+
+def _make_stale(path: Path) -> None:
+    """Set an old time. The content stays: `was_training` reads it."""
+    os.utime(path, (0, 0))
 
 
 def _holder(training: bool) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from llmtuner.errors import FieldError
 from llmtuner.spec.flag import TRUE
 
 CONFIG_FLAG = "new_special_tokens_config"  # a YAML file whose keys are special tokens
-NAMES = ("resize_vocab", "add_tokens", "add_special_tokens")  # flags of upstream
+TOKENS = ("add_tokens", "add_special_tokens")  # flags whose words are text: a token may look like a number
+NAMES = ("resize_vocab", *TOKENS)  # flags of upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Vocabulary:
             is_list = isinstance(value, list) and all(isinstance(token, str) for token in value)
             if name not in NAMES or not (isinstance(value, bool) if name == "resize_vocab" else is_list):
                 raise FieldError("vocabulary", f"{name}: {value!r}", f"expected one of {', '.join(NAMES)}")
-        tokens = {name: tuple(stored.get(name, ())) for name in NAMES[1:]}
+        tokens = {name: tuple(stored.get(name, ())) for name in TOKENS}
         return cls(stored.get("resize_vocab", False), **tokens)
 
     @classmethod
@@ -62,8 +63,8 @@ class Vocabulary:
         special = settings.get("add_special_tokens")
         return cls(
             resize_vocab="resize_vocab" in settings and _truth(settings["resize_vocab"]),
-            add_tokens=_tokens(settings.get("add_tokens")),
-            add_special_tokens=tuple(map(str, config)) if isinstance(config, Mapping) else _tokens(special),
+            add_tokens=tokens_of(settings.get("add_tokens")),
+            add_special_tokens=tuple(map(str, config)) if isinstance(config, Mapping) else tokens_of(special),
         )
 
 
@@ -86,8 +87,14 @@ def _truth(value: Any) -> bool:
     return True if word in ([], (), True) else str(word).lower() in TRUE
 
 
-def _tokens(value: Any) -> tuple[str, ...]:
+def tokens_of(value: Any) -> tuple[str, ...]:
     """A comma-separated value as upstream splits it, or a list of such values."""
-    parts: Sequence[Any] = () if value is None else (value,) if isinstance(value, str | float) else value
-    words = (f"{part:g}" if isinstance(part, float) else str(part) for part in parts)  # a manifest reads "42" as 42.0
-    return tuple(token.strip() for word in words for token in word.split(","))
+    parts: Sequence[Any] = () if value is None else value if isinstance(value, list | tuple) else (value,)
+    return tuple(token.strip() for part in parts for token in _text(part).split(","))
+
+
+def _text(part: Any) -> str:
+    """A token as it was given; manifests of earlier versions have 42.0 for 42, and True for true."""
+    if isinstance(part, str):
+        return part
+    return str(part).lower().removesuffix(".0")

@@ -120,8 +120,8 @@ SECRET = ("*_token", "*_api_key", "*_secret", "*_webhook_url")  # never stored
 
 
 def is_reported(name: str) -> bool:
-    """Whether a flag only concerns where or what is reported."""
-    return any(fnmatchcase(name, pattern) for pattern in REPORTED)
+    """Whether a flag only concerns where or what is reported; upstream's `--no_X` is `--X false`."""
+    return any(fnmatchcase(name.removeprefix("no_"), pattern) for pattern in REPORTED)
 
 
 def is_secret(name: str) -> bool:

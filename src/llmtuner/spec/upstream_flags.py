@@ -7,6 +7,7 @@ from llmtuner.spec.upstream_numbers import BITS, NUMBERS, SEED, STEPS_OR
 
 STAGES = ("sft", "mcq")  # the stages that know what a question is
 OTHER_STAGES = ("pt", "rm", "ppo", "dpo", "kto")
+ADAPTER_TYPES = ("lora", "oft")  # of --finetuning_type: they leave an adapter, the others a whole model
 _LEAVE_OUT = "leave the flag out"
 
 
@@ -87,7 +88,7 @@ _TRAINING = (
     ),
     Flag(
         name="finetuning_type",
-        default="lora",
+        default=ADAPTER_TYPES[0],
         help="lora, freeze or full",
         value="TYPE",
         conflicts=_not_in_mcq(

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from llmtuner.errors import UserError
 from llmtuner.files import write_atomic
 from llmtuner.runs.lock import locked
 from llmtuner.studies.check_sweep import CheckedSweep, stored_manifest
@@ -59,6 +60,9 @@ def _clear(checked: CheckedSweep) -> None:
     """Delete the pieces that run afresh, and all earlier ones of other flags, which would count as done.
 
     While the earlier manifest is there: if this is interrupted, its flags are still refused.
+
+    Raises:
+        UserError: the folder of a piece is elsewhere, through a link; nothing is deleted.
     """
     sweep, pieces = checked.sweep, list(checked.waiting)
     stored, manifest = stored_manifest(sweep.out), sweep.to_json()
@@ -66,9 +70,12 @@ def _clear(checked: CheckedSweep) -> None:
         differing_flags(stored["flags"], manifest["flags"]) or [*stored["set"]] != [*manifest["set"]]
     ):
         pieces += Sweep(sweep.out, sweep.words, stored["set"], stored["seeds"]).pieces()
-    for piece in pieces:
-        if piece.folder.is_dir():
-            shutil.rmtree(piece.folder)
+    folders = dict.fromkeys(piece.folder for piece in pieces if piece.folder.is_dir())
+    for folder in folders:
+        if folder.resolve() != sweep.out.resolve() / folder.relative_to(sweep.out):
+            raise UserError(f"{folder}: leads to {folder.resolve()}, which --overwrite leaves alone; remove the link")
+    for folder in folders:
+        shutil.rmtree(folder)
 
 
 def _manifest(sweep: Sweep) -> dict[str, Any]:

@@ -160,7 +160,9 @@ def _stored(out: Path) -> dict[str, Any] | None:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read: {error}; pass another --out") from error
-    if not isinstance(stored, dict) or stored.get("format") != FORMAT or not isinstance(stored.get("folds"), int):
+    kinds = {"folds": int, "flags": list, "inputs": dict}
+    is_ours = isinstance(stored, dict) and all(isinstance(stored.get(name), kind) for name, kind in kinds.items())
+    if not is_ours or stored.get("format") != FORMAT:
         raise UserError(f"{path}: not the manifest of folds; pass another --out")
     return stored
 
@@ -177,10 +179,10 @@ def _check_stored(out: Path, stored: Mapping[str, Any], manifest: Mapping[str, A
     for name in ("folds", "seed"):
         if stored.get(name) != manifest[name]:
             raise UserError(f"{path}: was begun with --{name} {stored.get(name)}, not {manifest[name]}; {_AFRESH}")
-    differing = differing_flags(list(stored.get("flags", [])), manifest["flags"])
+    differing = differing_flags(stored["flags"], manifest["flags"])
     if differing:
         raise UserError(f"{path}: was begun with other flags ({' '.join(differing[:5])}); {_AFRESH}")
-    changed = changed_inputs(stored.get("inputs", {}), manifest["inputs"])
+    changed = changed_inputs(stored["inputs"], manifest["inputs"])
     if changed:
         raise UserError(f"{path}: was begun with another {' and '.join(changed)}; {_AFRESH}")
 
@@ -192,6 +194,7 @@ def _division(study: FoldStudy, keys: Sequence[str]) -> dict[str, int]:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read: {error}; {_AFRESH}") from error
-    if not isinstance(stored, dict) or list(stored) != list(keys) or not set(stored.values()) <= {*range(study.count)}:
+    is_division = isinstance(stored, dict) and all(type(fold) is int for fold in stored.values())
+    if not is_division or list(stored) != list(keys) or not set(stored.values()) <= {*range(study.count)}:
         raise UserError(f"{path}: does not fit the data; {_AFRESH}")
     return stored

@@ -13,7 +13,7 @@ from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import Plan, flag_message, preflight
 from llmtuner.cli.preflight_scoring import check_later_scoring
 from llmtuner.cli.record import prompt_content, retrieve_digests
-from llmtuner.cli.words import Words
+from llmtuner.cli.words import FLAG_NAME, Words
 from llmtuner.data.collect import questions_in
 from llmtuner.data.digest import data_digest
 from llmtuner.data.registry import PROJECT_DATA
@@ -125,9 +125,17 @@ def stored_manifest(out: Path) -> dict[str, Any] | None:
     kinds = {"format": int, "flags": list, "set": dict, "seeds": list}
     if not isinstance(stored, dict) or any(not isinstance(stored.get(name), kind) for name, kind in kinds.items()):
         raise UserError(f"{path}: not the manifest of a sweep; pass another --out")
+    are_settings = all(_is_setting(name, values) for name, values in stored["set"].items())
+    if not are_settings or not all(type(seed) is int for seed in stored["seeds"]):
+        raise UserError(f"{path}: not the manifest of a sweep; pass another --out")
     if stored["format"] != FORMAT:
         raise UserError(f"{path}: format {stored['format']}, expected {FORMAT}; pass another --out")
     return stored
+
+
+def _is_setting(name: str, values: Any) -> bool:
+    """Whether a flag and its values give the name of a folder: with --overwrite, the folders of pieces are deleted."""
+    return FLAG_NAME.fullmatch(name) is not None and isinstance(values, list) and all(type(v) is str for v in values)
 
 
 def _first_pieces(sweep: Sweep) -> Iterator[Piece]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from llmtuner.data.baselines import baselines_of
+from llmtuner.data.duplicates import question_digest
 from llmtuner.data.prediction_files import replacing_prediction
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions, write_predictions
 from llmtuner.errors import UserError
@@ -29,17 +30,18 @@ def out_of_fold(checked: CheckedFolds) -> list[Prediction]:
         UserError: a fold predicted other questions than its own.
     """
     study = checked.study
+    digests = dict(zip(keys_of(checked.questions), map(question_digest, checked.questions), strict=True))
     by_key: dict[str, Prediction] = {}
     for fold in range(study.count):
         path = study.folder(fold) / PREDICTIONS
         predictions = {prediction.id: prediction for prediction in read_predictions(path)}
         expected = {key for key, own in checked.fold_of.items() if own == fold}
-        if predictions.keys() != expected:
+        if predictions.keys() != expected or not all(predictions[key].is_of(digests[key]) for key in expected):
             raise UserError(f"{path}: has other questions than fold {fold}; run all folds afresh: --overwrite")
         by_key |= predictions
     return [
-        replace(by_key[key], id=question.id, dataset=question.dataset, answer=question.answer)
-        for key, question in zip(keys_of(checked.questions), checked.questions, strict=True)
+        replace(by_key[key], id=question.id, dataset=question.dataset, answer=question.answer, digest=digests[key])
+        for key, question in zip(digests, checked.questions, strict=True)
     ]
 
 

@@ -17,7 +17,7 @@ from llmtuner.errors import UserError
 from llmtuner.files import write_atomic
 from llmtuner.studies.ended_run import RECORD, check_ended, read_record, write_record
 from llmtuner.studies.jobs import Job
-from llmtuner.studies.training import job_of
+from llmtuner.studies.training import job_of, without
 
 MANIFEST, FOLDS, DATA = "manifest.json", "folds.json", "data"
 FORMAT = 1
@@ -53,7 +53,7 @@ class FoldStudy:
 
     def job(self, fold: int, given: Words) -> Job:
         """Train on the other folds, then predict this one."""
-        words = Words({name: given.values(name) for name in given if name not in ("do_predict", "mcq_answer_base")})
+        words = without(given, "do_predict")  # --mcq_answer_base stays, for --mcq_shots_from: the data have their own
         for name, value in (
             ("do_train", "true"),
             ("do_predict", "true"),

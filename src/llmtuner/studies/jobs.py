@@ -29,11 +29,14 @@ class Command:
         words: after `python PROGRAM`.
         log: gets its words and its output.
         program: None for src/train_bash.py.
+        is_done: whether its work is there already. If the command is refused, this is asked once: a command of a killed
+            study may have lived on, and have done the work since this study looked.
     """
 
     words: Sequence[str]
     log: Path
     program: Path | None = None
+    is_done: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,11 @@ class _Running:
         assert self.log is not None
         self.log.close()
         self.process = None
+        command = self.job.commands[self.done]
         self.done += 1
+        if status == MISTAKE and command.is_done is not None and command.is_done():
+            say(f"{self.job.name}: taken up, as a command of an earlier start has ended it meanwhile")
+            return 0
         return 128 - status if status < 0 else status  # as shells report a process that a signal ended
 
     def ended(self, status: int) -> Ended:

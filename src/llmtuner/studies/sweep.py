@@ -13,6 +13,7 @@ from typing import Any
 from llmtuner.cli.command import read_words, settle_words
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
+from llmtuner.spec.resume import is_secret
 from llmtuner.studies.ended_run import RECORD, read_record, write_record
 from llmtuner.studies.jobs import Job
 from llmtuner.studies.training import check_runs, flags_of, job_of
@@ -122,6 +123,9 @@ def _check_names(given: Words, values: Mapping[str, Sequence[str]]) -> None:
     own = [name for name in OWN if name in given or name in values]
     if own:
         raise UserError(f"--{own[0]}: the sweep sets it for each piece; leave it out (folders: --out, seeds: --seeds)")
+    secret = next(filter(is_secret, values), None)
+    if secret is not None:
+        raise UserError(f"--set {secret}=...: names of folders would show it; pass --{secret} behind --")
     check_runs(given)
     if given.is_true("do_predict") and "eval_dataset" not in given and "eval_dataset" not in values:
         raise UserError("--do_predict needs questions: name them with --eval_dataset")
@@ -140,9 +144,13 @@ def read_setting(text: str) -> tuple[str, list[str]]:
     if not equals or not name:
         raise UserError(f"--set {text}: expected FLAG=VALUE,VALUE,...")
     try:
-        values = next(csv.reader([after], strict=True), [""])
+        values = next(csv.reader([after], strict=True), [])
     except csv.Error as error:
         raise UserError(f"--set {text}: {error}; put a whole value with commas into double quotes") from None
+    if not values:
+        raise UserError(
+            f"--set {text}: has no value; expected FLAG=VALUE,VALUE,... (is a variable of the shell empty?)"
+        )
     repeated = [value for i, value in enumerate(values) if value in values[:i]]
     if repeated:
         raise UserError(f"--set {text}: {repeated[0]!r} is given twice")

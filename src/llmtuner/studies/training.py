@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from llmtuner.cli.command import config_file, read_words
@@ -10,6 +12,9 @@ from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.files import split_paths
 from llmtuner.runs.checkpoints import finished_run
+from llmtuner.spec.flags import FLAGS
+from llmtuner.spec.resume import is_secret
+from llmtuner.spec.upstream_flags import ADAPTER_TYPES
 from llmtuner.studies.jobs import Command, Job
 
 
@@ -29,8 +34,9 @@ def job_of(
         not_in_training, not_in_prediction: flags of the other step alone.
     """
     commands = []
-    if words.is_true("do_train") and (finished_run(folder)[0] is None or _lacks_evaluation(words, folder)):
-        commands.append(_command(folder, "train", without(words, "do_predict", *not_in_training)))
+    if words.is_true("do_train") and not _is_trained(words, folder):
+        training = _command(folder, "train", without(words, "do_predict", *not_in_training))
+        commands.append(replace(training, is_done=partial(_is_trained, words, folder)))
     if words.is_true("do_predict"):
         commands.append(_command(folder, "predict", _prediction(without(words, *not_in_prediction), folder)))
     elif not words.is_true("do_train"):
@@ -38,10 +44,10 @@ def job_of(
     return Job(name, commands)
 
 
-def _lacks_evaluation(words: Words, folder: Path) -> bool:
-    """Whether a training was stopped while it evaluated at its end; its command then makes up for that alone."""
+def _is_trained(words: Words, folder: Path) -> bool:
+    """Whether a training ended. One that was stopped in its evaluation did not: its command makes up for that alone."""
     evaluates = words.is_true("do_eval") and ("eval_dataset" in words or "val_size" in words)
-    return evaluates and not (folder / "eval_results.json").is_file()
+    return finished_run(folder)[0] is not None and (not evaluates or (folder / "eval_results.json").is_file())
 
 
 def _command(folder: Path, step: str, words: Words) -> Command:
@@ -49,8 +55,16 @@ def _command(folder: Path, step: str, words: Words) -> Command:
 
 
 def flags_of(words: Sequence[str]) -> list[str]:
-    """The words of a command as a manifest stores them: in place of a config file its flags, because it may change."""
-    return list(words) if config_file(words) is None else read_words(words).to_argv()
+    """The words of a command as a manifest stores them: without secrets, and in place of a config file its flags,
+    because it may change."""
+    given = read_words(words)
+    public = _public(given)
+    return list(words) if config_file(words) is None and len(public) == len(given) else public.to_argv()
+
+
+def _public(words: Words) -> Words:
+    """A copy without secrets, which are neither stored nor compared: a token may be renewed."""
+    return without(words, *filter(is_secret, words))
 
 
 def differing_flags(before: Sequence[str], now: Sequence[str]) -> list[str]:
@@ -62,7 +76,7 @@ def differing_flags(before: Sequence[str], now: Sequence[str]) -> list[str]:
     Raises:
         UserError: a word belongs to no flag.
     """
-    old, new = Words.from_argv([str(word) for word in before]), Words.from_argv(now)
+    old, new = (_public(Words.from_argv([str(word) for word in each])) for each in (before, now))
     shared = [name for name in new if name in old and _said(new, name) == _said(old, name)]
     return [*without(new, *shared).to_argv(), *without(old, *shared).to_argv()]
 
@@ -92,7 +106,7 @@ def _prediction(words: Words, folder: Path) -> Words:
     if not words.is_true("do_train"):
         return words
     predicting = without(words, "do_train", "do_eval")
-    if (words.get("finetuning_type") or "lora") != "lora":
+    if (words.get("finetuning_type") or FLAGS["finetuning_type"].default) not in ADAPTER_TYPES:
         predicting.set("model_name_or_path", str(folder))
         return predicting
     below = [] if words.get("stage") == "mcq" else _merged_below(words)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from llmtuner.data.audit.label_errors import MIN_GROUP, label_errors, pair_up
+from llmtuner.data.duplicates import question_digest
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import Question
 from llmtuner.errors import UserError
@@ -133,3 +134,13 @@ TWICE = [*exam(4, file="a.csv"), *exam(4, file="b.csv")]
 def test_predictions_of_other_questions_are_rejected(questions, predictions, message):
     with pytest.raises(UserError, match=re.escape(message)):
         pair_up(questions, predictions, "p.jsonl")
+
+
+def test_predictions_of_another_exam_with_equal_ids_are_refused():
+    """Two files without ids number their rows from 0: the audit judged the answers of one by the model of the other."""
+    questions = exam(3)
+    made = [replace(p, digest=question_digest(q)) for p, q in zip(predicted(questions), questions, strict=True)]
+    assert pair_up(questions, made, "predictions.jsonl")
+    other = [replace(q, options=q.options[::-1]) if q.id == "1" else q for q in questions]
+    with pytest.raises(UserError, match=r"predictions.jsonl: id '1' is of another question than exam.csv:3"):
+        pair_up(other, made, "predictions.jsonl")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from report_files import predictions, questions, write_questions
 
+from llmtuner.data.duplicates import question_digest
+from llmtuner.data.load import read_questions
 from llmtuner.data.predictions import Prediction
 from llmtuner.errors import UserError
 from llmtuner.report.run_report.texts import join_texts
@@ -104,3 +108,17 @@ def test_a_file_that_was_moved_is_known_by_its_name(tmp_path):
     records = questions(3)
     path = str(write_questions(tmp_path / "test.jsonl", records))
     assert all(join_texts(predictions(records, dataset="elsewhere/test.jsonl"), [path]).texts)
+
+
+def test_a_file_of_other_questions_with_equal_ids_is_refused(tmp_path):
+    """Predictions without answers were scored by the answers of another exam, whose rows have the same numbers."""
+    records = questions(3)
+    path = write_questions(tmp_path / "q.jsonl", records)
+    digests = [question_digest(question) for question in read_questions(path, purpose="predict").questions]
+    made = [replace(p, digest=d) for p, d in zip(predictions(records, answers=False), digests, strict=True)]
+    assert join_texts(made, [str(path)])
+    with_contexts = write_questions(tmp_path / "c.jsonl", [record | {"context": "Another."} for record in records])
+    assert join_texts(made, [str(with_contexts)]), "the context does not count"
+    other = write_questions(tmp_path / "o.jsonl", [*records[:2], records[2] | {"prompt": "Something else?"}])
+    with pytest.raises(UserError, match=r"another question, or another order of options, than .* id 'q2'; give the"):
+        join_texts(made, [str(other)])

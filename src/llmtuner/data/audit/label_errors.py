@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmtuner.data.audit.rows import AuditRow, row_of
+from llmtuner.data.duplicates import question_digest
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.problems import quoted
 from llmtuner.data.question import LETTERS, Question
@@ -105,6 +106,8 @@ def _reject_mismatch(question: Question, prediction: Prediction, source: str) ->
     elif prediction.answer not in (None, question.answer):
         answer = f"the answer {question.answer_letter}" if question.answer is not None else "no answer"
         mismatch = f"has the answer {LETTERS[prediction.answer or 0]}, {question.where} has {answer}"
+    elif not prediction.is_of(question_digest(question)):
+        mismatch = f"is of another question than {question.where}, or has its options in another order"
     if mismatch:
         raise UserError(f"{source}: id {quoted(question.id)} {mismatch}; predict this file again, then audit it")
 

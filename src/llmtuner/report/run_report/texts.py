@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.data.collect import check_ids, read_source
+from llmtuner.data.duplicates import question_digest
 from llmtuner.data.paths import path_state
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.problems import quoted, terminal_path
@@ -125,7 +126,7 @@ def _joined(wanted: Sequence[Prediction], rows: Sequence[Text], name: str) -> li
             f"--questions {quoted(name)}: repeats id {_listed(repeated)}, and has other rows than the predictions; "
             "give each question an id of its own, and predict again"
         )
-    for problem, differs in (("another number of options", _options_differ), ("another answer", _answers_differ)):
+    for problem, differs in _DIFFERENCES:
         ids = [p.id for p, row in zip(wanted, joined, strict=True) if differs(p, row.question)]
         if ids:
             raise UserError(
@@ -141,6 +142,17 @@ def _options_differ(prediction: Prediction, question: Question) -> bool:
 
 def _answers_differ(prediction: Prediction, question: Question) -> bool:
     return None not in (prediction.answer, question.answer) and prediction.answer != question.answer
+
+
+def _questions_differ(prediction: Prediction, question: Question) -> bool:
+    return not prediction.is_of(question_digest(question))
+
+
+_DIFFERENCES = (
+    ("another number of options", _options_differ),
+    ("another answer", _answers_differ),
+    ("another question, or another order of options,", _questions_differ),
+)
 
 
 def _listed(ids: Sequence[str]) -> str:
