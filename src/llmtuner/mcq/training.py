@@ -73,7 +73,7 @@ def train(
         questions: with answers.
         output_dir: for weights, tokenizer, settings and checkpoints; `load_scorer` reads it. One that holds an earlier
             training is refused.
-        evaluate: questions with answers, for evaluations during the training (`eval_strategy` in the arguments).
+        evaluate: questions for evaluations during the training (`eval_strategy` in the arguments).
         lora: a `peft.LoraConfig`; if None, all weights are trained.
         template: makes the prompts of a causal model; if None, the tokenizer's own chat template, or plain text if
             the tokenizer has none.
@@ -94,7 +94,7 @@ def train(
         raise DataError("there are no questions to train on")
     require_answers(questions, "training needs")
     training = training_arguments(output_dir, arguments or {})
-    if training.eval_strategy != "no":
+    if training.eval_strategy != "no" and all(question.answer is None for question in evaluate):
         require_answers(evaluate, "evaluation during training needs")
     earlier = settle_folder(Path(output_dir), model, overwrite=overwrite)
     given = engine_fields(fields)
