@@ -97,6 +97,7 @@ def test_options_are_shuffled_anew_in_each_epoch(tiny_llama, questions, tmp_path
         ({"lora": LoraConfig(task_type=TaskType.TOKEN_CLS)}, UserError, 'task_type="TOKEN_CLS" adds a head of peft'),
         ({"lora": LoraConfig(trainable_token_indices=[5])}, UserError, "trainable_token_indices puts an adapter"),
         ({"lora": LoraConfig(target_modules=["q_proj", "embed_tokens"])}, UserError, "takes embed_tokens in"),
+        ({"lora": LoraConfig(target_modules=["lm_head"]), "head": "letter"}, UserError, "takes lm_head in"),
         ({"lora": LoraConfig(target_modules=r".*(q_proj|embed_tokens)")}, UserError, "takes embed_tokens in"),
         ({"val_size": 0.25}, FieldError, r"val_size 0\.25: give the questions that are held out as `evaluate`"),
         ({"max_samples": 3}, FieldError, "max_samples 3: give fewer questions"),

@@ -16,10 +16,10 @@ from llmtuner.suggest import did_you_mean
 _STATE_SPACE = ("mamba", "mamba2", "falcon_mamba", "falcon_h1")
 _REFUSED = ("out_proj", "conv1d")
 EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in")  # peft saves them whole beside their adapter
-# Where they are in a model; what is elsewhere is found when the model is loaded.
-EMBEDDING_PATHS = tuple(
-    f"{parent}{name}" for parent in ("", "model.", "transformer.", "gpt_neox.", "embeddings.") for name in EMBEDDINGS
-)
+# Where embeddings are in a model; others are found when it is loaded.
+_PARENTS = ("", "model.", "transformer.", "gpt_neox.", "embeddings.")
+_OUTPUTS = ("lm_head", "embed_out")  # an adapter there is saved as one in the embeddings
+EMBEDDING_PATHS = (*(f"{parent}{name}" for parent in _PARENTS for name in EMBEDDINGS), *_OUTPUTS)
 ALL = ["all"]
 
 
@@ -63,7 +63,7 @@ def refused_targets(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def refuse_embeddings(lora: Any, embeddings: Sequence[str] = EMBEDDING_PATHS) -> None:
-    """Refuse a `peft.LoraConfig` with an adapter in the embeddings, by peft's own rule.
+    """Refuse a `peft.LoraConfig` with an adapter in the embeddings or the output layer, by peft's own rule.
 
     Args:
         embeddings: names of the modules.
@@ -78,7 +78,7 @@ def refuse_embeddings(lora: Any, embeddings: Sequence[str] = EMBEDDING_PATHS) ->
     found = next((name for name in embeddings if check_target_module_exists(lora, name)), None)
     if found is not None:
         raise UserError(
-            f"lora: target_modules takes {found} in, and an adapter in the embeddings cannot be loaded again; name "
+            f"lora: target_modules takes {found} in, and an adapter there cannot be loaded again; name "
             'other modules, or give "all-linear"'
         )
 
