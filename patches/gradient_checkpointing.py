@@ -41,6 +41,12 @@ def left_open(is_open: bool) -> Iterator[None]:
         _left_open.reset(token)
 
 
+def leave_off(model_args: Any) -> None:
+    """Encoders are small: without the flag they compute without it."""
+    if _left_open.get():
+        model_args.disable_gradient_checkpointing = True
+
+
 def settle(model_args: Any, config: Any, tokens: int, longest: int, *, logits: bool, speaks: bool) -> None:
     """Switch gradient checkpointing off if the flags leave that open, there is no accelerator, and the memory suffices.
 

@@ -78,9 +78,12 @@ def _load_own(call: DataCall, load: Load) -> Any:
             mark_unfinished(folder)
     try:
         dataset = load()
-    finally:
-        if not has_tokenized_data(folder):
-            remove_unfinished(folder)  # nothing was written
+    except BaseException:
+        if not exists and call.training_args.should_save:  # what was written has no record, and is made anew
+            remove_unfinished(folder)
+        raise
+    if not has_tokenized_data(folder):
+        remove_unfinished(folder)  # nothing was written
     if not exists and call.training_args.should_save:
         write_origin(folder, origin)
     return dataset

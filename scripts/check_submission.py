@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 if TYPE_CHECKING:
+    from llmtuner.data.registry import DataSource
     from llmtuner.data.submission_check import SubmissionCheck
 
 STDOUT = "-"
@@ -36,8 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     escape_unprintable()
     args = _parser().parse_args(argv)
     try:
-        _check_json(args)
-        result = _checked(args)
+        source = _questions(args)
+        _check_json(args, source)
+        result = _checked(args, source)
         _write(result, args)
     except BrokenPipeError:  # the reader closed the pipe; Python must not write to it at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,7 +64,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check_json(args: argparse.Namespace) -> None:
+def _questions(args: argparse.Namespace) -> DataSource | None:
+    from llmtuner.data.registry import PROJECT_DATA, find_source
+    from llmtuner.errors import UserError
+
+    if args.questions is None:
+        return None
+    source = find_source(args.questions, str(PROJECT_DATA))
+    if source is None:
+        raise UserError(f"--questions {args.questions}: has no multiple-choice questions; see data/README.md")
+    return source
+
+
+def _check_json(args: argparse.Namespace, source: DataSource | None) -> None:
     from llmtuner.data.prediction_files import check_out_file
     from llmtuner.errors import UserError
 
@@ -71,22 +85,16 @@ def _check_json(args: argparse.Namespace) -> None:
     path = Path(args.json)
     if_folder = f"choose a file in it, such as {path / 'submission.json'}"
     check_out_file(args.json, overwrite=args.overwrite, if_folder=if_folder)
-    if path.resolve() in {file.resolve() for file in (args.file, args.sample) if file is not None}:
+    read = [file for file in (args.file, args.sample) if file is not None] + list(source.files if source else ())
+    if path.resolve() in {file.resolve() for file in read}:
         raise UserError(f"--json {path}: is one of the files to read; choose another path")
 
 
-def _checked(args: argparse.Namespace) -> SubmissionCheck:
+def _checked(args: argparse.Namespace, source: DataSource | None) -> SubmissionCheck:
     from llmtuner.data.collect import all_questions
-    from llmtuner.data.registry import PROJECT_DATA, find_source
     from llmtuner.data.submission_check import check_submission
-    from llmtuner.errors import UserError
 
-    questions = None
-    if args.questions is not None:
-        source = find_source(args.questions, str(PROJECT_DATA))
-        if source is None:
-            raise UserError(f"--questions {args.questions}: has no multiple-choice questions; see data/README.md")
-        questions = all_questions(source)
+    questions = None if source is None else all_questions(source)
     return check_submission(args.file, questions=questions, sample=args.sample)
 
 

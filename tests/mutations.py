@@ -69,7 +69,11 @@ MUTATIONS = (
         ("report: texts by their order", "by_id[prediction.id] for prediction in wanted", "row for row in rows"),
         ("report: other answers are taken", "prediction.answer != question.answer", "False"),
         ("report: other options are taken", "len(prediction.scores) != len(question.options)", "False"),
-        ("report: the set of another file", "bool(dataset) and (dataset == name or", "bool(dataset) and (True or"),
+        (
+            "report: the set of another file",
+            "for found in (same, alike) if len(found) == 1",
+            "for found in (alike,) if found",
+        ),
         ("report: an id is a group", "2 * len(counts) <= sum(counts.values())", "True"),
     ),
     *edits(
@@ -454,6 +458,27 @@ MUTATIONS = (
         ("sweep: a long name is a traceback", "> LONGEST_NAME", "> 10 * LONGEST_NAME"),
     ),
     *edits(
+        "src/llmtuner/runs/training.py",
+        ("tests/runs/test_kept_runs.py", "tests/runs/test_kept_training.py"),
+        ("kept: checkpoints have the names of files", "with names_in_memory(self.model):", "if True:"),
+        ("kept: weights that a checkpoint lacks", "require_all_loaded(self.model, load_result)", "pass"),
+        ("kept: an epoch that was begun is done", "0 if args.ignore_data_skip else steps *", "0 *"),
+    ),
+    *edits(
+        "src/llmtuner/runs/position.py",
+        "tests/runs/test_kept_runs.py",
+        ("position: steps of another size count", "return self.step - self.steps_done(steps_per_epoch)", "return 0"),
+    ),
+    *edits(
+        "src/llmtuner/cli/process.py",
+        "tests/cli/test_process.py",
+        (
+            "process: the second machine is silent",
+            'os.environ.get("LOCAL_RANK", "0")) == 0',
+            'os.environ.get("RANK", "0")) == 0',
+        ),
+    ),
+    *edits(
         "src/llmtuner/studies/ended_run.py",
         "tests/studies/test_sweep_script.py",
         (
@@ -461,7 +486,8 @@ MUTATIONS = (
             "return changed if same_tokenizer(before, now) else [*changed, tokenizer]",
             "return changed",
         ),
-        ("sweep: replaced predictions count", "stored is not None and stored != _digest(folder)", "False"),
+        ("sweep: replaced predictions count", 'record.get("predictions") not in (None, _digest(folder))', "False"),
+        ("sweep: lost or edited scores", 'record.get("figures") not in (None, _lasting(folder))', "False"),
     ),
     *edits(
         "src/llmtuner/studies/jobs.py",
@@ -1313,7 +1339,11 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/data/lm_eval/line.py",
         "tests/data/harness_samples/test_lm_eval_samples.py",
-        ("lm_eval: unconditional sums are options", "return requests[:half], sums[:half]", "return requests, sums"),
+        (
+            "lm_eval: unconditional sums are options",
+            "(requests[:half], sums[:half]) if all(same) else",
+            "(requests, sums) if all(same) else",
+        ),
         ("lm_eval: contexts may differ", "if len(set(contexts)) > 1:", "if False:"),
         ("lm_eval: infinite sums", "or number == math.inf:", "or False:"),
     ),
@@ -1359,8 +1389,8 @@ MUTATIONS = (
         "tests/test_scripts.py",
         (
             "table: chance is above chance",
-            "_alike(self.interval[0]) > _alike(chance)",
-            "_alike(self.interval[1]) > _alike(chance)",
+            "without_last_bits(self.interval[0]) > without_last_bits(chance)",
+            "without_last_bits(self.interval[1]) > without_last_bits(chance)",
         ),
     ),
     *edits(
@@ -1655,9 +1685,9 @@ MUTATIONS = (
         ("leaks: one option is enough", "_OPTIONS = 2", "_OPTIONS = 1"),
         ("leaks: short prompts need two options", "if len(prompt_words) < _SHORT else", "if False else"),
         ("leaks: part of an option", "return f\" {' '.join(text_words)} \"", "return ' '.join(text_words)"),
-        ("leaks: all words before", "*_words(before)[-AROUND:]", "*_words(before)"),
-        ("leaks: no words after", "*_words(after)[:AROUND]", ""),
-        ("leaks: the title does not count", "*_words(chunk.title), ", ""),
+        ("leaks: all words before", "compared_words(before)[-AROUND:]", "compared_words(before)"),
+        ("leaks: no words after", "compared_words(after)[:AROUND]", "[]"),
+        ("leaks: the title does not count", "[*title, *around[0]", "[*around[0]"),
         ("leaks: grams count as often as they occur", "list(dict.fromkeys(_spaced", "list((_spaced"),
     ),
     *edits(
@@ -1947,7 +1977,7 @@ MUTATIONS = (
         ("targets: any sum", "if abs(total - 1) > SUM_WITHIN:", "if False:"),
         ("targets: a tie is an answer", "if self.probabilities.count(highest) == 1 else None", ""),
         ("targets: any column of that name", " and name not in self.read)", ")"),
-        ("targets: NaN is a weight", "or not math.isfinite(value)", "or False"),
+        ("targets: NaN is a weight", "or not abs(value) <= sys.float_info.max", "or False"),
     ),
     *edits(
         "src/llmtuner/mcq/losses/criterion.py",
@@ -1992,9 +2022,8 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/studies/sweep_results.py",
         "tests/studies/test_sweep_script.py",
-        ("sweep: lost scores", 'if stored.get("predictions") is not None and not', "if False and not"),
         (
-            "sweep: edited scores",
+            "sweep: edited scores of an earlier version",
             "        check_stated_score(Path(folder), figures, predictions[folder])\n",
             "        pass\n",
         ),

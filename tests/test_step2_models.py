@@ -16,7 +16,8 @@ from transformers import AutoConfig
 
 from llmtuner.cli.main import main
 from llmtuner.data.load import read_questions
-from llmtuner.mcq import load_scorer
+from llmtuner.mcq import load_scorer, whole
+from llmtuner.mcq.trainer import McqTrainer
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,51 @@ def test_an_encoder_trains_and_comes_back(tuning, tiny_bert, tmp_path, capsys):
         weights = load_file(trained / "adapter_model.safetensors")
         assert any("query" in name for name in weights)
         assert not any("pooler" in name for name in weights), "no score depends on it"
+
+
+@pytest.mark.parametrize("tuning", ["lora", "freeze"])
+def test_gradient_checkpointing_of_an_encoder_is_on_where_it_is_asked_for(
+    tuning, tiny_bert, tmp_path, monkeypatch, capsys
+):
+    """The flag did nothing, and runs on a CPU recommended it."""
+    counts = []
+    original = McqTrainer.train
+
+    def counted(trainer, *args, **kwargs):
+        modules = trainer.model.modules()
+        counts.append(sum(getattr(module, "gradient_checkpointing", False) for module in modules))
+        return original(trainer, *args, **kwargs)
+
+    monkeypatch.setattr(McqTrainer, "train", counted)
+    more = (*QUICK, "--finetuning_type", tuning, "--max_steps", "2")
+    for name, flags in (("off", ()), ("on", ("--disable_gradient_checkpointing", "false"))):
+        assert main(train_command(tiny_bert, tmp_path / name, *more, *flags)) == 0
+        assert "gradient checkpointing" not in capsys.readouterr().err
+    assert counts[0] == 0 < counts[1]
+    name = "adapter_model.safetensors" if tuning == "lora" else "model.safetensors"
+    one, two = (load_file(tmp_path / each / name) for each in ("off", "on"))
+    assert one.keys() == two.keys()
+    assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one)
+
+
+def test_flags_that_do_nothing_to_an_encoder_are_refused(tiny_bert, tmp_path, capsys):
+    """--train_from_scratch trained the pretrained weights, and said nothing."""
+    assert main(train_command(tiny_bert, tmp_path / "out", "--train_from_scratch", "true")) == 2
+    assert "--train_from_scratch is for causal models" in capsys.readouterr().err
+
+
+def test_an_encoder_predicts_in_the_type_and_attention_that_are_asked_for(tiny_bert, tmp_path, monkeypatch):
+    """Both flags were dropped without a word."""
+    models = []
+    load = whole.load_whole
+    monkeypatch.setattr(whole, "load_whole", lambda *args, **more: models.append(load(*args, **more)) or models[-1])
+    trained = tmp_path / "trained"
+    assert main(train_command(tiny_bert, trained, *QUICK, "--finetuning_type", "full")) == 0
+    more = ("--max_samples", "3", "--infer_dtype", "bfloat16", "--flash_attn", "disabled")
+    assert main(predict_command(trained, tmp_path / "out", *more)) == 0
+    assert models[0].dtype == torch.float32
+    assert models[1].dtype == torch.bfloat16
+    assert models[1].config._attn_implementation == "eager"
 
 
 # ---- other families

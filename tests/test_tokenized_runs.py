@@ -64,3 +64,25 @@ def test_the_fast_path_of_plain_training_gives_upstreams_rows(train, tmp_path, m
     assert fast.features == slow.features
     assert fast.to_list() == slow.to_list()
     assert any(label >= 0 for label in fast[0]["labels"])
+
+
+def test_a_dry_run_writes_and_deletes_no_tokenised_data(train, tmp_path):
+    """With --overwrite_cache it deleted the data of the runs, and wrote its own in its place."""
+    other_data = tmp_path / "other.jsonl"
+    other_data.write_text("".join(DEMO.read_text(encoding="utf-8").splitlines(keepends=True)[:7]))
+    tokens = tmp_path / "tokens"
+    tokens.mkdir()
+    assert train("dry", DEMO, "--dry_run") == 0
+    assert not list(tokens.iterdir()), "an empty folder was filled"
+    assert train("first", DEMO) == 0
+    before = {path: path.read_bytes() for path in tokens.rglob("*") if path.is_file()}
+    assert train("dry", other_data, "--overwrite_cache", "--dry_run") == 0
+    assert {path: path.read_bytes() for path in tokens.rglob("*") if path.is_file()} == before
+
+
+def test_data_of_a_run_that_was_refused_is_not_that_of_a_killed_one(train, tmp_path, capfd):
+    """The next run said "a run was killed while it wrote it"."""
+    for _ in range(2):
+        assert train("out", DEMO, "--template", "llama3") == 2
+        assert "was killed" not in capfd.readouterr().err
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".tokens")]

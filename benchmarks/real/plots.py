@@ -18,8 +18,9 @@ def curves(runs: Sequence[Run], rows: Mapping[str, Any], keeper: Keeper) -> dict
     of_set = rows.get("curve", {}).get("arc_easy", {"scores": []})
     for each in of_set["scores"]:
         way, _, step = each["way"].partition("_")
-        if step.isdigit():
-            points.setdefault(way, []).append((int(step) * STEP, each["map@3"]["mean"]))
+        if way == "step1":
+            questions = int(step) * STEP if step else len(keeper.questions("arc_easy/train"))
+            points.setdefault(way, []).append((questions, each["map@3"]["mean"]))
     for run in runs:
         if run.row == "curve" and run.way in ("step2", "likelihood") and (kept := keeper.get(run)) is not None:
             points[run.way] = [(step * STEP, value) for step, value in kept.points]

@@ -37,8 +37,8 @@ class Scored:
         return list(next(iter(self.of_seeds.values())))
 
     def values_SN2(self, ids: Sequence[str]) -> np.ndarray:
-        """The values of some questions."""
-        return np.array([[of_seed[each] for each in ids] for of_seed in self.of_seeds.values()])
+        """The values of some questions; seeds in ascending order."""
+        return np.array([[self.of_seeds[seed][each] for each in ids] for seed in sorted(self.of_seeds)])
 
 
 def report(runs: Sequence[Run], keeper: Keeper) -> dict[str, Any]:

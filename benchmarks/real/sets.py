@@ -95,8 +95,9 @@ def qasc(data: Path) -> Pool:
 def kaggle(data: Path) -> Pool:
     """The 6,000 without the questions of `rates`, and the 500."""
     rows = _kaggle_6000(data)
-    used = {question.id for question in rates(data).train}
-    train = [question for question in rows if question.id not in used]
+    pool = Pool()
+    used = {pool.key(question) for question in rates(data).train}
+    train = [question for question in rows if pool.key(question) not in used]
     return Pool(train, _read(data / "kaggle" / "extra_train_set.csv"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from real.runs import WAYS
+from real.runs import STEP, WAYS
 
 _WAYS = {
     "letters": "letters",
@@ -51,6 +51,8 @@ def title_of_way(way: str, row: str) -> str:
         return f"{title_of_way(start, row)}, {_TRAINED[last]}"
     if start.endswith("_head"):
         return f"{start.removesuffix('_head')}, head's rate {float(last):g}"
+    if row == "curve" and last.isdigit():
+        return f"{title_of_way(start, row)}, {int(last) * STEP:,} questions"
     if _is_number(last):
         return f"{title_of_way(start, row)}, rate {float(last):g}"
     base = {"likelihood": "likelihood", "likelihood_5_shots": "likelihood, 5 examples"}

@@ -10,12 +10,12 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llmtuner.data.question import Question
+from llmtuner.data.tokenized import is_complete
 from llmtuner.data.tokens.joint import JointEncoder, JointTokens
 from llmtuner.data.tokens.roles import joint_roles
 from llmtuner.mcq.memory import available_bytes
@@ -138,8 +138,9 @@ def dry_sft(values: Mapping[str, Any], *, processes: int, done: int, sharded: bo
     changed = {name: value for name, value in values.items() if name not in _LEFT_OUT} | QUIET
     changed |= _NOT_EVALUATED if values.get("do_train") or values.get("do_predict") else {}
     changed |= {"gradient_accumulation_steps": 1} if values.get("do_train") else {}
+    changed.pop("overwrite_cache", None)
     tokenized = values.get("tokenized_path")
-    if tokenized is not None and not Path(tokenized).is_dir():  # it would be written
+    if tokenized is not None and (values.get("overwrite_cache") or not is_complete(tokenized)):  # it would be written
         changed.pop("tokenized_path")
     try:
         with watched(dry.watch), _trainer_replaced(dry):

@@ -11,8 +11,12 @@ from typing import Any
 
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
+from llmtuner.mcq.unwrap import unwrap
 from patches.mcq_stage.arguments import StageArguments
 from patches.option_head import SEAM, attach, completed_adapters, finish, with_base_named
+
+# Values of --flash_attn, as transformers calls them; "auto" leaves the choice to it.
+ATTENTION = {"disabled": "eager", "sdpa": "sdpa", "fa2": "flash_attention_2", "fa3": "flash_attention_3"}
 
 
 def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
@@ -34,7 +38,8 @@ def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
         AutoModel.from_pretrained,
         run.model,
         scores_tokens=False,
-        dtype="auto",
+        dtype=_dtype(model_args, run),
+        attn_implementation=ATTENTION.get(str(model_args.flash_attn)),
         trust_remote_code=model_args.trust_remote_code,
         cache_dir=model_args.cache_dir,
         revision=model_args.model_revision,
@@ -48,14 +53,40 @@ def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
     else:
         model = SEAM.original()(model.config, model, model_args, finetuning_args, run.training)
     freeze_pooler(model)
+    if run.training and not model_args.disable_gradient_checkpointing:
+        _checkpoint_gradients(model)
+    in_fp32 = run.training or model_args.infer_dtype == "auto"
     for parameter in model.parameters():
-        if parameter.requires_grad and not finetuning_args.pure_bf16:
+        if in_fp32 and parameter.requires_grad and not finetuning_args.pure_bf16:
             parameter.data = parameter.data.to(torch.float32)
     finish(model, run.training)
     with_base_named(model, run.model)
     if not run.training:
         model.requires_grad_(False)
     return model.train(run.training)
+
+
+def _dtype(model_args: Any, run: McqRun) -> Any:
+    """As the weights are stored, or as --infer_dtype says for a prediction."""
+    import torch
+
+    return "auto" if run.training or model_args.infer_dtype == "auto" else getattr(torch, model_args.infer_dtype)
+
+
+def _checkpoint_gradients(model: Any) -> None:
+    """Compute the states of a layer again in the backward pass, in place of keeping them.
+
+    Raises:
+        UserError: the model cannot.
+    """
+    encoder = unwrap(model)
+    if not encoder.supports_gradient_checkpointing:
+        raise UserError(
+            f"--disable_gradient_checkpointing false: {encoder.config.model_type} has no gradient checkpointing; leave "
+            "it out"
+        )
+    # Reentrant checkpointing needs inputs with gradients, which frozen embeddings do not have.
+    encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def _with_adapter(model: Any, model_args: Any, finetuning_args: Any, run: McqRun) -> Any:

@@ -27,7 +27,7 @@ from llmtuner.mcq.trainer import McqTrainer
 from llmtuner.metrics import scored_figure
 from llmtuner.report.summary import print_scores
 from llmtuner.runs.keeper import RunKeeper
-from patches.gradient_checkpointing import settle
+from patches.gradient_checkpointing import leave_off, settle
 from patches.mcq_stage.arguments import StageArguments, adapt, check_best_metric
 from patches.mcq_stage.data import RunSets, encode, read_run_questions
 from patches.mcq_stage.model import Reader, announce_head, check_resumed_head, is_sharded, load, make_reader
@@ -83,7 +83,9 @@ def prepare(run: McqRun, values: Mapping[str, Any]) -> Prepared:
     check_base(run.settings, config, run.source or "")
     reader = make_reader(run, config, arguments)
     sets = encode(questions, reader.encoder, run.data, seed=seed, speaks=speaks)
-    if sets.train is not None:
+    if run.settings.kind == "encoder":
+        leave_off(arguments.model)
+    elif sets.train is not None:
         rows, longest = largest_batch(sets.train, run, arguments)
         settle(arguments.model, config, rows * longest, longest, logits=False, speaks=speaks)
     return Prepared(run, arguments, config, reader, sets)

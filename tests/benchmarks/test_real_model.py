@@ -358,10 +358,11 @@ def test_the_summary_has_each_step_and_the_one_before():
 def test_the_curve_counts_questions(setting, tmp_path):
     """STEP1's checkpoints are scored one by one; a training that evaluates has its points in its log."""
     scores = [{"way": f"step1_{step}", "map@3": {"mean": value}} for step, value in ((50, 0.5), (25, 0.4))]
+    scores.append({"way": "step1", "map@3": {"mean": 0.45}})  # the end of the training was no point
     files = {"arc_easy/test_300": {"random_map@3": 0.458}}
     rows = {"curve": {"arc_easy": {"scores": scores, "files": files}}}
-    for part in ("train", "test_300"):
-        write_rows(setting.work / "data" / "arc_easy" / f"{part}.jsonl", [as_row(question(0))])
+    for part, count in (("train", 60), ("test_300", 1)):
+        write_rows(setting.work / "data" / "arc_easy" / f"{part}.jsonl", [as_row(question(n)) for n in range(count)])
     run = next(run for run in runs_of(["curve"], setting, 1) if run.way == "step2")
     run.piece.folder.mkdir(parents=True)
     entries = [{"step": 25, "eval_map@3": 0.6, "eval_loss": 1.0}]
@@ -370,7 +371,8 @@ def test_the_curve_counts_questions(setting, tmp_path):
     keeper = Keeper(tmp_path / "kept.jsonl", setting)
     keeper.keep([run])
     points = curves([run], rows, keeper)
-    assert points == {"step1": [(200, 0.4), (400, 0.5)], "step2": [(200, 0.6)]}
+    assert points == {"step1": [(60, 0.45), (200, 0.4), (400, 0.5)], "step2": [(200, 0.6)]}
+    assert title_of_way("step1_50", "curve") == f"{title_of_way('step1', 'curve')}, 400 questions", "it was a rate"
     plot({"rows": rows, "curves": points}, tmp_path / "curve.svg")
     first = (tmp_path / "curve.svg").read_bytes()
     assert first.count(b'id="line2d_') > len(points)
@@ -510,3 +512,10 @@ def test_without_a_weight_the_plain_loop_has_one_pass_and_cross_entropy():
     more = losses_of(model, part, 0, 0.5)
     assert calls == [5, 5, 5]
     assert all(b > a for a, b in zip(losses, more, strict=True))
+
+
+def test_figures_of_seeds_stand_beside_their_seeds():
+    """With --seeds 3,1 the figure of seed 3 stood beside seed 1."""
+    figures = reports._figures(reports.Scored({3: {"a": (1.0, 1.0)}, 1: {"a": (0.0, 0.0)}}))
+    assert figures["seeds"] == [1, 3]
+    assert figures["map@3"]["seeds"] == [0.0, 1.0]

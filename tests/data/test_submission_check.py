@@ -238,3 +238,14 @@ def test_exit_status_and_json(tmp_path, capsys):
 def test_markup_for_terminals_in_a_file_is_shown_as_text(tmp_path):
     result = check_submission(written(tmp_path, "id,prediction\n0,\x1b[31m A\n\x1b[2J,A B\n"))
     assert all(line.isprintable() for line in result.lines())
+
+
+def test_the_json_never_replaces_the_questions(tmp_path, capsys):
+    """With --overwrite, the file of --questions was replaced by the list of problems."""
+    asked = tmp_path / "q.jsonl"
+    asked.write_text('{"id": "0", "prompt": "?", "A": "x", "B": "y", "C": "z"}\n')
+    submission = written(tmp_path, "id,prediction\n0,A B C\n")
+    words = [str(submission), "--questions", str(asked), "--json", str(asked), "--overwrite"]
+    assert load_script("check_submission").main(words) == 2
+    assert "is one of the files to read" in capsys.readouterr().err
+    assert asked.read_text().startswith('{"id"')

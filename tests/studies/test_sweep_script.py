@@ -227,6 +227,12 @@ def test_scores_that_were_lost_or_edited_are_named(run_sweep, tmp_path):
     assert expected in err
     path.write_text(json.dumps(json.loads(whole) | {"predict_runtime": 9.0}))
     assert run_sweep("--seeds", "1,2")[0] == 0, "a speed is no score"
+    record = path.with_name("piece.json")
+    record.write_text(json.dumps({**json.loads(record.read_text()), "figures": None}))  # of an earlier version
+    path.write_text(json.dumps(json.loads(whole) | {"predict_map@3": 0.99}))
+    status, out, err = run_sweep("--seeds", "1,2")
+    assert (status, out) == (2, "")
+    assert "seed-2/predict_results.json: predict_map@3 is 0.9900, but predictions.jsonl gives" in err
 
 
 def test_scores_of_an_evaluation_that_were_lost_or_edited_are_named(tmp_path):

@@ -18,7 +18,15 @@ from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
 
 _MERGED = "merged adapters"
-_CAUSAL = ("pissa_init", "shift_attn")  # flags that upstream carries out for causal models alone
+# Flags that upstream carries out for causal models alone.
+_CAUSAL = (
+    "pissa_init",
+    "shift_attn",
+    "train_from_scratch",
+    "rope_scaling",
+    "upcast_layernorm",
+    "enable_liger_kernel",
+)
 UNREACHABLE = "neither a local model folder nor reachable on the hub"
 
 
@@ -66,7 +74,7 @@ def resolve_mcq(flags: Flags, adapters: list[str]) -> McqRun:
         data=_data(flags),
         output_dir=flags["output_dir"] or "",
     )
-    ignored = next((name for name in _CAUSAL if flags[name]), None)
+    ignored = next((name for name in _CAUSAL if name in flags and flags.given[name].value), None)
     if ignored is not None and run.settings.kind == "encoder":
         raise UserError(f"--{ignored} is for causal models, and does nothing to an encoder; leave it out")
     if run.training:

@@ -97,6 +97,11 @@ def check_is_tokenized(folder: str | os.PathLike[str]) -> None:
         )
 
 
+def is_complete(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds data that nobody is writing; of an earlier version, it has no record."""
+    return Path(folder).is_dir() and any(Path(folder).iterdir()) and not _marker(folder).is_file()
+
+
 def remove_unfinished(folder: str | os.PathLike[str]) -> bool:
     """Delete the half of tokenised data that a killed run left; return whether there was any.
 
