@@ -71,8 +71,8 @@ MUTATIONS = (
         ("report: other options are taken", "len(prediction.scores) != len(question.options)", "False"),
         (
             "report: the set of another file",
-            "for found in (same, alike) if len(found) == 1",
-            "for found in (alike,) if found",
+            "return same[0] if same else alike[0]",
+            "return alike[0] if alike and alike[0]",
         ),
         ("report: an id is a group", "2 * len(counts) <= sum(counts.values())", "True"),
     ),
@@ -462,7 +462,7 @@ MUTATIONS = (
         ("tests/runs/test_kept_runs.py", "tests/runs/test_kept_training.py"),
         ("kept: checkpoints have the names of files", "with names_in_memory(self.model):", "if True:"),
         ("kept: weights that a checkpoint lacks", "require_all_loaded(self.model, load_result)", "pass"),
-        ("kept: an epoch that was begun is done", "0 if args.ignore_data_skip else steps *", "0 *"),
+        ("kept: an epoch that was begun is done", "return epochs, steps *", "return epochs, 0 *"),
     ),
     *edits(
         "src/llmtuner/runs/position.py",

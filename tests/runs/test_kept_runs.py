@@ -448,3 +448,36 @@ def test_a_copied_checkpoint_that_is_the_best_one_is_the_end(tiny_llama, tmp_pat
     shutil.copytree(one / "checkpoint-2", copy)
     rate = ("--learning_rate", "1e-3", "--max_steps", "4", "--resume_from_checkpoint", str(copy))
     assert main(command("mcq", tiny_llama, two, *flags, *rate)) == 0
+
+
+def test_a_training_that_begins_its_epoch_again_stays_as_long_as_it_was(tiny_llama, tmp_path):
+    """With --ignore_data_skip, a second resume took the repeated epoch for steps of another size: 17 in place of 12."""
+    flags = ("--max_steps", "-1", "--num_train_epochs", "1", "--save_steps", "4", "--ignore_data_skip", "true")
+    assert main(command("mcq", tiny_llama, tmp_path, *flags)) == 0
+    for kept in (4, 8):
+        (tmp_path / "run.json").unlink()
+        for each in find_checkpoints(tmp_path):
+            if each.step > kept:
+                shutil.rmtree(each.folder)
+        assert main(command("mcq", tiny_llama, tmp_path, *flags)) == 0
+        assert finished_run(tmp_path)[0].step == 10
+
+
+def test_a_training_from_a_named_checkpoint_goes_on_where_it_was_interrupted(tiny_llama, tmp_path, capfd):
+    """The same command went back to the named checkpoint, so a job that is requeued never came further."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main(command("mcq", tiny_llama, one, "--save_steps", "1", "--max_steps", "2")) == 0
+    flags = ("--save_steps", "1", "--resume_from_checkpoint", str(one / "checkpoint-2"))
+    assert main(command("mcq", tiny_llama, two, *flags)) == 0
+    whole = weights(two)
+    (two / "run.json").unlink()
+    shutil.rmtree(two / "checkpoint-6")
+    capfd.readouterr()
+    assert main(command("mcq", tiny_llama, two, *flags)) == 0
+    assert f"resuming from {two / 'checkpoint-5'}" in capfd.readouterr().err
+    assert all(torch.equal(whole[name], tensor) for name, tensor in weights(two).items())
+    shutil.rmtree(two / "checkpoint-3")
+    (two / "run.json").unlink()
+    other = ("--save_steps", "1", "--resume_from_checkpoint", str(one / "checkpoint-1"))
+    assert main(command("mcq", tiny_llama, two, *other)) == 0
+    assert f"resuming from {one / 'checkpoint-1'}" in capfd.readouterr().err

@@ -126,6 +126,10 @@ def test_a_piece_that_was_stopped_in_its_evaluation_makes_up_for_it(tmp_path):
     stopped = Piece(Sweep(tmp_path, (), {}, (1,)), {}, 1)
     stopped.folder.mkdir(parents=True)
     write_manifest(Manifest(stage="mcq", step=2, max_steps=2, epoch=1.0, versions={}), stopped.folder / RUN_MANIFEST)
-    assert len(stopped.job(words).commands) == 1, "the run sees that only the evaluation is missing"
+    (command,) = stopped.job(words).commands
+    assert words_of(command).is_true("overwrite_output_dir"), "without a checkpoint, nothing can make up for it"
+    (stopped.folder / "checkpoint-2").mkdir()
+    (command,) = stopped.job(words).commands
+    assert "overwrite_output_dir" not in words_of(command), "the run sees that only the evaluation is missing"
     (stopped.folder / "eval_results.json").write_text("{}")
     assert not stopped.job(words).commands

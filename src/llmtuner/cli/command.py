@@ -49,7 +49,7 @@ def _affirm(given: Words) -> None:
     names = list(given)
     for place, name in enumerate(names):
         positive = name.removeprefix("no_")
-        if positive == name or positive not in FLAGS or given.values(name):
+        if positive == name or positive not in FLAGS or FLAGS[positive].type is not bool or given.values(name):
             continue
         origin = given.origins[name]
         given.remove(name)

@@ -107,6 +107,10 @@ def _resume_named(
         raise UserError(f"--resume_from_checkpoint {folder}: not a complete checkpoint: {checkpoint.defect}")
     if checkpoint.step == 0:
         checkpoint = Checkpoint(folder, checkpoint.saved_step, True)
+    if output_dir is not None and not same_folder and not flags["overwrite_output_dir"]:
+        own = _own_run(output_dir, flags, planned, run, "resume_from_checkpoint")
+        if own is not None:
+            return own
     progress = _progress(checkpoint, flags, planned)
     if progress > 0 or (progress == 0 and (finished is not None or not same_folder)):
         raise UserError(
@@ -120,20 +124,27 @@ def _resume_named(
 
 def _overwrite(output_dir: Path, flags: Flags, planned: Manifest, run: McqRun | None) -> EarlierRun:
     """Start over; but the same overwriting command, repeated after it was interrupted, resumes its own run."""
-    checkpoints = find_checkpoints(output_dir)
-    last = newest_sound(checkpoints)
+    own = _own_run(output_dir, flags, planned, run, "overwrite_output_dir")
+    return own or EarlierRun(None, (), all_of(output_dir))
+
+
+def _own_run(output_dir: Path, flags: Flags, planned: Manifest, run: McqRun | None, flag: str) -> EarlierRun | None:
+    """What the same command saved before it was interrupted, to resume from; None if there is nothing.
+
+    Args:
+        flag: that says where the command begins, and is the same there.
+    """
+    last = newest_sound(find_checkpoints(output_dir))
     manifest = None if last is None else last.manifest
-    if last is not None and manifest is not None and manifest.settings.get("overwrite_output_dir") is True:
-        changes = changes_of(manifest, planned)
-        is_same = manifest.stage == planned.stage and not changes.refused and not changes.taken_up
-        if is_same and finished_run(output_dir)[0] is None and _progress(last, flags, planned) <= 0:
-            own = f"{last.folder} was saved by this command before it was interrupted"
-            return EarlierRun(
-                last.folder,
-                (own, *_resume_lines(last, flags, planned, run)),
-                _replaced(output_dir, last.step, keep=last.folder),
-            )
-    return EarlierRun(None, (), all_of(output_dir))
+    if last is None or manifest is None or manifest.settings.get(flag) != flags[flag]:
+        return None
+    changes = changes_of(manifest, planned)
+    is_same = manifest.stage == planned.stage and not changes.refused and not changes.taken_up
+    if not is_same or finished_run(output_dir)[0] is not None or _progress(last, flags, planned) > 0:
+        return None
+    own = f"{last.folder} was saved by this command before it was interrupted"
+    lines = (own, *_resume_lines(last, flags, planned, run))
+    return EarlierRun(last.folder, lines, _replaced(output_dir, last.step, keep=last.folder))
 
 
 def _beyond_finished(

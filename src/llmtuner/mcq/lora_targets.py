@@ -18,8 +18,7 @@ _REFUSED = ("out_proj", "conv1d")
 EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in")  # peft saves them whole beside their adapter
 # Where embeddings are in a model; others are found when it is loaded.
 _PARENTS = ("", "model.", "transformer.", "gpt_neox.", "embeddings.")
-_OUTPUTS = ("lm_head", "embed_out")  # an adapter there is saved as one in the embeddings
-EMBEDDING_PATHS = (*(f"{parent}{name}" for parent in _PARENTS for name in EMBEDDINGS), *_OUTPUTS)
+EMBEDDING_PATHS = tuple(f"{parent}{name}" for parent in _PARENTS for name in EMBEDDINGS)
 ALL = ["all"]
 
 
@@ -81,6 +80,14 @@ def refuse_embeddings(lora: Any, embeddings: Sequence[str] = EMBEDDING_PATHS) ->
             f"lora: target_modules takes {found} in, and an adapter there cannot be loaded again; name "
             'other modules, or give "all-linear"'
         )
+
+
+def embeddings_of(model: Any) -> list[str]:
+    """The names of a model's embeddings and of its output layer; an adapter there is saved as one in the embeddings."""
+    from torch.nn import Embedding
+
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    return [name for name, module in model.named_modules() if isinstance(module, Embedding) or module is output]
 
 
 def refusal(target: str, refused: Sequence[str], fitting: Sequence[str]) -> str:

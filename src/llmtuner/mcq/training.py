@@ -26,7 +26,7 @@ from llmtuner.mcq.checkpoint import check_base, load_head
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, make_encoder, renewed, stored_encoder, with_options_counted
 from llmtuner.mcq.folders import check_model_folder
-from llmtuner.mcq.lora_targets import refuse_embeddings
+from llmtuner.mcq.lora_targets import embeddings_of, refuse_embeddings
 from llmtuner.mcq.model import HEAD, attach_head, freeze_pooler
 from llmtuner.mcq.packing import settle_layout
 from llmtuner.mcq.prompts import recorded_flags
@@ -240,9 +240,8 @@ def _with_head(model: Any, run: McqRun, lora: Any) -> Any:
     freeze_pooler(model)
     if lora is not None:
         from peft import get_peft_model
-        from torch.nn import Embedding
 
-        refuse_embeddings(lora, [name for name, module in model.named_modules() if isinstance(module, Embedding)])
+        refuse_embeddings(lora, embeddings_of(model))
         lora = copy.copy(lora)
         lora.modules_to_save = [*(lora.modules_to_save or []), *([HEAD] if HEADS[run.settings.head].pools else [])]
         model = get_peft_model(model, lora)

@@ -34,9 +34,9 @@ class KeptTraining:
         from transformers.trainer_utils import has_length
 
         values = super().set_initial_training_values(args, dataloader, *more, **named)  # type: ignore[misc]
-        self._position = (
-            Position.of(self.keeper.resumed) if self.keeper is not None and has_length(dataloader) else None
-        )
+        # With ignore_data_skip a resumed epoch begins again: it says nothing about steps.
+        if self.keeper is not None and has_length(dataloader) and not args.ignore_data_skip:
+            self._position = Position.of(self.keeper.resumed)
         epochs, per_epoch, *others, max_steps = values
         surplus = 0 if self._position is None else self._position.surplus(per_epoch)
         if not surplus:
@@ -58,7 +58,7 @@ class KeptTraining:
             step, epoch = self._position.step, self._position.epoch
             left = f"{max_steps - step:,} more are planned"
             print(f"note: steps have another size now: {step:,} were {epoch:.2f} epochs, and {left}", file=sys.stderr)
-        return epochs, 0 if args.ignore_data_skip else steps * args.gradient_accumulation_steps
+        return epochs, steps * args.gradient_accumulation_steps
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """No step beyond the end: the Trainer makes one more when it resumes from the last step of a training."""

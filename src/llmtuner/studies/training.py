@@ -11,7 +11,7 @@ from llmtuner.cli.command import config_file, read_words
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.files import split_paths
-from llmtuner.runs.checkpoints import finished_run
+from llmtuner.runs.checkpoints import find_checkpoints, finished_run
 from llmtuner.spec.flags import FLAGS
 from llmtuner.spec.resume import is_secret
 from llmtuner.spec.upstream_flags import ADAPTER_TYPES
@@ -35,13 +35,21 @@ def job_of(
     """
     commands = []
     if words.is_true("do_train") and not _is_trained(words, folder):
-        training = _command(folder, "train", without(words, "do_predict", *not_in_training))
+        training = _command(folder, "train", _training(without(words, "do_predict", *not_in_training), folder))
         commands.append(replace(training, is_done=partial(_is_trained, words, folder)))
     if words.is_true("do_predict"):
         commands.append(_command(folder, "predict", _prediction(without(words, *not_in_prediction), folder)))
     elif not words.is_true("do_train"):
         commands.append(_command(folder, "evaluate", words))
     return Job(name, commands)
+
+
+def _training(words: Words, folder: Path) -> Words:
+    """The flags of a training; afresh where its evaluation is missing, and no checkpoint is left to make up for it."""
+    finished = finished_run(folder)[0]
+    if finished is not None and not any(each.step == finished.step for each in find_checkpoints(folder)):
+        words.set("overwrite_output_dir", "true")
+    return words
 
 
 def _is_trained(words: Words, folder: Path) -> bool:

@@ -110,6 +110,13 @@ def test_a_file_that_was_moved_is_known_by_its_name(tmp_path):
     assert all(join_texts(predictions(records, dataset="elsewhere/test.jsonl"), [path]).texts)
 
 
+def test_a_file_that_is_named_in_two_ways_is_one_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    records = questions(3)
+    write_questions(tmp_path / "test.jsonl", records)
+    assert all(join_texts(predictions(records, dataset="test.jsonl"), ["test.jsonl", "./test.jsonl"]).texts)
+
+
 def test_a_file_of_other_questions_with_equal_ids_is_refused(tmp_path):
     """Predictions without answers were scored by the answers of another exam, whose rows have the same numbers."""
     records = questions(3)

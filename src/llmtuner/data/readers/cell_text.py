@@ -109,8 +109,12 @@ def _section_for(value: Decimal, sections: list[str]) -> tuple[str, bool]:
     conditions = [_CONDITION.search(section) for section in sections]
     if any(conditions):  # the first that holds; a part without one is for the rest
         for section, condition in zip(sections, conditions, strict=True):
-            if condition is None or _COMPARED[condition[1]](value, Decimal(condition[2])):
+            if condition is None:
                 return section, False
+            compared, limit = condition[1], Decimal(condition[2])
+            if _COMPARED[compared](value, limit):  # a part for negative numbers alone shows the sign itself
+                negative = limit <= 0 if compared in ("<", "<=") else compared == "=" and limit < 0
+                return section, negative
         return "General", False
     if len(sections) > 1 and value < 0:
         return sections[1], True

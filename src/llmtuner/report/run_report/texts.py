@@ -99,7 +99,7 @@ def _file_of(dataset: str, names: Sequence[str]) -> str | None:
     paths = {name: split_query(name)[0] for name in names}
     same = [name for name, path in paths.items() if path == dataset or Path(path).resolve() == Path(dataset).resolve()]
     alike = [name for name, path in paths.items() if Path(path).name == Path(dataset).name]
-    return next((found[0] for found in (same, alike) if len(found) == 1), None)
+    return same[0] if same else alike[0] if len(alike) == 1 else None
 
 
 def _shares_an_id(wanted: Sequence[Prediction], rows: Sequence[Text]) -> bool:
