@@ -71,8 +71,8 @@ MUTATIONS = (
         ("report: other options are taken", "len(prediction.scores) != len(question.options)", "False"),
         (
             "report: the set of another file",
-            "return same[0] if same else alike[0]",
-            "return alike[0] if alike and alike[0]",
+            "return same[0] if same else",
+            "return alike[-1] if alike else",
         ),
         ("report: an id is a group", "2 * len(counts) <= sum(counts.values())", "True"),
     ),

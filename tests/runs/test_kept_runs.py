@@ -300,8 +300,7 @@ def test_a_part_of_an_epoch_resumes_to_its_end(cut, tiny_llama, tmp_path, capfd)
     if cut == "the last step":
         shutil.rmtree(tmp_path / "checkpoint-2")
     assert main(command("sft", tiny_llama, tmp_path, *flags)) == 0
-    said = "all steps are done" in capfd.readouterr().err
-    assert said == (cut == "the end")
+    assert ("all steps are done" in capfd.readouterr().err) == (cut == "the end")
     assert all(torch.equal(whole[name], tensor) for name, tensor in weights(tmp_path).items())
     assert main(command("sft", tiny_llama, tmp_path, *flags)) == 2
     assert "holds a finished run" in capfd.readouterr().err
