@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import DEMO, load_script, wordpiece
+from support import DEMO, load_script, make_tiny_bert
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
@@ -60,16 +60,8 @@ def tiny_llama(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory) -> Path:
     """A folder with a random BERT whose WordPiece vocabulary is the demo's words."""
-    import torch
-    from transformers import AutoConfig, AutoModel
-
     folder = tmp_path_factory.mktemp("models") / "tiny bert"
-    tokenizer = wordpiece(vocab_size=800)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    shape = AutoConfig.for_model("bert", vocab_size=len(tokenizer), max_position_embeddings=96, **sizes)
-    AutoModel.from_config(shape).save_pretrained(folder)
+    make_tiny_bert(folder)
     return folder
 
 

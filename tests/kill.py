@@ -378,17 +378,10 @@ def last_line(log: Path) -> str:
 
 def make_inputs(folder: Path) -> None:
     """A tiny Llama, a tiny encoder, and questions."""
-    import torch
     from make_tiny_llama import main as make_tiny
-    from support import wordpiece
-    from transformers import AutoConfig, AutoModel
+    from support import make_tiny_bert
 
-    tokenizer = wordpiece()
-    tokenizer.save_pretrained(folder / ENCODER)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    shape = AutoConfig.for_model("bert", vocab_size=len(tokenizer), max_position_embeddings=96, **sizes)
-    AutoModel.from_config(shape).save_pretrained(folder / ENCODER)
+    make_tiny_bert(folder / ENCODER)
     if make_tiny([str(folder / LLAMA), "--hidden_size", "32", "--num_layers", "1", "--vocab_size", "360"]):
         raise SystemExit("the tiny model was not made")
     rows = [

@@ -42,6 +42,19 @@ def wordpiece(vocab_size: int = 600) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=inputs, **NAMES)
 
 
+def make_tiny_bert(folder: Path) -> None:
+    """Save a random BERT whose WordPiece vocabulary is the demo's words."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    tokenizer = wordpiece(vocab_size=800)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    shape = AutoConfig.for_model("bert", vocab_size=len(tokenizer), max_position_embeddings=96, **sizes)
+    AutoModel.from_config(shape).save_pretrained(folder)
+
+
 def byte_level(*, broken: bool = False) -> Any:
     """A byte-level BPE of SmolLM2's form, trained on the demo questions, in which nothing is unknown.
 

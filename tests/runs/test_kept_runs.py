@@ -491,6 +491,6 @@ def test_a_training_from_a_named_checkpoint_goes_on_where_it_was_interrupted(tin
     assert all(torch.equal(whole[name], tensor) for name, tensor in weights(two).items())
     shutil.rmtree(two / "checkpoint-3")
     (two / "run.json").unlink()
-    other = ("--save_steps", "1", "--resume_from_checkpoint", str(one / "checkpoint-1"))
-    assert main(command("mcq", tiny_llama, two, *other)) == 0
+    earlier = ("--save_steps", "1", "--resume_from_checkpoint", str(one / "checkpoint-1"))
+    assert main(command("mcq", tiny_llama, two, *earlier)) == 0
     assert f"resuming from {one / 'checkpoint-1'}" in capfd.readouterr().err

@@ -93,10 +93,13 @@ def _resume_named(
 ) -> EarlierRun:
     finished = None if output_dir is None else finished_run(output_dir)[0]
     same_folder = output_dir is not None and folder.resolve().parent == output_dir.resolve()
-    if output_dir is not None and finished is not None and not same_folder and not flags["overwrite_output_dir"]:
+    elsewhere = (
+        None if same_folder or flags["overwrite_output_dir"] else output_dir
+    )  # this command may have begun there
+    if elsewhere is not None and finished is not None:
         is_ended = _progress(finished, flags, planned) >= 0 or _stopped_early(finished, planned)
-        if is_ended:  # by this command: it names the checkpoint that it began with
-            return _beyond_finished(output_dir, finished, flags, planned, run)
+        if is_ended:
+            return _beyond_finished(elsewhere, finished, flags, planned, run)
     if finished_run(folder)[0] is not None:
         raise UserError(
             f"--resume_from_checkpoint {folder}: the output folder of a finished run, not a checkpoint; pass one of "
@@ -107,10 +110,9 @@ def _resume_named(
         raise UserError(f"--resume_from_checkpoint {folder}: not a complete checkpoint: {checkpoint.defect}")
     if checkpoint.step == 0:
         checkpoint = Checkpoint(folder, checkpoint.saved_step, True)
-    if output_dir is not None and not same_folder and not flags["overwrite_output_dir"]:
-        own = _own_run(output_dir, flags, planned, run, "resume_from_checkpoint")
-        if own is not None:
-            return own
+    own = None if elsewhere is None else _own_run(elsewhere, flags, planned, run, "resume_from_checkpoint")
+    if own is not None:
+        return own
     progress = _progress(checkpoint, flags, planned)
     if progress > 0 or (progress == 0 and (finished is not None or not same_folder)):
         raise UserError(

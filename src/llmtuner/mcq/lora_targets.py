@@ -46,13 +46,18 @@ def fitting_targets(model: Any, targets: Sequence[str]) -> list[str]:
 
 def _names(model: Any, refused: Sequence[str]) -> list[str]:
     """The last parts of the names of all linear layers, without the language-model head and what is refused."""
-    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    output = _output_of(model)
     names = {
         name.rpartition(".")[2]
         for name, module in model.named_modules()
         if ("Linear" in type(module).__name__ or type(module).__name__ == "Conv1D") and module is not output
     }
     return sorted(names - {*refused, "lm_head"})
+
+
+def _output_of(model: Any) -> Any:
+    """The output layer of a language model; None for a model without one."""
+    return model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
 
 
 def refused_targets(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -74,10 +79,10 @@ def refuse_embeddings(lora: Any, embeddings: Sequence[str] = EMBEDDING_PATHS) ->
 
     if getattr(lora, "target_modules", None) is None:  # peft then takes a model's projections of queries and values
         return
-    found = next((name for name in embeddings if check_target_module_exists(lora, name)), None)
-    if found is not None:
+    embedding = next((name for name in embeddings if check_target_module_exists(lora, name)), None)
+    if embedding is not None:
         raise UserError(
-            f"lora: target_modules takes {found} in, and an adapter there cannot be loaded again; name "
+            f"lora: target_modules takes {embedding} in, and an adapter there cannot be loaded again; name "
             'other modules, or give "all-linear"'
         )
 
@@ -86,7 +91,7 @@ def embeddings_of(model: Any) -> list[str]:
     """The names of a model's embeddings and of its output layer; an adapter there is saved as one in the embeddings."""
     from torch.nn import Embedding
 
-    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    output = _output_of(model)
     return [name for name, module in model.named_modules() if isinstance(module, Embedding) or module is output]
 
 

@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-_STATE = "trainer_state.json"
+from llmtuner.spec.model_files import TRAINER_STATE
+
 _ROUNDING = 1e-6  # of an epoch's share that was stored as a quotient
 
 
@@ -25,9 +26,9 @@ class Position:
     @classmethod
     def of(cls, checkpoint: Path | None) -> Position | None:
         """The position of a checkpoint; None without one, or if it does not say."""
-        if checkpoint is None or not (checkpoint / _STATE).is_file():
+        if checkpoint is None or not (checkpoint / TRAINER_STATE).is_file():
             return None
-        state = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+        state = json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8"))
         return cls(int(state["global_step"]), float(state["epoch"] or 0.0))
 
     def steps_done(self, steps_per_epoch: int) -> int:

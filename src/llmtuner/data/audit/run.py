@@ -18,7 +18,7 @@ from llmtuner.data.audit.result import Audit, FileAudit
 from llmtuner.data.audit.shortcuts import shortcut_scores
 from llmtuner.data.collect import with_predicted_ids
 from llmtuner.data.load import Inspection, inspect_questions
-from llmtuner.data.paths import exists, is_pattern, matching_paths
+from llmtuner.data.paths import matching_paths
 from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.predictions import read_predictions
 from llmtuner.data.problems import terminal_path
@@ -88,12 +88,10 @@ def audited_files(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, s
     files: list[tuple[Path, str]] = []
     for path in paths:
         name, query = split_query(os.fspath(path))
-        matching: tuple[Path, ...] = (Path(name),)
-        if is_pattern(name) and not exists(Path(name)):
-            matching = matching_paths(name)
-            if not os.path.isabs(name):
-                matching = tuple(file.relative_to(Path.cwd()) for file in matching)
-        files += [(file, query) for file in matching]
+        shown = (
+            matching_paths(name) if os.path.isabs(name) else [f.relative_to(Path.cwd()) for f in matching_paths(name)]
+        )
+        files += [(file, query) for file in shown]
     return files
 
 
