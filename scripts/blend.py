@@ -11,8 +11,9 @@ scores of the parts and of the blend, with the blend's difference from the best 
 
 --weights fit chooses weights of at least 0 with sum 1 that give the right answers of --fit_on the highest likelihood.
 --fit_on names predictions of questions that no part was trained on and that are not scored here: validation, or out of
-fold (scripts/folds.py), one for each RUN in the same order. A question that is also scored is refused: by data set and
-id, or by its text if --questions and --fit_questions name the question files of both sides.
+fold (scripts/folds.py), one for each RUN in the same order. A question that is also scored is refused: by the digest
+that predictions carry, else by data set and id, or by its text if --questions and --fit_questions name the question
+files of both sides.
 Exit status: 0 done, 2 a mistake in the arguments or files.
 """
 

@@ -29,7 +29,10 @@ B: list[Row] = [
 OTHER: list[Row] = [(f"v{name}", values, answer) for name, values, answer in A]
 
 
-def save(folder: str, rows: list[Row], datasets: list[str] | None = None, **stated: float) -> str:
+def save(
+    folder: str, rows: list[Row], datasets: list[str] | None = None, digests: str | None = None, **stated: float
+) -> str:
+    """A folder of a prediction. The digest of each question is a letter of `digests`, "?" for none."""
     path = Path(folder)
     path.mkdir()
     lines = []
@@ -40,6 +43,8 @@ def save(folder: str, rows: list[Row], datasets: list[str] | None = None, **stat
             record["answer"] = answer
         if datasets:
             record["dataset"] = datasets[row]
+        if digests and digests[row] != "?":
+            record["digest"] = digests[row] * 16
         lines.append(json.dumps(record))
     (path / "predictions.jsonl").write_text("\n".join(lines) + "\n")
     (path / "predict_results.json").write_text(json.dumps(stated))
@@ -266,6 +271,29 @@ def test_ids_are_compared_without_data_sets_where_one_side_names_none(capsys):
     save("v", A, ["s", "s", "t", "t"])
     save("w", A, ["s", "s", "t", "t"])
     assert "'1'" in refused(capsys, *FITTING)
+
+
+@pytest.mark.parametrize(
+    ("digests", "message"),
+    [
+        ("1234", None),
+        ("123a", "digest of text and options: 'v2'"),
+        ("123?", "data set and id: '2'"),
+    ],
+)
+def test_digests_tell_whether_an_id_is_the_same_question(digests, message, capsys):
+    """Row numbers of two files were refused, and a question that both files have under different ids was fitted on."""
+    names = ("1", "2", "10", "v2") if digests == "123a" else ("1", "01", "10", "2")
+    for folder in ("s", "t"):
+        save(folder, [(name, [0.5, 0.3, 0.2], "A") for name in ("x1", *names[1:])], digests="cbda")
+    for folder in ("v", "w"):
+        save(folder, [(name, [0.5, 0.3, 0.2], "A") for name in names], digests=digests)
+    command = ("s", "t", "--weights", "fit", "--fit_on", "v", "w")
+    if message is not None:
+        assert message in refused(capsys, *command)
+        return
+    assert blend(*command) == 0
+    assert json.loads(Path("out/blend.json").read_text())["fit"]["compared"] == "digest of text and options"
 
 
 def test_json_takes_the_place_of_the_table(capsys):

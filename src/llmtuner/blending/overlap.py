@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from llmtuner.data.question import Question
 from llmtuner.errors import UserError
 from llmtuner.report.summary import listed_keys
 
-IDS, TEXTS = "data set and id", "text of the question"
+IDS, TEXTS, DIGESTS = "data set and id", "text of the question", "digest of text and options"
 Predictions = Sequence[Prediction]
 
 
@@ -25,11 +26,13 @@ def check_overlap(
     questions: Sequence[Path] = (),
     fit_questions: Sequence[Path] = (),
 ) -> str:
-    """Refuse a question on both sides; return what was compared: `IDS`, or `TEXTS` if both sides' files are given.
+    """Refuse a question on both sides; return what was compared: `TEXTS` if both sides' files are given, else `DIGESTS`
+    if all predictions have one, else `IDS`.
 
     Texts are compared as in folds: the same in normal form without case, or near duplicates, which are reworded in a
     word or have their options in another order. Then ids do not count, because files without ids all number their rows
-    from 0.
+    from 0. For the same reason an id does not count where both sides know the digests of their questions: equal digests
+    are the same question under any id.
 
     Args:
         scored, fitted: the predictions that are blended, and those that the weights are fitted on.
@@ -43,14 +46,7 @@ def check_overlap(
         lacking = "--fit_questions" if questions else "--questions"
         raise UserError(f"{lacking} is missing: texts are compared only if the files of both sides are given")
     if not questions:
-        shared = _shared_ids(scored, fitted)
-        if shared:
-            raise UserError(
-                f"--fit_on: has questions that are scored, by {IDS}: {listed_keys(shared)}; fit on other questions. "
-                "If only the ids are equal, as row numbers of two files are, pass the files: --questions FILE "
-                "--fit_questions FILE"
-            )
-        return IDS
+        return _check_without_texts(scored, fitted)
     both = _repeats(_texts(questions, scored, "the scored runs"), _texts(fit_questions, fitted, "--fit_on"))
     if both:
         question, other = both[0]
@@ -62,12 +58,38 @@ def check_overlap(
     return TEXTS
 
 
-def _shared_ids(scored: Predictions, fitted: Predictions) -> list[tuple[str, str]]:
-    """Data set and id of the scored questions that the fit has, too. A run of one data set does not name it, so without
-    a name on either side, the id alone counts."""
-    named = all(each.dataset for predictions in (scored, fitted) for each in predictions)
-    keys = {(each.dataset if named else "", each.id) for each in fitted}
-    return [(each.dataset, each.id) for each in scored if (each.dataset if named else "", each.id) in keys]
+def _check_without_texts(scored: Predictions, fitted: Predictions) -> str:
+    digests = {each.digest for each in fitted} - {None}
+    same = [each for each in scored if each.digest in digests]
+    if same:
+        raise UserError(
+            f"--fit_on: has questions that are scored, by the {DIGESTS}: {_listed(same)}; fit on other questions"
+        )
+    same = _same_ids(scored, fitted)
+    if same:
+        raise UserError(
+            f"--fit_on: has questions that are scored, by {IDS}: {_listed(same)}; fit on other questions. "
+            "If only the ids are equal, as row numbers of two files are, pass the files: --questions FILE "
+            "--fit_questions FILE"
+        )
+    return DIGESTS if all(each.digest for side in (scored, fitted) for each in side) else IDS
+
+
+def _listed(predictions: Predictions) -> str:
+    return listed_keys([(each.dataset, each.id) for each in predictions])
+
+
+def _same_ids(scored: Predictions, fitted: Predictions) -> list[Prediction]:
+    """The scored questions that the fit may have, too: by data set and id, unless their digests are known and differ.
+
+    A run of one data set does not name it, so without a name on either side, the id alone counts.
+    """
+    named = all(each.dataset for side in (scored, fitted) for each in side)
+    digests: dict[tuple[str, str], set[str | None]] = defaultdict(set)
+    for each in fitted:
+        digests[each.dataset if named else "", each.id].add(each.digest)
+    keys = [(each.dataset if named else "", each.id) for each in scored]
+    return [each for key, each in zip(keys, scored, strict=True) if any(map(each.is_of, digests.get(key, ())))]
 
 
 def _repeats(scored: Sequence[Question], fitted: Sequence[Question]) -> list[tuple[Question, Question]]:
