@@ -767,8 +767,8 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/data/prediction_files.py",
         "tests/data/test_prediction_files.py",
-        ("prediction: the old results stay until the end", "(target / RESULTS).unlink(missing_ok=True)", "pass"),
-        ("prediction: results before predictions", "if path.name != RESULTS)", ")"),
+        ("prediction: old results stay until the end", "(target / PREDICT_RESULTS).unlink(missing_ok=True)", "pass"),
+        ("prediction: results before predictions", "if path.name != PREDICT_RESULTS)", ")"),
         ("prediction: generated texts of another model stay", "if name not in names:", "if False:"),
     ),
     *edits(

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.data.problems import terminal_path
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file
 from llmtuner.report.stated_scores import check_stated_score, read_stated
 from llmtuner.report.summary import check_same_questions, listed_keys
+from llmtuner.spec.model_files import PREDICT_RESULTS
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ def _read(folder: Path) -> tuple[Mapping[str, Any], list[Prediction]]:
         raise UserError(f"{terminal_path(folder)}: not a folder; name the --output_dir of a prediction")
     stated = read_stated(folder)
     if path.is_file() and stated is None:
-        raise UserError(f"{terminal_path(folder)}: has no {RESULTS}: the prediction did not finish; predict again")
+        raise UserError(
+            f"{terminal_path(folder)}: has no {PREDICT_RESULTS}: the prediction did not finish; predict again"
+        )
     predictions = read_predictions(path)
     if not predictions:
         raise UserError(f"{terminal_path(path)}: is blank; predict again")

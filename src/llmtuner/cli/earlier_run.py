@@ -21,6 +21,7 @@ from llmtuner.runs.checkpoints import (
     newest_sound,
 )
 from llmtuner.runs.manifest import Manifest
+from llmtuner.spec.model_files import EVAL_RESULTS, PREDICT_RESULTS
 from llmtuner.spec.resume import EARLY_STOPPING, LENGTH
 from llmtuner.spec.upstream_flags import ADAPTER_TYPES
 
@@ -165,7 +166,7 @@ def _beyond_finished(
             f"{AFRESH}"
         )
     progress = _progress(finished, flags, planned)
-    results = {"predict_results.json": flags["do_predict"], "eval_results.json": _evaluates(flags)}
+    results = {PREDICT_RESULTS: flags["do_predict"], EVAL_RESULTS: _evaluates(flags)}
     lacks = any(wanted and not (output_dir / name).exists() for name, wanted in results.items())
     ends_there = any(each.step == finished.step and not each.defect for each in find_checkpoints(output_dir))
     stopped_early = _stopped_early(finished, planned)

@@ -17,8 +17,8 @@ from typing import Any
 from llmtuner.data.predictions import PREDICTIONS, SUBMISSION
 from llmtuner.errors import UserError
 from llmtuner.files import LOCK, sync_folder, write_synced
+from llmtuner.spec.model_files import ALL_RESULTS, PREDICT_RESULTS
 
-RESULTS, ALL_RESULTS = "predict_results.json", "all_results.json"
 _OF_EVERY_ONE = (PREDICTIONS, SUBMISSION, "generated_predictions.jsonl")
 OF_A_PREDICTION = (*_OF_EVERY_ONE, "blend.json", "cascade.json")
 _STAGING = ".prediction"  # one name for all runs, so that the next one clears what a killed run left
@@ -63,7 +63,7 @@ def check_out_file(path: str | None, *, overwrite: bool, if_folder: str = "", fl
     if not file.resolve().parent.is_dir():
         raise UserError(f"{flag} {file}: the folder {file.resolve().parent} does not exist; create it")
     # blend.json and cascade.json are what --json writes, so one may replace another.
-    if file.exists() and file.name in (*_OF_EVERY_ONE, RESULTS, ALL_RESULTS):
+    if file.exists() and file.name in (*_OF_EVERY_ONE, PREDICT_RESULTS, ALL_RESULTS):
         raise UserError(f"{flag} {file}: is a file of a prediction, which needs it; choose another path")
 
 
@@ -99,7 +99,7 @@ def replacing_prediction(output_dir: str | os.PathLike[str], results: Mapping[st
 
 def _write_results(results: Mapping[str, Any], target: Path, staging: Path) -> None:
     others = {name: value for name, value in _stored(target / ALL_RESULTS).items() if not name.startswith(_PREFIXES)}
-    for name, values in ((ALL_RESULTS, others | dict(results)), (RESULTS, results)):
+    for name, values in ((ALL_RESULTS, others | dict(results)), (PREDICT_RESULTS, results)):
         write_synced(staging / name, json.dumps(values, indent=4, sort_keys=True))
 
 
@@ -113,16 +113,16 @@ def _stored(path: Path) -> dict[str, Any]:
 
 
 def _publish(staging: Path, target: Path) -> None:
-    (target / RESULTS).unlink(missing_ok=True)
+    (target / PREDICT_RESULTS).unlink(missing_ok=True)
     sync_folder(target)
-    names = sorted(path.name for path in staging.iterdir() if path.name != RESULTS)
+    names = sorted(path.name for path in staging.iterdir() if path.name != PREDICT_RESULTS)
     for name in names:
         os.replace(staging / name, target / name)
     for name in OF_A_PREDICTION:
         if name not in names:
             (target / name).unlink(missing_ok=True)
     sync_folder(target)
-    os.replace(staging / RESULTS, target / RESULTS)
+    os.replace(staging / PREDICT_RESULTS, target / PREDICT_RESULTS)
     sync_folder(target)
 
 

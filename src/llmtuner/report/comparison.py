@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction, read_predictions
 from llmtuner.data.problems import escaped, terminal_path
 from llmtuner.errors import UserError
@@ -25,6 +24,7 @@ from llmtuner.report.paired import EFFECT, PairedDifference, holm, mean_interval
 from llmtuner.report.prediction_scores import KINDS
 from llmtuner.report.stated_scores import SCORE, check_stated_score, read_stated
 from llmtuner.report.summary import BASELINES, Metrics, Row, check_same_questions, score_table
+from llmtuner.spec.model_files import PREDICT_RESULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +50,19 @@ class Run:
         """
         metrics = read_stated(folder)
         if metrics is None:
-            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(folder / RESULTS))
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(folder / PREDICT_RESULTS))
         if SCORE not in metrics:
             raise UserError(
-                f"{terminal_path(folder / RESULTS)}: has no scores; questions without answers are not scored"
+                f"{terminal_path(folder / PREDICT_RESULTS)}: has no scores; questions without answers are not scored"
             )
         file = folder / PREDICTIONS
         if not file.exists():
             return cls(folder, metrics, None)
         predictions = read_predictions(file)
         if all(prediction.answer is None for prediction in predictions):
-            raise UserError(f"{terminal_path(file)}: has no answers, although {RESULTS} has scores; predict again")
+            raise UserError(
+                f"{terminal_path(file)}: has no answers, although {PREDICT_RESULTS} has scores; predict again"
+            )
         return cls(folder, metrics, predictions)
 
     def check_score(self) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS, Prediction
 from llmtuner.data.problems import quoted, terminal_path
 from llmtuner.errors import UserError
 from llmtuner.metrics import map_at_k
+from llmtuner.spec.model_files import PREDICT_RESULTS
 
 SCORE = "predict_map@3"
 _EQUAL = 1e-6  # two ways to sum the same figures
@@ -28,7 +28,7 @@ def read_stated(folder: Path) -> dict[str, Any] | None:
         UserError: the file is damaged: no JSON object, a figure that is no number, a baseline with one figure of two.
         OSError: it cannot be read.
     """
-    path = folder / RESULTS
+    path = folder / PREDICT_RESULTS
     if not path.exists():
         return None
     try:
@@ -86,6 +86,6 @@ def check_stated_score(folder: Path, stated: Mapping[str, Any], predictions: Seq
     score = map_at_k([each.scores for each in known], [int(each.answer) for each in known if each.answer is not None])
     if abs(score - stated[SCORE]) > _EQUAL:
         raise UserError(
-            f"{terminal_path(folder / RESULTS)}: {SCORE} is {stated[SCORE]:.4f}, but {PREDICTIONS} gives {score:.4f}: "
-            "they are of different runs; predict again"
+            f"{terminal_path(folder / PREDICT_RESULTS)}: {SCORE} is {stated[SCORE]:.4f}, but {PREDICTIONS} gives "
+            f"{score:.4f}: they are of different runs; predict again"
         )

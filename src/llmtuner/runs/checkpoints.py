@@ -25,7 +25,7 @@ from llmtuner.runs.manifest import (
 )
 from llmtuner.runs.trained import TRAINED
 from llmtuner.runs.weights import REPLACED, weight_files
-from llmtuner.spec.model_files import TRAINER_STATE
+from llmtuner.spec.model_files import ALL_RESULTS, EVAL_RESULTS, PREDICT_RESULTS, TRAIN_RESULTS, TRAINER_STATE
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 # The parts of a training's state, and the files that hold them.
@@ -42,10 +42,10 @@ RESULTS = (
     "config.json",
     "mcq_config.json",
     "model.safetensors.index.json",
-    "train_results.json",
-    "eval_results.json",
-    "all_results.json",
-    "predict_results.json",
+    TRAIN_RESULTS,
+    EVAL_RESULTS,
+    ALL_RESULTS,
+    PREDICT_RESULTS,
     "predictions.jsonl",
     "generated_predictions.jsonl",
     "submission.csv",
@@ -237,7 +237,7 @@ def finished_run(output_dir: Path) -> tuple[Manifest | None, str]:
 
 def is_unfinished(output_dir: Path) -> bool:
     """Whether a folder is that of a training with manifests that was killed before its end."""
-    ended = (output_dir / RUN_MANIFEST, output_dir / "train_results.json")
+    ended = (output_dir / RUN_MANIFEST, output_dir / TRAIN_RESULTS)
     return was_training(output_dir) and not any(path.exists() for path in ended)
 
 

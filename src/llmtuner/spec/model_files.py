@@ -13,6 +13,9 @@ TOKENIZER_FILES = (
 )
 # What a training tells of itself: transformers' state, and upstream's log.
 TRAINER_STATE, TRAINER_LOG = "trainer_state.json", "trainer_log.jsonl"
+# The figures that a run ends with; the last has those of all its parts.
+TRAIN_RESULTS, EVAL_RESULTS = "train_results.json", "eval_results.json"
+PREDICT_RESULTS, ALL_RESULTS = "predict_results.json", "all_results.json"
 # Beside the weights: what a model or an adapter is loaded with. No later command writes these.
 MODEL_FILES = (
     "config.json",

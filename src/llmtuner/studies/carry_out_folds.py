@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llmtuner.data.prediction_files import ALL_RESULTS, OF_A_PREDICTION
-from llmtuner.data.prediction_files import RESULTS as PREDICT_RESULTS
+from llmtuner.data.prediction_files import OF_A_PREDICTION
 from llmtuner.files import write_atomic
 from llmtuner.runs.lock import locked
+from llmtuner.spec.model_files import ALL_RESULTS, PREDICT_RESULTS
 from llmtuner.studies.check_folds import CheckedFolds
 from llmtuner.studies.ended_run import figures_of
 from llmtuner.studies.fold_results import RESULTS, write_results

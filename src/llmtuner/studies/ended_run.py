@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import PREDICTIONS
 from llmtuner.errors import UserError
 from llmtuner.files import sha256_of_file, write_atomic
 from llmtuner.runs.weights import same_tokenizer
+from llmtuner.spec.model_files import EVAL_RESULTS, PREDICT_RESULTS, TRAIN_RESULTS
 
 RECORD = "piece.json"
-_SCORES = RESULTS, "eval_results.json", "train_results.json"  # the first that a run has
+_SCORES = PREDICT_RESULTS, EVAL_RESULTS, TRAIN_RESULTS  # the first that a run has
 _OF_THE_MACHINE = ("_runtime", "_per_second")
 
 

@@ -13,6 +13,7 @@ from llmtuner.errors import UserError
 from llmtuner.files import split_paths
 from llmtuner.runs.checkpoints import find_checkpoints, finished_run
 from llmtuner.spec.flags import FLAGS
+from llmtuner.spec.model_files import EVAL_RESULTS
 from llmtuner.spec.resume import is_secret
 from llmtuner.spec.upstream_flags import ADAPTER_TYPES
 from llmtuner.studies.jobs import Command, Job
@@ -55,7 +56,7 @@ def _training(words: Words, folder: Path) -> Words:
 def _is_trained(words: Words, folder: Path) -> bool:
     """Whether a training ended. One that was stopped in its evaluation did not: its command makes up for that alone."""
     evaluates = words.is_true("do_eval") and ("eval_dataset" in words or "val_size" in words)
-    return finished_run(folder)[0] is not None and (not evaluates or (folder / "eval_results.json").is_file())
+    return finished_run(folder)[0] is not None and (not evaluates or (folder / EVAL_RESULTS).is_file())
 
 
 def _command(folder: Path, step: str, words: Words) -> Command:

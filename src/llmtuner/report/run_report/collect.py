@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmtuner.data.baselines import baselines_of
-from llmtuner.data.prediction_files import RESULTS
 from llmtuner.data.predictions import Prediction
 from llmtuner.data.question import MAX_OPTIONS, Question
 from llmtuner.errors import UserError
@@ -15,6 +14,7 @@ from llmtuner.metrics import accuracy, baseline, map_at_k
 from llmtuner.report.run_report.curves import Training, read_training
 from llmtuner.report.run_report.runs import CHANCE, Run, read_runs
 from llmtuner.report.run_report.texts import Texts, join_texts
+from llmtuner.spec.model_files import PREDICT_RESULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def collect_report(runs: Sequence[str], questions: Sequence[str] = (), trainings
         notes += [f"{missing:,} questions are in none of the question files, and have no text here."] if missing else []
     if any(answer is not None for answer in answers):
         missing_in = [run.name for run in read if not run.results]
-        notes += [f"{RESULTS} is missing in {name}: baselines are computed here." for name in missing_in]
+        notes += [f"{PREDICT_RESULTS} is missing in {name}: baselines are computed here." for name in missing_in]
     return Report(tuple(read), answers, texts, curves, tuple(notes))
 
 
