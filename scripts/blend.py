@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fit_on", nargs="+", type=Path, default=[], metavar="RUN", help=help_fit)
     for flag, side in (("--questions", "each RUN"), ("--fit_questions", "--fit_on")):
         help_files = f"files of the questions that {side} predicted, in the order in which they were predicted"
-        parser.add_argument(flag, nargs="+", type=Path, default=[], metavar="FILE", help=help_files)
+        parser.add_argument(flag, nargs="+", default=[], metavar="FILE", help=help_files)
     help_json = "write blend.json to FILE as well; without FILE, print it instead of the table"
     parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help=help_json)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier prediction in DIR")

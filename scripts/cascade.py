@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     from llmtuner.blending.cascade import lines, record
     from llmtuner.errors import RunError, UserError
     from llmtuner.files import write_atomic
+    from llmtuner.runs.base import merging_advised
     from llmtuner.runs.prediction_out import prediction_out
 
     try:
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {merging_advised(str(error))}", file=sys.stderr)
         return 2
     print(as_json if args.json == STDOUT else "\n".join(lines(result)))
     return 0

@@ -456,6 +456,12 @@ MUTATIONS = (
         ("sweep: other flags go on in the same table", "    if differing:\n", "    if False:\n"),
         ("sweep: a seed of a foreign manifest is a path", "all(type(seed) is int for", "all(True for"),
         ("sweep: a long name is a traceback", "> LONGEST_NAME", "> 10 * LONGEST_NAME"),
+        ("sweep: replaced predictions run on", "    check_ended(piece.folder, stored)\n", ""),
+        (
+            "sweep: only the training is checked",
+            "    plan = preflight(typed(words, config))\n    first",
+            "    plan = None\n    first",
+        ),
     ),
     *edits(
         "src/llmtuner/runs/training.py",
@@ -1956,6 +1962,8 @@ MUTATIONS = (
         ("folds: other data go on", "    if changed:\n", "    if False:\n"),
         ("folds: other flags go on", "    if differing:\n", "    if False:\n"),
         ("folds: another seed goes on", 'for name in ("folds", "seed"):', 'for name in ("folds",):'),
+        ("folds: replaced predictions count", "            study.stored(fold)\n", "            pass\n"),
+        ("folds: the prediction is not checked", "    preflight(typed(_prediction(words), config))\n", ""),
         (
             "folds: a folder of something else",
             "        if out.is_dir() and not all(map(_is_begun, out.iterdir())):\n",
@@ -1965,7 +1973,6 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/studies/fold_results.py",
         "tests/studies/test_folds_script.py",
-        ("folds: replaced predictions count", "stored = study.stored(fold)", 'stored = {"seconds": 0.0}'),
         ("folds: predictions of some folds", "    if len(done) < study.count:\n", "    if not done:\n"),
         (
             "folds: out of fold in another order",

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -256,7 +257,7 @@ def test_a_question_on_both_sides_is_refused_by_its_text_whatever_its_id(capsys)
     save("v", A)
     save("w", B)
     message = refused(capsys, *FITTING, *files())
-    assert "scored.csv:2 is fitted.csv:5" in message
+    assert re.search(r"/scored\.csv:2 is /.*/fitted\.csv:5 ", message)
 
 
 def test_files_that_do_not_fit_the_predictions_are_refused(capsys):
@@ -264,6 +265,18 @@ def test_files_that_do_not_fit_the_predictions_are_refused(capsys):
     save("w", OTHER)
     assert "in none of the files" in refused(capsys, *FITTING, *files("Which muscle?"))
     assert "--fit_questions is missing" in refused(capsys, *FITTING, "--questions", "scored.csv")
+
+
+def test_a_files_columns_may_stand_behind_its_name(capsys):
+    """The reader's message recommends it, and the path of a file was asked for."""
+    save("v", A)
+    save("w", B)
+    _, scored, _, fitted = files("Which muscle?")
+    for name in (scored, fitted):
+        text = Path(name).read_text()
+        Path(name).write_text(text.replace("id,prompt,A,B,C,answer", "id,q,o1,o2,o3,key"))
+    names = [f"{name}?prompt=q&options=o1|o2|o3&answer=key" for name in (scored, fitted)]
+    assert blend(*FITTING, "--questions", names[0], "--fit_questions", names[1]) == 0
 
 
 def test_ids_are_compared_without_data_sets_where_one_side_names_none(capsys):
@@ -329,7 +342,7 @@ def test_a_question_that_is_only_reworded_on_the_other_side_is_refused(capsys):
         content[1] = long.format(word, A[0][2])
         Path(name).write_text("".join(content))
     message = refused(capsys, *FITTING, *flags)
-    assert "scored.csv:2 is fitted.csv:2" in message
+    assert re.search(r"/scored\.csv:2 is /.*/fitted\.csv:2 ", message)
     assert "reworded" in message
 
 

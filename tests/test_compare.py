@@ -337,6 +337,9 @@ def test_one_question_is_no_comparison(runs, capsys):
     assert as_json(capsys, "weak-0", "strong-0")["pairs"] == []
     assert compare("weak-0", "strong-0") == 0
     assert "no pairs: differences need at least two questions" in capsys.readouterr().err
+    # The line had an interval without width.
+    assert compare("weak-0", "strong-0", "--difference", "weak-0", "strong-0") == 2
+    assert "--difference weak-0 strong-0: differences need at least two questions" in capsys.readouterr().err
 
 
 def test_a_page_with_the_runs_side_by_side(tmp_path, capsys):

@@ -171,6 +171,8 @@ def test_a_large_model_that_cannot_score_is_refused_before_the_small_one_scores(
     assert load_script("cascade").main([*words, "--out", str(tmp_path / "out"), "--share", "0.5"]) == 2
     error = capsys.readouterr().err
     assert ("are also shots" if defect == "shots" else str(tmp_path / "lost")) in error
+    if defect == "base":  # it advised `base_model`, which the command does not have
+        assert "which is not there; merge it with its base model first (scripts/merge.py --base_model)" in error
 
 
 def test_a_second_cascade_into_the_folder_is_refused_before_it_scores(tmp_path, monkeypatch, capsys):

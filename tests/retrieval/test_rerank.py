@@ -47,6 +47,14 @@ def test_hits_are_ordered_by_the_new_scores_and_ties_by_id(tmp_path, corpus):
     assert [hit.chunk_id for hit in tied] == sorted(hit.chunk_id for hit in plain)
 
 
+@pytest.mark.parametrize("k", [0, -1])
+def test_a_number_of_passages_below_one_is_refused(tmp_path, corpus, k):
+    """With 0 nothing "matched", and with -1 the worst passage alone was left out."""
+    build_index([str(corpus)], tmp_path / "index")
+    with pytest.raises(UserError, match=f"--k {k}: expected at least 1"):
+        reranked(Index.open(tmp_path / "index"), ["iron"], k, lambda query, passages: [1.0] * len(passages))
+
+
 def test_what_is_no_cross_encoder_is_refused(tmp_path, cross_encoder, tiny_bert):
     with pytest.raises(UserError, match="no such folder"):
         CrossEncoder(tmp_path / "absent")

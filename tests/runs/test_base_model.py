@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from llmtuner.errors import UserError
-from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, stored_base
+from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, merging_advised, stored_base
 from llmtuner.runs.manifest import RUN_MANIFEST, Manifest, write_manifest
 from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
 
@@ -98,6 +98,24 @@ def test_a_base_that_is_gone_is_not_looked_up_on_the_hub(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"its base model was the local folder .*; pass `base_model`"):
         stored_base(adapter(tmp_path / "trained", name))
+
+
+@pytest.mark.parametrize(
+    ("advice", "flag"),
+    [
+        ("pass `base_model` with its path now", "base_model"),
+        ("names no base model; pass `base_model`", "base_model"),
+        ("copy that file again, or pass `allow_other_base` to use this one", "allow_other_base"),
+        ("pass the base model that it was trained on, or `allow_other_base` to use this one", "allow_other_base"),
+    ],
+)
+def test_a_command_without_flags_for_bases_advises_to_merge(advice, flag):
+    message = merging_advised(advice)
+    assert message.endswith(
+        f"merge it with its base model first (scripts/merge.py --{flag}) and give the merged folder"
+    )
+    assert "`" not in message
+    assert "pass merge" not in message
 
 
 def test_a_name_on_the_hub_stays_one(tmp_path, monkeypatch):

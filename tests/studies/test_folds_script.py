@@ -243,9 +243,32 @@ def test_examples_from_the_data_are_refused_before_the_first_training(folds, tmp
     assert not (tmp_path / "out").exists()
 
 
+def test_orders_of_the_options_are_of_the_predictions(folds, tmp_path):
+    """Each training was refused: "add --do_predict", which the folds add to the prediction alone."""
+    status, _, err = folds(more=("--mcq_head", "letter", "--mcq_option_orders", "2", "--val_size", "0.1"))
+    assert status == 0, err
+    for training, prediction in commands_of(tmp_path / "out").values():
+        assert "mcq_option_orders" not in training
+        assert prediction["mcq_option_orders"] == "2"
+
+
+def test_replaced_predictions_are_named_before_the_next_fold_runs(folds, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_STATUS", "fold-1:1")
+    assert folds()[0] == 1
+    monkeypatch.delenv("FAKE_STATUS")
+    path = tmp_path / "out/fold-0/predictions.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    status, _, err = folds()
+    assert status == 2
+    assert "fold-0: its predictions are not those that it ended with" in err
+    assert not (tmp_path / "out/fold-1").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"more": ("--mcq_option_orders", "2")}, "--mcq_option_orders 2: "),
+        ({"more": ("--mcq_duma_width", "64")}, "--mcq_duma_width 64: "),
         ({"more": ("--output_dir", "x")}, "--output_dir: the folds set it"),
         ({"more": ("--eval_dataset", "x.csv")}, "--eval_dataset: the folds set it"),
         ({"more": ("--max_samples", "9")}, "folds divide whole data sets"),

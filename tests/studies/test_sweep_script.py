@@ -283,6 +283,53 @@ def test_examples_that_are_also_scored_are_refused_before_the_first_training(run
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.parametrize("swept", [(), ("--set", "mcq_option_orders=1,2")])
+def test_orders_of_the_options_are_of_the_prediction(run_sweep, tmp_path, sweep_words, swept):
+    """The training was refused: "add --do_predict", which the command had."""
+    words = [*sweep_words, "--mcq_head", "letter", *([] if swept else ["--mcq_option_orders", "2"])]
+    status, _, err = run_sweep(*swept, words=words)
+    assert status == 0, err
+    names = ["mcq_option_orders=2/seed-42"] if swept else ["seed-42"]
+    for name in names:
+        trained, predicted = ((tmp_path / f"sweep/{name}.{step}.log").read_text() for step in ("train", "predict"))
+        assert "--mcq_option_orders" not in trained
+        assert "--mcq_option_orders=2" in predicted
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--stage", "sft", "--eval_on_each_dataset", "true"], "--eval_on_each_dataset is for evaluations"),
+        (["--mcq_option_orders", "2"], "option_orders 2: "),
+        (["--eval_dataset", "ev/*.jsonl"], "have ids in common"),
+    ],
+)
+def test_what_the_prediction_refuses_is_refused_before_the_training(
+    run_sweep, tmp_path, sweep_words, more, message, monkeypatch
+):
+    """It was found when the first training had ended."""
+    (tmp_path / "ev").mkdir()
+    for name in "ab":
+        (tmp_path / f"ev/{name}.jsonl").write_text("".join(TEST.read_text().splitlines(keepends=True)[:4]))
+    monkeypatch.chdir(tmp_path)
+    words = [word for word in sweep_words if word not in ("--stage", "mcq")] if "--stage" in more else sweep_words
+    status, _, err = run_sweep(words=[*words, *more])
+    assert status == 2
+    assert message in err
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_replaced_predictions_are_named_before_the_next_piece_runs(run_sweep, tmp_path):
+    """They were named as the first other piece ended, which stopped all those that ran beside it."""
+    assert run_sweep()[0] == 0
+    path = tmp_path / "sweep/seed-42/predictions.jsonl"
+    path.write_text(path.read_text().replace('"answer": "A"', '"answer": "B"', 1))
+    status, _, err = run_sweep("--seeds", "42,1,2", "--parallel", "2")
+    assert status == 2
+    assert "its predictions are not those that it ended with" in err
+    assert not list((tmp_path / "sweep").glob("seed-[12]*"))
+
+
 def test_a_piece_of_another_tokenizer_is_named_and_earlier_records_still_count(
     run_sweep, tmp_path, tiny_llama, sweep_words
 ):

@@ -82,8 +82,8 @@ class FitOn:
     """
 
     folders: Sequence[Path]
-    questions: Sequence[Path] = ()
-    fit_questions: Sequence[Path] = ()
+    questions: Sequence[str] = ()
+    fit_questions: Sequence[str] = ()
 
 
 def blend_runs(

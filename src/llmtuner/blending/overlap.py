@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 from llmtuner.data.audit.label_errors import pair_up
 from llmtuner.data.collect import with_predicted_ids
 from llmtuner.data.duplicates import near_groups
-from llmtuner.data.load import read_questions
+from llmtuner.data.load import QuestionFile, read_questions
 from llmtuner.data.predictions import Prediction
-from llmtuner.data.problems import quoted, terminal_path
+from llmtuner.data.problems import escaped, quoted
 from llmtuner.data.question import Question
+from llmtuner.data.registry import PROJECT_DATA, find_source
 from llmtuner.errors import UserError
 from llmtuner.report.summary import listed_keys
 
@@ -23,8 +23,8 @@ Predictions = Sequence[Prediction]
 def check_overlap(
     scored: Predictions,
     fitted: Predictions,
-    questions: Sequence[Path] = (),
-    fit_questions: Sequence[Path] = (),
+    questions: Sequence[str] = (),
+    fit_questions: Sequence[str] = (),
 ) -> str:
     """Refuse a question on both sides; return what was compared: `TEXTS` if both sides' files are given, else `DIGESTS`
     if all predictions have one, else `IDS`.
@@ -106,14 +106,22 @@ def _repeats(scored: Sequence[Question], fitted: Sequence[Question]) -> list[tup
     ]
 
 
-def _texts(files: Sequence[Path], predictions: Predictions, source: str) -> list[Question]:
+def _texts(names: Sequence[str], predictions: Predictions, side: str) -> list[Question]:
     """The questions of predictions, each with the prediction's number of options and answer.
+
+    Args:
+        names: of data sets: files, how they are read perhaps behind a question mark, or of the registry.
+        side: for messages.
 
     Raises:
         ValueError: a prediction is of none of the files, or does not fit its question.
     """
-    read = with_predicted_ids(
-        [read_questions(file, purpose="predict") for file in files], (each.id for each in predictions)
-    )
-    shown = f"{source} and {', '.join(map(terminal_path, files))}"
+    files: list[QuestionFile] = []
+    for name in names:
+        source = find_source(name, str(PROJECT_DATA))
+        if source is None:
+            raise UserError(f"{quoted(name)}: has no multiple-choice questions; give the file that was predicted")
+        files += [read_questions(path, purpose="predict", read_as=read_as) for path, read_as in source.parts]
+    read = with_predicted_ids(files, (each.id for each in predictions))
+    shown = f"{side} and {', '.join(map(escaped, names))}"
     return [question for question, _ in pair_up(read, predictions, shown)]

@@ -49,20 +49,6 @@ def check_shots(flags: Flags, run: McqRun) -> None:
         require_reserve(scored, run.settings.prompt)
 
 
-def check_later_scoring(questions: Sequence[Question], run: McqRun | None) -> None:
-    """Refuse questions that a prediction with the trained model would refuse, before that model is trained.
-
-    Args:
-        questions: those that it will score.
-        run: of the training.
-
-    Raises:
-        DataError: naming the questions.
-    """
-    if run is not None and "shots" in run.settings.prompt:
-        refuse_scored_shots(questions, run.settings.prompt)
-
-
 def check_training_targets(flags: Flags, run: McqRun | None) -> None:
     """Refuse probabilities and weights of training questions where they would not count.
 

@@ -21,7 +21,7 @@ from llmtuner.retrieval.lengths import word_starts
 from llmtuner.retrieval.queries import Query, fitted
 from llmtuner.retrieval.rerankers import CROSS_ENCODERS, Reranker, Rerankers
 from llmtuner.runs.adapter import is_adapter
-from llmtuner.runs.base import below_of, model_folder, stored_base
+from llmtuner.runs.base import below_of, merging_advised, model_folder, stored_base
 from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
 from llmtuner.spec.heads import HEADS, STATES
 
@@ -155,8 +155,7 @@ def _named(folder: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        fix = "merge it with its base model first (scripts/merge.py --base_model) and give the merged folder"
-        message = str(error).replace("pass `base_model` with its path now", fix)
+        message = merging_advised(str(error))
         raise UserError(f"`rerank` {folder}: {message.removeprefix(f'{folder}: ')}") from error
 
 

@@ -26,6 +26,8 @@ from llmtuner.report.stated_scores import SCORE, check_stated_score, read_stated
 from llmtuner.report.summary import BASELINES, Metrics, Row, check_same_questions, score_table
 from llmtuner.spec.model_files import PREDICT_RESULTS
 
+_TOO_FEW = "differences need at least two questions with answers"
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -169,7 +171,7 @@ def compared(arms: Mapping[str, Sequence[Path]], against: str | None = None) -> 
     paired = [arm for arm in read if arm.is_paired]
     questions = paired[0].values["map@3"].shape[1] if paired else 0
     if len(paired) > 1 and questions < 2:
-        notes.append("no pairs: differences need at least two questions with answers")
+        notes.append(f"no pairs: {_TOO_FEW}")
         paired = []
     return Comparison(read, questions, tuple(_pairs(paired, against)), tuple(notes))
 
@@ -271,7 +273,7 @@ def difference_line(comparison: Comparison, first: str, second: str) -> str:
     """MAP@3 of an arm minus that of another, with its interval.
 
     Raises:
-        UserError: a name is unknown.
+        UserError: a name is unknown, or there are not two questions with answers.
         OSError: a run has no predictions.
     """
     arms = {arm.name: arm for arm in comparison.arms}
@@ -282,6 +284,8 @@ def difference_line(comparison: Comparison, first: str, second: str) -> str:
             if run.predictions is None:
                 raise FileNotFoundError(f"{terminal_path(run.folder / PREDICTIONS)}: not found")
     values = {name: arms[name].values["map@3"] for name in (first, second)}
+    if values[first].shape[1] < 2:
+        raise UserError(f"--difference {first} {second}: {_TOO_FEW}")
     [each] = paired_differences(values, [(first, second)])
     interval = f"[{each.low:+.3f}, {each.high:+.3f}] (95 %, {values[first].shape[1]} questions)"
     return f"MAP@3 of {escaped(first)} - {escaped(second)}: {each.difference:+.3f} {interval}"

@@ -19,7 +19,7 @@ from llmtuner.errors import UserError
 from llmtuner.retrieval.encoder import quiet
 from llmtuner.retrieval.encoder_folder import encoder_folder
 from llmtuner.retrieval.queries import Query, fitted
-from llmtuner.retrieval.search import Hit, Index
+from llmtuner.retrieval.search import Hit, Index, check_count
 
 DEPTH = 50  # hits that are scored again; more if more are asked for
 _PAIRS = 32  # in a batch
@@ -35,7 +35,11 @@ def reranked(
         texts: queries.
         k: how many hits to return for each.
         rerank: gives each passage (title in front) a score; any callable.
+
+    Raises:
+        UserError: k is below 1.
     """
+    check_count(k)
     results = []
     for text, hits in zip(texts, index.search(texts, max(k, DEPTH)), strict=True):
         scores = rerank(text, [index.chunk(hit.row).titled for hit in hits]) if hits else []

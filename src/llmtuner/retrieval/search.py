@@ -21,6 +21,16 @@ from llmtuner.spec.retrievers import CHUNKS, RETRIEVERS
 _NEIGHBOURS = 16  # chunks on each side that are read at first for the text around one
 
 
+def check_count(k: int) -> None:
+    """Refuse a number of passages below 1.
+
+    Raises:
+        UserError: it is.
+    """
+    if k < 1:
+        raise UserError(f"--k {k}: expected at least 1")
+
+
 class Hit(NamedTuple):
     """A chunk that was found.
 
@@ -89,8 +99,7 @@ class Index:
         Raises:
             UserError: k is below 1.
         """
-        if k < 1:
-            raise UserError(f"--k {k}: expected at least 1")
+        check_count(k)
         # Half of a surrogate pair is no character, and no package takes it.
         clean = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
         rankings = self._retriever.search(clean, min(k, len(self)))

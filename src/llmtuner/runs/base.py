@@ -172,6 +172,12 @@ def check_same_base(
     )
 
 
+def merging_advised(message: str) -> str:
+    """A message of this module, for a command that takes no other base model: merge with `scripts/merge.py` first."""
+    merging = r"merge it with its base model first (scripts/merge.py --\2) and give the merged folder"
+    return re.sub(r"(pass )?`(base_model|allow_other_base)`( with its path now| to use this one)?", merging, message)
+
+
 def check_lower_adapters(adapters: Sequence[str], *, allow_other: bool = False) -> None:
     """Refuse other weights in the adapters that the last one was trained on top of.
 

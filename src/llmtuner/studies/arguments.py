@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from llmtuner.cli.preflight import flag_message
 from llmtuner.data.prediction_files import check_out_file
 from llmtuner.errors import UserError
 from llmtuner.files import write_atomic
@@ -64,7 +65,7 @@ def run_study(study: Callable[[], Outcome], json_file: str | None) -> int:
         check_out_file(json_file, overwrite=_is_outcome(json_file))
         outcome = study()
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {flag_message(error)}", file=sys.stderr)
         return MISTAKE
     except Stopped as error:
         print("stopped; the same command goes on from here", file=sys.stderr)

@@ -12,7 +12,7 @@ from typing import Any
 from llmtuner.cli.command import config_file, read_words, settle_words, typed
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import preflight
-from llmtuner.cli.preflight_scoring import check_later_scoring, models_of
+from llmtuner.cli.preflight_scoring import models_of
 from llmtuner.cli.words import Words
 from llmtuner.data.collect import all_questions
 from llmtuner.data.folds import folds_of
@@ -25,8 +25,8 @@ from llmtuner.runs.lock import LOCK
 from llmtuner.runs.trained import read_trained
 from llmtuner.studies.check_sweep import inputs_of
 from llmtuner.studies.ended_run import changed_inputs
-from llmtuner.studies.folds import DATA, FOLDS, FORMAT, MANIFEST, OWN, WHOLE, FoldStudy, keys_of
-from llmtuner.studies.training import check_runs, differing_flags, flags_of, without
+from llmtuner.studies.folds import DATA, FOLDS, FORMAT, MANIFEST, OWN, TRAINED, WHOLE, FoldStudy, keys_of
+from llmtuner.studies.training import check_runs, differing_flags, flags_of, training_alone, without
 
 _WRITTEN = re.compile(r"fold-\d+\.(train|predict)\.jsonl")  # in the folder of the data
 _AFRESH = "pass another --out, or --overwrite to run all folds afresh"
@@ -68,7 +68,9 @@ def check_folds(study: FoldStudy, *, overwrite: bool = False) -> CheckedFolds:
     given = read_words(list(study.words))
     lines = settle_words(given)
     _check_names(given)
-    plan = preflight(typed(_training(given, study), config_file(list(study.words))))
+    config, words = config_file(list(study.words)), _whole_run(given, study)
+    preflight(typed(_prediction(words), config))
+    plan = preflight(typed(training_alone(words), config))
     inputs = {name: value for name, value in inputs_of(plan).items() if name != "eval_dataset"}
     manifest = {
         "format": FORMAT,
@@ -79,8 +81,9 @@ def check_folds(study: FoldStudy, *, overwrite: bool = False) -> CheckedFolds:
     }
     if stored is not None and not overwrite:
         _check_stored(study.out, stored, manifest)
+        for fold in filter(study.is_done, range(study.count)):
+            study.stored(fold)
     questions = _questions(plan.flags)
-    check_later_scoring(questions, plan.run)
     keys = keys_of(questions)
     known = [question for question in questions if question.answer is not None]
     notices = [*lines, *plan.notices, *plan.warnings, *leaks(known, before=read_trained(models_of(plan.flags)))]
@@ -97,11 +100,19 @@ def check_folds(study: FoldStudy, *, overwrite: bool = False) -> CheckedFolds:
     return CheckedFolds(study, given, questions, fold_of, manifest, stored is not None, notices)
 
 
-def _training(given: Words, study: FoldStudy) -> Words:
-    """The training with all questions, in a folder that does not exist, so that no earlier run counts."""
-    words = without(given, "do_predict")
+def _whole_run(given: Words, study: FoldStudy) -> Words:
+    """A training and a prediction with all questions, in a folder that does not exist: no earlier run counts."""
+    words = without(given)
     words.set("do_train", "true")
+    words.set("do_predict", "true")
     words.set("output_dir", str(study.folder(0) / "new"))
+    return words
+
+
+def _prediction(words: Words) -> Words:
+    """The flags of a fold's prediction, here of all questions: what it refuses is known before anything is trained."""
+    words = without(words, *TRAINED)
+    words.set("eval_dataset", *words.values("dataset"))
     return words
 
 

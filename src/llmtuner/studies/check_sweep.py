@@ -11,10 +11,8 @@ from typing import Any
 from llmtuner.cli.command import config_file, typed
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import Plan, flag_message, preflight
-from llmtuner.cli.preflight_scoring import check_later_scoring
 from llmtuner.cli.record import prompt_content, retrieve_digests
 from llmtuner.cli.words import FLAG_NAME, Words
-from llmtuner.data.collect import questions_in
 from llmtuner.data.digest import data_digest
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.errors import UserError
@@ -22,9 +20,9 @@ from llmtuner.files import TEMPORARY
 from llmtuner.runs.base import model_folder
 from llmtuner.runs.lock import LOCK
 from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
-from llmtuner.studies.ended_run import changed_inputs
+from llmtuner.studies.ended_run import changed_inputs, check_ended
 from llmtuner.studies.sweep import FORMAT, MANIFEST, Piece, Sweep
-from llmtuner.studies.training import differing_flags, flags_of
+from llmtuner.studies.training import differing_flags, flags_of, training_alone
 
 LONGEST_NAME = 255  # bytes of a folder's name
 
@@ -148,16 +146,19 @@ def _plan(piece: Piece, given: Words, config: Path | None) -> Plan:
     if len(piece.combination.encode()) > LONGEST_NAME:
         raise UserError("too long for the name of a folder; sweep fewer flags, or shorter values")
     words = piece.flags(given)
-    predicts = words.is_true("do_train") and words.is_true("do_predict")
-    if predicts:
-        words.remove("do_predict")
     words.set("output_dir", str(piece.folder / "new"))
+    return first_plan(words, config)
+
+
+def first_plan(words: Words, config: Path | None) -> Plan:
+    """The checks of a job's first command, a training or all there is, and of the prediction after it.
+
+    Raises:
+        UserError: one of them would be refused.
+    """
     plan = preflight(typed(words, config))
-    if predicts:
-        flags = plan.flags
-        dataset_dir, limit = flags["dataset_dir"] or str(PROJECT_DATA), flags["max_samples"]
-        check_later_scoring(questions_in(flags.names("eval_dataset"), dataset_dir, max_samples=limit), plan.run)
-    return plan
+    first = training_alone(words) if words.is_true("do_train") else words
+    return plan if first is words else preflight(typed(first, config))
 
 
 def inputs_of(plan: Plan) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def _is_done(piece: Piece, inputs: Mapping[str, Any]) -> bool:
     """Whether a piece was done with the same inputs.
 
     Raises:
-        UserError: it was done with other data, models or another index.
+        UserError: it was done with other data, models or another index, or its files are not those that it ended with.
     """
     stored = piece.stored()
     if stored is None:
@@ -197,4 +198,5 @@ def _is_done(piece: Piece, inputs: Mapping[str, Any]) -> bool:
             f"{piece.folder}: was made with another {' and '.join(changed)}; pass another --out, or --overwrite to run "
             "all pieces afresh"
         )
+    check_ended(piece.folder, stored)
     return True

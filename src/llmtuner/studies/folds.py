@@ -24,7 +24,7 @@ FORMAT = 1
 OWN = ("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "eval_dataset", "do_eval")
 WHOLE = ("max_samples", "streaming", "tokenized_path", "mix_strategy", "interleave_probs")  # need the data as given
 _HELD_OUT = ("eval_dataset",)  # no training may choose its best model by it
-_TRAINED = ("val_size",)  # splits the training data
+TRAINED = ("val_size",)  # splits the training data
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class FoldStudy:
             ("output_dir", str(self.folder(fold))),
         ):
             words.set(name, value)
-        return job_of(f"fold-{fold}", words, self.folder(fold), not_in_training=_HELD_OUT, not_in_prediction=_TRAINED)
+        return job_of(f"fold-{fold}", words, self.folder(fold), not_in_training=_HELD_OUT, not_in_prediction=TRAINED)
 
     def is_done(self, fold: int) -> bool:
         """Whether a fold's prediction ended."""

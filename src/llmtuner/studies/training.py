@@ -18,6 +18,8 @@ from llmtuner.spec.resume import is_secret
 from llmtuner.spec.upstream_flags import ADAPTER_TYPES
 from llmtuner.studies.jobs import Command, Job
 
+_OF_PREDICTIONS = ("do_predict", "mcq_option_orders")  # a training without a prediction refuses the second
+
 
 def job_of(
     name: str,
@@ -36,13 +38,18 @@ def job_of(
     """
     commands = []
     if words.is_true("do_train") and not _is_trained(words, folder):
-        training = _command(folder, "train", _training(without(words, "do_predict", *not_in_training), folder))
+        training = _command(folder, "train", _training(without(training_alone(words), *not_in_training), folder))
         commands.append(replace(training, is_done=partial(_is_trained, words, folder)))
     if words.is_true("do_predict"):
         commands.append(_command(folder, "predict", _prediction(without(words, *not_in_prediction), folder)))
     elif not words.is_true("do_train"):
         commands.append(_command(folder, "evaluate", words))
     return Job(name, commands)
+
+
+def training_alone(words: Words) -> Words:
+    """The flags of a training that a command of its own predicts with later."""
+    return without(words, *_OF_PREDICTIONS) if words.is_true("do_predict") else words
 
 
 def _training(words: Words, folder: Path) -> Words:

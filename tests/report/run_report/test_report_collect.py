@@ -41,6 +41,18 @@ def test_baselines_are_computed_where_the_prediction_has_none(tmp_path):
     assert any("predict_results.json is missing in run" in note for note in report.notes)
 
 
+def test_baselines_count_the_questions_that_the_scores_count(tmp_path):
+    """The question file knew more answers than the prediction: a score of all stood beside baselines of a few."""
+    records = questions(10)
+    rows = [*predictions(records)[:4], *predictions(records, answers=False)[4:]]
+    own = {"floor_random_map@3": 0.4, "floor_random_accuracy": 0.2}
+    run = write_run(tmp_path / "run", rows, own)
+    report = collect_report([str(run)], [str(write_questions(tmp_path / "q.jsonl", records))])
+    assert report.answered == 10
+    assert baseline_figures(report)["run"] == baselines_of([text.question for text in report.texts.texts])
+    assert baseline_figures(collect_report([str(run)])) == {"run": own}
+
+
 def test_two_trainings_of_one_name_are_refused(tmp_path):
     run = str(write_run(tmp_path / "run", predictions(questions(3))))
     folders = [str(write_training(tmp_path / name / "same")) for name in ("a", "b")]

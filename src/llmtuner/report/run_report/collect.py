@@ -85,11 +85,14 @@ def _with_answers_of(texts: Texts, answers: Sequence[int | None]) -> tuple[tuple
 
 
 def baseline_figures(report: Report) -> dict[str, Mapping[str, Any]]:
-    """The baselines of each run by their keys in predict_results.json: its own, or computed from the questions."""
+    """The baselines of each run by their keys in predict_results.json: its own, or computed from the questions.
+
+    Its own count only the questions that had an answer when they were predicted.
+    """
     computed: Mapping[str, Any] | None = None
     figures: dict[str, Mapping[str, Any]] = {}
     for run in report.runs:
-        if CHANCE in run.results:
+        if CHANCE in run.results and tuple(each.answer for each in run.predictions) == report.answers:
             figures[run.name] = run.results
         else:
             computed = computed or _computed_baselines(report)
