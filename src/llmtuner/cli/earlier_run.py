@@ -308,17 +308,14 @@ def _resume_lines(checkpoint: Checkpoint, flags: Flags, planned: Manifest, run: 
 
 
 def _check_best(checkpoint: Checkpoint, flags: Flags) -> None:
-    """The best checkpoint so far must be beside the resumed one: the training may have to end with it.
+    """The best checkpoint so far must be there: the training may have to end with it.
 
     Raises:
         UserError: it is gone or damaged.
     """
-    if not flags["load_best_model_at_end"] or checkpoint.best_step in (None, checkpoint.step):
-        return
-    folder = checkpoint.folder.resolve().parent / f"checkpoint-{checkpoint.best_step}"
-    best = checkpoint_at(folder)
-    if best.defect:
+    best = checkpoint.best if flags["load_best_model_at_end"] else None
+    if best is not None and best.damage:
         raise UserError(
-            f"--load_best_model_at_end: the best checkpoint so far, {folder} (saved as {checkpoint.best_folder}), is "
-            f"needed at the end: {best.defect}. Copy it there, or pass --load_best_model_at_end false; or {AFRESH}"
+            f"--load_best_model_at_end: the best checkpoint so far, {best.folder} (saved as {checkpoint.best_folder}), "
+            f"is needed at the end: {best.damage}. Copy it there, or pass --load_best_model_at_end false; or {AFRESH}"
         )
