@@ -182,7 +182,7 @@ MUTATIONS = (
     *edits(
         "patches/dry_run/mcq.py",
         "tests/cli/test_dry_run.py::test_steps_of_a_budget_of_tokens_are_those_of_the_run",
-        ("dry run: steps without a budget of tokens", "batches=len(batches), **more", "batches=len(train), **more"),
+        ("dry run: steps without a budget of tokens", '"batches": len(batches),', '"batches": len(train),'),
     ),
     *edits(
         "patches/dry_run/sft.py",
@@ -193,6 +193,11 @@ MUTATIONS = (
             "",
         ),
         ("dry run: the letter is no score", "else {len(ids) - 1}", "else set()"),
+    ),
+    *edits(
+        "patches/dry_run/parts.py",
+        "tests/cli/test_dry_run.py::test_a_resumed_training_has_the_steps_that_the_run_makes",
+        ("dry run: steps of another size", "if position is not None and not args.ignore_data_skip:", "if False:"),
     ),
     *edits(
         "patches/dry_run/parts.py",
@@ -1462,8 +1467,8 @@ MUTATIONS = (
         "tests/cli/test_earlier_run.py",
         (
             "resume: a finished run trained again",
-            "if progress > 0 or ((progress == 0 or stopped_early) and not (lacks and ends_there)):",
-            "if False:",
+            "if progress > 0 or ((progress == 0 or stopped_early) and",
+            "if False and (False and",
         ),
         ("resume: a training that stopped early trained again", "all(same(", "not all(same("),
         ("resume: other data of a finished run", "    if refused:\n", "    if False:\n"),
@@ -1471,14 +1476,20 @@ MUTATIONS = (
         ("resume: beyond the planned end", "    if progress > 0 or (progress == 0 and was_finished):", "    if False:"),
         ("resume: another stage", "if stored.stage != planned.stage:", "if False:"),
         ("resume: later checkpoints stay", "if each.step > step or each.partial]", "if each.partial]"),
-        ("resume: the best checkpoint is gone", "    if best.defect:\n", "    if False:\n"),
+        ("resume: the best checkpoint is gone", "if best is not None and best.damage:", "if False:"),
+        ("resume: the best checkpoint has no optimizer", "best is not None and best.damage", "best and best.defect"),
+        ("resume: checkpoints of another run stay", "() if elsewhere is None else all_of(elsewhere)", "()"),
+        ("resume: an overwriting run begins again", "starts[0] == starts[1] and", "starts[0] == starts[1] is None and"),
+        ("resume: an overwriting run that lacks results", "wanted != now or not _lacks", "True or not _lacks"),
+        ("resume: a finished run is not overwritten", "wanted != now or not _lacks_results", "not _lacks_results"),
     ),
     *edits(
         "src/llmtuner/runs/checkpoints.py",
         "tests/cli/test_earlier_run.py",
         ("resume: checkpoints by name", "checkpoint: checkpoint.step)", "checkpoint: checkpoint.folder.name)"),
-        ("resume: damage unnoticed", "            if damage:\n", "            if False:\n"),
-        ("resume: without the optimizer", "            if absent:\n", "            if False:\n"),
+        ("resume: damage unnoticed", "            if changed:\n", "            if False:\n"),
+        ("resume: without the optimizer", " or self.before_manifests or not self.missing_states:", " or True:"),
+        ("resume: the best checkpoint elsewhere", "        return before\n", "        return beside\n"),
     ),
     *edits(
         "src/llmtuner/runs/manifest.py",
@@ -1557,10 +1568,32 @@ MUTATIONS = (
         ),
         (
             "keeper: no stop after a step",
-            "any_process(self._stop.requested, args)",
-            "any_process(False, args)",
+            "            control.should_save, args.save_only_model = True, False\n",
+            "            pass\n",
         ),
+        (
+            "keeper: no stop in the last evaluation",
+            "        self._save_if_told(args, control)\n        if not",
+            "        if not",
+        ),
+        ("keeper: the best one needs an optimizer", "checkpoint_at(best).damage", "checkpoint_at(best).defect"),
         ("keeper: random numbers of a discarded step", "        random_state.restore()\n", ""),
+    ),
+    *edits(
+        "src/llmtuner/runs/keeper.py",
+        "tests/runs/test_keeper.py",
+        ("keeper: set aside twice", "if self._state is None:", "if True:"),
+        ("keeper: told after the last step", "        if self._told:\n            raise Terminated\n", ""),
+    ),
+    *edits(
+        "src/llmtuner/spec/results.py",
+        "tests/cli/test_earlier_run.py",
+        ("results: --eval_strategy evaluates nothing", 'setting("eval_strategy") not in (None, "no")', "False"),
+    ),
+    *edits(
+        "src/llmtuner/mcq/adapters.py",
+        "tests/cli/test_preflight_weights.py",
+        ("adapters: a gap in the list", "len(adapters) != len(below) + 1", "len(adapters) == 1"),
     ),
     *edits(
         "src/llmtuner/runs/training.py",

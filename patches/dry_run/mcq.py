@@ -30,6 +30,7 @@ from llmtuner.mcq.scored_tokens import scored_tokens
 from llmtuner.mcq.smaller import Size
 from llmtuner.mcq.targets import without_weight_0
 from llmtuner.report.dry_run import Lengths, Measured, Prompt, Steps
+from llmtuner.runs.position import Position
 from patches.dry_run.parts import (
     PREDICTION,
     TRAINING,
@@ -45,13 +46,15 @@ from patches.dry_run.parts import (
 from patches.mcq_stage.run import Prepared, largest_batch, load_model, prepare
 
 
-def dry_mcq(run: McqRun, values: Mapping[str, Any], *, processes: int, done: int, sharded: bool) -> Measured:
+def dry_mcq(
+    run: McqRun, values: Mapping[str, Any], *, processes: int, position: Position | None, sharded: bool
+) -> Measured:
     """Everything that tokenizer and model tell of a run.
 
     Args:
         values: the given flags, converted by upstream's parser, with an output folder of its own.
         processes: that would share the work.
-        done: steps of the earlier run that it resumes.
+        position: of the checkpoint that it resumes from; None to begin.
         sharded: whether weights are split over processes, so that one cannot make a step alone.
 
     Raises:
@@ -67,7 +70,7 @@ def dry_mcq(run: McqRun, values: Mapping[str, Any], *, processes: int, done: int
     measured = Measured(
         prompts=tuple(_prompts(prepared, sets.first)),
         lengths=tuple(_lengths(name, part, limit) for name, part in named.items() if len(part)),
-        steps=_steps(prepared, processes, done) if sets.train is not None else None,
+        steps=_steps(prepared, processes, position) if sets.train is not None else None,
     )
     if sharded:
         note = "weights are split over processes: memory and times were not measured"
@@ -138,7 +141,7 @@ def _trainer(prepared: Prepared, run: McqRun, model: Any, args: Any, **more: Any
     return trainer
 
 
-def _steps(prepared: Prepared, processes: int, done: int) -> Steps:
+def _steps(prepared: Prepared, processes: int, position: Position | None) -> Steps:
     """The steps of the run's own batches; counting them needs no model."""
     import torch
 
@@ -147,8 +150,8 @@ def _steps(prepared: Prepared, processes: int, done: int) -> Steps:
     trainer = _trainer(prepared, prepared.run, torch.nn.Linear(1, 1), args, train_set=train)
     assert trainer.batches is not None, "it has a training set"
     batches = replace(trainer.batches, world=processes)
-    more = {"questions": len(train), "processes": processes, "done": done}
-    return steps_of(trainer, args, batches=len(batches), **more)
+    counts = {"batches": len(batches), "questions": len(train), "processes": processes}
+    return steps_of(trainer, args, position=position, **counts)
 
 
 def _with_steps(

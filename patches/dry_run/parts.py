@@ -12,6 +12,7 @@ from llmtuner.mcq.memory import activation_bytes, parameters
 from llmtuner.mcq.probe import Footprint, Timed
 from llmtuner.mcq.smaller import Size, smaller
 from llmtuner.report.dry_run import Memory, Prompt, Speed, Steps, Token
+from llmtuner.runs.position import Position
 
 _SHOWN = 3  # prompts
 _PART, _BYTES = "\ufffd", 4  # how a tokenizer decodes a part of a character, and the bytes that a character has at most
@@ -89,17 +90,23 @@ class _Sized:
         return self._batches
 
 
-def steps_of(trainer: Any, args: Any, *, batches: int, questions: int, processes: int, done: int) -> Steps:
+def steps_of(
+    trainer: Any, args: Any, *, batches: int, questions: int, processes: int, position: Position | None
+) -> Steps:
     """The steps that transformers' Trainer would make.
 
     Args:
         args: the training arguments of the run.
         batches: of each process and epoch.
-        done: steps of the earlier run that it resumes.
+        position: of the checkpoint that it resumes from.
     """
     values = trainer.set_initial_training_values(args, _Sized(batches))
-    per_epoch, total = values[1], values[-1]
-    return Steps(questions, batches, per_epoch, round(total / per_epoch, 3), total, done, processes)
+    per_epoch, surplus = values[1], 0
+    if position is not None and not args.ignore_data_skip:  # as the run's own trainer, `KeptTraining`
+        values = position.resized(values, by_steps=args.max_steps > 0)
+        surplus = position.surplus(per_epoch)
+    total, done = values[-1], 0 if position is None else position.step
+    return Steps(questions, batches, per_epoch, round((total - surplus) / per_epoch, 3), total, done, processes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from llmtuner.mcq.probe import (
 )
 from llmtuner.mcq.smaller import Size
 from llmtuner.report.dry_run import Lengths, Measured, Prompt
+from llmtuner.runs.position import Position
 from patches.dataset_encoding import watched
 from patches.dry_run.parts import (
     PREDICTION,
@@ -82,7 +83,7 @@ class _Dry:
 
     real: Mapping[str, Any]
     processes: int
-    done: int
+    position: Position | None
     available: int
     measured: Measured = field(default_factory=Measured)
     sets: dict[bool, _Set] = field(default_factory=dict)
@@ -116,13 +117,13 @@ class _Dry:
         self.measured = replace(self.measured, memory=memory, advice=(*self.measured.advice, *advice), **more)
 
 
-def dry_sft(values: Mapping[str, Any], *, processes: int, done: int, sharded: bool) -> Measured:
+def dry_sft(values: Mapping[str, Any], *, processes: int, position: Position | None, sharded: bool) -> Measured:
     """Everything that tokenizer and model tell of a run.
 
     Args:
         values: the given flags, converted by upstream's parser, with an output folder of its own.
         processes: that would share the work.
-        done: steps of the earlier run that it resumes.
+        position: of the checkpoint that it resumes from; None to begin.
         sharded: whether weights are split over processes, so that one cannot make a step alone.
 
     Raises:
@@ -132,7 +133,7 @@ def dry_sft(values: Mapping[str, Any], *, processes: int, done: int, sharded: bo
 
     if sharded:
         return Measured(notes=("weights are split over processes: prompts, memory and times were not looked at",))
-    dry = _Dry(values, processes, done, available_bytes())
+    dry = _Dry(values, processes, position, available_bytes())
     if not _can_load(dry):
         return dry.measured
     changed = {name: value for name, value in values.items() if name not in _LEFT_OUT} | QUIET
@@ -220,8 +221,8 @@ def _training(trainer: Any, dry: _Dry, train: Any) -> None:
     real_args = copy.copy(args)
     real_args.gradient_accumulation_steps = accumulated
     batches = -(-len(trainer.get_train_dataloader()) // dry.processes)
-    counts = {"batches": batches, "questions": len(shapes), "processes": dry.processes, "done": dry.done}
-    steps = steps_of(trainer, real_args, **counts)
+    counts = {"batches": batches, "questions": len(shapes), "processes": dry.processes}
+    steps = steps_of(trainer, real_args, position=dry.position, **counts)
     order = np.random.default_rng(args.seed).permutation(len(shapes)).tolist()
     drawn = [order[begin : begin + size] for begin in range(0, len(order) - size + 1, size)]
     _, typical = longest_and_typical(drawn, shapes)

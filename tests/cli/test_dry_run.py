@@ -82,6 +82,18 @@ def test_rows_of_weight_0_take_no_steps(tiny_llama, tmp_path, capsys):
     assert (steps["questions"], steps["batches_per_epoch"]) == (5, 3)
 
 
+@pytest.mark.parametrize("command", [train_command, sft_command], ids=["mcq", "sft"])
+def test_a_resumed_training_has_the_steps_that_the_run_makes(command, tiny_llama, tmp_path, capsys):
+    """With larger batches it said "6 steps, 6 of them done", and the run made three more."""
+    more = ("--max_samples", "8", "--gradient_accumulation_steps", "1", "--save_strategy", "epoch")
+    more = (*more, "--learning_rate", "1e-3", "--num_train_epochs")
+    words = command(tiny_llama, tmp_path / "out", *more, "1", "--per_device_train_batch_size", "2")
+    assert main(words) == 0
+    larger = command(tiny_llama, tmp_path / "out", *more, "2", "--per_device_train_batch_size", "4")
+    steps = dry_json(capsys, larger)["measured"]["steps"]
+    assert (steps["total"], steps["done"], steps["epochs"]) == (6, 4, 2.0), "two steps of four questions are left"
+
+
 def test_steps_of_a_budget_of_tokens_are_those_of_the_run(tiny_llama, tmp_path, capsys):
     more = (*QUICK, "--mcq_tokens_per_batch", "900", "--num_train_epochs", "1.5", "--save_strategy", "no")
     words = train_command(tiny_llama, tmp_path / "out", *more)

@@ -23,12 +23,13 @@ from llmtuner.runs.manifest import DataDigest, Manifest, digest_files, write_man
 STATES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 
 
-def checkpoint(output_dir, step, *, max_steps=30, epoch=None, files=STATES, best=None):
+def checkpoint(output_dir, step, *, max_steps=30, epoch=None, files=STATES, best=None, best_folder=None):
     """A checkpoint from before manifests."""
     folder = output_dir / f"checkpoint-{step}"
     folder.mkdir(parents=True)
     state = {"global_step": step, "max_steps": max_steps, "epoch": epoch if epoch is not None else step / 10}
-    (folder / "trainer_state.json").write_text(json.dumps(state | {"best_global_step": best}))
+    state |= {"best_global_step": best, "best_model_checkpoint": str(best_folder) if best_folder else None}
+    (folder / "trainer_state.json").write_text(json.dumps(state))
     for name in ("adapter_config.json", "adapter_model.safetensors", *files):
         (folder / name).write_bytes(b"weights")
     return folder
@@ -49,7 +50,8 @@ def settle(given, **more):
 
 def kept(output_dir, step, *, given=None, epoch=None, **more):
     """A checkpoint with its manifest."""
-    folder = checkpoint(output_dir, step, epoch=epoch, **{k: more.pop(k) for k in ("files", "best") if k in more})
+    of_folder = {name: more.pop(name) for name in ("files", "best", "best_folder") if name in more}
+    folder = checkpoint(output_dir, step, epoch=epoch, **of_folder)
     names = [path.name for path in folder.iterdir()]
     epoch = step / 10 if epoch is None else epoch
     manifest = planned(given or flags(output_dir), step=step, max_steps=30, epoch=epoch, **more)
@@ -347,15 +349,17 @@ def test_a_prediction_that_was_killed_after_its_training_is_made_by_the_same_com
         settle(flags(tmp_path))
 
 
-def test_an_evaluation_that_was_killed_after_its_training_is_made_by_the_same_command(tmp_path):
+@pytest.mark.parametrize("when", [{"do_eval": True}, {"eval_strategy": "steps"}])
+def test_an_evaluation_that_was_killed_after_its_training_is_made_by_the_same_command(tmp_path, when):
+    """With --eval_strategy alone it was refused, although transformers adds --do_eval to it."""
     folder = kept(tmp_path, 30)
     finished(tmp_path)
-    assert settle(flags(tmp_path, do_eval=True, eval_dataset="other")).checkpoint == folder
+    assert settle(flags(tmp_path, **when, eval_dataset="other")).checkpoint == folder
     with pytest.raises(UserError, match="finished run"):  # nothing to evaluate on
-        settle(flags(tmp_path, do_eval=True))
+        settle(flags(tmp_path, **when))
     (tmp_path / "eval_results.json").write_text("{}")
     with pytest.raises(UserError, match="finished run"):
-        settle(flags(tmp_path, do_eval=True, eval_dataset="other"))
+        settle(flags(tmp_path, **when, eval_dataset="other"))
 
 
 def test_a_run_that_stopped_early_is_finished(tmp_path):
@@ -447,6 +451,24 @@ def test_a_best_checkpoint_that_is_gone_is_said_before_the_first_step(tmp_path):
     assert settle(flags(tmp_path)).checkpoint is not None
     kept(tmp_path, 10)
     assert settle(best).checkpoint is not None
+
+
+def test_a_best_checkpoint_of_weights_alone_is_one(tmp_path):
+    """With --save_only_model it "was lost": what the end needs of it are its weights."""
+    kept(tmp_path, 10, files=())
+    kept(tmp_path, 20, best=10)
+    assert settle(flags(tmp_path, load_best_model_at_end=True)).checkpoint == tmp_path / "checkpoint-20"
+
+
+def test_a_best_checkpoint_that_stayed_in_another_folder_is_found_there(tmp_path):
+    """A training from a checkpoint of another folder, interrupted, was refused: its best one is not beside it."""
+    given = flags(tmp_path / "out", load_best_model_at_end=True)
+    best = kept(tmp_path / "other", 10)
+    last = kept(tmp_path / "out", 20, best=10, best_folder=best)
+    assert settle(given).checkpoint == last
+    (best / "adapter_model.safetensors").write_bytes(b"changed")
+    with pytest.raises(UserError, match=r"out/checkpoint-10 .*no such folder"):
+        settle(given)
 
 
 @pytest.mark.parametrize("manifests", [True, False])
@@ -542,3 +564,47 @@ def test_a_command_that_names_a_checkpoint_of_another_run_is_not_repeated(tmp_pa
     assert lacking.checkpoint == tmp_path / "out/checkpoint-30", "only the results are missing"
     over = flags(tmp_path / "out", **named, overwrite_output_dir=True)
     assert settle(over).checkpoint == named["resume_from_checkpoint"]
+
+
+def test_what_another_run_left_is_set_aside_where_a_named_checkpoint_goes_on(tmp_path):
+    """The end had the other run's weights: its checkpoint had the number of the best one."""
+    other = flags(tmp_path / "out", seed=7)
+    left = [kept(tmp_path / "out", step, given=other) for step in (10, 20)]
+    named = kept(tmp_path / "start", 20, best=10, best_folder=kept(tmp_path / "start", 10))
+    for more in ({}, {"overwrite_output_dir": True}):
+        given = flags(tmp_path / "out", resume_from_checkpoint=named, load_best_model_at_end=True, **more)
+        assert settle(given).replaced == tuple(left)
+
+
+def test_a_linked_checkpoint_belongs_to_the_folder_of_the_link(tmp_path):
+    first, moved = kept(tmp_path / "out", 10), kept(tmp_path / "elsewhere", 20)
+    link = tmp_path / "out" / "checkpoint-20"
+    link.symlink_to(moved)
+    earlier = settle(flags(tmp_path / "out", resume_from_checkpoint=link))
+    assert (earlier.checkpoint, earlier.replaced) == (link, ())
+    assert settle(flags(tmp_path / "out", resume_from_checkpoint=first)).replaced == (link,)
+
+
+def test_an_overwriting_run_from_a_named_checkpoint_resumes_itself(tmp_path):
+    """It began at the named checkpoint again, and set aside what this command had saved."""
+    named = {"resume_from_checkpoint": kept(tmp_path / "start", 10)}
+    over = flags(tmp_path / "out", **named, overwrite_output_dir=True)
+    own = kept(tmp_path / "out", 20, given=over)
+    assert settle(over).checkpoint == own
+    for other in ({}, {"resume_from_checkpoint": kept(tmp_path / "start", 5)}):
+        given = flags(tmp_path / "out", **other, overwrite_output_dir=True)
+        assert settle(given).checkpoint == other.get("resume_from_checkpoint"), "another command begins afresh"
+
+
+def test_an_overwriting_run_that_was_killed_in_its_prediction_only_predicts(tmp_path):
+    """The same command trained everything again."""
+    over = flags(tmp_path, overwrite_output_dir=True, do_predict=True)
+    folder = kept(tmp_path, 30, given=over)
+    finished(tmp_path, given=over)
+    assert settle(over).checkpoint is None, "with all its results it is overwritten"
+    (tmp_path / "predict_results.json").unlink()
+    assert settle(flags(tmp_path, do_predict=True, overwrite_output_dir=True, seed=1)).checkpoint is None
+    assert settle(over).checkpoint == folder
+    finished(tmp_path, given=flags(tmp_path, overwrite_output_dir=True))
+    (tmp_path / "predict_results.json").unlink()
+    assert settle(over).checkpoint is None, "the finished run was not to predict"

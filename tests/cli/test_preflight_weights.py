@@ -84,6 +84,7 @@ def test_an_adapter_below_is_compared_as_well(adapter, model, tmp_path):
         check_belonging(flags(model), [str(adapter), str(above)], None)
 
 
+@pytest.mark.parametrize("run", [None, McqRun(model="m", settings=McqSettings())], ids=["sft", "mcq"])
 @pytest.mark.parametrize(
     ("settings", "below"),
     [
@@ -94,14 +95,17 @@ def test_an_adapter_below_is_compared_as_well(adapter, model, tmp_path):
         ({}, ""),
     ],
 )
-def test_an_adapter_of_stage_sft_needs_those_below_it(settings, below, adapter, model):
-    """Alone on the base model it wrote other_model letters than in its training."""
+def test_an_adapter_of_stage_sft_needs_those_below_it(settings, below, run, adapter, model):
+    """Alone, or with a gap in the list, it gave other letters than in its training; in stage mcq in silence."""
     manifest(adapter, "sft", settings=settings)
+    names = below.split(", ") if below else []
+    check_belonging(flags(model), [*names, str(adapter)], run)
+    for gap in range(len(names)):
+        with pytest.raises(UserError, match=f"was trained on top of {below}; pass all of them in this order"):
+            check_belonging(flags(model), [*names[:gap], str(adapter)], run)
     if below:
-        assert f"was trained on top of {below}; pass all of them" in refusal(adapter, model)
-    else:
-        check_belonging(flags(model), [str(adapter)], None)
-    check_belonging(flags(model), ["first", str(adapter)], None)
+        with pytest.raises(UserError, match=f"`adapters` {below.replace(', ', ',')},{adapter}"):
+            check_belonging(flags(model), ["other", *names, str(adapter)], run)
 
 
 def test_a_damaged_adapter_is_refused_before_anything_is_loaded(adapter, model):

@@ -335,6 +335,39 @@ def test_the_best_checkpoint_of_a_whole_encoder_is_what_the_training_ends_with(t
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+WEIGHTS_ALONE = ("--save_only_model", "true", "--eval_dataset", str(DEMO), "--eval_strategy", "steps")
+
+
+@pytest.mark.usefixtures("worse_with_each_step")
+def test_a_training_that_saves_weights_alone_ends_with_the_best_ones(tiny_llama, tmp_path):
+    """It failed after its last step, "the best checkpoint was lost during the run", and saved nothing."""
+    best = ("--eval_steps", "1", "--save_steps", "1", "--load_best_model_at_end", "true")
+    words = command("mcq", tiny_llama, tmp_path, *WEIGHTS_ALONE, *best, "--metric_for_best_model", "map@3")
+    assert main([*words, "--max_steps", "2"]) == 0
+    one, two = weights(tmp_path / "checkpoint-1"), weights(tmp_path)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_sigterm_in_the_last_evaluation_is_obeyed(tiny_llama, tmp_path, capfd, monkeypatch):
+    """The run went on to its end, with status 0. With --save_only_model it could not resume, and said that it could."""
+    evaluate = McqTrainer.evaluate
+
+    def stopped(trainer, *args, **named):
+        if trainer.state.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(trainer, *args, **named)
+
+    words = command("mcq", tiny_llama, tmp_path, *WEIGHTS_ALONE, "--eval_steps", "2", "--save_steps", "2")
+    with monkeypatch.context() as patched:
+        patched.setattr(McqTrainer, "evaluate", stopped)
+        assert main([*words, "--max_steps", "2"]) == 143
+    assert f"terminated: {tmp_path / 'checkpoint-2'} is saved" in capfd.readouterr().err
+    assert not find_checkpoints(tmp_path)[0].defect
+    assert not (tmp_path / "run.json").exists()
+    assert main([*words, "--max_steps", "2"]) == 0
+    assert "all steps are done" in capfd.readouterr().err
+
+
 def test_checkpoints_beyond_the_limit_are_deleted_but_never_the_best(tiny_llama, tmp_path):
     evaluation = ("--val_size", "4", "--eval_strategy", "steps", "--eval_steps", "1", "--save_steps", "1")
     best = ("--load_best_model_at_end", "true", "--metric_for_best_model", "nll", "--greater_is_better", "true")

@@ -120,9 +120,10 @@ def test_a_damaged_record_of_a_piece_is_named(tmp_path, content):
         each.stored()
 
 
-def test_a_piece_that_was_stopped_in_its_evaluation_makes_up_for_it(tmp_path):
+@pytest.mark.parametrize("when", [["--do_eval"], ["--eval_strategy", "steps"]])
+def test_a_piece_that_was_stopped_in_its_evaluation_makes_up_for_it(when, tmp_path):
     """It counted as done, and the mean of the table was that of the other seeds."""
-    words = Words.from_argv(["--do_train", "--do_eval", "--eval_dataset", "e.jsonl", "--model_name_or_path", "m"])
+    words = Words.from_argv(["--do_train", *when, "--eval_dataset", "e.jsonl", "--model_name_or_path", "m"])
     stopped = Piece(Sweep(tmp_path, (), {}, (1,)), {}, 1)
     stopped.folder.mkdir(parents=True)
     write_manifest(Manifest(stage="mcq", step=2, max_steps=2, epoch=1.0, versions={}), stopped.folder / RUN_MANIFEST)

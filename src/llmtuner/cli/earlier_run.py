@@ -21,7 +21,7 @@ from llmtuner.runs.checkpoints import (
     newest_sound,
 )
 from llmtuner.runs.manifest import Manifest
-from llmtuner.spec.model_files import EVAL_RESULTS, PREDICT_RESULTS
+from llmtuner.spec.results import results_of
 from llmtuner.spec.resume import EARLY_STOPPING, LENGTH
 from llmtuner.spec.upstream_flags import ADAPTER_TYPES
 
@@ -82,22 +82,23 @@ def _settled(flags: Flags, planned: Manifest, run: McqRun | None) -> EarlierRun:
 def _named_checkpoint(flags: Flags) -> Path | None:
     """The folder of --resume_from_checkpoint. "true" means the last complete checkpoint, as without the flag."""
     word = flags["resume_from_checkpoint"]
-    if word is None or word.lower() == "true":
-        return None
-    if word.lower() == "false":
+    if word is not None and word.lower() == "false":
         raise UserError("--resume_from_checkpoint false: pass --overwrite_output_dir to train afresh")
-    return Path(word)
+    return _path_of(word)
+
+
+def _path_of(word: str | None) -> Path | None:
+    return None if word is None or word.lower() == "true" else Path(word)
 
 
 def _resume_named(
     folder: Path, output_dir: Path | None, flags: Flags, planned: Manifest, run: McqRun | None
 ) -> EarlierRun:
     finished = None if output_dir is None else finished_run(output_dir)[0]
-    same_folder = output_dir is not None and folder.resolve().parent == output_dir.resolve()
-    elsewhere = (
-        None if same_folder or flags["overwrite_output_dir"] else output_dir
-    )  # this command may have begun there
-    if elsewhere is not None and finished is not None:
+    places = (folder.resolve().parent, folder.parent.resolve())  # a checkpoint in the folder may be a link
+    same_folder = output_dir is not None and output_dir.resolve() in places
+    elsewhere = None if same_folder else output_dir  # this command may have begun there
+    if elsewhere is not None and finished is not None and not flags["overwrite_output_dir"]:
         is_ended = _progress(finished, flags, planned) >= 0 or _stopped_early(finished, planned)
         if is_ended:
             return _beyond_finished(elsewhere, finished, flags, planned, run)
@@ -111,7 +112,7 @@ def _resume_named(
         raise UserError(f"--resume_from_checkpoint {folder}: not a complete checkpoint: {checkpoint.defect}")
     if checkpoint.step == 0:
         checkpoint = Checkpoint(folder, checkpoint.saved_step, True)
-    own = None if elsewhere is None else _own_run(elsewhere, flags, planned, run, "resume_from_checkpoint")
+    own = None if elsewhere is None else _own_run(elsewhere, flags, planned, run)
     if own is not None:
         return own
     progress = _progress(checkpoint, flags, planned)
@@ -121,33 +122,47 @@ def _resume_named(
             "nothing. Pass a larger --num_train_epochs or --max_steps"
         )
     lines = _resume_lines(checkpoint, flags, planned, run)
-    replaced = () if output_dir is None else _replaced(output_dir, checkpoint.step, keep=folder)
-    return EarlierRun(folder, lines, replaced)
+    if output_dir is None or elsewhere is not None:  # what is there belongs to another run
+        return EarlierRun(folder, lines, () if elsewhere is None else all_of(elsewhere))
+    return EarlierRun(folder, lines, _replaced(output_dir, checkpoint.step, keep=folder))
 
 
 def _overwrite(output_dir: Path, flags: Flags, planned: Manifest, run: McqRun | None) -> EarlierRun:
     """Start over; but the same overwriting command, repeated after it was interrupted, resumes its own run."""
-    own = _own_run(output_dir, flags, planned, run, "overwrite_output_dir")
-    return own or EarlierRun(None, (), all_of(output_dir))
+    return _own_run(output_dir, flags, planned, run) or EarlierRun(None, (), all_of(output_dir))
 
 
-def _own_run(output_dir: Path, flags: Flags, planned: Manifest, run: McqRun | None, flag: str) -> EarlierRun | None:
-    """What the same command saved before it was interrupted, to resume from; None if there is nothing.
-
-    Args:
-        flag: that says where the command begins, and is the same there.
-    """
+def _own_run(output_dir: Path, flags: Flags, planned: Manifest, run: McqRun | None) -> EarlierRun | None:
+    """What the same command saved before it was interrupted, to resume from; None if there is nothing."""
     last = newest_sound(find_checkpoints(output_dir))
     manifest = None if last is None else last.manifest
-    if last is None or manifest is None or manifest.settings.get(flag) != flags[flag]:
+    if last is None or manifest is None or not _begins_alike(manifest, planned):
         return None
     changes = changes_of(manifest, planned)
     is_same = manifest.stage == planned.stage and not changes.refused and not changes.taken_up
-    if not is_same or finished_run(output_dir)[0] is not None or _progress(last, flags, planned) > 0:
+    if not is_same or _is_complete(output_dir, planned) or _progress(last, flags, planned) > 0:
         return None
     own = f"{last.folder} was saved by this command before it was interrupted"
-    lines = (own, *_resume_lines(last, flags, planned, run))
-    return EarlierRun(last.folder, lines, _replaced(output_dir, last.step, keep=last.folder))
+    return _unfinished(output_dir, (own,), flags, planned, run)
+
+
+def _is_complete(output_dir: Path, planned: Manifest) -> bool:
+    """Whether a folder holds a finished training with its results, or one that was to have other results."""
+    finished = finished_run(output_dir)[0]
+    if finished is None:
+        return False
+    wanted, now = (results_of(each.settings.get) for each in (finished, planned))
+    return wanted != now or not _lacks_results(output_dir, finished, planned)
+
+
+def _begins_alike(stored: Manifest, planned: Manifest) -> bool:
+    """Whether a run began where this one would: afresh, or at the same named checkpoint.
+
+    A run that was not told to overwrite is one that the user overwrites now.
+    """
+    starts = [_path_of(each.settings.get("resume_from_checkpoint")) for each in (stored, planned)]
+    overwrites = [bool(each.settings.get("overwrite_output_dir")) for each in (stored, planned)]
+    return starts[0] == starts[1] and overwrites[0] >= overwrites[1]
 
 
 def _beyond_finished(
@@ -166,18 +181,17 @@ def _beyond_finished(
             f"{AFRESH}"
         )
     progress = _progress(finished, flags, planned)
-    results = {PREDICT_RESULTS: flags["do_predict"], EVAL_RESULTS: _evaluates(flags)}
-    lacks = any(wanted and not (output_dir / name).exists() for name, wanted in results.items())
-    ends_there = any(each.step == finished.step and not each.defect for each in find_checkpoints(output_dir))
     stopped_early = _stopped_early(finished, planned)
-    if progress > 0 or ((progress == 0 or stopped_early) and not (lacks and ends_there)):
+    if progress > 0 or ((progress == 0 or stopped_early) and not _lacks_results(output_dir, finished, planned)):
         early = f" of {finished.max_steps}, where it stopped early" if stopped_early else ""
         raise UserError(_finished(output_dir, finished.step, finished.epoch, early))
     return _unfinished(output_dir, (), flags, planned, run)
 
 
-def _evaluates(flags: Flags) -> bool:
-    return bool(flags["do_eval"] and (flags["val_size"] or flags.names("eval_dataset")))
+def _lacks_results(output_dir: Path, finished: Manifest, planned: Manifest) -> bool:
+    """Whether results are missing that this command would make of the last checkpoint, without another step."""
+    lacks = any(not (output_dir / name).exists() for name in results_of(planned.settings.get))
+    return lacks and any(each.step == finished.step and not each.defect for each in find_checkpoints(output_dir))
 
 
 def _stopped_early(finished: Manifest, planned: Manifest) -> bool:
@@ -308,17 +322,14 @@ def _resume_lines(checkpoint: Checkpoint, flags: Flags, planned: Manifest, run: 
 
 
 def _check_best(checkpoint: Checkpoint, flags: Flags) -> None:
-    """The best checkpoint so far must be beside the resumed one: the training may have to end with it.
+    """The best checkpoint so far must be there: the training may have to end with it.
 
     Raises:
         UserError: it is gone or damaged.
     """
-    if not flags["load_best_model_at_end"] or checkpoint.best_step in (None, checkpoint.step):
-        return
-    folder = checkpoint.folder.resolve().parent / f"checkpoint-{checkpoint.best_step}"
-    best = checkpoint_at(folder)
-    if best.defect:
+    best = checkpoint.best if flags["load_best_model_at_end"] else None
+    if best is not None and best.damage:
         raise UserError(
-            f"--load_best_model_at_end: the best checkpoint so far, {folder} (saved as {checkpoint.best_folder}), is "
-            f"needed at the end: {best.defect}. Copy it there, or pass --load_best_model_at_end false; or {AFRESH}"
+            f"--load_best_model_at_end: the best checkpoint so far, {best.folder} (saved as {checkpoint.best_folder}), "
+            f"is needed at the end: {best.damage}. Copy it there, or pass --load_best_model_at_end false; or {AFRESH}"
         )

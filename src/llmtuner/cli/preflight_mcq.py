@@ -16,6 +16,7 @@ from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.spec.flags import FIELDS, FLAGS, OWN
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
+from llmtuner.spec.results import evaluates
 
 _MERGED = "merged adapters"
 # Flags that upstream carries out for causal models alone.
@@ -69,7 +70,7 @@ def resolve_mcq(flags: Flags, adapters: list[str]) -> McqRun:
         training=flags["do_train"],
         new_adapter=flags["create_new_adapter"],
         config=config,
-        evaluating=flags["do_eval"] or flags["eval_strategy"] != "no",
+        evaluating=evaluates(flags.__getitem__),
         predicting=flags["do_predict"],
         data=_data(flags),
         output_dir=flags["output_dir"] or "",

@@ -11,11 +11,12 @@ from pathlib import Path
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.record import settings_of
 from llmtuner.errors import UserError
+from llmtuner.mcq.adapters import require_all_below
 from llmtuner.mcq.prompts import recorded_flags
 from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, check_random_start, is_adapter
-from llmtuner.runs.base import adapters_below, check_lower_adapters, check_same_base, manifest_of
+from llmtuner.runs.base import check_lower_adapters, check_same_base, manifest_of
 from llmtuner.runs.changes import shown
 from llmtuner.runs.manifest import manifest_or_merged
 from llmtuner.spec.heads import HEADS
@@ -42,7 +43,7 @@ def check_belonging(flags: Flags, adapters: Sequence[str], run: McqRun | None) -
         raise UserError(f"--adapter_name_or_path {repeated[0]}: named twice, so it would count twice; name it once")
     if run is None:
         _check_whole_model(model, flags)
-        _check_below(adapters)
+    require_all_below(adapters)
     for adapter in adapters:
         if not is_adapter(adapter):
             continue
@@ -85,16 +86,6 @@ def prompt_warnings(flags: Flags, adapters: Sequence[str]) -> tuple[str, ...]:
 
 def _same_folder(name: str, others: Sequence[str]) -> bool:
     return Path(name).resolve() in [Path(other).resolve() for other in others]
-
-
-def _check_below(adapters: Sequence[str]) -> None:
-    """Refuse an adapter of stage sft without those that it was trained on top of; stage mcq adds them by itself."""
-    below = adapters_below(adapters[-1]) if adapters and is_adapter(adapters[-1]) else ()
-    if below and len(adapters) == 1:
-        raise UserError(
-            f"{adapters[-1]} was trained on top of {', '.join(below)}; pass all of them in this order, wherever they "
-            f"are now: --adapter_name_or_path {','.join([*below, *adapters])}"
-        )
 
 
 def _check_stage(adapter: str, flags: Flags) -> list[str]:

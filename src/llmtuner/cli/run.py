@@ -22,9 +22,10 @@ from llmtuner.data.trained import TrainedQuestions
 from llmtuner.errors import RunError, UserError
 from llmtuner.files import remove_leftovers
 from llmtuner.report.dry_run import Measured
-from llmtuner.runs.checkpoints import checkpoint_at, remove_partial, set_all_aside
+from llmtuner.runs.checkpoints import remove_partial, set_all_aside
 from llmtuner.runs.disk import disk_full, is_full
 from llmtuner.runs.lock import locked
+from llmtuner.runs.position import Position
 from llmtuner.runs.stop import StopRequest
 from llmtuner.runs.trained import read_trained
 from llmtuner.spec.upstream_flags import STAGES
@@ -69,17 +70,17 @@ def dry(plan: Plan, flags: Flags, *, processes: int, sharded: bool) -> Measured:
     with TemporaryDirectory(prefix="llmtuner-dry-run-", ignore_cleanup_errors=True) as folder:
         flags = flags.with_("dry run", output_dir=folder, overwrite_output_dir="true", report_to="none")
         values = read_values(flags.without("resume_from_checkpoint", "push_to_hub"))
-        done = 0 if plan.earlier.checkpoint is None else checkpoint_at(plan.earlier.checkpoint).saved_step
+        position = Position.of(plan.earlier.checkpoint)
         from patches.gradient_checkpointing import left_open
 
         with _errors_of_packages(flags), left_open("disable_gradient_checkpointing" not in flags):
             if plan.run is not None:
                 from patches.dry_run.mcq import dry_mcq
 
-                return dry_mcq(plan.run, values, processes=processes, done=done, sharded=sharded)
+                return dry_mcq(plan.run, values, processes=processes, position=position, sharded=sharded)
             from patches.dry_run.sft import dry_sft
 
-            return dry_sft(values, processes=processes, done=done, sharded=sharded)
+            return dry_sft(values, processes=processes, position=position, sharded=sharded)
 
 
 def _is_kept(plan: Plan) -> bool:

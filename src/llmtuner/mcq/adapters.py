@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from llmtuner.errors import FieldError, UserError
-from llmtuner.mcq.settings import CONFIG_NAME, McqSettings
-from llmtuner.runs.base import moved_with
+from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
+from llmtuner.runs.adapter import is_adapter
+from llmtuner.runs.base import adapters_below, moved_with
+
+
+def names_below(adapter: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The adapters that one was trained on top of, as it stores them: of stage mcq, its settings; else its manifest."""
+    settings = read_settings(adapter)
+    return adapters_below(adapter) if settings is None else settings.merged_adapters
+
+
+def require_all_below(adapters: Sequence[str]) -> None:
+    """Refuse an adapter without those that it was trained on top of, or with another number of them.
+
+    Args:
+        adapters: all of them, in order; the last one is looked at. Names on the hub are left to peft.
+
+    Raises:
+        UserError: with the adapters that belong there.
+    """
+    below = names_below(adapters[-1]) if adapters and is_adapter(adapters[-1]) else ()
+    if below and len(adapters) != len(below) + 1:
+        raise UserError(
+            f"{adapters[-1]} was trained on top of {', '.join(below)}; pass all of them in this order, wherever they "
+            f"are now: `adapters` {','.join([*below, adapters[-1]])}"
+        )
 
 
 def with_lower_adapters(

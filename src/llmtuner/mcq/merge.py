@@ -12,9 +12,10 @@ from typing import Any
 
 from llmtuner.errors import UserError
 from llmtuner.files import as_os_error, new_folder
+from llmtuner.mcq.adapters import names_below
 from llmtuner.mcq.settings import McqSettings, read_settings
 from llmtuner.runs.adapter import ADAPTER_CONFIG, check_adapter_files, check_random_start, is_adapter
-from llmtuner.runs.base import adapters_below, below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
+from llmtuner.runs.base import below_of, check_lower_adapters, check_same_base, manifest_of, stored_base
 from llmtuner.runs.intact import require_intact, warn_unless_intact, write_training
 from llmtuner.runs.trained import trained_in
 
@@ -75,8 +76,7 @@ def _settle(adapter: Path, out: Path, base_model: str | None, allow_other_base: 
     if not out.resolve().parent.is_dir():
         raise UserError(f"{out}: the folder {out.resolve().parent} does not exist; create it first")
     settings = read_settings(adapter)
-    stored = settings.merged_adapters if settings is not None else adapters_below(adapter)
-    below = tuple(below_of(name, adapter, absolute=settings is not None) for name in stored)
+    below = tuple(below_of(name, adapter, absolute=settings is not None) for name in names_below(adapter))
     base = base_model or stored_base(adapter)
     check_lower_adapters((*below, str(adapter)), allow_other=allow_other_base)
     check_files = warn_unless_intact if settings is None else require_intact  # of stage mcq, load_scorer warns

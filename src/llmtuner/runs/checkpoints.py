@@ -100,9 +100,19 @@ class Checkpoint:
             return not (self.folder / CHECKPOINT_MANIFEST).exists()
         return bool(self._state_defect)
 
-    @cached_property
+    @property
     def defect(self) -> str:
-        """Why a training cannot resume from it; "" if it can. Reads every file that the manifest lists."""
+        """Why a training cannot resume from it; "" if it can."""
+        if self.damage or self.before_manifests or not self.missing_states:
+            return self.damage
+        return f"it was saved without {', '.join(self.missing_states)} (--save_only_model)"
+
+    @cached_property
+    def damage(self) -> str:
+        """Why its weights are not those that were saved; "" if they are. Reads every file that the manifest lists.
+
+        Weights alone can be the best ones of a training, which needs no more of them at its end.
+        """
         if not self.folder.is_dir():
             return "no such folder"
         if not self.before_manifests:
@@ -110,12 +120,9 @@ class Checkpoint:
                 return f"{CHECKPOINT_MANIFEST} is missing (killed while saving?)"
             if self.manifest is None:
                 return f"{CHECKPOINT_MANIFEST} is damaged"
-            damage = defect_of(self.folder, self.manifest)
-            if damage:
-                return damage
-            absent = [name for name in _STATES if name not in self.states]
-            if absent:
-                return f"it was saved without {', '.join(absent)} (--save_only_model)"
+            changed = defect_of(self.folder, self.manifest)
+            if changed:
+                return changed
         return self._state_defect or self._weights_defect or self._name_defect
 
     @cached_property
@@ -155,6 +162,23 @@ class Checkpoint:
     def best_folder(self) -> str:
         """Where the best checkpoint so far was when this one was saved."""
         return str(self._state.get("best_model_checkpoint") or "")
+
+    @property
+    def best(self) -> Checkpoint | None:
+        """The best checkpoint so far; None if the training does not look for the best.
+
+        It is beside this one: folders may have moved since. Only if none is there, it is where it was: a training that
+        began at a checkpoint of another folder leaves its best one there.
+        """
+        if self.best_step is None:
+            return None
+        if self.best_step == self.saved_step:  # whatever the name of this folder
+            return self
+        beside = checkpoint_at(self.folder.resolve().parent / f"checkpoint-{self.best_step}")
+        before = checkpoint_at(Path(self.best_folder).resolve())
+        if beside.folder.exists() or before.step != self.best_step or before.damage:
+            return beside
+        return before
 
     @cached_property
     def _state(self) -> dict[str, object]:

@@ -68,9 +68,10 @@ class RunKeeper(TrainerCallback):
         self._limit: int | None = None
         self._state: Any = None
         self._ended_at: int | None = None  # the step at which the resumed training had ended
-        self._saved: tuple[int, Path] = (0, output_dir)
+        self._saved: tuple[int, Path] = (0, output_dir)  # the last checkpoint with the training's state
         self._before_step: tuple[RandomState, Any, int] | None = None
-        self._stopping = self._discarding = False
+        self._discarding = False
+        self._told = False  # to stop, after the last step and without a checkpoint of it
         self._final = False  # the training has ended, and run.json is not written yet
         self._learns = False  # whether any step had a learning rate above 0
         self.first_step = 0
@@ -99,10 +100,11 @@ class RunKeeper(TrainerCallback):
                 f"{self._resumed} is at step {state.global_step}, and this training would have {state.max_steps} "
                 "steps: it would train nothing. Pass a larger --num_train_epochs or --max_steps"
             )
-        if args.process_index == 0:  # not before: a run that fails until here leaves the folder as it was
-            set_all_aside(self._earlier.replaced)
-        self._limit, args.save_total_limit = args.save_total_limit, None
-        self._state = state
+        if self._state is None:  # with --auto_find_batch_size, a training whose step did not fit begins again
+            if args.process_index == 0:  # not before: a run that fails until here leaves the folder as it was
+                set_all_aside(self._earlier.replaced)
+            self._limit, args.save_total_limit = args.save_total_limit, None
+        self._state, self._saved = state, (0, self._output_dir)
         self._stop.deferred = True
         if self._resumed is None:
             return
@@ -110,10 +112,9 @@ class RunKeeper(TrainerCallback):
         self._keep_start()
         self.first_step = state.global_step
         self._saved = (state.global_step, self._resumed)
-        if state.best_global_step:  # the folder may have moved, or have another name
-            resumed, best = self._resumed.resolve(), state.best_global_step
-            folder = resumed if best == state.global_step else resumed.parent / f"checkpoint-{best}"
-            state.best_model_checkpoint = str(folder)
+        best = checkpoint_at(self._resumed.resolve()).best
+        if best is not None:  # the folder may have moved, or have another name
+            state.best_model_checkpoint = str(best.folder)
         manifest = read_manifest(self._resumed / CHECKPOINT_MANIFEST)
         if manifest is None:
             return
@@ -150,19 +151,27 @@ class RunKeeper(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Told to stop: save. Also checks the weights before every save."""
-        if any_process(self._stop.requested, args):
-            self._stopping = control.should_save = True
+        self._save_if_told(args, control)
         self._check_finite(model, control)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """As after a step: nothing but this evaluation may be left of the training."""
+        if not self._stop.deferred or state.global_step == 0:  # after or before the training
+            return
+        is_checked = control.should_save
+        self._save_if_told(args, control)
+        if not is_checked:
+            self._check_finite(model, control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """As after a step; a step that was given up leaves no trace."""
         if self._discarding:
             control.should_training_stop = control.should_evaluate = control.should_log = False
             self._forget_step(state)
-            step, folder = self._saved
-            if step == state.global_step:
-                raise Terminated(str(folder) if step else "")
-            self._stopping = control.should_save = True
+            if state.global_step == 0:
+                raise Terminated
+            self._raise_if_saved(state)
+            self._save_if_told(args, control)
         self._check_finite(model, control)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -180,18 +189,23 @@ class RunKeeper(TrainerCallback):
             self._write(folder, CHECKPOINT_MANIFEST, names, loss)
             self._rotate(folder, state)
         barrier(args)
-        self._saved = (state.global_step, folder)
-        if self._stopping:
-            raise Terminated(str(folder))
+        if not args.save_only_model:
+            self._saved = (state.global_step, folder)
+        if any_process(self._stop.requested, args):
+            self._raise_if_saved(state)
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Check the weights once more before they are saved for good.
 
         Raises:
             RunError: a weight is not finite.
+            Terminated: the process was told to stop after the last step.
             UserError: the learning rate was 0 in every step.
         """
         self._stop.deferred = False
+        self._told = any_process(self._stop.requested, args)
+        if self._told:
+            self._raise_if_saved(state)
         if not self._learns and state.global_step > self.first_step:
             raise UserError(
                 "the learning rate was 0 in every step, so nothing was trained, and nothing is saved: raise "
@@ -210,16 +224,20 @@ class RunKeeper(TrainerCallback):
         """
         args = self._trainer().args
         best = Path(self._state.best_model_checkpoint or "")
-        defect = checkpoint_at(best).defect if args.process_index == 0 else ""
-        if defect:
+        damage = checkpoint_at(best).damage if args.process_index == 0 else ""
+        if damage:
             raise RunError(
-                f"--load_best_model_at_end: the best checkpoint, {best}, was lost during the run: {defect}. Nothing is "
+                f"--load_best_model_at_end: the best checkpoint, {best}, was lost during the run: {damage}. Nothing is "
                 "saved beyond the checkpoints; copy it back, or pass --load_best_model_at_end false, and repeat the "
                 "command to end with the last one"
             )
 
     def finish(self) -> None:
-        """Write run.json after the final save; later calls change nothing."""
+        """Write run.json after the final save; later calls change nothing.
+
+        Raises:
+            Terminated: the process was told to stop before.
+        """
         if not self._final:
             return
         self._final = False
@@ -229,8 +247,25 @@ class RunKeeper(TrainerCallback):
         if trainer is None or trainer.args.process_index == 0:
             for folder in filter(None, (complete_converted(self._output_dir), self._output_dir)):
                 self._write(folder, RUN_MANIFEST, files_of_model(folder), {})
+        if self._told:
+            raise Terminated
 
     # ---- parts
+
+    def _save_if_told(self, args: Any, control: Any) -> None:
+        """Told to stop: save a checkpoint that can be resumed from, also with --save_only_model."""
+        if any_process(self._stop.requested, args):
+            control.should_save, args.save_only_model = True, False
+
+    def _raise_if_saved(self, state: Any) -> None:
+        """Stop, if there is a checkpoint of this step to resume from.
+
+        Raises:
+            Terminated: it is.
+        """
+        step, folder = self._saved
+        if step and step == state.global_step:
+            raise Terminated(str(folder))
 
     def _keep_start(self) -> None:
         """Keep the initial adapter that --pissa_convert compares the trained one with.

@@ -5,7 +5,6 @@ The mixin overrides methods of transformers' Trainer by name; where a version ha
 
 from __future__ import annotations
 
-import math
 import sys
 from functools import cache
 from typing import Any
@@ -37,15 +36,7 @@ class KeptTraining:
         # With ignore_data_skip a resumed epoch begins again: it says nothing about steps.
         if self.keeper is not None and has_length(dataloader) and not args.ignore_data_skip:
             self._position = Position.of(self.keeper.resumed)
-        epochs, per_epoch, *others, max_steps = values
-        surplus = 0 if self._position is None else self._position.surplus(per_epoch)
-        if not surplus:
-            return values
-        if args.max_steps > 0:
-            epochs = math.ceil((max_steps - surplus) / per_epoch)
-        else:
-            max_steps += surplus
-        return epochs, per_epoch, *others, max_steps
+        return values if self._position is None else self._position.resized(values, by_steps=args.max_steps > 0)
 
     def _init_training_state(self, max_steps: int, per_epoch: int, *more: Any, **named: Any) -> tuple[int, int]:
         """The epochs that are done, and the batches of the one that is begun."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from llmtuner.cli.command import config_file, read_words
 from llmtuner.cli.words import Words
@@ -13,7 +14,7 @@ from llmtuner.errors import UserError
 from llmtuner.files import split_paths
 from llmtuner.runs.checkpoints import find_checkpoints, finished_run
 from llmtuner.spec.flags import FLAGS
-from llmtuner.spec.model_files import EVAL_RESULTS
+from llmtuner.spec.results import results_of
 from llmtuner.spec.resume import is_secret
 from llmtuner.spec.upstream_flags import ADAPTER_TYPES
 from llmtuner.studies.jobs import Command, Job
@@ -37,9 +38,10 @@ def job_of(
         not_in_training, not_in_prediction: flags of the other step alone.
     """
     commands = []
-    if words.is_true("do_train") and not _is_trained(words, folder):
-        training = _command(folder, "train", _training(without(training_alone(words), *not_in_training), folder))
-        commands.append(replace(training, is_done=partial(_is_trained, words, folder)))
+    of_training = without(training_alone(words), *not_in_training)
+    if words.is_true("do_train") and not _is_trained(of_training, folder):
+        training = _command(folder, "train", _training(of_training, folder))
+        commands.append(replace(training, is_done=partial(_is_trained, of_training, folder)))
     if words.is_true("do_predict"):
         commands.append(_command(folder, "predict", _prediction(without(words, *not_in_prediction), folder)))
     elif not words.is_true("do_train"):
@@ -62,8 +64,9 @@ def _training(words: Words, folder: Path) -> Words:
 
 def _is_trained(words: Words, folder: Path) -> bool:
     """Whether a training ended. One that was stopped in its evaluation did not: its command makes up for that alone."""
-    evaluates = words.is_true("do_eval") and ("eval_dataset" in words or "val_size" in words)
-    return finished_run(folder)[0] is not None and (not evaluates or (folder / EVAL_RESULTS).is_file())
+    settings: dict[str, Any] = {name: name in words for name in ("eval_dataset", "val_size")}
+    settings |= {"do_eval": words.is_true("do_eval"), "eval_strategy": words.get("eval_strategy")}
+    return finished_run(folder)[0] is not None and all((folder / name).is_file() for name in results_of(settings.get))
 
 
 def _command(folder: Path, step: str, words: Words) -> Command:
