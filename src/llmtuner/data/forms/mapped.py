@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from urllib.parse import quote
 
 from llmtuner.data.forms.answers import ANY
@@ -31,6 +31,11 @@ class ColumnNames:
     answer: str = ""
     context: str = ""
     id: str = ""
+
+    def replaced_by(self, others: ColumnNames) -> ColumnNames:
+        """These names; where the others name a column, theirs."""
+        given = {role.name: getattr(others, role.name) for role in fields(others)}
+        return replace(self, **{role: name for role, name in given.items() if name})
 
     def as_query(self) -> str:
         """The names as they stand behind a path: "prompt=q&options=a|b"."""
