@@ -10,7 +10,7 @@ from llmtuner.data.forms.form import Form, explains, repeats
 from llmtuner.data.forms.mapped import ColumnNames
 from llmtuner.data.problems import Problem, line_list, quoted
 from llmtuner.data.soft_targets import COLUMNS
-from llmtuner.data.table import Table
+from llmtuner.data.table import NOT_LOADED, Table
 from llmtuner.data.words import CJK
 
 _OF_CONTEXTS = ("context_ids", "context_scores")  # which add_context.py writes beside a context
@@ -91,6 +91,10 @@ def _unreadable_passages(table: Table, form: Form, file: str) -> list[Problem]:
         name, _, field = column.partition(".")
         if column == "context" or name not in table.columns:  # an object in `context` is an error
             continue
+        kind, type_name = table.types.get(name, ("", ""))
+        if kind == NOT_LOADED:
+            defect = f"column {quoted(column)} is not read as the context: its type is {type_name}, not text"
+            warnings.append(Problem(file, table.header, defect, fix="convert it, if it is a text", kind="unused"))
         lines = [line for line, record in table.records if _is_no_passage(record.get(name), in_object=bool(field))]
         if lines:
             defect = f"column {quoted(column)} is not read as the context: it holds objects or nested lists, not text"
