@@ -255,9 +255,11 @@ def _disagreements(drafts: Sequence[NumberedDraft], form: Form, file: str) -> li
         draft = numbered.draft
         if draft.answer is None or is_missing(draft.second):
             continue
-        place = READ[style](draft.second, draft)
-        if place is not None and place != draft.answer:
-            defect = f"{form.answer} means option {LETTERS[draft.answer]}, {column} {quoted(draft.second)} another one"
+        agrees = READ[style](draft.second, draft) == draft.answer
+        if style == "text":  # which several options may share
+            agrees = str(draft.second).split() == draft.options[draft.answer].split()
+        if not agrees:
+            defect = f"{form.answer} means option {LETTERS[draft.answer]}, {column} {quoted(draft.second)} does not"
             problems.append(Problem(file, numbered.line, defect, fix="correct one of them", kind="two answers"))
     return problems
 

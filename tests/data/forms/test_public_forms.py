@@ -106,7 +106,7 @@ def test_the_order_that_is_drawn_is_the_same_each_time_and_no_favour(tmp_path):
 
 def test_two_answers_that_differ_are_refused(tmp_path):
     row = ROWS["mmlu_pro"](*ASKED[0]) | {"answer": "A"}
-    with pytest.raises(DataError, match="answer_index means option C, answer 'A' another one"):
+    with pytest.raises(DataError, match="answer_index means option C, answer 'A' does not"):
         read(write(tmp_path / "exam.jsonl", [row]), "predict")
 
 
@@ -317,3 +317,27 @@ def test_contexts_that_belong_together_are_one_context(tmp_path, form, columns):
     """Half of the answer stands in the second fact."""
     row = ROWS[form](*ASKED[0]) | dict(zip(columns, ("First.", "Second."), strict=True))
     assert read(write(tmp_path / "exam.jsonl", [row])).questions[0].context == "First.\nSecond."
+
+
+@pytest.mark.parametrize(
+    ("form", "second", "agrees"),
+    [
+        ("medqa", "zebra", False),
+        ("medqa", "a", True),
+        ("medqa", " b ", False),
+        ("mmlu_pro", "D", False),
+        ("mmlu_pro", "A", True),
+    ],
+)
+def test_a_second_answer_that_fits_no_option_does_not_agree(tmp_path, form, second, agrees):
+    """Only one that fitted another option was refused."""
+    options, column = (
+        ({"A": "a", "B": "b", "C": "a"}, "answer_idx") if form == "medqa" else (["a", "b"], "answer_index")
+    )
+    row = {"question": "Q?", "options": options, column: "A" if form == "medqa" else 0, "answer": second}
+    path = write(tmp_path / "exam.jsonl", [row])
+    if agrees:  # also where two options have the same text
+        assert read(path).questions[0].answer == 0
+    else:
+        with pytest.raises(DataError, match=f"{column} means option A, answer '{second}' does not"):
+            read(path)
