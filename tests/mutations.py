@@ -1777,7 +1777,7 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/retrieval/question_rows.py",
         "tests/retrieval/test_question_rows.py",
-        ("rows: left-over columns are read", '"kaggle", "kaggle_apart"]', '"kaggle"]'),
+        ("rows: left-over columns are read", '"kaggle", "kaggle_apart", "list"]', '"kaggle", "list"]'),
         ("rows: NaN in JSON", "value if math.isfinite(value) else None", "value"),
         (
             "rows: the source's form is taken for good",
