@@ -88,6 +88,15 @@ def test_a_known_form_keeps_its_other_columns(tmp_path):
     assert (question.options, question.answer, question.context) == (("a", "b"), 0, "n")
 
 
+def test_named_options_do_not_lose_the_answer_that_the_forms_own_tell(tmp_path):
+    """A prediction had no answers, and said nothing."""
+    row = {"question": "Q?", "correct_answer": "r", "distractor1": "a", "distractor2": "b", "distractor3": "c"}
+    (tmp_path / "exam.jsonl").write_text(json.dumps(row) + "\n")
+    names = "options=distractor1|distractor2|correct_answer"
+    [question] = questions(f"{tmp_path / 'exam.jsonl'}?{names}", tmp_path)
+    assert (question.options, question.answer) == (("a", "b", "r"), 2)
+
+
 def test_a_path_that_exists_as_written_wins(tmp_path):
     path = tmp_path / "exam.csv?answer=x.csv"
     path.write_text("prompt,A,B,answer\nQ?,a,b,B\n")
