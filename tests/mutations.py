@@ -710,7 +710,7 @@ MUTATIONS = (
         ("xlsx: the stored size is believed", "        sheet.reset_dimensions()", "        pass"),
         ("xlsx: a hidden sheet first", 'each.sheet_state != "visible"', "0"),
         ("xlsx: a formula is blank", "if (number, index) in formulas:", "if False:"),
-        ("xlsx: a date not named", "if text.rounded or isinstance(cell.value, _DATES):", "if text.rounded:"),
+        ("xlsx: a date not named", "if text.rounded or isinstance(cell.value, _DATES) or", "if text.rounded or"),
     ),
     *edits(
         "src/llmtuner/data/readers/latex.py",
