@@ -43,8 +43,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {with_flags(str(error))}", file=sys.stderr)
         return 2
     if form != "own":
-        renamed = "; names of its other columns begin with source_" if form == "kaggle_apart" else ""
-        print(f"The source's form has no place for a context: written as prompt, A, B, ..., answer{renamed}")
+        from llmtuner.retrieval.question_rows import RENAMING
+
+        columns = "question, options (a list)" if form == "list" else "prompt, A, B, ..."
+        renamed = "; names of its other columns begin with source_" if form in RENAMING else ""
+        print(f"The source's form has no place for a context: written as {columns}, answer{renamed}")
     print(with_flags(counts.line()))
     print(f"Wrote {args.out}")
     return 0

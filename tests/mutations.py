@@ -721,7 +721,7 @@ MUTATIONS = (
         ("xlsx: the stored size is believed", "        sheet.reset_dimensions()", "        pass"),
         ("xlsx: a hidden sheet first", 'each.sheet_state != "visible"', "0"),
         ("xlsx: a formula is blank", "if (number, index) in formulas:", "if False:"),
-        ("xlsx: a date not named", "if text.rounded or isinstance(cell.value, _DATES):", "if text.rounded:"),
+        ("xlsx: a date not named", "if text.rounded or isinstance(cell.value, _DATES) or", "if text.rounded or"),
     ),
     *edits(
         "src/llmtuner/data/readers/latex.py",
@@ -1816,7 +1816,7 @@ MUTATIONS = (
     *edits(
         "src/llmtuner/retrieval/question_rows.py",
         "tests/retrieval/test_question_rows.py",
-        ("rows: left-over columns are read", '"kaggle", "kaggle_apart"]', '"kaggle"]'),
+        ("rows: left-over columns are read", '"kaggle", "kaggle_apart", "list"]', '"kaggle", "list"]'),
         ("rows: NaN in JSON", "value if math.isfinite(value) else None", "value"),
         (
             "rows: the source's form is taken for good",

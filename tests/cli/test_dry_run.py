@@ -290,7 +290,7 @@ def test_settings_of_a_trained_model_are_stored_with_it(tiny_llama, tmp_path, ca
 def test_flags_of_the_command_line_need_no_parser_of_upstream(tiny_llama, tmp_path):
     """--mcq_answer_base was an unknown flag on the command line: no parser of upstream has it."""
     words = [*train_command(tiny_llama, tmp_path / "out", "--dataset", "questions.jsonl"), "--mcq_answer_base", "1"]
-    assert typed(read_words(words))["dataset"] == "questions.jsonl?answer_base=1"
+    assert typed(read_words(words))["dataset"] == "questions.jsonl?answer_base_default=1"
     with pytest.raises(UserError, match=r"unknown flag --mcq_answer_bas. Did you mean --mcq_answer_base"):
         typed(read_words([*words, "--mcq_answer_bas", "1"]))
 

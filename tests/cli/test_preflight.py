@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from llmtuner.cli.command import settle_words
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.preflight import OFFLINE, _check_conflicts, offline_environment
+from llmtuner.cli.preflight import OFFLINE, _check_conflicts, _check_data, _check_sets, offline_environment
 from llmtuner.cli.preflight_mcq import check_other_stage
 from llmtuner.cli.preflight_model import fitted
 from llmtuner.cli.words import Words
@@ -132,3 +134,30 @@ def test_upstreams_name_of_do_sample_false_counts(given, samples):
             _check_conflicts(flags)
     else:
         _check_conflicts(flags)
+
+
+@pytest.mark.parametrize("second", ["./a.jsonl", "sub/../a.jsonl", "a.jsonl?answer=answer"])
+def test_a_file_that_is_spelt_in_two_ways_is_named_twice(second, tmp_path, monkeypatch):
+    """Its rows counted twice in silence."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.jsonl").write_text("")
+    with pytest.raises(UserError, match="named twice"):
+        _check_sets(Flags.of(Words({"dataset": [f"a.jsonl,{second}"]})))
+
+
+def test_rows_of_interleaved_sets_are_not_held_out(tmp_path):
+    """trained_questions.txt named other questions than those that were trained on."""
+    for name in "ab":
+        row = {"id": name, "prompt": f"{name}?", "A": "x", "B": "y", "answer": "A"}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    given = {"stage": "sft", "do_train": "true", "dataset": f"{tmp_path / 'a.jsonl'},{tmp_path / 'b.jsonl'}"}
+    given |= {"val_size": "0.5", "mix_strategy": "interleave_under"}
+    with pytest.raises(UserError, match="--val_size does not go with --mix_strategy interleave_under"):
+        check_data(given)
+    for changed in ({"val_size": "0"}, {"mix_strategy": "concat"}, {"dataset": str(tmp_path / "a.jsonl")}):
+        check_data({**given, **changed})
+
+
+def check_data(given: dict[str, str]) -> None:
+    _check_data(Flags.of(Words({name: [word] for name, word in given.items()})))

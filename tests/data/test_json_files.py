@@ -51,6 +51,8 @@ def test_broken_json_is_named_with_its_place(tmp_path, text, parts):
         ('"text"', ["found a text: 'text'"]),
         ("null", ["found null"]),
         ('{"A": "a", "A": "b"}', [":2: key 'A' occurs twice"]),
+        # The last value was read in silence: an option less.
+        ('{"prompt": "W?", "options": {"A": "a", "A": "b", "B": "c"}}', [":2: key 'options.A' occurs twice"]),
         ('{"A": ' + "[" * 100_000 + "]" * 100_000 + "}", [":2: not readable: brackets are nested too deeply"]),
         ('{"A": ' + "9" * 5000 + "}", [":2: not readable: a number has more digits than Python reads"]),
         ('{"A": "a\tb"}', [":2:9: not JSON"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,7 +72,40 @@ def test_texts_and_numbers_are_loaded_and_images_are_not(tmp_path):
         (1, {"article": "Once.", "score": 0.5, "easy": True, "nested": nested[0], "none": None}),
     ]
     assert table.columns == ("article", "score", "easy", "nested", "none", "photo", "image")
-    assert table.types["photo"] == ("binary", "binary")
+    assert table.types["photo"] == ("not loaded", "binary")
+
+
+def test_decimals_are_numbers_and_maps_are_objects(tmp_path):
+    """Weights, probabilities and answers in columns of these types were left out in silence."""
+    soft = {"probabilities": pa.array([[("A", 0.6), ("B", 0.4)]], pa.map_(pa.string(), pa.float64()))}
+    soft["weight"] = pa.array([Decimal("2.5")], pa.decimal128(3, 1))
+    [question] = read_questions(write(tmp_path / "soft.parquet", {**KAGGLE, **soft}), purpose="train").questions
+    assert (question.probabilities, question.weight) == ((0.6, 0.4), 2.5)
+    columns = {**SCIENCEQA, "answer": pa.array([Decimal(0)], pa.decimal128(2, 0))}
+    columns["choices"] = pa.array([[("A", "a"), ("B", "b")]], pa.map_(pa.string(), pa.string()))
+    [question] = read_questions(write(tmp_path / "exam.parquet", columns), purpose="train").questions
+    assert (question.options, question.answer) == (("a", "b"), 0)
+
+
+def test_a_map_with_a_key_twice_is_no_object(tmp_path):
+    twice = pa.array([[("A", 0.1), ("A", 0.6), ("B", 0.4)]], pa.map_(pa.string(), pa.float64()))
+    with pytest.raises(DataError, match="expected a number for each option"):
+        read_questions(write(tmp_path / "exam.parquet", {**KAGGLE, "probabilities": twice}), purpose="train")
+
+
+@pytest.mark.parametrize("column", ["prompt", "answer", "context", "weight", "id"])
+def test_a_column_that_is_read_but_holds_no_text_is_a_defect(tmp_path, column):
+    """Answers, contexts and weights of such a type were left out in silence."""
+    path = write(tmp_path / "exam.parquet", {**KAGGLE, column: pa.array([b"A"], pa.binary())})
+    for purpose in ("predict", "train"):
+        with pytest.raises(DataError, match=f"column {column} must hold texts or numbers, found binary"):
+            read_questions(path, purpose=purpose)
+
+
+def test_a_possible_passage_that_holds_no_text_is_named(tmp_path):
+    path = write(tmp_path / "exam.parquet", {**KAGGLE, "background": [b"png"], "photo": [b"png"]})
+    [warning] = read_questions(path, purpose="train").warnings
+    assert "'background' is not read as the context: its type is binary" in str(warning)
 
 
 def test_rows_are_numbered_from_one_and_ids_are_text(tmp_path):

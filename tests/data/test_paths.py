@@ -78,6 +78,11 @@ def test_what_the_library_itself_saves_is_read(tmp_path):
     assert ids(tmp_path / "three") == ["1"], "the training split, and a warning that names the other"
     [warning] = read_questions(tmp_path / "three", purpose="train").warnings
     assert f"the split train of the folder is read; for another one, give {tmp_path / 'three' / 'test'}" in str(warning)
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "three").rename(tmp_path / "outer" / "three")  # there, the other split was left out without a word
+    [warning] = read_questions(tmp_path / "outer", purpose="train").warnings
+    assert f"for another one, give {tmp_path / 'outer' / 'three' / 'test'}" in str(warning)
+    assert read_questions(tmp_path / "outer" / "three" / "train", purpose="train").warnings == ()
     datasets.DatasetDict({"train": split}).save_to_disk(tmp_path / "only")
     assert ids(tmp_path / "only") == ["1"]
 
@@ -90,6 +95,16 @@ def test_a_missing_shard_is_not_a_smaller_data_set(tmp_path):
     parquet(tmp_path / "hub" / "train-00002-of-00003.parquet", "2")
     assert "1 of 3 files" in refusal(tmp_path / "hub")
     assert "the first is 00001" in refusal(tmp_path / "hub")
+
+
+@pytest.mark.parametrize("other", ["train-00000-of-00001", "train", "train-7"])
+def test_a_split_that_was_uploaded_twice_is_not_read_twice(tmp_path, other):
+    """Each of its questions counted twice, without a word."""
+    for number, name in enumerate(["1", "2"]):
+        parquet(tmp_path / "hub" / f"train-0000{number}-of-00002.parquet", name)
+    assert ids(tmp_path / "hub") == ["1", "2"]
+    parquet(tmp_path / "hub" / f"{other}.parquet", "1", "2")
+    assert "holds one split twice" in refusal(tmp_path / "hub")
 
 
 @pytest.mark.parametrize("name", ["../secret.arrow", "/etc/passwd", "..", 7, "a\\b"])

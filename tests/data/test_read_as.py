@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llmtuner.cli.flags import Flags
+from llmtuner.cli.words import Words
 from llmtuner.data.collect import read_source
 from llmtuner.data.forms.mapped import ColumnNames
 from llmtuner.data.load import read_questions
@@ -52,6 +54,31 @@ def test_names_in_the_registry_give_the_same_questions(exam, tmp_path):
         questions("mine?context=oo", tmp_path)
 
 
+def test_a_name_behind_an_entry_leaves_the_entrys_other_names(tmp_path):
+    """They were all dropped, so that the answers of another column were read, as our own advice of a context said."""
+    (tmp_path / "exam.jsonl").write_text(
+        '{"question": "Q?", "A": "a", "B": "b", "answer": "A", "fixed": "B", "t": "p"}\n'
+    )
+    entry = {"formatting": "mcq", "file_name": "exam.jsonl", "columns": {"answer": "fixed"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}))
+    [question] = questions("mine?context=t", tmp_path)
+    assert (question.answer, question.context) == (1, "p")
+
+
+def test_the_flags_base_is_only_a_default(tmp_path):
+    """--mcq_answer_base 0 replaced the 1 of a registry's entry, so that all of its answers were shifted by one."""
+    for name in ("one", "unsaid"):
+        row = {"question": "Q?", "choices": ["a", "b", "c"], "answer": 1}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    entry = {"formatting": "mcq", "file_name": "one.jsonl", "answer_base": 1}
+    both = {"formatting": "mcq", "sources": ["one", "unsaid"]}
+    entries = {"one": entry, "unsaid": {"formatting": "mcq", "file_name": "unsaid.jsonl"}, "both": both}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(entries))
+    given = Words.from_argv(["--dataset", "both,one,unsaid,one?answer_base=0", "--mcq_answer_base", "0"])
+    names = Flags.of(given).with_answer_base().names("dataset")
+    assert [[question.answer for question in questions(name, tmp_path)] for name in names] == [[0, 1], [0], [1], [1]]
+
+
 def test_a_known_form_keeps_its_other_columns(tmp_path):
     path = tmp_path / "exam.jsonl"
     path.write_text(
@@ -59,6 +86,15 @@ def test_a_known_form_keeps_its_other_columns(tmp_path):
     )
     [question] = questions(f"{path}?context=notes", tmp_path)
     assert (question.options, question.answer, question.context) == (("a", "b"), 0, "n")
+
+
+def test_named_options_do_not_lose_the_answer_that_the_forms_own_tell(tmp_path):
+    """A prediction had no answers, and said nothing."""
+    row = {"question": "Q?", "correct_answer": "r", "distractor1": "a", "distractor2": "b", "distractor3": "c"}
+    (tmp_path / "exam.jsonl").write_text(json.dumps(row) + "\n")
+    names = "options=distractor1|distractor2|correct_answer"
+    [question] = questions(f"{tmp_path / 'exam.jsonl'}?{names}", tmp_path)
+    assert (question.options, question.answer) == (("a", "b", "r"), 2)
 
 
 def test_a_path_that_exists_as_written_wins(tmp_path):

@@ -65,6 +65,8 @@ def test_they_are_divided_by_their_sum(tmp_path):
         ({"probabilities": {"A": True, "B": 0.0, "C": 0.0}}, "expected numbers from 0 to 1"),
         ({"probabilities": [0.7, 0.2, 0.1]}, "expected a number for each option"),
         ({"probabilities": "A"}, "is not JSON"),
+        # The last value was read in silence.
+        ({"probabilities": '{"A": 0.9, "A": 0.1, "B": 0.9, "C": 0}'}, "names A twice"),
         ({"weight": -1}, "weight -1; expected a number of at least 0"),
         ({"weight": 10**400}, "expected a number of at least 0"),
         ({"probabilities": {"A": 10**400, "B": 0, "C": 0}}, "expected numbers from 0 to 1"),

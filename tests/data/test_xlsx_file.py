@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import random
+import re
 import sys
 import zipfile
 
@@ -12,6 +13,8 @@ import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl.cell.rich_text import CellRichText, TextBlock
+from openpyxl.cell.text import InlineFont
 
 from llmtuner.data.load import inspect_questions, read_questions
 from llmtuner.data.readers import xlsx_file
@@ -244,3 +247,59 @@ def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path):
         except DataError:
             refused += 1
     assert refused > 100
+
+
+def with_format(place, *texts):
+    """A cell whose second text is raised or lowered."""
+    return CellRichText([texts[0], TextBlock(InlineFont(vertAlign=place), texts[1]), *texts[2:]])
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_raised_and_lowered_characters_stay_so(tmp_path, shared):
+    """10² was read as 102, and H₂O as H2O, without a word."""
+    options = [with_format("superscript", "10", "-12", " m"), with_format("subscript", "H", "2", "O")]
+    path = write(tmp_path / "exam.xlsx", HEADER, [1, "Which?", *options, "A"])
+    if shared:  # as Excel stores it; openpyxl writes texts into the cells
+        path.write_bytes(with_shared_strings(path.read_bytes()))
+    reading = read_questions(path, purpose="train")
+    assert reading.questions[0].options == ("10⁻¹² m", "H₂O")
+    assert reading.warnings == ()
+
+
+def test_a_raised_text_that_unicode_cannot_write_is_named(tmp_path):
+    rows = [[row, "Which?", with_format("superscript", "x", "<q>"), "b", "A"] for row in (1, 2)]
+    reading = read_questions(write(tmp_path / "exam.xlsx", HEADER, *rows), purpose="train")
+    assert reading.questions[0].options == ("x<q>", "b")
+    [warning] = reading.warnings
+    assert "cell C2 has raised or lowered text" in str(warning)
+    assert "(and 1 more in the column)" in str(warning)
+
+
+def with_shared_strings(content: bytes) -> bytes:
+    """A workbook with the texts of its cells in a part of their own."""
+    sheet_name, types_name, name = "xl/worksheets/sheet1.xml", "[Content_Types].xml", "xl/sharedStrings.xml"
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        sheet, types = archive.read(sheet_name).decode(), archive.read(types_name).decode()
+    texts = re.findall(r"<is>(.*?)</is>", sheet)
+    numbers = iter(range(len(texts)))
+    sheet = re.sub(r"<is>.*?</is>", lambda _: f"<v>{next(numbers)}</v>", sheet).replace('t="inlineStr"', 't="s"')
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    types = types.replace("</Types>", f'<Override PartName="/{name}" ContentType="{kind}"/></Types>')
+    space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    strings = f'<sst xmlns="{space}">' + "".join(f"<si>{text}</si>" for text in texts) + "</sst>"
+    out = io.BytesIO(rebuilt(content, {sheet_name: sheet.encode(), types_name: types.encode()}))
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.writestr(name, strings)
+    return out.getvalue()
+
+
+def test_a_formula_whose_result_is_blank_is_a_blank_cell(tmp_path):
+    """It was refused: "a formula whose result is not stored". Excel stores =IF(1=1,"","z") so."""
+    path = write(tmp_path / "exam.xlsx", [*HEADER, "context"], [*ROW, '=IF(1=1,"","z")'])
+    name = "xl/worksheets/sheet1.xml"
+    with zipfile.ZipFile(path) as archive:
+        sheet = archive.read(name).decode()
+    stored = re.sub(r'<c r="F2"[^>]*>(<f>.*?</f>)<v ?/>', r'<c r="F2" t="str">\1<v></v>', sheet)
+    assert stored != sheet
+    path.write_bytes(rebuilt(path.read_bytes(), {name: stored.encode()}))
+    assert read_questions(path, purpose="train").questions[0].context == ""

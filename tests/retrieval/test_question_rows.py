@@ -161,6 +161,20 @@ def test_rows_without_ids_are_counted_on_over_the_files_of_a_data_set(tmp_path):
     assert [q.id for q in read_questions(tmp_path / "out.jsonl", purpose="train").questions] == list("012345")
 
 
+def test_files_whose_options_are_counted_in_two_ways_get_a_list(tmp_path):
+    """Together, the one blank E of the first file was an option that does not exist: they were refused."""
+    rows = [{"prompt": f"Which {n}?", "A": "a", "B": "b", "C": "c", "answer": "A"} for n in range(101)]
+    write(tmp_path / "part-1.jsonl", [{**row, "C": "" if row is rows[0] else "c"} for row in rows])
+    two = [{name: text for name, text in row.items() if name != "C"} for row in rows]
+    write(tmp_path / "part-2.jsonl", [{**row, "prompt": f"Two: {row['prompt']}", "note": "n"} for row in two])
+    records, form = with_contexts(tmp_path / "part-*.jsonl", tmp_path / "out.jsonl", [NEW] * 202)
+    assert form == "list"
+    assert records[-1]["source_note"] == "n"
+    read = read_questions(tmp_path / "out.jsonl", purpose="train").questions
+    assert [question.options for question in (read[0], read[-1])] == [("a", "b", ""), ("a", "b")]
+    assert {question.answer for question in read} == {0}
+
+
 def test_weights_and_probabilities_stay_what_a_training_reads(tmp_path):
     """With columns that were read by their names, the column weight became source_weight: all rows counted alike."""
     rows = [

@@ -405,7 +405,7 @@ def test_examples_from_another_file_are_read_with_the_given_base(tmp_path):
     study = FoldStudy(tmp_path, [], 2)
     for command in study.job(0, given).commands:
         flags = Flags.of(Words.from_argv(command.words)).with_answer_base()
-        assert flags["mcq_shots_from"] == "shots.csv?answer_base=1"
+        assert flags["mcq_shots_from"] == "shots.csv?answer_base_default=1"
         names = [flags[name] for name in ("dataset", "eval_dataset") if name in flags]
         assert all(name.endswith(".jsonl?answer_base=0") for name in names), "the files of the folds count from 0"
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from llmtuner.cli.words import COMMAND_LINE, Words
-from llmtuner.data.read_as import split_query
+from llmtuner.data.read_as import DEFAULT_BASE, split_query
 from llmtuner.errors import UserError
 from llmtuner.files import split_paths
 from llmtuner.spec.flags import FIELDS, FLAGS
@@ -120,7 +120,7 @@ class Flags:
         )
 
     def with_answer_base(self) -> Flags:
-        """A copy in which --mcq_answer_base stands behind the names of data sets, where they do not say it themselves.
+        """A copy in which --mcq_answer_base stands behind the names of data sets, as the default of their files.
 
         So it goes with them wherever they go: into the engine, upstream's loader, and what a run records.
         """
@@ -152,7 +152,7 @@ def _with_base(name: str, base: str) -> str:
     query = split_query(name)[1]
     if "answer_base=" in query:
         return name
-    return f"{name}{'&' if query else '?'}answer_base={base}"
+    return f"{name}{'&' if query else '?'}{DEFAULT_BASE}={base}"
 
 
 def _given(name: str, words: tuple[str, ...], origin: str) -> Given:

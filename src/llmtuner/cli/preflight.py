@@ -27,7 +27,8 @@ from llmtuner.cli.record import planned_manifest
 from llmtuner.cli.words import COMMAND_LINE
 from llmtuner.data.collect import check_ids, read_source
 from llmtuner.data.problems import Problem, escaped, render_problems
-from llmtuner.data.registry import PROJECT_DATA, find_source, is_local
+from llmtuner.data.read_as import split_query
+from llmtuner.data.registry import PROJECT_DATA, find_source, is_local, looks_like_path
 from llmtuner.data.split import NO_SPLIT
 from llmtuner.errors import FieldError, UserError
 from llmtuner.files import is_folder
@@ -249,15 +250,18 @@ def _check_conflicts(flags: Flags) -> None:
 
 
 def _check_sets(flags: Flags) -> None:
-    """Refuse a run without data, and data that counts only once although it is named twice."""
+    """Refuse a run without data, and data that is named twice."""
     for flag in ("dataset", "eval_dataset"):
-        names = flags.names(flag)
-        repeated = next((name for name in names if names.count(name) > 1), None)
-        if repeated is not None:
-            raise UserError(
-                f"--{flag} {escaped(repeated)}: named twice, and would be read once; name it once (in stage mcq, the "
-                "column `weight` makes rows count more)"
-            )
+        first_names: dict[str, str] = {}
+        for name in (split_query(name)[0] for name in flags.names(flag)):
+            first = first_names.get(_place(name))
+            if first is not None:
+                other = "" if first == name else f", also as {escaped(first)}"
+                raise UserError(
+                    f"--{flag} {escaped(name)}: named twice{other}; name it once (in stage mcq, the column `weight` "
+                    "makes rows count more)"
+                )
+            first_names[_place(name)] = name
     if flags["do_train"] and not flags.names("dataset"):
         raise UserError("--do_train needs questions: name them with --dataset")
     for name in ("do_predict", "do_eval"):
@@ -269,9 +273,27 @@ def _check_sets(flags: Flags) -> None:
         raise UserError(f"--val_size holds out questions of --dataset, so it does not go with --eval_dataset: {fix}")
 
 
+def _place(name: str) -> str:
+    """A name, or the file that it stands for, however it is spelt."""
+    return str(Path(name).resolve()) if looks_like_path(name) else name
+
+
+def _check_mix(flags: Flags, dataset_dir: str) -> None:
+    """Refuse to hold out rows of interleaved sets: which ones is not known where their places and ids are recorded."""
+    names = flags.names("dataset")
+    if flags["val_size"] <= NO_SPLIT or not flags["mix_strategy"].startswith("interleave") or len(names) < 2:
+        return
+    if flags["stage"] == "sft" and flags["do_train"] and all(find_source(name, dataset_dir) for name in names):
+        raise UserError(
+            f"--val_size does not go with --mix_strategy {flags['mix_strategy']}: the record of the questions that "
+            "were trained on would name others; use concat, or hold out a file of its own with --eval_dataset"
+        )
+
+
 def _check_data(flags: Flags) -> tuple[str, ...]:
     """Read and check all multiple-choice files; return warnings about them."""
     dataset_dir = flags["dataset_dir"] or str(PROJECT_DATA)
+    _check_mix(flags, dataset_dir)
     warnings: dict[tuple[str, int, str], Problem] = {}
     for flag in ("dataset", "eval_dataset"):
         purpose: Literal["train", "predict"] = "train" if flag == "dataset" and flags["do_train"] else "predict"

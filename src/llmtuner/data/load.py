@@ -15,7 +15,7 @@ from llmtuner.data.forms.form import Form
 from llmtuner.data.forms.mapped import NAMED
 from llmtuner.data.forms.row import Defect, RowReader
 from llmtuner.data.forms.rules import NumberedDraft, count_options, file_oddities, option_defects, option_oddities
-from llmtuner.data.paths import TRAIN, FileState, other_splits, path_state
+from llmtuner.data.paths import TRAIN, FileState, path_state, splits_left_out
 from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.problems import Problem, line_list, quoted, render_problems, terminal_path
 from llmtuner.data.question import LETTERS, Question
@@ -192,7 +192,11 @@ def _read(path: Path, _resolved: Path, state: tuple[FileState, ...], dataset: st
     targets = Targets(table, file, [*form.columns, *form.known])
     questions, option_errors, warnings = _questions(drafts, file, dataset, targets, lettered=form.has_option_columns)
     warnings += [*table.warnings, *targets.warnings(), *settled.warnings, *file_oddities(drafts, file, table.unit)]
-    warnings += [*unused_columns(table, form, file), *_doubted(table, form, file), *_other_splits(path)]
+    warnings += [
+        *unused_columns(table, form, file),
+        *_doubted(table, form, file),
+        *_other_splits(path, Path(state[0][0])),
+    ]
     return _Reading(
         file=file,
         form=form,
@@ -215,9 +219,9 @@ def _doubted(table: Table, form: Form, file: str) -> list[Problem]:
     return [Problem(file, lines[0], defect + line_list(lines, table.unit), fix=fix, kind="doubted")] if lines else []
 
 
-def _other_splits(path: Path) -> list[Problem]:
+def _other_splits(path: Path, read: Path) -> list[Problem]:
     """That a folder has other splits than the one that was read."""
-    others = ", ".join(map(terminal_path, other_splits(path)))
+    others = ", ".join(map(terminal_path, splits_left_out(path, read)))
     if not others:
         return []
     notice, fix = f"the split {TRAIN} of the folder is read", f"for another one, give {others}"
@@ -251,9 +255,11 @@ def _disagreements(drafts: Sequence[NumberedDraft], form: Form, file: str) -> li
         draft = numbered.draft
         if draft.answer is None or is_missing(draft.second):
             continue
-        place = READ[style](draft.second, draft)
-        if place is not None and place != draft.answer:
-            defect = f"{form.answer} means option {LETTERS[draft.answer]}, {column} {quoted(draft.second)} another one"
+        agrees = READ[style](draft.second, draft) == draft.answer
+        if style == "text":  # which several options may share
+            agrees = str(draft.second).split() == draft.options[draft.answer].split()
+        if not agrees:
+            defect = f"{form.answer} means option {LETTERS[draft.answer]}, {column} {quoted(draft.second)} does not"
             problems.append(Problem(file, numbered.line, defect, fix="correct one of them", kind="two answers"))
     return problems
 

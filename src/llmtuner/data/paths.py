@@ -81,6 +81,16 @@ def other_splits(path: Path) -> tuple[Path, ...]:
     return tuple(path / split for split in splits if split != TRAIN) if TRAIN in splits else ()
 
 
+def splits_left_out(path: Path, read: Path) -> tuple[Path, ...]:
+    """The splits beside the one that is read where a path, or a folder below it, is one with several splits.
+
+    Args:
+        read: a file of those that are read.
+    """
+    folders = (folder for folder in read.parents if folder == path or path in folder.parents)
+    return next(filter(None, map(other_splits, folders)), ())
+
+
 def saved_splits(folder: Path) -> tuple[Path, ...]:
     """The folders of all splits if `save_to_disk` of the library datasets wrote this folder; () for any other one."""
     listed = folder / "dataset_dict.json"
@@ -172,6 +182,11 @@ def _split_files(folder: Path, files: list[str], given: Path) -> tuple[Path, ...
     [names] = groups.values()
     shards = [match for name in names if (match := _SHARD.search(_stem(name)))]
     total = max((int(shard[2]) for shard in shards), default=0)
+    if shards and (len(shards) < len(names) or any(int(shard[2]) != total for shard in shards)):
+        listed = ", ".join(map(terminal_path, names[:_LISTED]))
+        raise DataError(
+            f"{terminal_path(folder)}: holds one split twice, in different numbers of files: {listed}; keep one of them"
+        )
     missing = sorted(set(range(total)) - {int(shard[1]) for shard in shards})
     if missing:
         files_missing = f"{len(missing)} of {total} files {_pattern(folder, names)} are missing"

@@ -23,6 +23,8 @@ from llmtuner.data.problems import escaped, quoted
 from llmtuner.data.table import Table
 from llmtuner.errors import UserError
 
+DEFAULT_BASE = "answer_base_default"  # the flag's value behind a name: for files whose registry does not say it either
+_BASES = ("answer_base", DEFAULT_BASE)
 _QUERY = re.compile(r"[A-Za-z_]+=")
 
 
@@ -54,12 +56,12 @@ def split_query(name: str) -> tuple[str, str]:
     return path, query
 
 
-def parse_query(query: str, name: str, answer_base: str = "auto") -> ReadAs:
+def parse_query(query: str, name: str, otherwise: ReadAs = AS_IT_IS) -> ReadAs:
     """What stands behind the "?" of a path. Names are percent-encoded where they hold one of & | = ? % , or #.
 
     Args:
         name: the path with its query, for messages.
-        answer_base: the flag's value, which a value in the query replaces.
+        otherwise: what holds where the query says nothing.
 
     Raises:
         UserError: an unknown or repeated key, or a blank value.
@@ -67,7 +69,7 @@ def parse_query(query: str, name: str, answer_base: str = "auto") -> ReadAs:
     given: dict[str, Any] = {}
     for part in query.split("&"):
         key, _, value = part.partition("=")
-        if key not in (*ROLES, "answer_base"):
+        if key not in (*ROLES, *_BASES):
             close = get_close_matches(key, (*ROLES, "answer_base"), n=1)
             hint = f"did you mean {close[0]}?" if close else f"use {', '.join(ROLES)} or answer_base"
             raise UserError(f"{escaped(name)}: unknown key {quoted(key)} behind the question mark; {hint}")
@@ -76,12 +78,16 @@ def parse_query(query: str, name: str, answer_base: str = "auto") -> ReadAs:
         if not all(value.split("|")):
             raise UserError(f"{escaped(name)}: {key} names no column; write {key}=NAME, or leave it out")
         given[key] = [unquote(part) for part in value.split("|")] if key == "options" else unquote(value)
-    base = given.pop("answer_base", answer_base)
-    return ReadAs(column_names(given, escaped(name)) if given else None, checked_base(base, escaped(name)))
+    default = given.pop(DEFAULT_BASE, "auto")
+    base = given.pop("answer_base", default if otherwise.answer_base == "auto" else otherwise.answer_base)
+    columns = otherwise.columns
+    if given:
+        columns = (columns or ColumnNames()).replaced_by(column_names(given, escaped(name)))
+    return ReadAs(columns, checked_base(base, escaped(name)))
 
 
 def merged_query(read_as: ReadAs, query: str, name: str) -> ReadAs:
-    """How a file is to be read, with what stands behind its name; its values replace those of the registry.
+    """How a file is to be read, with what stands behind its name; each of its values replaces that of the registry.
 
     Args:
         query: may be "".
@@ -90,10 +96,7 @@ def merged_query(read_as: ReadAs, query: str, name: str) -> ReadAs:
     Raises:
         UserError: as in `parse_query`.
     """
-    if not query:
-        return read_as
-    given = parse_query(query, name, read_as.answer_base)
-    return ReadAs(given.columns or read_as.columns, given.answer_base)
+    return parse_query(query, name, read_as) if query else read_as
 
 
 def is_a_form(columns: Sequence[str]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from llmtuner.data.problems import Problem, quoted
 from llmtuner.data.question import LETTERS
+from llmtuner.data.readers.json_objects import parse_value, repeated_keys
 from llmtuner.data.table import Table
 
 PROBABILITIES, WEIGHT = "probabilities", "weight"
@@ -137,10 +137,12 @@ def probabilities_of(value: Any, letters: str) -> tuple[float, ...] | None:
     """
     expected = f'expected a number for each option, such as {{"{letters[0]}": 0.9, "{letters[1]}": 0.1, ...}}'
     if isinstance(value, str) and value.strip():
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise _Defect(f"{PROBABILITIES} {quoted(value)} is not JSON", expected) from None
+        parsed, problem = parse_value(value, "")
+        if problem is not None:
+            raise _Defect(f"{PROBABILITIES} {quoted(value)} is not JSON", expected)
+        if names := repeated_keys(parsed):
+            raise _Defect(f"{PROBABILITIES} {quoted(value)} names {', '.join(names)} twice", expected)
+        value = parsed
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if not isinstance(value, dict):

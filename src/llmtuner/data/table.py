@@ -7,6 +7,7 @@ from typing import Any
 
 from llmtuner.data.problems import Problem, quoted
 
+NOT_LOADED = "not loaded"  # the type of a column that holds neither texts nor numbers, such as images
 NumberedRecord = tuple[int, dict[str, Any]]  # its line number, and its values by column
 
 
@@ -17,8 +18,8 @@ class Table:
     Args:
         columns: names in the file's order; for JSON objects, in the order of their first occurrence.
         problems: the defects for which the file is rejected.
-        types: for typed files, the type of each column: (the forms' name, the file's name). A column that is in
-            `columns` and `types`, but in no record, is of a type that holds no text or number.
+        types: for typed files, the type of each column: (the forms' name, the file's name). Columns whose type is
+            `NOT_LOADED` are in no record.
         header: the line of the column names, 0 if the file has no such line.
         unit: the unit of the numbers in `records`, "line" or "row".
         text_only: whether cells hold only text, so that a list of options cannot be stored.

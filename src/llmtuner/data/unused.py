@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,15 +10,20 @@ from llmtuner.data.forms.form import Form, explains, repeats
 from llmtuner.data.forms.mapped import ColumnNames
 from llmtuner.data.problems import Problem, line_list, quoted
 from llmtuner.data.soft_targets import COLUMNS
-from llmtuner.data.table import Table
+from llmtuner.data.table import NOT_LOADED, Table
+from llmtuner.data.words import CJK
 
 _OF_CONTEXTS = ("context_ids", "context_scores")  # which add_context.py writes beside a context
+ORIGIN = ("source", "file", "line", "original_id")  # where a row of our own build is from
+# White space, or a letter of a script that is written without it. A hash, a path and an address have neither.
+_TEXT = re.compile(rf"\s|[{CJK}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 LONG = 40  # characters on average: a passage, not a name, a date or a subject
 
 
 def unused_columns(table: Table, form: Form, file: str) -> list[Problem]:
     """One warning for each unused column of long texts, and one for all columns that explain the right answer."""
     read = {*form.columns, *form.known, *COLUMNS, *(_OF_CONTEXTS if "context" in table.columns else ())}
+    read |= {*ORIGIN} if {*ORIGIN} <= {*table.columns} else set()
     unread = [column for column in table.columns if column not in read and not column.startswith("Unnamed:")]
     revealing = [column for column in unread if explains(column)]
     warnings = []
@@ -33,7 +39,7 @@ def unused_columns(table: Table, form: Form, file: str) -> list[Problem]:
 
 def _unused(column: str, values: Sequence[Any], table: Table, file: str) -> list[Problem]:
     """The warning for a column, or a field of one, with these values, if they are long texts."""
-    lengths = [length for value in values if (length := _length(value))]
+    lengths = [_length(value) for value in values if isinstance(value, str | list | dict) and value]
     mean = sum(lengths) / len(lengths) if lengths else 0.0
     if mean <= LONG:
         return []
@@ -61,9 +67,9 @@ def _unused_fields(table: Table, form: Form, file: str) -> list[Problem]:
 
 
 def _length(value: Any) -> int:
-    """Characters of a text, or of the texts in a list or an object."""
+    """Characters of a text, or of the texts in a list or an object; 0 for one long word."""
     if isinstance(value, str):
-        return len(value)
+        return len(value) if _TEXT.search(value.strip()) else 0
     if isinstance(value, list | dict):
         return sum(len(item) if isinstance(item, str) else _length(item) for item in _items(value))
     return 0
@@ -85,6 +91,10 @@ def _unreadable_passages(table: Table, form: Form, file: str) -> list[Problem]:
         name, _, field = column.partition(".")
         if column == "context" or name not in table.columns:  # an object in `context` is an error
             continue
+        kind, type_name = table.types.get(name, ("", ""))
+        if kind == NOT_LOADED:
+            defect = f"column {quoted(column)} is not read as the context: its type is {type_name}, not text"
+            warnings.append(Problem(file, table.header, defect, fix="convert it, if it is a text", kind="unused"))
         lines = [line for line, record in table.records if _is_no_passage(record.get(name), in_object=bool(field))]
         if lines:
             defect = f"column {quoted(column)} is not read as the context: it holds objects or nested lists, not text"

@@ -23,7 +23,10 @@ from llmtuner.errors import DataError, UserError
 from llmtuner.retrieval.contexts import Context
 
 ADDED = ("context", "context_ids", "context_scores")
-WrittenForm = Literal["own", "kaggle", "kaggle_apart"]  # the source's; prompt, A, B, ...; with other columns renamed
+# The source's; prompt, A, B, ...; the same with other columns renamed; the latter with the options as a list, because
+# in columns the number of a row's options depends on the other rows.
+WrittenForm = Literal["own", "kaggle", "kaggle_apart", "list"]
+RENAMING = ("kaggle_apart", "list")
 WRITTEN_FORMS: tuple[WrittenForm, ...] = get_args(WrittenForm)
 
 
@@ -49,11 +52,13 @@ class Row:
         """
         question, record = self.question, dict(self.record)
         if form != "own":
-            options = dict(zip(question.letters, question.options, strict=True))
+            asked: dict[str, Any] = {"question": question.question, "options": list(question.options)}
+            if form != "list":
+                asked = {"prompt": question.question, **dict(zip(question.letters, question.options, strict=True))}
             answer = {} if question.answer_letter is None else {"answer": question.answer_letter}
             others = {name: value for name, value in record.items() if name not in self.own}
-            record = {"id": question.id, "prompt": question.question, **options, **answer, "context": question.context}
-            start = "source_" if form == "kaggle_apart" else ""
+            record = {"id": question.id, **asked, **answer, "context": question.context}
+            start = "source_" if form in RENAMING else ""
             names = {name: name if name in TARGETS else start + name for name in others}
             record |= {names[name]: value for name, value in others.items() if names[name] not in record}
         if context is None:

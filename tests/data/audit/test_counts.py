@@ -29,6 +29,15 @@ def test_each_row_is_counted_as_what_it_is(tmp_path):
     assert result.options == {2: 3, 3: 1}
 
 
+def test_a_broken_row_in_one_of_several_parts_is_counted(tmp_path):
+    """A row of another part with its line number hid it."""
+    row = json.dumps({"prompt": "Why?", "A": "a", "B": "b", "answer": "A"}) + "\n"
+    (tmp_path / "part-1.jsonl").write_text(row + '{"prompt": broken}\n' + row)
+    (tmp_path / "part-2.jsonl").write_text(row * 3)
+    result = counts(inspect_questions(tmp_path))
+    assert (result.questions, result.unreadable) == (5, 1)
+
+
 texts = st.text(max_size=30)
 questions = st.lists(
     st.builds(

@@ -106,7 +106,7 @@ def test_the_order_that_is_drawn_is_the_same_each_time_and_no_favour(tmp_path):
 
 def test_two_answers_that_differ_are_refused(tmp_path):
     row = ROWS["mmlu_pro"](*ASKED[0]) | {"answer": "A"}
-    with pytest.raises(DataError, match="answer_index means option C, answer 'A' another one"):
+    with pytest.raises(DataError, match="answer_index means option C, answer 'A' does not"):
         read(write(tmp_path / "exam.jsonl", [row]), "predict")
 
 
@@ -285,10 +285,31 @@ def test_a_passage_in_the_object_of_the_question_is_named(tmp_path):
     assert questions[0].context == "long text " * 9
 
 
-def test_a_link_is_not_advised_as_the_context(tmp_path):
-    rows = [ROWS["kaggle"](*asked) | {"source": "https://example.org/" + "p" * 60} for asked in ASKED]
+@pytest.mark.parametrize("value", ["https://example.org/" + "p" * 60, "0f" * 32, "images/val/" + "7" * 40 + ".png"])
+def test_a_link_a_hash_or_a_path_is_no_passage(tmp_path, value):
+    """Each was named as a passage that is lost, hashes and paths with the advice to use them as the context."""
+    rows = [ROWS["kaggle"](*asked) | {"other": value} for asked in ASKED]
+    assert read(write(tmp_path / "exam.jsonl", rows)).warnings == ()
+
+
+def test_a_passage_without_spaces_is_named(tmp_path):
+    rows = [ROWS["kaggle"](*asked) | {"原文": "长江是中国最长的河流。" * 5} for asked in ASKED]
+    [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
+    assert "?context=原文" in str(warning)
+
+
+def test_links_among_texts_are_not_advised_as_the_context(tmp_path):
+    values = ["https://example.org/" + "p" * 60, "long text " * 20, "long text " * 20]
+    rows = [ROWS["kaggle"](*asked) | {"page": value} for asked, value in zip(ASKED, values, strict=True)]
     [warning] = read(write(tmp_path / "exam.jsonl", rows)).warnings
     assert "context" not in str(warning)
+
+
+def test_the_origin_that_a_build_writes_is_no_passage(tmp_path):
+    """Every run on a built set advised the path of the raw file as the context."""
+    origin = {"source": "6k5", "file": "my data/" + "folder/" * 6 + "train.csv", "line": 2, "original_id": "7"}
+    rows = [ROWS["kaggle"](*asked) | origin for asked in ASKED]
+    assert read(write(tmp_path / "exam.jsonl", rows)).warnings == ()
 
 
 @pytest.mark.parametrize(("form", "columns"), [("scienceqa", ("hint", "lecture")), ("qasc", ("fact1", "fact2"))])
@@ -296,3 +317,27 @@ def test_contexts_that_belong_together_are_one_context(tmp_path, form, columns):
     """Half of the answer stands in the second fact."""
     row = ROWS[form](*ASKED[0]) | dict(zip(columns, ("First.", "Second."), strict=True))
     assert read(write(tmp_path / "exam.jsonl", [row])).questions[0].context == "First.\nSecond."
+
+
+@pytest.mark.parametrize(
+    ("form", "second", "agrees"),
+    [
+        ("medqa", "zebra", False),
+        ("medqa", "a", True),
+        ("medqa", " b ", False),
+        ("mmlu_pro", "D", False),
+        ("mmlu_pro", "A", True),
+    ],
+)
+def test_a_second_answer_that_fits_no_option_does_not_agree(tmp_path, form, second, agrees):
+    """Only one that fitted another option was refused."""
+    options, column = (
+        ({"A": "a", "B": "b", "C": "a"}, "answer_idx") if form == "medqa" else (["a", "b"], "answer_index")
+    )
+    row = {"question": "Q?", "options": options, column: "A" if form == "medqa" else 0, "answer": second}
+    path = write(tmp_path / "exam.jsonl", [row])
+    if agrees:  # also where two options have the same text
+        assert read(path).questions[0].answer == 0
+    else:
+        with pytest.raises(DataError, match=f"{column} means option A, answer '{second}' does not"):
+            read(path)

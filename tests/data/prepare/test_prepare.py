@@ -341,3 +341,18 @@ def test_the_real_files(real_data, tmp_path):
     clean = read(tmp_path / "out", "llmscience_hq")
     assert all(record[letter].strip() for record in clean for letter in "ABCDE")
     assert len(clean) > 4500
+
+
+def test_a_blank_right_option_makes_no_set_unreadable(tmp_path):
+    """Among questions with four options it was an option that does not exist: the build wrote sets that no run read."""
+    put(tmp_path / "train.csv", [row(n) for n in range(20)])
+    put(
+        tmp_path / "6000_train_examples.csv",
+        [row(n, "E" if n == 107 else "A", E="" if n == 107 else "e") for n in range(100, 220)],
+    )
+    put(tmp_path / "5900_examples.csv", [row(n, E="") for n in range(300, 320)])
+    prepare_llmscience(tmp_path, tmp_path / "out")
+    for name in ("llmscience", "llmscience_raw_all", "llmscience_valid"):
+        assert read_questions(tmp_path / "out" / f"{name}.jsonl", purpose="train").questions
+    [removed] = read(tmp_path / "out", "removed")
+    assert (removed["reason"], removed["original_id"]) == ("blank answer", "7")

@@ -164,7 +164,8 @@ def test_without_an_answer_only_the_closing_tokens_are_left(tokenizer):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_only_the_end_of_the_context_is_cut(llama_tokenizer, limit, words):
     """Upstream cut the end of the prompt: the options and [/INST]."""
-    question = replace(QUESTION, context=" ".join(f"word{i}" for i in range(words)))
+    # D has two tokens with this tokenizer, the other letters one: room is kept for the longest.
+    question = replace(QUESTION, context=" ".join(f"word{i}" for i in range(words)), answer=3)
     whole, cut = encode(llama_tokenizer, question), encode(llama_tokenizer, question, limit)
     without = encode(llama_tokenizer, replace(question, context=""))
     context_ids, asked_ids = encode_fields(llama_tokenizer, [question.context, question.question])
@@ -181,6 +182,17 @@ def test_only_the_end_of_the_context_is_cut(llama_tokenizer, limit, words):
         assert len(cut.prompt) + len(cut.response) == limit
         assert cut.over == 0
         assert cut.prompt == with_other_ids(whole.prompt, context_ids, context_ids[: -cut.cut])
+
+
+@pytest.mark.parametrize("limit", [150, 100, 20])
+def test_a_question_is_cut_as_much_without_its_answer(tokenizer, limit):
+    """With an answer, one more token of the context was cut in stage sft, so that its scores differed."""
+    question = replace(QUESTION, context="word " * 200)
+    [given, *others] = [encode(tokenizer, replace(question, answer=answer), limit) for answer in (None, *range(5))]
+    assert given.cut > 0
+    for answered in others:
+        assert (answered.prompt, answered.cut, answered.over) == (given.prompt, given.cut, given.over)
+        assert len(answered.prompt) + len(answered.response) <= limit or answered.over
 
 
 def with_other_ids(ids: list[int], old: list[int], new: list[int]) -> list[int]:

@@ -15,7 +15,7 @@ from llmtuner.data.tokens.fields import encode_fields
 from llmtuner.data.tokens.joint import JointEncoder
 from llmtuner.data.tokens.option import OptionEncoder
 from llmtuner.data.tokens.shots import Shots
-from llmtuner.data.tokens.templates import PlainTemplate
+from llmtuner.data.tokens.templates import NoTemplate, PlainTemplate
 from llmtuner.errors import FieldError, UserError
 from llmtuner.spec.prompts import PROMPTS, TEMPLATE, PromptForm
 
@@ -207,3 +207,13 @@ def test_a_template_that_has_no_place_for_a_system_text_is_refused(byte):
     with pytest.raises(UserError, match="no place for a system text"):
         option_encoder(byte, form, template=Drops()).encode([QUESTION])
     option_encoder(byte, form, template=PlainTemplate()).encode([QUESTION])
+
+
+@pytest.mark.parametrize("template", [PlainTemplate(), NoTemplate()])
+def test_a_tokenizer_may_have_no_end_token(template):
+    """A training of Python's `train` ended in a TypeError: None stood among the token ids."""
+    tokenizer = byte_level()
+    tokenizer.eos_token = None
+    for encoder in (OptionEncoder(tokenizer, template, 400), JointEncoder(tokenizer, template, 400)):
+        [tokens] = encoder.encode([QUESTION])
+        assert all(None not in ids for ids in tokens.sequences)

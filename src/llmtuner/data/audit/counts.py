@@ -38,10 +38,12 @@ class Counts:
 def counts(inspection: Inspection) -> Counts:
     """The counts of one file."""
     questions = inspection.questions
-    readable_lines = {question.line for question in questions}
+    # With the file: in a folder of parts, a row that could not be parsed has the line of its own part.
+    readable = {(question.file, question.line) for question in questions}
+    unreadable = {(problem.file, problem.line) for problem in inspection.errors if problem.line} - readable
     return Counts(
         questions=len(questions),
-        unreadable=len({problem.line for problem in inspection.errors if problem.line} - readable_lines),
+        unreadable=len(unreadable),
         unread=inspection.unread,
         answered=sum(question.answer is not None for question in questions),
         with_context=sum(bool(question.context.strip()) for question in questions),

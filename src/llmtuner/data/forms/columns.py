@@ -11,7 +11,8 @@ from llmtuner.data.forms.form import Form
 from llmtuner.data.forms.row import Defect
 from llmtuner.data.problems import quoted
 from llmtuner.data.question import LETTERS
-from llmtuner.data.table import Table
+from llmtuner.data.soft_targets import COLUMNS as TARGETS
+from llmtuner.data.table import NOT_LOADED, Table
 
 # Other common names of these columns. They are suggested in messages, never accepted silently.
 _SYNONYMS = {
@@ -140,12 +141,16 @@ _NO_CHOICES = {"text", "whole number", "float", "double", "bool"}
 
 
 def _wrong_types(form: Form, table: Table, base: Base) -> list[Defect]:
-    expected = dict(form.columns)
+    expected = {**dict.fromkeys(TARGETS, "target"), **form.columns}
     if base == "auto" and not {"0", "1"} & set(form.styles) and form.answer in expected:
         expected[form.answer] = "letter"
     defects = []
     for column, (kind, name) in table.types.items():
         wanted = expected.get(column, "")
+        if kind == NOT_LOADED and wanted and (wanted != "passage" or column == "context"):
+            what = f"column {column} must hold texts or numbers, found {name}"
+            defects.append(Defect("types", what, fix="convert the column, or rename it if it means something else"))
+            continue
         if kind not in _ALLOWED.get(wanted, {kind}) or (wanted == "choices" and kind in _NO_CHOICES):
             shown = {"letter": "text", "choices": "a list of texts"}.get(wanted, wanted)
             defects.append(Defect("types", f"column {column} must be {shown}, found {name}", fix=_type_fix(wanted)))

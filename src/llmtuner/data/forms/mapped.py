@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from urllib.parse import quote
 
 from llmtuner.data.forms.answers import ANY
 from llmtuner.data.forms.form import CONTEXTS, Form, explains
-from llmtuner.data.forms.options import Choices, LetterColumns, NamedColumns, OptionReader
+from llmtuner.data.forms.options import Choices, LetterColumns, NamedColumns, OptionReader, RightAndWrong
 from llmtuner.data.forms.row import Defect
 from llmtuner.data.problems import quoted
 from llmtuner.data.question import LETTERS
@@ -31,6 +31,11 @@ class ColumnNames:
     answer: str = ""
     context: str = ""
     id: str = ""
+
+    def replaced_by(self, others: ColumnNames) -> ColumnNames:
+        """These names; where the others name a column, theirs."""
+        given = {role.name: getattr(others, role.name) for role in fields(others)}
+        return replace(self, **{role: name for role, name in given.items() if name})
 
     def as_query(self) -> str:
         """The names as they stand behind a path: "prompt=q&options=a|b"."""
@@ -104,8 +109,10 @@ def mapped_form(names: ColumnNames, columns: Sequence[str], known: Form | None) 
         defect = f"the columns of the question and its options are not known; {_found(columns)}"
         return None, [Defect("columns", defect, fix=f"add {lacking}")]
     base = known or Form(NAMED, "the columns that you named", question, options, ())
-    if names.answer or known is None:
-        answer = names.answer or _first(_ANSWERS, columns) or "answer"
+    told = names.options and not base.answer  # by the form's own options, which are now others
+    if names.answer or known is None or told:
+        right = known.options.right if known is not None and isinstance(known.options, RightAndWrong) else ""
+        answer = names.answer or right or _first(_ANSWERS, columns) or "answer"
         base = replace(base, answer=answer, styles=ANY, documented=False, second_answer=None)
     contexts = base.contexts if not names.context else (names.context, *(c for c in CONTEXTS if c != names.context))
     joined = base.joined and not names.context

@@ -73,7 +73,7 @@ class Removed:
     """A row that is in no training set.
 
     Args:
-        reason: "duplicate", "conflict", "repeats official", "repeats test" or "held out".
+        reason: "blank answer", "duplicate", "conflict", "repeats official", "repeats test" or "held out".
         because_of: the row that it repeats or contradicts, if any.
     """
 
@@ -116,6 +116,8 @@ def build(rows: Sequence[RawRow], test: Sequence[RawRow], settings: BuildSetting
             )
     groups = near_groups([row.question for row in (*rows, *test)])
     removal = _Removal(rows)
+    removal.remove_blank_answers()
+    unreadable = set(removal.removed)
     removal.remove_held_out(groups, settings.hold_out)
     removal.remove_repeats(groups, _by_group(groups, rows, OFFICIAL), "repeats official")
     removal.remove_repeats(groups, _by_group(groups[len(rows) :], test, TEST), "repeats test")
@@ -126,9 +128,11 @@ def build(rows: Sequence[RawRow], test: Sequence[RawRow], settings: BuildSetting
     training = [index for index in remaining if index not in valid]
     sets = {
         "llmscience": training,
-        "llmscience_raw_all": list(range(len(rows))),
+        "llmscience_raw_all": [index for index in range(len(rows)) if index not in unreadable],
         "llmscience_hq": _cleanest(training, groups, rows, settings.hq_size),
-        "llmscience_official": [index for index, row in enumerate(rows) if row.source == OFFICIAL],
+        "llmscience_official": [
+            index for index, row in enumerate(rows) if row.source == OFFICIAL and index not in unreadable
+        ],
         "llmscience_valid": sorted(valid),
     }
     built = Built({name: [rows[index] for index in indices] for name, indices in sets.items()}, removal.listed())
@@ -152,6 +156,16 @@ class _Removal:
     def __init__(self, rows: Sequence[RawRow]) -> None:
         self._rows = rows
         self.removed: dict[int, Removed] = {}
+
+    def remove_blank_answers(self) -> None:
+        """Remove rows whose right option is blank, with nothing behind it.
+
+        Among rows with fewer options, such an option is one that does not exist, and no set with the row could be read.
+        """
+        for index, row in enumerate(self._rows):
+            answer = row.question.answer
+            if answer is not None and not any(option.strip() for option in row.question.options[answer:]):
+                self._remove(index, "blank answer", None)
 
     def remove_held_out(self, groups: Sequence[int], sources: Sequence[str]) -> None:
         """Remove whole sources, and every group that contains one of their rows."""

@@ -12,6 +12,7 @@ from llmtuner.data.duplicates import answer_text, stable_id
 from llmtuner.data.prepare.build import FIVE, Built, RawRow, Removed
 from llmtuner.data.prepare.place import MANIFEST, REMOVED, check_out, put_in_place
 from llmtuner.data.question import LETTERS
+from llmtuner.data.unused import ORIGIN
 from llmtuner.files import sha256_of_file, write_synced
 
 Record = dict[str, Any]
@@ -74,10 +75,7 @@ def _records(rows: Sequence[RawRow], *, keep_ids: bool) -> Iterator[Record]:
             "context": question.context,
             **options,
             "answer": question.answer_letter,
-            "source": row.source,
-            "file": question.file,
-            "line": question.line,
-            "original_id": question.id,
+            **dict(zip(ORIGIN, (row.source, question.file, question.line, question.id), strict=True)),
         }
 
 

@@ -69,8 +69,9 @@ def parse_value(text: str, file: str, first_line: int = 1) -> tuple[Any, Problem
 
 def checked_object(value: Any, file: str, line: int) -> dict[str, Any] | Problem:
     """`value` if it is an object without repeated keys and missing cells, else the problem."""
-    if isinstance(value, RepeatedKeys):
-        defect = f"key {', '.join(map(quoted, value.names))} occurs twice"
+    names = repeated_keys(value)
+    if names:
+        defect = f"key {', '.join(map(quoted, names))} occurs twice"
         return Problem(file, line, defect, fix="remove one of them", kind="keys")
     if isinstance(value, Incomplete):
         (cell, word), more = value.gaps[0], len(value.gaps) - 1
@@ -80,6 +81,17 @@ def checked_object(value: Any, file: str, line: int) -> dict[str, Any] | Problem
         return value
     defect = f"expected an object {{...}}, found {KINDS.get(type(value), 'a number')}: {quoted(value)}"
     return Problem(file, line, defect, kind="object")
+
+
+def repeated_keys(value: Any) -> list[str]:
+    """The keys that an object names twice, at any depth: "probabilities.A"."""
+    names: list[str] = []
+    waiting = [("", value)]  # no recursion: brackets may be nested as deeply as Python parses them
+    for place, each in waiting:
+        names += [f"{place}{name}" for name in each.names] if isinstance(each, RepeatedKeys) else []
+        items = each.items() if isinstance(each, dict) else enumerate(each) if isinstance(each, list) else ()
+        waiting += [(f"{place}{name}.", item) for name, item in items if isinstance(item, dict | list)]
+    return names
 
 
 def complete_or_not(record: dict[str, Any]) -> dict[str, Any]:

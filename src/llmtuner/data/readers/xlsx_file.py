@@ -17,6 +17,7 @@ from xml.etree.ElementTree import ParseError
 
 from llmtuner.data.problems import Problem, quoted, terminal_path
 from llmtuner.data.readers.cell_text import Shown, shown
+from llmtuner.data.readers.raised import PLAIN, with_raised_characters
 from llmtuner.data.readers.sheet import GridRow, check_top, named_columns
 from llmtuner.data.sniff import read_bytes
 from llmtuner.data.table import NumberedRecord, Table
@@ -97,6 +98,7 @@ def _stored(content: bytes, file: str) -> tuple[str, list[_Row], list[str], set[
     """What openpyxl reads: the sheet's name, its rows, further sheets with rows, and the (row, column) of formulas."""
     try:
         with _quiet():
+            content = with_raised_characters(content)
             values = _sheets(content, data_only=True)
             title, rows = next(((title, rows) for title, rows in values if rows), ("", []))
             others = [name for name, cells in values if cells]
@@ -140,7 +142,9 @@ def _sheets(content: bytes, *, data_only: bool) -> Iterator[tuple[str, list[_Row
 
 def _stored_cell(cell: Any) -> _Cell:
     plain = cell.value is None or isinstance(cell.value, str | bool)
-    return _Cell(cell.value, "n" if cell.value is None else cell.data_type, "" if plain else cell.number_format)
+    # Without a value, a cell of type "str" is a formula whose result is a blank text; any other cell has no result.
+    kind = "n" if cell.value is None and cell.data_type != "str" else cell.data_type
+    return _Cell(cell.value, kind, "" if plain else cell.number_format)
 
 
 def _has_formulas(content: bytes) -> bool:
@@ -167,8 +171,8 @@ def _texts(rows: list[_Row]) -> tuple[list[GridRow], list[tuple[int, int, _Cell,
         for index, cell in enumerate(cells):
             if cell.value is not None:
                 text = shown(cell.value, cell.number_format)
-                texts[-1][1][index] = text.text
-                if text.rounded or isinstance(cell.value, _DATES):
+                texts[-1][1][index] = text.text.replace(PLAIN, "")
+                if text.rounded or isinstance(cell.value, _DATES) or PLAIN in text.text:
                     oddities.append((number, index, cell, text))
     return texts, oddities
 
@@ -190,7 +194,7 @@ def _values_missing(rows: list[_Row], formulas: set[tuple[int, int]], file: str)
     """Cells without a value that can be read: a formula whose result is not stored, or an error such as #DIV/0!."""
     problems = []
     for number, cells in rows:
-        blank = [index for index, cell in enumerate(cells) if cell.value is None]
+        blank = [index for index, cell in enumerate(cells) if cell.value is None and cell.kind != "str"]
         for index in blank:
             if (number, index) in formulas:
                 defect = f"cell {_place(number, index)} is a formula whose result is not stored"
@@ -204,9 +208,9 @@ def _values_missing(rows: list[_Row], formulas: set[tuple[int, int]], file: str)
 
 
 def _notices(oddities: list[tuple[int, int, _Cell, Shown]], header: list[str], file: str) -> list[Problem]:
-    """Warnings of cells that became dates, one for each, and of numbers that are shown rounded, one for each column."""
+    """Warnings of cells that became dates, one for each; one for each column of rounded numbers, or of raised texts."""
     notices = []
-    rounded: dict[int, list[tuple[int, _Cell, Shown]]] = {}
+    others: dict[tuple[int, bool], list[tuple[int, _Cell, Shown]]] = {}
     for number, index, cell, text in oddities:
         name = quoted(header[index]) if index < len(header) else _place(number, index)
         if isinstance(cell.value, _DATES):
@@ -214,15 +218,18 @@ def _notices(oddities: list[tuple[int, int, _Cell, Shown]], header: list[str], f
             fix = "if a text was meant, format the column as text and type it again"
             notices.append(Problem(file, number, defect, fix=fix, kind="date"))
         else:
-            rounded.setdefault(index, []).append((number, cell, text))
-    for index, cells in rounded.items():
+            others.setdefault((index, text.rounded), []).append((number, cell, text))
+    for (index, is_rounded), cells in others.items():
         number, cell, text = cells[0]
         more = f" (and {len(cells) - 1:,} more in the column)" if len(cells) > 1 else ""
-        defect = (
-            f"cell {_place(number, index)} is read as the sheet shows it, {quoted(text.text)}, and holds {cell.value!r}"
-        )
-        fix = "show more decimals if the difference counts"
-        notices.append(Problem(file, number, f"{defect}{more}", fix=fix, kind="rounded"))
+        text_read, place = quoted(text.text.replace(PLAIN, "")), _place(number, index)
+        if is_rounded:
+            kind, fix = "rounded", "show more decimals if the difference counts"
+            defect = f"cell {place} is read as the sheet shows it, {text_read}, and holds {cell.value!r}"
+        else:
+            kind, fix = "raised", "write it without the format, such as x^(ab)"
+            defect = f"cell {place} has raised or lowered text that Unicode cannot write; it is read as {text_read}"
+        notices.append(Problem(file, number, f"{defect}{more}", fix=fix, kind=kind))
     return notices
 
 

@@ -69,7 +69,7 @@ class JointTokens:
 
 @dataclass
 class JointEncoder:
-    """Turns questions into joint prompts of at most `cutoff_len` tokens, answer included.
+    """Turns questions into joint prompts of at most `cutoff_len` tokens, answer included, whether it is given or not.
 
     Only the end of the context is cut. A question that is too long even without its context loses the beginning of its
     question text; shots, options, answer and the template's closing tokens are never cut.
@@ -177,11 +177,13 @@ class JointEncoder:
         context, asked = tokens[:_FIRST_OPTION]
         before = self._before(question) if self.shots else []
 
+        # The longest letter's room is kept with and without an answer, so that its scores are the same.
+        letter = max(map(len, tokens[_FIRST_OPTION + count :]))
+
         def length_of_rest(with_context: bool) -> int:
-            form = self._form(count, with_context, question.answer)
-            return (
-                len(before) + form.length + sum(len(tokens[place]) for place in form.places if place >= _FIRST_OPTION)
-            )
+            form, own = (self._form(count, with_context, answer) for answer in (None, question.answer))
+            fields = sum(len(tokens[place]) for place in form.places if place >= _FIRST_OPTION)
+            return len(before) + max(form.length, own.length) + fields + letter
 
         tokens[0], tokens[1], cut, over = cut_to_fit(context, asked, length_of_rest, self.cutoff_len)
         return tokens, before, self._form(count, bool(tokens[0]), question.answer), cut, over

@@ -20,13 +20,14 @@ class PlainTemplate:
     ) -> tuple[list[int], list[int]]:
         """Token ids of the prompt, and of the answer with the end token."""
         *earlier, user, answer = (message["content"] for message in messages)
+        end = _end(tokenizer)
         ids = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
         opening = f"{system}\n" if system else ""
         for asked, given in zip(earlier[::2], earlier[1::2], strict=True):
-            ids += [*tokenizer.encode(f"{opening}{asked}\n"), *tokenizer.encode(given), tokenizer.eos_token_id]
+            ids += [*tokenizer.encode(f"{opening}{asked}\n"), *tokenizer.encode(given), *end]
             opening = ""
         ids += tokenizer.encode(f"{opening}{user}\n")
-        return ids, [*tokenizer.encode(answer), tokenizer.eos_token_id]
+        return ids, [*tokenizer.encode(answer), *end]
 
 
 class NoTemplate:
@@ -44,9 +45,13 @@ class NoTemplate:
         """Token ids of everything before the answer, and of the answer with the end token."""
         *earlier, user, answer = (message["content"] for message in messages)
         solved = [f"{asked}{given}{BETWEEN}" for asked, given in zip(earlier[::2], earlier[1::2], strict=True)]
-        end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
         ids = [*begin_of_text(tokenizer), *tokenizer.encode(f"{''.join(solved)}{user}", plain=True)]
-        return ids, [*tokenizer.encode(answer, plain=True), *end]
+        return ids, [*tokenizer.encode(answer, plain=True), *_end(tokenizer)]
+
+
+def _end(tokenizer: Any) -> list[int]:
+    """The end token; a tokenizer may have none."""
+    return [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
 
 def begin_of_text(tokenizer: Any) -> list[int]:
