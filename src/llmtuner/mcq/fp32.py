@@ -1,4 +1,4 @@
-"""Half-precision models in fp32: trained weights to stay so, the whole model for a time, with the weights that it has."""
+"""Half-precision models in fp32: those that are trained, and any for a time, with the weights that they have."""
 
 from __future__ import annotations
 
