@@ -295,6 +295,20 @@ def test_a_model_without_the_form_of_its_prompts_is_refused(trained, tmp_path):
         load_scorer(folder)
 
 
+def test_a_scorer_says_which_questions_it_cut(trained, questions, caplog):
+    """Two questions that differ only in their beginning had the same scores, and nothing was said."""
+    scorer = load_scorer(trained[1], cutoff_len=96)
+    tail = " and so the question ends here" * 12
+    asked = [
+        replace(questions[0], id=name, question=f"Which is {name}a metal?{tail}", context="") for name in ("", "not ")
+    ]
+    logging.getLogger("llmtuner").addHandler(caplog.handler)  # the command line's logger does not propagate
+    one, two = scorer.score(asked)
+    logging.getLogger("llmtuner").removeHandler(caplog.handler)
+    assert one.scores == pytest.approx(two.scores)
+    assert "2 of 2 questions exceed `cutoff_len` 96 even without their context: the beginning" in caplog.text
+
+
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_a_batch_needs_a_question(batch_size, trained, questions):
     with pytest.raises(UserError, match="expected at least 1"):
