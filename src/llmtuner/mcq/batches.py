@@ -136,6 +136,11 @@ def by_length(shapes: Sequence[Shape], *, batch_size: int, tokens_per_batch: int
     return batches
 
 
+def largest_question(shapes: Sequence[Shape]) -> int:
+    """Tokens of the largest question, all its rows with their padding. It cannot be divided among batches."""
+    return max(rows * length for rows, length in shapes)
+
+
 def padding_share(batches: Sequence[Sequence[int]], shapes: Sequence[Shape], tokens: Sequence[int]) -> float:
     """The share of a batch list's tokens that is padding.
 
