@@ -1603,7 +1603,7 @@ MUTATIONS = (
         "src/llmtuner/mcq/lora_targets.py",
         "tests/mcq/test_lora_targets.py",
         ("lora: a part of a word names a module", 'name.endswith(f".{target}")', "name.endswith(target)"),
-        ("lora: Mamba's outputs", "sorted(names - {*refused,", "sorted(names - {"),
+        ("lora: Mamba's outputs", "sorted(names - {*refused})", "sorted(names)"),
     ),
     *edits(
         "src/llmtuner/mcq/questions.py",
