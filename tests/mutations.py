@@ -143,7 +143,7 @@ MUTATIONS = (
         ("advice: other questions in a step", "if size.batch % batch == 0:", "if True:"),
         ("advice: cutting comes before checkpointing", "    yield from batches\n    if size", "    if size"),
         ("advice: quantised without a GPU", "    if quantizes and not size.bits:", "    if not size.bits:"),
-        ("advice: a budget below the longest question", ">= size.longest:", ">= 1:"),
+        ("advice: a budget below the longest question", ">= max(size.longest, size.largest):", ">= 1:"),
     ),
     *edits(
         "src/llmtuner/retrieval/cache.py",
@@ -1642,7 +1642,7 @@ MUTATIONS = (
         "src/llmtuner/mcq/lora_targets.py",
         "tests/mcq/test_lora_targets.py",
         ("lora: a part of a word names a module", 'name.endswith(f".{target}")', "name.endswith(target)"),
-        ("lora: Mamba's outputs", "sorted(names - {*refused,", "sorted(names - {"),
+        ("lora: Mamba's outputs", "sorted(names - {*refused})", "sorted(names)"),
     ),
     *edits(
         "src/llmtuner/mcq/questions.py",

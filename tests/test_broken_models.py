@@ -187,6 +187,13 @@ def test_a_lora_target_that_the_model_lacks_is_refused_with_those_it_has(stage, 
 
 
 @pytest.mark.parametrize("stage", ["sft", "mcq"])
+def test_an_adapter_in_the_output_layer_is_refused(stage, tiny_llama, refused):
+    """The training ended with status 0, and its adapter could never be used."""
+    message = refused(stage, tiny_llama, "--lora_target", "q_proj,lm_head")
+    assert "--lora_target lm_head: an adapter in the output layer cannot be loaded again; choose from: all" in message
+
+
+@pytest.mark.parametrize("stage", ["sft", "mcq"])
 def test_a_module_where_lora_has_no_effect_is_refused(stage, model, refused):
     changed(model_type="mamba")(model)
     write_weights(

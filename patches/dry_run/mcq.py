@@ -10,7 +10,7 @@ from typing import Any
 
 from llmtuner.data.tokens.joint import JointEncoder, JointTokens
 from llmtuner.data.tokens.roles import joint_roles, option_roles
-from llmtuner.mcq.batches import by_length
+from llmtuner.mcq.batches import by_length, largest_question
 from llmtuner.mcq.memory import available_bytes
 from llmtuner.mcq.orders import orders_of
 from llmtuner.mcq.probe import (
@@ -228,6 +228,7 @@ def _sizes(prepared: Prepared) -> dict[str, Size]:
             accumulation=args.gradient_accumulation_steps,
             tokens=rows * longest,
             longest=longest,
+            largest=largest_question(_shapes(prepared, training=True)) * run.objective.copies,
             checkpointing=not prepared.arguments.model.disable_gradient_checkpointing,
             training=True,
             **more,
@@ -239,6 +240,7 @@ def _sizes(prepared: Prepared) -> dict[str, Size]:
             accumulation=1,
             tokens=padded(largest, shapes),
             longest=max(length for _, length in shapes),
+            largest=largest_question(shapes),
             checkpointing=False,
             training=False,
             **more,

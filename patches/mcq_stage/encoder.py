@@ -25,9 +25,9 @@ def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
     Raises:
         UserError: quantisation is given, or the weights do not fit.
     """
-    import torch
     from transformers import AutoModel
 
+    from llmtuner.mcq.fp32 import widen_trained
     from llmtuner.mcq.model import freeze_pooler
     from llmtuner.mcq.whole import load_whole
 
@@ -55,10 +55,8 @@ def load_encoder(arguments: StageArguments, run: McqRun) -> Any:
     freeze_pooler(model)
     if run.training and not model_args.disable_gradient_checkpointing:
         _checkpoint_gradients(model)
-    in_fp32 = run.training or model_args.infer_dtype == "auto"
-    for parameter in model.parameters():
-        if in_fp32 and parameter.requires_grad and not finetuning_args.pure_bf16:
-            parameter.data = parameter.data.to(torch.float32)
+    if not finetuning_args.pure_bf16 and (run.training or model_args.infer_dtype == "auto"):
+        widen_trained(model)
     finish(model, run.training)
     with_base_named(model, run.model)
     if not run.training:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from llmtuner.data.prediction_files import replacing_prediction
 from llmtuner.data.predictions import SUBMISSION, write_predictions
 from llmtuner.data.submission_check import require_sound
 from llmtuner.errors import FieldError, UserError
+from llmtuner.mcq.batches import largest_question
 from llmtuner.mcq.checkpoint import check_base, fitting
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, renewed, with_options_counted
@@ -124,12 +126,13 @@ def _run(run: McqRun, values: Mapping[str, Any], keeper: RunKeeper | None) -> No
 
 
 def largest_batch(train: QuestionSet, run: McqRun, arguments: StageArguments) -> tuple[int, int]:
-    """Rows of the largest batch that could be made of a training set, and its longest row."""
+    """Rows of the largest batch that could be made of a training set, all as long as its longest row, and that row."""
     shapes = train.shapes(run.settings.layout)
     longest = max(length for _, length in shapes)
     rows = max(rows for rows, _ in shapes) * arguments.training.per_device_train_batch_size
-    if run.tokens_per_batch is not None:
-        rows = max(1, run.tokens_per_batch // longest)
+    if run.tokens_per_batch is not None:  # a question above the budget is a batch of its own
+        tokens = max(run.tokens_per_batch // run.objective.copies, largest_question(shapes))
+        rows = math.ceil(tokens / longest)
     return rows * run.objective.copies, longest
 
 

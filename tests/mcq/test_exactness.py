@@ -112,6 +112,14 @@ def test_a_window_narrower_than_the_row_is_masked_everywhere(questions):
     assert (probabilities(score(wide, questions, "shared_prefix")[0]) - packed).abs().max() > 1e-3, "no window at work"
 
 
+def test_a_window_that_the_model_never_reads_is_left_out(questions):
+    """A Llama with Mistral's key in its config.json had other scores in packed rows than in single ones."""
+    model = scorer("llama", sliding_window=9)
+    with torch.no_grad():
+        packed, single = (score(model, questions, layout)[0].scores for layout in ("shared_prefix", "per_option"))
+    torch.testing.assert_close(packed, single, atol=1e-5, rtol=1e-4)
+
+
 def test_soft_capping_is_not_left_out(questions):
     """sdpa ignores `attn_logit_softcapping` in both layouts, so comparing them shows nothing."""
     model = scorer("gemma2")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from models import MODELS, build
 
-from llmtuner.mcq.fp32 import half_precision_of, in_fp32
+from llmtuner.mcq.fp32 import half_precision_of, in_fp32, widen_trained
 from llmtuner.mcq.model import backbone_of
 
 IDS = torch.arange(3, 20)[None]
@@ -29,6 +29,20 @@ def test_states_are_those_of_the_widened_model(name, dtype):
     assert actual.dtype == torch.float32
     torch.testing.assert_close(actual, states(wide), atol=1e-6, rtol=1e-5)
     assert (states(model).float() - actual).abs().max() > 1e-3, "nothing was rounded"
+
+
+@pytest.mark.parametrize(
+    ("trained", "expected"), [("mcq_head.", torch.bfloat16), ("lora_", torch.bfloat16), ("layers.1.", torch.float32)]
+)
+def test_a_model_is_widened_if_weights_of_its_own_are_trained(trained, expected):
+    """An encoder in bf16 with some layers in fp32 (freeze tuning) ended in a traceback."""
+    model = build("llama").to(torch.bfloat16)
+    model.mcq_head = torch.nn.Linear(2, 2)
+    model.model.layers[0].lora_A = torch.nn.Linear(2, 2)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(trained in name)
+    widen_trained(model)
+    assert {p.dtype for name, p in model.named_parameters() if "_proj" in name} == {expected}
 
 
 def test_one_layer_at_a_time_is_wide():

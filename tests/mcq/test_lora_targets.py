@@ -52,6 +52,16 @@ def test_a_name_without_effect_is_refused():
         fitting_targets(build("mamba", **MAMBA), ["in_proj", "out_proj"])
 
 
+@pytest.mark.parametrize(
+    ("name", "output"), [("llama", "lm_head"), ("gpt_neox", "embed_out"), ("modernbert-decoder", "decoder")]
+)
+def test_the_output_layer_is_refused(name, output):
+    """A training with it ended normally, and the adapter was refused ever after."""
+    with pytest.raises(UserError, match=f"{output}: an adapter in the output layer cannot be loaded again; choose"):
+        fitting_targets(build(name), [output])
+    assert output not in fitting_targets(build(name), ALL), "upstream leaves out lm_head alone"
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_embeddings_are_refused(tied):
     """Stage sft trained an adapter there that could not be loaded, and stage mcq ended in a traceback."""

@@ -20,6 +20,27 @@ def test_the_backbone_is_the_decoder_and_an_encoder_itself():
     assert backbone_of(bert) is bert
 
 
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("modernbert-decoder", {}),
+        ("llama4_text", {"num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 2, "intermediate_size_mlp": 32}),
+    ],
+)
+def test_the_backbone_of_a_family_that_names_another_part_is_found(name, more):
+    """ModernBERT's decoder named its output layer, and Llama 4 itself: stage mcq ended in a traceback."""
+    model = attach_head(build(name, **more), resolve("causal"))
+    assert backbone_of(model) is model.model
+
+
+def test_a_family_without_a_backbone_is_refused(monkeypatch):
+    model = build("llama")
+    monkeypatch.setattr(type(model), "get_decoder", lambda self: self.lm_head)
+    model.model = torch.nn.Identity()
+    with pytest.raises(UserError, match="'llama' has no part of its own that computes hidden states"):
+        attach_head(model, resolve("causal"))
+
+
 @pytest.mark.parametrize(("name", "head"), [("llama", "lm_head"), ("gpt_neox", "embed_out")])
 def test_a_stowed_lm_head_is_saved_and_loaded_and_no_parameter(name, head):
     original = build(name)

@@ -61,6 +61,13 @@ def test_options_are_shuffled_by_seed_epoch_and_id(encoder):
     assert {plain[Pick(0, epoch=epoch)].label for epoch in range(5)} == {1}
 
 
+def test_a_renamed_file_has_its_options_shuffled_alike(encoder):
+    """A training that resumed with a moved file, which is accepted as the same data, silently saw other orders."""
+    one, two = (QuestionSet([replace(ASKED, dataset=name)], encoder, shuffle_seed=1) for name in ("a.csv", "b/a.csv"))
+    for epoch in range(8):
+        assert one[Pick(0, epoch=epoch)].tokens == two[Pick(0, epoch=epoch)].tokens
+
+
 def test_an_answer_is_no_part_of_the_tokens(encoder):
     """Near the limit, training and prediction saw prompts of different lengths."""
     with_answer, without = QuestionSet([ASKED], encoder), QuestionSet([replace(ASKED, answer=None)], encoder)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from llmtuner.mcq.batches import QuestionBatches
 from llmtuner.mcq.probe import longest_and_typical, padded
 from llmtuner.mcq.smaller import Size, smaller
+from patches.mcq_stage.run import largest_batch
 
 TRAINING = Size(8, 4, tokens=800, longest=100, cutoff_len=512, checkpointing=False, training=True)
 
@@ -62,6 +65,32 @@ def test_a_budget_of_tokens_is_halved_down_to_the_longest_question():
     assert advice(1400, size) == "--mcq_tokens_per_batch 400, --gradient_accumulation_steps 8"
     assert advice(1100, size) == "--mcq_tokens_per_batch 100, --gradient_accumulation_steps 32"
     assert advice(1060, size).startswith("--mcq_tokens_per_batch 400, "), "not 50: no question has room in it"
+
+
+def test_a_question_of_several_rows_is_not_divided():
+    """Encoders have a row for each option: a budget below the question's five rows was advised, and changed nothing."""
+    size = replace(TRAINING, batch=None, tokens_per_batch=800, largest=300)
+    assert advice(1400, size) == "--mcq_tokens_per_batch 400, --gradient_accumulation_steps 8"
+    assert advice(1100, size) == "--disable_gradient_checkpointing false", (
+        "not a budget of 100, which no batch can keep"
+    )
+
+
+@pytest.mark.parametrize(("budget", "copies"), [(1200, 1), (8000, 1), (6000, 2)])
+def test_no_batch_of_a_run_has_more_tokens_than_the_largest(budget, copies):
+    """With a budget below a question's rows, the bound of the memory was too low."""
+    shapes = [(5, 400), (4, 410)] * 4
+    run = SimpleNamespace(
+        settings=SimpleNamespace(layout="per_option"),
+        tokens_per_batch=budget,
+        objective=SimpleNamespace(copies=copies),
+    )
+    train = SimpleNamespace(shapes=lambda _: shapes)
+    arguments = SimpleNamespace(training=SimpleNamespace(per_device_train_batch_size=8))
+    rows, longest = largest_batch(train, run, arguments)
+    batches = QuestionBatches(shapes, batch_size=8, tokens_per_batch=budget // copies)
+    largest = max(padded([pick.row for pick in batch], shapes) for batch in batches) * copies
+    assert largest <= rows * longest <= max(budget, largest) + longest * copies
 
 
 def test_a_prediction_has_no_steps_to_keep():

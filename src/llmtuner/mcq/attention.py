@@ -87,7 +87,7 @@ def packed_mask(
         segments_BT = nn.functional.pad(segments_BT, (before, 0), value=PREFIX)
         earlier_BS = torch.arange(before, device=positions_BT.device).expand(len(positions_BT), -1)
         positions_BT = torch.cat([earlier_BS, positions_BT], dim=1)
-    window = getattr(config, "sliding_window", None)
+    window = getattr(config, "sliding_window", None) if has_windows(backbone) else None
     if window is not None and window >= segments_BT.shape[1]:
         window = None  # no row is longer than the window
     # The queries of the common part get no mask, so they see all earlier tokens: wrong inside a window.
@@ -106,19 +106,31 @@ def has_windows_in_rows(config: Any) -> bool:
     return "local" in (getattr(config, "attention_layers", None) or ())
 
 
+def has_windows(backbone: nn.Module) -> bool:
+    """Whether the model's own masks have the window of its configuration.
+
+    A config.json may keep a `sliding_window` that its class never reads (Llama). As below, only the source tells. Code
+    outside of transformers has masks of its own, and is taken at its configuration's word.
+    """
+    forward = type(backbone).forward
+    if not forward.__module__.startswith("transformers."):
+        return True
+    return takes_mask_per_layer_type(backbone) or "create_sliding_window_causal_mask" in _source(forward)
+
+
 def takes_mask_per_layer_type(backbone: nn.Module) -> bool:
     """Whether the model's forward looks up masks by layer type (Gemma, Qwen: some layers use a sliding window).
 
     transformers' public interface does not say, so this reads its source. The check of both layouts on the first
     questions would notice a wrong answer.
     """
-    return _names_mask_mapping(type(backbone).forward)
+    return "causal_mask_mapping" in _source(type(backbone).forward)
 
 
 @lru_cache
-def _names_mask_mapping(forward: Callable[..., Any]) -> bool:
+def _source(forward: Callable[..., Any]) -> str:
     # Reading the source takes milliseconds: do it once per class, not in each forward pass.
-    return "causal_mask_mapping" in inspect.getsource(forward)
+    return inspect.getsource(forward)
 
 
 def split_attention(

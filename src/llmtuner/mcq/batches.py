@@ -15,9 +15,11 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from llmtuner.errors import UserError
+from llmtuner.files import sha256_of_json
 from llmtuner.mcq.questions import Pick
 
 Shape = tuple[int, int]  # rows of a question, and its longest row
+_SHOWN = 12  # digits of a digest
 CLASS_WIDTH = 1.03  # longest row of a length class, as a multiple of its shortest
 
 
@@ -66,12 +68,17 @@ class QuestionBatches(Sampler[list[Pick]]):
             rows = batches[place] if place < len(batches) else []
             yield [Pick(int(row), epoch=self.epoch) for row in rows] or filler
 
-    def order_depends_on(self) -> dict[str, int]:
+    def order_depends_on(self) -> dict[str, int | str]:
         """Everything that decides which questions come in which optimizer step of an epoch."""
         if self.tokens_per_batch is None:
-            size = {"questions a step": self._step_size()}
+            size: dict[str, int | str] = {"questions a step": self._step_size()}
         else:
-            size = {"tokens a batch": self.tokens_per_batch, "batches a step": self.accumulation * self.world}
+            classes = sha256_of_json([[rows.tolist(), size] for rows, size in self._classes])[:_SHOWN]
+            size = {
+                "tokens a batch": self.tokens_per_batch,
+                "batches a step": self.accumulation * self.world,
+                "length classes": classes,  # of the layout's rows
+            }
         return {**size, "questions": len(self.shapes), "seed": self.seed}
 
     def _step_size(self) -> int:
@@ -127,6 +134,11 @@ def by_length(shapes: Sequence[Shape], *, batch_size: int, tokens_per_batch: int
             batches.append(batch)
         batch.append(row)
     return batches
+
+
+def largest_question(shapes: Sequence[Shape]) -> int:
+    """Tokens of the largest question, all its rows with their padding. It cannot be divided among batches."""
+    return max(rows * length for rows, length in shapes)
 
 
 def padding_share(batches: Sequence[Sequence[int]], shapes: Sequence[Shape], tokens: Sequence[int]) -> float:

@@ -1,4 +1,4 @@
-"""Lets a half-precision model compute in fp32 temporarily, with the weights that it has."""
+"""Half-precision models in fp32: those that are trained, and any for a time, with the weights that they have."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from llmtuner.mcq.model import HEAD
+
 _HALF = (torch.bfloat16, torch.float16)
 _Stored = list[tuple[torch.Tensor, torch.Tensor]]  # a parameter or buffer, and its data in half precision
 
@@ -17,6 +19,19 @@ _Stored = list[tuple[torch.Tensor, torch.Tensor]]  # a parameter or buffer, and 
 def half_precision_of(module: nn.Module) -> torch.dtype | None:
     """The half precision of a module's weights; of a quantised module, that of the weights left unquantised."""
     return next((tensor.dtype for tensor, _ in _halves(module)), None)
+
+
+def widen_trained(model: nn.Module) -> None:
+    """Widen a model in place if weights of its own are trained: most steps are too small to change one in bf16.
+
+    Frozen weights are widened with them, since a layer in half precision cannot read states in fp32. Adapters and the
+    head are in fp32 already, so a frozen model below them stays as it is.
+    """
+    if any(
+        parameter.requires_grad and HEAD not in name and "lora_" not in name
+        for name, parameter in model.named_parameters()
+    ):
+        _widen(_halves(model))
 
 
 @contextmanager

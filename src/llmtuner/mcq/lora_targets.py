@@ -16,6 +16,8 @@ from llmtuner.suggest import did_you_mean
 _STATE_SPACE = ("mamba", "mamba2", "falcon_mamba", "falcon_h1")
 _REFUSED = ("out_proj", "conv1d")
 EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in")  # peft saves them whole beside their adapter
+# Names of output layers; peft saves the base's weights beside an adapter there. Others are found in a loaded model.
+OUTPUTS = ("lm_head", "embed_out")
 # Where embeddings are in a model; others are found when it is loaded.
 _PARENTS = ("", "model.", "transformer.", "gpt_neox.", "embeddings.")
 EMBEDDING_PATHS = tuple(f"{parent}{name}" for parent in _PARENTS for name in EMBEDDINGS)
@@ -32,10 +34,15 @@ def fitting_targets(model: Any, targets: Sequence[str]) -> list[str]:
         UserError: the model has no module of a given name, or LoRA has no effect in it or cannot be loaded again.
     """
     refused = refused_targets(model.config.to_dict())
+    output = _output_of(model)
+    outputs = [name.rpartition(".")[2] for name, module in model.named_modules() if module is output]
+    refused += tuple(outputs)
     fitting = _names(model, refused)
     if list(targets) == ALL:
+        # Upstream's search leaves out an output layer of this name only.
+        others = set(refused) - {*EMBEDDINGS, *OUTPUTS} or set(outputs) - {"lm_head"}
         has_conv1d = any(type(module).__name__ == "Conv1D" for module in model.modules())
-        return fitting if set(refused) - {*EMBEDDINGS} or has_conv1d else ALL
+        return fitting if others or has_conv1d else ALL
     every = [name for name, _ in model.named_modules()]
     for target in targets:
         last = target.rpartition(".")[2]
@@ -52,7 +59,7 @@ def _names(model: Any, refused: Sequence[str]) -> list[str]:
         for name, module in model.named_modules()
         if ("Linear" in type(module).__name__ or type(module).__name__ == "Conv1D") and module is not output
     }
-    return sorted(names - {*refused, "lm_head"})
+    return sorted(names - {*refused})
 
 
 def _output_of(model: Any) -> Any:
@@ -63,7 +70,7 @@ def _output_of(model: Any) -> Any:
 def refused_targets(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of modules in which LoRA has no effect or cannot be loaded again, by the model's configuration."""
     without_effect = _REFUSED if config.get("model_type") in _STATE_SPACE else ()
-    return (*without_effect, *EMBEDDINGS)
+    return (*without_effect, *EMBEDDINGS, *OUTPUTS)
 
 
 def refuse_embeddings(lora: Any, embeddings: Sequence[str] = EMBEDDING_PATHS) -> None:
@@ -100,6 +107,8 @@ def refusal(target: str, refused: Sequence[str], fitting: Sequence[str]) -> str:
     reason = "the model has no such module"
     if target in EMBEDDINGS:
         reason = "an adapter in the embeddings cannot be loaded again"
-    elif target in refused:
+    elif target in _REFUSED and target in refused:
         reason = "an adapter there has no effect in this model"
+    elif target in refused:
+        reason = "an adapter in the output layer cannot be loaded again"
     return f"{reason}; choose from: all, {', '.join(fitting)}.{did_you_mean(target, fitting)}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from llmtuner.errors import UserError
 from llmtuner.mcq.attention import packed_mask
@@ -36,8 +37,12 @@ def attach_head(model: Any, settings: McqSettings) -> Any:
 
     Args:
         model: a causal language model, or a bidirectional encoder without a task head.
+
+    Raises:
+        UserError: as `backbone_of`.
     """
     head = HEADS[settings.head]
+    backbone_of(model)  # refuses a family that has none before anything is computed
     model.mcq_scores = None
     if head.pools:
         width = text_config(model).hidden_size
@@ -110,10 +115,23 @@ def freeze_pooler(model: Any) -> None:
 
 
 def backbone_of(model: Any) -> Any:
-    """The part that computes hidden states: a causal model's decoder, or the encoder itself."""
+    """The part that computes hidden states: a causal model's decoder, or the encoder itself.
+
+    Raises:
+        UserError: a causal model of a family that does not say which part it is.
+    """
     model = unwrap(model)
-    decoder = model.get_decoder() if model.can_generate() and hasattr(model, "get_decoder") else None
-    return model if decoder is None else decoder
+    if not model.can_generate():
+        return model
+    # Some families return their output layer (ModernBERT's decoder) or themselves (Llama 4) as their decoder.
+    named = (model.get_decoder() if hasattr(model, "get_decoder") else None, model.base_model)
+    for part in (*named, getattr(model, "model", None)):
+        if isinstance(part, PreTrainedModel) and part is not model:
+            return part
+    raise UserError(
+        f"model type {model.config.model_type!r} has no part of its own that computes hidden states, which "
+        "--stage mcq needs; use --stage sft, or another model"
+    )
 
 
 def _forward(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from torch.utils.data import Dataset
 
+from llmtuner.data.duplicates import question_digest
 from llmtuner.data.pauses import garbage_collection_paused
 from llmtuner.data.question import MAX_OPTIONS, MIN_OPTIONS, Question
 from llmtuner.data.tokens.encoder import PromptEncoder
@@ -55,8 +56,8 @@ class QuestionSet(Dataset):
     Args:
         questions: their answers may be missing.
         encoder: for joint prompts or for one sequence per option; None for a set that gets its tokens later.
-        shuffle_seed: permute the options of a picked question by this seed, the epoch, its data set (the given name
-            or path) and its id.
+        shuffle_seed: permute the options of a picked question by this seed, the epoch, its content and its id. A
+            renamed file gives the same order, so that a training can resume with it.
 
     Raises:
         DataError: a question has one option, or more than there are letters; an option gives no tokens.
@@ -83,11 +84,18 @@ class QuestionSet(Dataset):
     def __len__(self) -> int:
         return len(self.questions)
 
+    @property
+    def shuffles(self) -> bool:
+        """Whether the options of a picked question are permuted."""
+        return self._shuffle_seed is not None
+
     def __getitem__(self, pick: Pick | int) -> Example:
         pick = Pick(pick) if isinstance(pick, int) else pick
         question, tokens = self.questions[pick.row], self.tokens[pick.row]
         if self._shuffle_seed is not None:
-            question = permuted(question, f"{self._shuffle_seed}/{pick.epoch}/{question.dataset}/{question.id}")
+            question = permuted(
+                question, f"{self._shuffle_seed}/{pick.epoch}/{question_digest(question)}/{question.id}"
+            )
             assert self._encoder is not None, "options are permuted before they are encoded"
             tokens = encode(self._encoder, [question])[0]
         answer = question.answer if pick.counted else None

@@ -60,7 +60,8 @@ class OptionScorer:
         model: with a trained head attached (`load_scorer` does that).
         tokenizer: the model's.
         settings: as stored with the model.
-        cutoff_len: the most tokens of a question, as in training unless given; only the end of its context is cut.
+        cutoff_len: the most tokens of a question, as in training unless given. The end of its context is cut, and only
+            if that is not enough, the beginning of the question.
         option_orders: cyclic orders of the options that scores of joint prompts are averaged over, at most.
         allow_unknown_tokens: whether a tokenizer that cannot read the questions only gives a warning.
         training: the manifest of the training that the model comes from; None if it had none.
@@ -105,6 +106,8 @@ class OptionScorer:
     ) -> list[Prediction]:
         """Scores, probabilities and ranking of each question, in the order of the questions.
 
+        A warning says which contexts and questions were cut.
+
         Args:
             batch_size: questions per forward pass; each order of one counts by itself.
             tokens_per_batch: padded tokens per forward pass, instead of the batch size.
@@ -119,8 +122,10 @@ class OptionScorer:
         _check_questions(questions, self.settings)
         for line in check_tokenizer(self.tokenizer, questions, allow=self._allow_unknown):
             logger.warning(line)
-        encoded = QuestionSet(questions, self._encoder)
-        for line in encoded.require_readable(training=False):
+        encoded, lines = QuestionSet(questions, self._encoder).fitted(
+            self._encoder.cutoff_len, training=False, drop=False
+        )
+        for line in lines:
             logger.warning(line)
         scoring = Scoring(
             self._collator,
@@ -138,7 +143,7 @@ class OptionScorer:
         return min(filter(None, (self._encoder.cutoff_len, self._encoder.positions)))
 
     def lengths(self, questions: Sequence[Question]) -> list[list[int]]:
-        """The tokens of each question with each of its options, after the end of a long context was cut."""
+        """The tokens of each question with each of its options, after a long one was cut."""
         tokens = QuestionSet(questions, self._encoder).tokens
         return [list(map(len, each.sequences)) for each in tokens]
 

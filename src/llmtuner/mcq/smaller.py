@@ -18,6 +18,8 @@ class Size:
         tokens: of a batch, padding included.
         longest: tokens of its longest row.
         bits: of a quantised weight; 0 for weights as they are.
+        largest: tokens of the largest question, all its rows with their padding, if it can have several; no budget
+            divides it.
     """
 
     batch: int | None
@@ -29,6 +31,7 @@ class Size:
     training: bool
     bits: int = 0
     tokens_per_batch: int | None = None
+    largest: int = 0
 
 
 def smaller(size: Size, needed: Callable[[Size], int], available: int, *, quantizes: bool) -> tuple[str, ...]:
@@ -67,7 +70,7 @@ def _candidates(size: Size, *, quantizes: bool) -> Iterator[Size]:
 def _batches(size: Size) -> Iterator[Size]:
     if size.batch is None:
         budget, factor = size.tokens_per_batch or 0, 2
-        while budget // factor >= size.longest:
+        while budget // factor >= max(size.longest, size.largest):
             tokens = min(size.tokens, budget // factor)
             changed = replace(size, tokens=tokens, tokens_per_batch=budget // factor)
             yield replace(changed, accumulation=size.accumulation * factor) if size.training else changed
@@ -86,6 +89,7 @@ def _shorter(size: Size, share: float) -> Size:
         cutoff_len=int(size.cutoff_len * share),
         tokens=max(1, int(size.tokens * share)),
         longest=max(1, int(size.longest * share)),
+        largest=int(size.largest * share),
     )
 
 

@@ -87,8 +87,8 @@ class McqTrainer(KeptTraining, Trainer):
         self._pace = Pace(self.args.world_size, run.objective.copies)
         self._batches = None if train_set is None else self._train_batches(train_set)
         self.add_callback(FiniteGuard(self._take_losses))
-        if self._batches is not None:
-            self.add_callback(BatchOrder(self._batches))
+        if self._batches is not None and train_set is not None:
+            self.add_callback(BatchOrder(self._batches, shuffles=train_set.shuffles))
         self.optimizer: Any  # untyped in transformers
         self.model_wrapped: Any
         self.control: Any

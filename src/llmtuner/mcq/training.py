@@ -26,6 +26,7 @@ from llmtuner.mcq.checkpoint import check_base, load_head
 from llmtuner.mcq.dropout import has_dropout, set_dropout
 from llmtuner.mcq.encoding import complete, make_encoder, renewed, stored_encoder, with_options_counted
 from llmtuner.mcq.folders import check_model_folder
+from llmtuner.mcq.fp32 import widen_trained
 from llmtuner.mcq.lora_targets import embeddings_of, refuse_embeddings
 from llmtuner.mcq.model import HEAD, attach_head, freeze_pooler
 from llmtuner.mcq.packing import settle_layout
@@ -177,6 +178,7 @@ def _train(
         check_base(run.settings, model.config, run.source or "")
         run = replace(run, settings=renewed(run.settings, encoder))
     model = _with_head(model, run, lora)
+    widen_trained(model)
     pad_token_id = tokenizer.pad_token_id or 0
     settings, notices = settle_layout(model, run.settings, sets[0].tokens, pad_token_id, required=run.layout_required)
     for notice in (*run.notices, *notices):

@@ -41,7 +41,7 @@ class PromptEncoder(Protocol):
 
     Attributes:
         tokenizer: the model's.
-        cutoff_len: the most tokens of a question; only the end of its context is cut.
+        cutoff_len: the most tokens of a question; the end of its context is cut, then the beginning of the question.
         positions: the most tokens that the model can read at all; None if there is no end.
     """
 
