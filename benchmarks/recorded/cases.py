@@ -1,7 +1,7 @@
 """The recorded cases: each is a few commands of train_bash.py, one after another.
 
 Paths are relative to the folder of the recording, where all commands run. The path is the name of the data set, and
-`--mcq_shuffle_options` shuffles by that name: absolute paths would give another order in another folder.
+messages and records hold it: absolute paths would give others in another folder.
 """
 
 from __future__ import annotations
