@@ -366,6 +366,11 @@ def test_sigterm_in_the_last_evaluation_is_obeyed(tiny_llama, tmp_path, capfd, m
     assert not (tmp_path / "run.json").exists()
     assert main([*words, "--max_steps", "2"]) == 0
     assert "all steps are done" in capfd.readouterr().err
+    # The next checkpoints hold weights alone. The limit deleted the only one that can be resumed from.
+    longer = ("--max_steps", "5", "--save_steps", "1", "--save_total_limit", "1")
+    assert main([*words, *longer]) == 0
+    assert [each.step for each in find_checkpoints(tmp_path) if not each.defect] == [2]
+    assert [each.step for each in find_checkpoints(tmp_path)] == [2, 5]
 
 
 def test_checkpoints_beyond_the_limit_are_deleted_but_never_the_best(tiny_llama, tmp_path):

@@ -21,6 +21,7 @@ from llmtuner.runs.checkpoints import (
     newest_sound,
 )
 from llmtuner.runs.manifest import Manifest
+from llmtuner.spec.model_files import TRAINER_LOG
 from llmtuner.spec.results import results_of
 from llmtuner.spec.resume import EARLY_STOPPING, LENGTH
 from llmtuner.spec.upstream_flags import ADAPTER_TYPES
@@ -122,8 +123,12 @@ def _resume_named(
             "nothing. Pass a larger --num_train_epochs or --max_steps"
         )
     lines = _resume_lines(checkpoint, flags, planned, run)
-    if output_dir is None or elsewhere is not None:  # what is there belongs to another run
-        return EarlierRun(folder, lines, () if elsewhere is None else all_of(elsewhere))
+    if output_dir is None:
+        return EarlierRun(folder, lines)
+    if elsewhere is not None:  # what is there belongs to another run; upstream deletes a log that is overwritten
+        log = elsewhere / TRAINER_LOG
+        has_log = log.is_file() and not flags["overwrite_output_dir"]
+        return EarlierRun(folder, lines, (*all_of(elsewhere), *([log] if has_log else [])))
     return EarlierRun(folder, lines, _replaced(output_dir, checkpoint.step, keep=folder))
 
 

@@ -22,7 +22,7 @@ from llmtuner.data.trained import TrainedQuestions
 from llmtuner.errors import RunError, UserError
 from llmtuner.files import remove_leftovers
 from llmtuner.report.dry_run import Measured
-from llmtuner.runs.checkpoints import remove_partial, set_all_aside
+from llmtuner.runs.checkpoints import finish_removals, remove_partial, set_all_aside
 from llmtuner.runs.disk import disk_full, is_full
 from llmtuner.runs.lock import locked
 from llmtuner.runs.position import Position
@@ -51,6 +51,7 @@ def run(plan: Plan) -> None:
         if is_first_process():
             stack.enter_context(locked(output_dir, training=_is_kept(plan)))
             remove_leftovers(output_dir)
+            finish_removals(output_dir)
         stack.enter_context(stop.listening())
         with _errors_of_packages(plan.flags):
             _run_stage(plan, values, stop)

@@ -34,6 +34,7 @@ _STATES = {
     "schedule": ("scheduler.pt", "global_step*"),
     "random state": ("rng_state*.pth",),
 }
+_REMOVED = ".removed-"  # the start of a checkpoint's name while it is deleted
 _SHARDED_WEIGHTS = ("global_step*", "pytorch_model_fsdp*")
 # What a finished run leaves beside its weights; a new run sets these aside. The README may be the user's own, which
 # a training would replace, or fail at because it is no model card.
@@ -303,8 +304,13 @@ def remove_checkpoint(folder: Path) -> None:
     if folder.is_symlink():
         folder.unlink()
         return
-    (folder / CHECKPOINT_MANIFEST).unlink(missing_ok=True)  # first: what remains after a kill is no checkpoint
-    shutil.rmtree(folder)
+    shutil.rmtree(folder.rename(folder.with_name(f"{_REMOVED}{folder.name}")))  # what a kill leaves is no checkpoint
+
+
+def finish_removals(output_dir: Path) -> None:
+    """Delete what is left of checkpoints whose removal was killed."""
+    for path in output_dir.glob(f"{_REMOVED}checkpoint-*"):
+        shutil.rmtree(path)
 
 
 def set_aside(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:

@@ -187,7 +187,7 @@ class RunKeeper(TrainerCallback):
             names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
             names = [name for name in names if name not in (CHECKPOINT_MANIFEST, TRAINED)]
             self._write(folder, CHECKPOINT_MANIFEST, names, loss)
-            self._rotate(folder, state)
+            self._rotate(folder, state, self._saved[1] if args.save_only_model else folder)
         barrier(args)
         if not args.save_only_model:
             self._saved = (state.global_step, folder)
@@ -317,13 +317,20 @@ class RunKeeper(TrainerCallback):
         """Those that are trained on; None where the trainer does not have them (stage sft)."""
         return getattr(getattr(self._trainer(), "train_dataset", None), "questions", None)
 
-    def _rotate(self, newest: Path, state: Any) -> None:
-        """Delete the oldest checkpoints beyond --save_total_limit, never the best one, and only behind a sound one."""
+    def _rotate(self, newest: Path, state: Any, resumable: Path) -> None:
+        """Delete the oldest checkpoints beyond --save_total_limit, only behind a sound one.
+
+        Never the best one, nor the last one that can be resumed from: with --save_only_model, only the one that a stop
+        saved can be.
+        """
         if self._limit is None or self._limit < 1:
             return
+        kept = {newest.resolve(), resumable.resolve()}
         best = f"checkpoint-{state.best_global_step}" if state.best_global_step else ""
         checkpoints = [each.folder for each in find_checkpoints(self._output_dir) if each.step <= state.global_step]
-        surplus = [folder for folder in checkpoints[: -self._limit] if folder.name != best and folder != newest]
+        surplus = [
+            folder for folder in checkpoints[: -self._limit] if folder.name != best and folder.resolve() not in kept
+        ]
         manifest = read_manifest(newest / CHECKPOINT_MANIFEST) if surplus else None
         if manifest is None or defect_of(newest, manifest):
             return
