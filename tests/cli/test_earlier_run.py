@@ -568,8 +568,8 @@ def test_a_command_that_names_a_checkpoint_of_another_run_is_not_repeated(tmp_pa
 
 def test_what_another_run_left_is_set_aside_where_a_named_checkpoint_goes_on(tmp_path):
     """The end had the other run's weights: its checkpoint had the number of the best one."""
-    other = flags(tmp_path / "out", seed=7)
-    left = [kept(tmp_path / "out", step, given=other) for step in (10, 20)]
+    another = flags(tmp_path / "out", seed=7)
+    left = [kept(tmp_path / "out", step, given=another) for step in (10, 20)]
     named = kept(tmp_path / "start", 20, best=10, best_folder=kept(tmp_path / "start", 10))
     for more in ({}, {"overwrite_output_dir": True}):
         given = flags(tmp_path / "out", resume_from_checkpoint=named, load_best_model_at_end=True, **more)

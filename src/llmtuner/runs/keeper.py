@@ -325,11 +325,11 @@ class RunKeeper(TrainerCallback):
         """
         if self._limit is None or self._limit < 1:
             return
-        kept = {newest.resolve(), resumable.resolve()}
+        spared = {newest.resolve(), resumable.resolve()}
         best = f"checkpoint-{state.best_global_step}" if state.best_global_step else ""
         checkpoints = [each.folder for each in find_checkpoints(self._output_dir) if each.step <= state.global_step]
         surplus = [
-            folder for folder in checkpoints[: -self._limit] if folder.name != best and folder.resolve() not in kept
+            folder for folder in checkpoints[: -self._limit] if folder.name != best and folder.resolve() not in spared
         ]
         manifest = read_manifest(newest / CHECKPOINT_MANIFEST) if surplus else None
         if manifest is None or defect_of(newest, manifest):

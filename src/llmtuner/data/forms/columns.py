@@ -148,8 +148,8 @@ def _wrong_types(form: Form, table: Table, base: Base) -> list[Defect]:
     for column, (kind, name) in table.types.items():
         wanted = expected.get(column, "")
         if kind == NOT_LOADED and wanted and (wanted != "passage" or column == "context"):
-            what = f"column {column} must hold texts or numbers, found {name}"
-            defects.append(Defect("types", what, fix="convert the column, or rename it if it means something else"))
+            defect = f"column {column} must hold texts or numbers, found {name}"
+            defects.append(Defect("types", defect, fix="convert the column, or rename it if it means something else"))
             continue
         if kind not in _ALLOWED.get(wanted, {kind}) or (wanted == "choices" and kind in _NO_CHOICES):
             shown = {"letter": "text", "choices": "a list of texts"}.get(wanted, wanted)
