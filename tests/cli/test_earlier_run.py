@@ -574,9 +574,8 @@ def test_what_another_run_left_is_set_aside_where_a_named_checkpoint_goes_on(tmp
     for more in ({}, {"overwrite_output_dir": True}):
         given = flags(tmp_path / "out", resume_from_checkpoint=named, load_best_model_at_end=True, **more)
         assert settle(given).replaced == tuple(left)
-    log = (
-        tmp_path / "out" / "trainer_log.jsonl"
-    )  # the new lines were appended to it; one that is overwritten is deleted
+    # The new lines were appended to the log. One that is overwritten is deleted by upstream.
+    log = tmp_path / "out" / "trainer_log.jsonl"
     log.write_text("{}")
     for more, replaced in (({}, (*left, log)), ({"overwrite_output_dir": True}, tuple(left))):
         assert settle(flags(tmp_path / "out", resume_from_checkpoint=named, **more)).replaced == replaced
