@@ -1959,7 +1959,11 @@ MUTATIONS = (
         "tests/test_blend.py",
         ("blend: scored ids are fitted", "    same = _same_ids(scored, fitted)\n", "    same = []\n"),
         ("blend: scored digests are fitted", "if each.digest in digests", "if False"),
-        ("blend: other questions' ids count", "any(map(each.is_of, digests.get(key, ())))", "key in digests"),
+        (
+            "blend: other questions' ids count",
+            "any(map(each.is_of, digests.get(key(each), ())))",
+            "key(each) in digests",
+        ),
         ("blend: scored texts are fitted", "    if both:\n", "    if False:\n"),
         ("blend: a set without a name has other ids", "named = all(", "named = any("),
     ),

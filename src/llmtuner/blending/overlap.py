@@ -85,11 +85,14 @@ def _same_ids(scored: Predictions, fitted: Predictions) -> list[Prediction]:
     A run of one data set does not name it, so without a name on either side, the id alone counts.
     """
     named = all(each.dataset for side in (scored, fitted) for each in side)
+
+    def key(prediction: Prediction) -> tuple[str, str]:
+        return (prediction.dataset if named else "", prediction.id)
+
     digests: dict[tuple[str, str], set[str | None]] = defaultdict(set)
     for each in fitted:
-        digests[each.dataset if named else "", each.id].add(each.digest)
-    keys = [(each.dataset if named else "", each.id) for each in scored]
-    return [each for key, each in zip(keys, scored, strict=True) if any(map(each.is_of, digests.get(key, ())))]
+        digests[key(each)].add(each.digest)
+    return [each for each in scored if any(map(each.is_of, digests.get(key(each), ())))]
 
 
 def _repeats(scored: Sequence[Question], fitted: Sequence[Question]) -> list[tuple[Question, Question]]:

@@ -256,9 +256,9 @@ def _check_sets(flags: Flags) -> None:
         for name in (split_query(name)[0] for name in flags.names(flag)):
             first = first_names.get(_place(name))
             if first is not None:
-                other = "" if first == name else f", also as {escaped(first)}"
+                also = "" if first == name else f", also as {escaped(first)}"
                 raise UserError(
-                    f"--{flag} {escaped(name)}: named twice{other}; name it once (in stage mcq, the column `weight` "
+                    f"--{flag} {escaped(name)}: named twice{also}; name it once (in stage mcq, the column `weight` "
                     "makes rows count more)"
                 )
             first_names[_place(name)] = name

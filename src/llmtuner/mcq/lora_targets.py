@@ -52,12 +52,11 @@ def fitting_targets(model: Any, targets: Sequence[str]) -> list[str]:
 
 
 def _names(model: Any, refused: Sequence[str]) -> list[str]:
-    """The last parts of the names of all linear layers, without the language-model head and what is refused."""
-    output = _output_of(model)
+    """The last parts of the names of all linear layers, without what is refused."""
     names = {
         name.rpartition(".")[2]
         for name, module in model.named_modules()
-        if ("Linear" in type(module).__name__ or type(module).__name__ == "Conv1D") and module is not output
+        if "Linear" in type(module).__name__ or type(module).__name__ == "Conv1D"
     }
     return sorted(names - {*refused})
 
