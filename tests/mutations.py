@@ -1558,10 +1558,23 @@ MUTATIONS = (
         ("lock: never taken", "            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n", ""),
     ),
     *edits(
+        "src/llmtuner/runs/checkpoints.py",
+        "tests/runs/test_checkpoint_folders.py",
+        ("rotation: the best checkpoint deleted", " | {each.best_step for each in stay}", ""),
+        ("rotation: only the newest one's best stays", "each.best_step for each in stay", "stay[-1].best_step"),
+        ("rotation: the only state deleted", " or each.folder.resolve() in spared", ""),
+        ("rotation: a damaged state", "        if self._state_defect:\n            return None\n", ""),
+    ),
+    *edits(
+        "src/llmtuner/runs/disk.py",
+        "tests/runs/test_disk.py",
+        ("disk: a cut file is no full disk", "*_WORDS, *_CUT", "*_WORDS"),
+        ("disk: a cut file is a full disk", " and free > _LITTLE", " and free < 0"),
+    ),
+    *edits(
         "src/llmtuner/runs/keeper.py",
         "tests/runs/test_kept_runs.py",
         ("keeper: weights not checked", "not torch.isfinite(values.detach()).all()", "False"),
-        ("keeper: the best checkpoint deleted", "folder.name != best and ", ""),
         ("keeper: the only state deleted", "self._saved[1] if args.save_only_model else folder", "folder"),
         (
             "keeper: the loss before the restart lost",

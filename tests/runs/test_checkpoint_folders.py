@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
 
-from llmtuner.runs.checkpoints import find_checkpoints, finish_removals, remove_checkpoint, remove_partial
+from llmtuner.runs.checkpoints import beyond_limit, find_checkpoints, finish_removals, remove_checkpoint, remove_partial
+
+
+def checkpoints_with_best(folder, best_steps):
+    """One checkpoint for each step, which names the best one so far."""
+    for step, best in enumerate(best_steps, 1):
+        checkpoint = folder / f"checkpoint-{step}"
+        checkpoint.mkdir()
+        state = {"global_step": step, "max_steps": 9, "epoch": 0.5, "best_global_step": best}
+        (checkpoint / "trainer_state.json").write_text(json.dumps(state))
+        (checkpoint / "checkpoint.json").write_text("{}")
+    return find_checkpoints(folder)
+
+
+@pytest.mark.parametrize(
+    ("best_steps", "limit", "resumable", "left"),
+    [
+        ([None] * 4, 2, 4, [3, 4]),
+        ([1, 1, 1, 1], 1, 4, [1, 4]),
+        ([1, 1, 1, 4], 2, 4, [1, 3, 4]),  # without 1, nothing could resume from 3 once 4 is damaged
+        ([1, 2, 3, 4], 2, 4, [3, 4]),
+        ([1, 1, 3, 3], 1, 2, [1, 2, 3, 4]),  # weights alone in 3 and 4: SIGTERM saved 2, which needs 1
+    ],
+)
+def test_a_checkpoint_that_stays_keeps_the_best_one_that_it_needs(best_steps, limit, resumable, left, tmp_path):
+    """The best one at that time was deleted once there was a better one, and resuming refused without it."""
+    checkpoints = checkpoints_with_best(tmp_path, best_steps)
+    for each in beyond_limit(checkpoints, limit, {(tmp_path / f"checkpoint-{resumable}").resolve()}):
+        remove_checkpoint(each.folder)
+    assert [each.step for each in find_checkpoints(tmp_path)] == left
+
+
+def test_a_damaged_state_does_not_stop_the_deletion(tmp_path):
+    checkpoints = checkpoints_with_best(tmp_path, [1, 1, 1])
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text("{")
+    assert [each.step for each in beyond_limit(checkpoints, 2, set())] == []
+    assert [each.step for each in beyond_limit(checkpoints, 1, set())] == [2]
 
 
 def test_of_a_linked_checkpoint_only_the_link_is_deleted(tmp_path):

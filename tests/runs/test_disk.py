@@ -25,8 +25,28 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 def test_what_another_package_says_is_translated(error, message, tmp_path, monkeypatch):
     """A file over the limit ended in a traceback."""
     monkeypatch.setattr(disk, "_free", lambda _: 10)
-    assert is_full(str(tmp_path), error)
+    assert is_full(error)
     assert message in disk_full(str(tmp_path), error)
+
+
+@pytest.mark.parametrize(
+    ("words", "free", "message"),
+    [
+        ("[enforce fail at inline_container.cc:672] . unexpected pos 61312 vs 61204", 75 << 30, "to its end"),
+        ("PytorchStreamWriter failed writing file data/7: file write failed", 75 << 30, "to its end"),
+        ("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0", 10, "no space left on the disk of"),
+        ("Disk quota exceeded (os error 122)", 75 << 30, "and at quotas"),
+    ],
+)
+def test_a_file_that_was_cut_on_a_disk_with_space_is_translated(words, free, message, tmp_path, monkeypatch):
+    """torch does not say that a limit of the disk or the shell stopped it: optimizer.pt ended in a traceback."""
+    monkeypatch.setattr(disk, "_free", lambda _: free)
+    assert is_full(RuntimeError(words))
+    assert message in disk_full(str(tmp_path), RuntimeError(words))
+
+
+def test_a_damaged_file_that_is_read_is_no_full_disk():
+    assert not is_full(RuntimeError("PytorchStreamReader failed reading zip archive: invalid header"))
 
 
 def test_a_prediction_has_no_checkpoints(tmp_path, monkeypatch):

@@ -160,7 +160,7 @@ def _errors_of_packages(flags: Flags) -> Iterator[None]:
 
 def _raise_if_disk_is_full(flags: Flags, error: Exception) -> None:
     output_dir = flags["output_dir"]
-    if is_full(output_dir, error):
+    if is_full(error):
         message = disk_full(output_dir, error, trains=flags["do_train"])
         if is_first_process():
             remove_partial(Path(output_dir))

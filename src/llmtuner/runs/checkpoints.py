@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -155,7 +155,9 @@ class Checkpoint:
 
     @cached_property
     def best_step(self) -> int | None:
-        """The step of the best checkpoint so far, if the training looks for the best."""
+        """The step of the best checkpoint so far, if the training looks for the best and its state can be read."""
+        if self._state_defect:
+            return None
         best = self._state.get("best_global_step")
         return best if isinstance(best, int) and best else None
 
@@ -235,6 +237,24 @@ def find_checkpoints(output_dir: Path) -> list[Checkpoint]:
 def newest_sound(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
     """The last one without a defect; None if there is none. Older ones are not read."""
     return next((checkpoint for checkpoint in reversed(checkpoints) if not checkpoint.defect), None)
+
+
+def beyond_limit(checkpoints: Sequence[Checkpoint], limit: int, spared: Collection[Path]) -> list[Checkpoint]:
+    """The oldest checkpoints, which --save_total_limit deletes.
+
+    A training that resumes with --load_best_model_at_end needs the checkpoint that was the best one when its own was
+    saved, so the best one of each checkpoint that stays is kept too: at most one more for the newest `limit`, because
+    a later best one is among them.
+
+    Args:
+        checkpoints: sorted by step.
+        limit: how many of the newest stay.
+        spared: resolved folders of others that stay.
+    """
+    newest = checkpoints[-limit:]
+    stay = [each for each in checkpoints if each in newest or each.folder.resolve() in spared]
+    steps = {each.step for each in stay} | {each.best_step for each in stay}
+    return [each for each in checkpoints if each.step not in steps]
 
 
 def finished_run(output_dir: Path) -> tuple[Manifest | None, str]:

@@ -11,25 +11,26 @@ from llmtuner.files import FULL
 
 _LITTLE = 1 << 20  # bytes: less free space than any checkpoint takes
 _PLENTY = 50 << 30  # bytes: more than a checkpoint with the states of a 7B model's optimizer lacks at a full disk
-_WORDS = ("no space left", "unexpected pos", "inline_container", "disk quota")
+_WORDS = ("no space left", "disk quota")
+_CUT = ("unexpected pos", "pytorchstreamwriter failed")  # torch wrote a part of a file, and does not know why
 
 
-def is_full(folder: str, error: BaseException) -> bool:
+def is_full(error: BaseException) -> bool:
     """Whether an error of another package comes from a full disk."""
     reasons = [error, error.__cause__, error.__context__]
     if any(isinstance(reason, OSError) and reason.errno in FULL for reason in reasons):
         return True
-    text = str(error).lower()
-    return (
-        "no space left" in text
-        or is_too_large(error)
-        or (any(word in text for word in _WORDS) and _free(folder) < _LITTLE)
-    )
+    return is_too_large(error) or _says(error, *_WORDS, *_CUT)
 
 
 def is_too_large(error: BaseException) -> bool:
     """Whether a file was larger than it may be: the limit of a file system (FAT32: 4 GB), or of `ulimit -f`."""
-    return getattr(error, "errno", None) == errno.EFBIG or "file too large" in str(error).lower()
+    return getattr(error, "errno", None) == errno.EFBIG or _says(error, "file too large")
+
+
+def _says(error: BaseException, *words: str) -> bool:
+    text = str(error).lower()
+    return any(word in text for word in words)
 
 
 def disk_full(folder: str, error: BaseException | None = None, *, trains: bool = True) -> str:
@@ -49,6 +50,12 @@ def disk_full(folder: str, error: BaseException | None = None, *, trains: bool =
             f"another disk, or raise the limit. {resumes}"
         )
     free = _free(folder)
+    if error is not None and _says(error, *_CUT) and free > _LITTLE:
+        return (
+            f"a file in {folder} could not be written to its end, and its disk has {free / 1e6:,.1f} MB free now: look "
+            "at quotas, and at the largest file that the disk (FAT32: 4 GB) or the shell (`ulimit -f`) allows; or pass "
+            f"another --output_dir. {resumes}"
+        )
     if free > _PLENTY:
         return (
             f"no space left, but not on the disk of {folder} ({free / 1e6:,.1f} MB free): look at the disks of the "

@@ -20,7 +20,14 @@ from llmtuner.data.question import Question
 from llmtuner.data.trained import TrainedQuestions
 from llmtuner.errors import RunError, UserError
 from llmtuner.runs.adapter import is_adapter
-from llmtuner.runs.checkpoints import EarlierRun, checkpoint_at, find_checkpoints, remove_checkpoint, set_all_aside
+from llmtuner.runs.checkpoints import (
+    EarlierRun,
+    beyond_limit,
+    checkpoint_at,
+    find_checkpoints,
+    remove_checkpoint,
+    set_all_aside,
+)
 from llmtuner.runs.converted import complete_converted
 from llmtuner.runs.manifest import (
     CHECKPOINT_MANIFEST,
@@ -320,22 +327,17 @@ class RunKeeper(TrainerCallback):
     def _rotate(self, newest: Path, state: Any, resumable: Path) -> None:
         """Delete the oldest checkpoints beyond --save_total_limit, only behind a sound one.
 
-        Never the best one, nor the last one that can be resumed from: with --save_only_model, only the one that a stop
-        saved can be.
+        Never the last one that can be resumed from: with --save_only_model, only the one that a stop saved can be.
         """
         if self._limit is None or self._limit < 1:
             return
-        spared = {newest.resolve(), resumable.resolve()}
-        best = f"checkpoint-{state.best_global_step}" if state.best_global_step else ""
-        checkpoints = [each.folder for each in find_checkpoints(self._output_dir) if each.step <= state.global_step]
-        surplus = [
-            folder for folder in checkpoints[: -self._limit] if folder.name != best and folder.resolve() not in spared
-        ]
+        checkpoints = [each for each in find_checkpoints(self._output_dir) if each.step <= state.global_step]
+        surplus = beyond_limit(checkpoints, self._limit, {newest.resolve(), resumable.resolve()})
         manifest = read_manifest(newest / CHECKPOINT_MANIFEST) if surplus else None
         if manifest is None or defect_of(newest, manifest):
             return
-        for folder in surplus:
-            remove_checkpoint(folder)
+        for checkpoint in surplus:
+            remove_checkpoint(checkpoint.folder)
 
     def _check_finite(self, model: Any, control: Any) -> None:
         if not control.should_save or model is None:
