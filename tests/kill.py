@@ -102,7 +102,7 @@ COMMANDS = {
     "mcq_best": Command(
         "mcq_best",
         tuple(
-            f"--stage mcq --save_steps 1 --save_total_limit 1 --eval_strategy steps --eval_steps 1 --val_size 6 "
+            f"--stage mcq --save_steps 3 --save_total_limit 1 --eval_strategy steps --eval_steps 1 --val_size 6 "
             f"--load_best_model_at_end true --metric_for_best_model map@3 --gradient_accumulation_steps 2 "
             f"--plot_loss {_COMMON}".split()
         ),

@@ -1563,7 +1563,8 @@ MUTATIONS = (
         ("rotation: the best checkpoint deleted", " | {each.best_step for each in stay}", ""),
         ("rotation: only the newest one's best stays", "each.best_step for each in stay", "stay[-1].best_step"),
         ("rotation: the only state deleted", " or each.folder.resolve() in spared", ""),
-        ("rotation: a damaged state", "        if self._state_defect:\n            return None\n", ""),
+        ("rotation: a damaged state", "if self._state_defect or not self.best_folder:", "if not self.best_folder:"),
+        ("rotation: a former best one stays", "each is checkpoints[-1] or not each.for_best", "True"),
     ),
     *edits(
         "src/llmtuner/runs/disk.py",
@@ -1598,6 +1599,7 @@ MUTATIONS = (
         "src/llmtuner/runs/keeper.py",
         "tests/runs/test_keeper.py",
         ("keeper: set aside twice", "if self._state is None:", "if True:"),
+        ("keeper: the best evaluation not saved", "        self._for_best = control.should_save = True\n", ""),
         ("keeper: told after the last step", "        if self._told:\n            raise Terminated\n", ""),
     ),
     *edits(

@@ -7,17 +7,20 @@ import shutil
 
 import pytest
 
-from llmtuner.runs.checkpoints import beyond_limit, find_checkpoints, finish_removals, remove_checkpoint, remove_partial
+from llmtuner.runs.checkpoints import find_checkpoints, finish_removals, remove_checkpoint, remove_partial, superseded
+from llmtuner.runs.manifest import Manifest, write_manifest
 
 
-def checkpoints_with_best(folder, best_steps):
+def checkpoints_with_best(folder, best_steps, *, for_best=()):
     """One checkpoint for each step, which names the best one so far."""
     for step, best in enumerate(best_steps, 1):
         checkpoint = folder / f"checkpoint-{step}"
         checkpoint.mkdir()
         state = {"global_step": step, "max_steps": 9, "epoch": 0.5, "best_global_step": best}
+        state["best_model_checkpoint"] = best and str(folder / f"checkpoint-{best}")
         (checkpoint / "trainer_state.json").write_text(json.dumps(state))
-        (checkpoint / "checkpoint.json").write_text("{}")
+        manifest = Manifest(stage="mcq", step=step, max_steps=9, epoch=0.5, for_best=step in for_best)
+        write_manifest(manifest, checkpoint / "checkpoint.json")
     return find_checkpoints(folder)
 
 
@@ -34,16 +37,35 @@ def checkpoints_with_best(folder, best_steps):
 def test_a_checkpoint_that_stays_keeps_the_best_one_that_it_needs(best_steps, limit, resumable, left, tmp_path):
     """The best one at that time was deleted once there was a better one, and resuming refused without it."""
     checkpoints = checkpoints_with_best(tmp_path, best_steps)
-    for each in beyond_limit(checkpoints, limit, {(tmp_path / f"checkpoint-{resumable}").resolve()}):
-        remove_checkpoint(each.folder)
-    assert [each.step for each in find_checkpoints(tmp_path)] == left
+    gone = superseded(checkpoints, limit, {(tmp_path / f"checkpoint-{resumable}").resolve()})
+    assert [each.step for each in checkpoints if each not in gone] == left
+
+
+@pytest.mark.parametrize(
+    ("best_steps", "for_best", "limit", "left"),
+    [
+        ([1, 2, 2, 2], {1, 2}, None, [2, 3, 4]),
+        ([1, 2, 3, 4], {1, 2, 4}, None, [3, 4]),  # 4 is the newest one
+        ([1, 1, 3, 4], {1, 3, 4}, None, [1, 2, 4]),  # 2 needs 1 to resume
+        ([1, 1, 3, 4], {1, 3, 4}, 1, [4]),
+        ([1, 1, 3, 3], {1, 3}, 2, [1, 2, 3, 4]),  # the limit counts 2 and 4
+        ([None] * 4, set(), None, [1, 2, 3, 4]),
+    ],
+)
+def test_a_checkpoint_that_was_only_the_best_one_goes_once_it_is_so_no_longer(
+    best_steps, for_best, limit, left, tmp_path
+):
+    """With frequent evaluations, each better one would stay on the disk."""
+    checkpoints = checkpoints_with_best(tmp_path, best_steps, for_best=for_best)
+    gone = superseded(checkpoints, limit, set())
+    assert [each.step for each in checkpoints if each not in gone] == left
 
 
 def test_a_damaged_state_does_not_stop_the_deletion(tmp_path):
     checkpoints = checkpoints_with_best(tmp_path, [1, 1, 1])
     (tmp_path / "checkpoint-2" / "trainer_state.json").write_text("{")
-    assert [each.step for each in beyond_limit(checkpoints, 2, set())] == []
-    assert [each.step for each in beyond_limit(checkpoints, 1, set())] == [2]
+    assert [each.step for each in superseded(checkpoints, 2, set())] == []
+    assert [each.step for each in superseded(checkpoints, 1, set())] == [2]
 
 
 def test_of_a_linked_checkpoint_only_the_link_is_deleted(tmp_path):

@@ -384,6 +384,29 @@ def test_checkpoints_beyond_the_limit_are_deleted_but_never_the_best(tiny_llama,
     assert state["best_global_step"] < STEPS - 1, "or the test shows nothing"
 
 
+@pytest.mark.parametrize("stage", ["mcq", "sft"])
+def test_the_best_evaluation_is_the_end_whatever_the_interval_of_saving(stage, tiny_llama, tmp_path, at_batch):
+    """Evaluated more often than saved, as the documents show it, a training ended with its last weights, in silence."""
+    loss = "nll" if stage == "mcq" else "loss"
+    evaluation = ("--val_size", "4", "--eval_strategy", "steps", "--eval_steps", "1", "--learning_rate", "1e-2")
+    best = ("--load_best_model_at_end", "true", "--metric_for_best_model", loss, "--greater_is_better", "true")
+    ends, states = [], []
+    for save_steps in ("1", "1000"):
+        out = tmp_path / save_steps
+        assert main(command(stage, tiny_llama, out, *evaluation, *best, "--save_steps", save_steps)) == 0
+        ends.append((out / "adapter_model.safetensors").read_bytes())
+        states.append(json.loads((out / "trainer_state.json").read_text()))
+    assert ends[0] == ends[1]
+    steps = [state["best_global_step"] for state in states]
+    assert steps[0] == steps[1] < STEPS, "or the test shows nothing"
+    assert [each.step for each in find_checkpoints(out)] == [steps[0], STEPS]
+    at_batch(STEPS - 1, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    resumed = command(stage, tiny_llama, tmp_path / "resumed", *evaluation, *best, "--save_steps", "1000")
+    assert main(resumed) == 143
+    assert main(resumed) == 0
+    assert (tmp_path / "resumed" / "adapter_model.safetensors").read_bytes() == ends[0]
+
+
 def test_an_old_checkpoint_stays_while_the_newest_is_not_sound(tiny_llama, tmp_path, monkeypatch):
     monkeypatch.setattr("llmtuner.runs.keeper.defect_of", lambda folder, manifest: "damaged")
     assert (

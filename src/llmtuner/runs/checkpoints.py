@@ -155,11 +155,20 @@ class Checkpoint:
 
     @cached_property
     def best_step(self) -> int | None:
-        """The step of the best checkpoint so far, if the training looks for the best and its state can be read."""
-        if self._state_defect:
+        """The step of the best checkpoint so far, if the training looks for the best and its state can be read.
+
+        Earlier versions did not save each best evaluation: `best_global_step` may be a step without a checkpoint.
+        """
+        if self._state_defect or not self.best_folder:
             return None
-        best = self._state.get("best_global_step")
+        named = CHECKPOINT.fullmatch(Path(self.best_folder).name)
+        best = int(named[1]) if named else self._state.get("best_global_step")
         return best if isinstance(best, int) and best else None
+
+    @property
+    def for_best(self) -> bool:
+        """Whether it was saved only because its evaluation was the best so far."""
+        return self.manifest is not None and self.manifest.for_best
 
     @property
     def best_folder(self) -> str:
@@ -239,19 +248,21 @@ def newest_sound(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
     return next((checkpoint for checkpoint in reversed(checkpoints) if not checkpoint.defect), None)
 
 
-def beyond_limit(checkpoints: Sequence[Checkpoint], limit: int, spared: Collection[Path]) -> list[Checkpoint]:
-    """The oldest checkpoints, which --save_total_limit deletes.
+def superseded(checkpoints: Sequence[Checkpoint], limit: int | None, spared: Collection[Path]) -> list[Checkpoint]:
+    """The checkpoints that are not needed once the newest one is sound.
 
-    A training that resumes with --load_best_model_at_end needs the checkpoint that was the best one when its own was
+    These are the oldest ones beyond --save_total_limit, and those that were saved only as the best ones so far. A
+    training that resumes with --load_best_model_at_end needs the checkpoint that was the best one when its own was
     saved, so the best one of each checkpoint that stays is kept too: at most one more for the newest `limit`, because
     a later best one is among them.
 
     Args:
         checkpoints: sorted by step.
-        limit: how many of the newest stay.
+        limit: how many of the newest stay; None for all.
         spared: resolved folders of others that stay.
     """
-    newest = checkpoints[-limit:]
+    planned = [each for each in checkpoints if each is checkpoints[-1] or not each.for_best]
+    newest = planned[-limit:] if limit else planned
     stay = [each for each in checkpoints if each in newest or each.folder.resolve() in spared]
     steps = {each.step for each in stay} | {each.best_step for each in stay}
     return [each for each in checkpoints if each.step not in steps]

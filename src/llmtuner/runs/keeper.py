@@ -21,12 +21,13 @@ from llmtuner.data.trained import TrainedQuestions
 from llmtuner.errors import RunError, UserError
 from llmtuner.runs.adapter import is_adapter
 from llmtuner.runs.checkpoints import (
+    CHECKPOINT,
     EarlierRun,
-    beyond_limit,
     checkpoint_at,
     find_checkpoints,
     remove_checkpoint,
     set_all_aside,
+    superseded,
 )
 from llmtuner.runs.converted import complete_converted
 from llmtuner.runs.manifest import (
@@ -80,6 +81,7 @@ class RunKeeper(TrainerCallback):
         self._discarding = False
         self._told = False  # to stop, after the last step and without a checkpoint of it
         self._final = False  # the training has ended, and run.json is not written yet
+        self._for_best = False  # whether the next checkpoint is saved only because its evaluation was the best so far
         self._learns = False  # whether any step had a learning rate above 0
         self.first_step = 0
 
@@ -170,6 +172,17 @@ class RunKeeper(TrainerCallback):
         if not is_checked:
             self._check_finite(model, control)
 
+    def save_best(self, control: Any, model: Any) -> None:
+        """Save this step, whose evaluation is the best so far, also between the intervals of --save_steps.
+
+        Raises:
+            RunError: a weight is not finite.
+        """
+        if control.should_save:
+            return
+        self._for_best = control.should_save = True
+        self._check_finite(model, control)
+
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """As after a step; a step that was given up leaves no trace."""
         if self._discarding:
@@ -193,9 +206,10 @@ class RunKeeper(TrainerCallback):
         if args.process_index == 0:
             names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
             names = [name for name in names if name not in (CHECKPOINT_MANIFEST, TRAINED)]
-            self._write(folder, CHECKPOINT_MANIFEST, names, loss)
+            self._write(folder, CHECKPOINT_MANIFEST, names, loss, for_best=self._for_best)
             self._rotate(folder, state, self._saved[1] if args.save_only_model else folder)
         barrier(args)
+        self._for_best = False
         if not args.save_only_model:
             self._saved = (state.global_step, folder)
         if any_process(self._stop.requested, args):
@@ -221,6 +235,8 @@ class RunKeeper(TrainerCallback):
         control.should_save = True
         self._check_finite(model, control)
         control.should_save = False
+        if args.load_best_model_at_end and args.process_index == 0:
+            _say_unsaved_best(state)
         self._final = True
 
     def require_best(self) -> None:
@@ -289,7 +305,9 @@ class RunKeeper(TrainerCallback):
                     raise UserError(f"--pissa_convert: {start}, which the end needs, is not there; restore it")
                 callback.on_train_begin = lambda *args, **kwargs: None
 
-    def _write(self, folder: Path, name: str, files: Iterable[str], loss: dict[str, float]) -> None:
+    def _write(
+        self, folder: Path, name: str, files: Iterable[str], loss: dict[str, float], *, for_best: bool = False
+    ) -> None:
         files = [*files, write_trained(self._trained, folder).name]
         for file in files:
             _sync(folder / file)
@@ -304,6 +322,7 @@ class RunKeeper(TrainerCallback):
             answer_places=self._places(),
             prompt=_prompt_of(folder) or self._planned.prompt,
             loss=loss,
+            for_best=for_best,
         )
         write_manifest(manifest, folder / name)
 
@@ -325,14 +344,13 @@ class RunKeeper(TrainerCallback):
         return getattr(getattr(self._trainer(), "train_dataset", None), "questions", None)
 
     def _rotate(self, newest: Path, state: Any, resumable: Path) -> None:
-        """Delete the oldest checkpoints beyond --save_total_limit, only behind a sound one.
+        """Delete what is beyond --save_total_limit, and best ones that are so no longer, only behind a sound one.
 
         Never the last one that can be resumed from: with --save_only_model, only the one that a stop saved can be.
         """
-        if self._limit is None or self._limit < 1:
-            return
+        limit = self._limit if self._limit is not None and self._limit > 0 else None
         checkpoints = [each for each in find_checkpoints(self._output_dir) if each.step <= state.global_step]
-        surplus = beyond_limit(checkpoints, self._limit, {newest.resolve(), resumable.resolve()})
+        surplus = superseded(checkpoints, limit, {newest.resolve(), resumable.resolve()})
         manifest = read_manifest(newest / CHECKPOINT_MANIFEST) if surplus else None
         if manifest is None or defect_of(newest, manifest):
             return
@@ -391,6 +409,18 @@ class RunKeeper(TrainerCallback):
         trainer = self._trainer()
         if loss is not None and trainer is not None:
             trainer._tr_loss.copy_(loss)
+
+
+def _say_unsaved_best(state: Any) -> None:
+    """Say so if the best evaluation has no checkpoint: earlier versions saved only at the intervals of --save_steps."""
+    best, saved = state.best_global_step, CHECKPOINT.fullmatch(Path(state.best_model_checkpoint or "").name)
+    if best and (not state.best_model_checkpoint or (saved and int(saved[1]) != best)):
+        end = f"those of step {saved[1]}, the best one that was saved" if saved else "the last ones"
+        print(
+            f"note: the best evaluation was that of step {best}, of which an earlier version saved no checkpoint. The "
+            f"training ends with other weights: {end}",
+            file=sys.stderr,
+        )
 
 
 def _renew_rates(lr_scheduler: Any) -> None:

@@ -61,6 +61,7 @@ class Manifest:
         retrieve: how contexts were retrieved; None if they were not.
         versions: of the packages that wrote it.
         loss: what was summed up since the last line of the log, so that a resumed training logs the same numbers.
+        for_best: whether the checkpoint was saved only because its evaluation was the best so far.
     """
 
     stage: str
@@ -80,6 +81,7 @@ class Manifest:
     retrieve: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     loss: Mapping[str, float] = field(default_factory=dict)
+    for_best: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""

@@ -70,6 +70,13 @@ class KeptTraining:
             result.metrics["train_resumed_from_step"] = first
         return result
 
+    def _determine_best_metric(self, *args: Any, **kwargs: Any) -> bool:
+        """Whether an evaluation is the best so far. The end needs its weights: the Trainer saves at intervals only."""
+        is_best: bool = super()._determine_best_metric(*args, **kwargs)  # type: ignore[misc]
+        if is_best and self.keeper is not None and self.args.load_best_model_at_end:  # type: ignore[attr-defined]
+            self.keeper.save_best(self.control, self.model)  # type: ignore[attr-defined]
+        return is_best
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Save one that `_load_from_checkpoint` and `_load_best_model` can load whole."""
         with names_in_memory(self.model):  # type: ignore[attr-defined]
