@@ -1567,6 +1567,18 @@ MUTATIONS = (
         ("rotation: a former best one stays", "each is checkpoints[-1] or not each.for_best", "True"),
     ),
     *edits(
+        "src/llmtuner/data/readers/merged.py",
+        "tests/data/test_xlsx_file.py",
+        ("merged cells: in the header, too", "at == 0 or ", ""),
+        ("merged cells: only the next row", "bisect_right(numbers, each.last)", "at + 2"),
+        ("merged cells: the first row alone", "            lower[each.column] = rows[at][1][each.column]\n", ""),
+    ),
+    *edits(
+        "src/llmtuner/cli/preflight_mcq.py",
+        "tests/cli/test_preflight_weights.py",
+        ("another system text than the stored one", "    _check_system(flags, run)\n", ""),
+    ),
+    *edits(
         "src/llmtuner/runs/disk.py",
         "tests/runs/test_disk.py",
         ("disk: a cut file is no full disk", "*_WORDS, *_CUT", "*_WORDS"),
@@ -1593,13 +1605,13 @@ MUTATIONS = (
             "        if not",
         ),
         ("keeper: the best one needs an optimizer", "checkpoint_at(best).damage", "checkpoint_at(best).defect"),
+        ("keeper: the best evaluation not saved", "        self._for_best = control.should_save = True\n", ""),
         ("keeper: random numbers of a discarded step", "        random_state.restore()\n", ""),
     ),
     *edits(
         "src/llmtuner/runs/keeper.py",
         "tests/runs/test_keeper.py",
         ("keeper: set aside twice", "if self._state is None:", "if True:"),
-        ("keeper: the best evaluation not saved", "        self._for_best = control.should_save = True\n", ""),
         ("keeper: told after the last step", "        if self._told:\n            raise Terminated\n", ""),
     ),
     *edits(

@@ -51,6 +51,8 @@ def run(tiny_llama, tmp_path, capsys, monkeypatch):
         (("--use_unsloth",), "--use_unsloth does not go with --stage mcq: it replaces the attention"),
         (("--finetuning_type", "oft"), "nothing could be predicted with them"),
         (("--auto_find_batch_size",), "--auto_find_batch_size does not go with"),
+        (("--train_sampling_strategy", "sequential"), "each epoch has a random order; leave it out"),
+        (("--group_by_length", "true"), "--mcq_tokens_per_batch for batches of similar length"),
         (("--dataloader_drop_last",), "--dataloader_drop_last does not go with"),
         (("--mcq_pooling", "max"), "choose from: auto, last, first, mean, option"),
         (("--mcq_loss", ""), "a name is missing"),

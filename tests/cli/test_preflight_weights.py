@@ -7,11 +7,14 @@ import json
 import pytest
 import torch
 from safetensors.torch import save_file
+from support import DEMO
 
 from llmtuner.cli.flags import Flags
 from llmtuner.cli.preflight import flag_message
+from llmtuner.cli.preflight_mcq import resolve_mcq
 from llmtuner.cli.preflight_vocabulary import settle_vocabulary
 from llmtuner.cli.preflight_weights import check_belonging, prompt_warnings
+from llmtuner.cli.record import settings_of
 from llmtuner.cli.words import Words
 from llmtuner.errors import UserError
 from llmtuner.mcq.run import McqRun
@@ -217,6 +220,43 @@ def test_another_prompt_than_that_of_the_training_is_said(adapter, model):
     (line,) = prompt_warnings(flags(model, *given, "--template", "qwen"), [str(adapter)])
     assert "--template llama2, and this run has qwen" in line
     assert prompt_warnings(flags(model, *given, "--template", "qwen", "--do_train"), [str(adapter)]) == ()
+
+
+MCQ = ("--stage", "mcq", "--do_predict", "--eval_dataset", str(DEMO))
+
+
+@pytest.mark.parametrize(
+    ("stored", "given", "message"),
+    [
+        ("You are X", (), ""),
+        ("You are X", ("--default_system", "You are X"), ""),
+        ("You are X", ("--default_system", "You are Y"), "--default_system You are Y: contradicts .*with You are X"),
+        (None, ("--default_system", "You are Y"), "--default_system You are Y: contradicts .*trained with nothing"),
+    ],
+)
+@pytest.mark.parametrize("stage", [MCQ, ("--stage", "mcq", "--do_train", "--dataset", str(DEMO))])
+def test_another_system_text_than_that_of_the_stored_prompt_is_refused(stage, stored, given, message, adapter, model):
+    """It was ignored in silence, and the run.json of a training on top named the text that was not used."""
+    (model / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}))
+    write_settings(McqSettings(prompt={"template": "llama2"}), adapter)
+    manifest(adapter, "mcq", settings={"default_system": stored})
+    found = flags(model, "--output_dir", str(adapter.parent / "out"), *stage, *given)
+    if message:
+        with pytest.raises(UserError, match=message):
+            resolve_mcq(found, [str(adapter)])
+    else:
+        assert settings_of(found, resolve_mcq(found, [str(adapter)]))["default_system"] == stored
+
+
+def test_an_adapter_of_stage_mcq_without_its_manifest_is_said(adapter, model):
+    """Copied without run.json, it was used on another base of equal shape, in silence."""
+    run = McqRun(model=str(model), settings=McqSettings())
+    assert check_belonging(flags(model), [str(adapter)], run) == ()
+    write_settings(McqSettings(), adapter)
+    (line,) = check_belonging(flags(model), [str(adapter)], run)
+    assert f"{adapter} has no run.json: it cannot be checked that its files are whole" in line
+    manifest(adapter, "mcq")
+    assert check_belonging(flags(model), [str(adapter)], run) == ()
 
 
 def test_a_head_of_stage_mcq_on_an_adapter_of_stage_sft_says_it_too(adapter, model):

@@ -303,3 +303,41 @@ def test_a_formula_whose_result_is_blank_is_a_blank_cell(tmp_path):
     assert stored != sheet
     path.write_bytes(rebuilt(path.read_bytes(), {name: stored.encode()}))
     assert read_questions(path, purpose="train").questions[0].context == ""
+
+
+def merged(path, *ranges, rows=4):
+    """A workbook with a passage, in column B, and rows 2, 3, ... of questions."""
+    book = openpyxl.Workbook()
+    book.active.append(["prompt", "context", "A", "B", "answer"])
+    for row in range(rows):
+        book.active.append([f"W{row}?", f"passage {row}", "a", "b", "AB"[row % 2]])
+    for each in ranges:
+        book.active.merge_cells(each)
+    book.save(path)
+    return path
+
+
+def test_cells_that_are_merged_over_several_rows_belong_to_each_of_them(tmp_path):
+    """A passage over its questions was that of the first one, and the others had none, in silence."""
+    found = read_questions(merged(tmp_path / "m.xlsx", "B2:B3", "E4:E5"), purpose="train")
+    assert [each.context for each in found.questions] == ["passage 0", "passage 0", "passage 2", "passage 3"]
+    assert [each.answer for each in found.questions] == [0, 1, 0, 0]
+    (warning,) = found.warnings
+    assert "m.xlsx:2: merged cells: each of their rows has the text ('B2:B3', 'E4:E5')" in str(warning)
+    assert read_questions(merged(tmp_path / "plain.xlsx"), purpose="train").warnings == ()
+
+
+def test_a_merged_column_fills_rows_that_are_not_blank(tmp_path):
+    path = merged(tmp_path / "m.xlsx", "B2:B1048576")
+    assert [each.context for each in read_questions(path, purpose="train").questions] == ["passage 0"] * 4
+
+
+def test_cells_that_are_merged_within_a_row_are_blank_but_for_the_first(tmp_path):
+    records = read(merged(tmp_path / "m.xlsx", "B3:C3")).records
+    assert (records[1][1]["context"], records[1][1]["A"]) == ("passage 1", "")
+
+
+def test_a_header_of_two_rows_is_no_question(tmp_path):
+    path = merged(tmp_path / "m.xlsx", "A1:A2")
+    records = read(path).records
+    assert records[0][1]["prompt"] == ""

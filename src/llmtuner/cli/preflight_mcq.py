@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.cli.flags import Flags
+from llmtuner.cli.record import SYSTEM, settings_of, stored_system
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.layouts import layout_of
 from llmtuner.mcq.prompts import PROMPT_FIELDS, recorded_prompt
 from llmtuner.mcq.run import PREDICTS, McqRun, RunData, resolve_run
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
+from llmtuner.runs.changes import shown
+from llmtuner.runs.manifest import manifest_or_merged
 from llmtuner.spec.flags import FIELDS, FLAGS, OWN
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
@@ -75,6 +78,7 @@ def resolve_mcq(flags: Flags, adapters: list[str]) -> McqRun:
         data=_data(flags),
         output_dir=flags["output_dir"] or "",
     )
+    _check_system(flags, run)
     ignored = next((name for name in _CAUSAL if name in flags and flags.given[name].value), None)
     if ignored is not None and run.settings.kind == "encoder":
         raise UserError(f"--{ignored} is for causal models, and does nothing to an encoder; leave it out")
@@ -85,6 +89,19 @@ def resolve_mcq(flags: Flags, adapters: list[str]) -> McqRun:
     if run.training or flags["do_eval"]:
         run.objective.require_packages()
     return run
+
+
+def _check_system(flags: Flags, run: McqRun) -> None:
+    """Refuse another system text than that of the stored prompt, which is used."""
+    given = settings_of(flags, None).get(SYSTEM)
+    if given is None or not run.source or run.settings.kind == "encoder" or manifest_or_merged(run.source) is None:
+        return
+    stored = stored_system(run)
+    if stored != given:
+        raise UserError(
+            f"--{SYSTEM} {shown(given)}: contradicts {run.source}, which was trained with {shown(stored)}; its prompt "
+            "is used: leave the flag out"
+        )
 
 
 def _data(flags: Flags) -> RunData:

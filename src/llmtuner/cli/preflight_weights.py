@@ -18,7 +18,7 @@ from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.runs.adapter import adapter_tensors, check_adapter_files, check_random_start, is_adapter
 from llmtuner.runs.base import check_lower_adapters, check_same_base, manifest_of
 from llmtuner.runs.changes import shown
-from llmtuner.runs.manifest import manifest_or_merged
+from llmtuner.runs.manifest import RUN_MANIFEST, manifest_or_merged
 from llmtuner.spec.heads import HEADS
 
 MODEL_WEIGHTS = "model.safetensors"
@@ -50,6 +50,11 @@ def check_belonging(flags: Flags, adapters: Sequence[str], run: McqRun | None) -
         if run is None:
             notices += _check_stage(adapter, flags)
         check_adapter_files(adapter)
+        if read_settings(adapter) is not None and manifest_or_merged(adapter) is None:
+            notices.append(
+                f"{adapter} has no {RUN_MANIFEST}: it cannot be checked that its files are whole, that this base model "
+                "is its own, and that the scored questions are new to it; copy the whole folder of its training"
+            )
         check_random_start(adapter, flags["seed"])
         check_same_base(
             adapter,

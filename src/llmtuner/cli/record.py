@@ -16,7 +16,7 @@ from llmtuner.mcq.run import McqRun
 from llmtuner.retrieval.check import checked
 from llmtuner.retrieval.settings import retrieve_of
 from llmtuner.runs.base import model_folder
-from llmtuner.runs.manifest import DataDigest, Manifest
+from llmtuner.runs.manifest import DataDigest, Manifest, manifest_or_merged
 from llmtuner.runs.versions import installed_versions
 from llmtuner.runs.vocabulary import CONFIG_FLAG, TOKENS, tokens_of_file
 from llmtuner.runs.weights import base_fingerprint, vocabulary_digest
@@ -24,6 +24,7 @@ from llmtuner.spec.flags import FIELDS, FLAGS
 from llmtuner.spec.resume import is_secret
 
 _ONLY_HERE = ("help", "help_all", "version", "traceback", "dry_run")  # flags of the command line alone
+SYSTEM = "default_system"  # a flag of upstream, part of a prompt
 _SETTLED = ("head", "layout", "pooling", "loss")  # what stage mcq decides if no flag does
 
 
@@ -81,9 +82,22 @@ def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
     if settings.get("lora_alpha") is None:
         settings["lora_alpha"] = 2 * settings["lora_rank"]  # upstream's default
     if run is not None:
+        inherited = stored_system(run)
+        if inherited is not None:
+            settings.setdefault(SYSTEM, inherited)
         settings |= {FIELDS[field].name: getattr(run.settings, field) for field in _SETTLED}
         settings |= recorded_flags(run.settings.prompt)
     return {name: value for name, value in sorted(settings.items()) if not is_secret(name)}
+
+
+def stored_system(run: McqRun) -> str | None:
+    """The --default_system that is part of a stored prompt; None without one, or if nothing says so.
+
+    Raises:
+        UserError: the manifest beside the prompt is damaged.
+    """
+    manifest = manifest_or_merged(run.source) if run.source and run.settings.kind != "encoder" else None
+    return None if manifest is None else manifest.settings.get(SYSTEM)
 
 
 def _plain(words: tuple[str, ...]) -> Any:

@@ -294,6 +294,16 @@ _OTHER = (
         conflicts=_not_in_mcq(f"each epoch has an order of its own; {_LEAVE_OUT}"),
     ),
     Flag(
+        name="train_sampling_strategy",
+        default="random",
+        help="the order of the training rows: random, sequential or group_by_length",
+        value="NAME",
+        conflicts=_not_in_mcq(
+            "each epoch has a random order; leave it out, or pass --mcq_tokens_per_batch for batches of similar length",
+            only="random",
+        ),
+    ),
+    Flag(
         name="streaming",
         type=bool,
         default=False,

@@ -17,6 +17,7 @@ from xml.etree.ElementTree import ParseError
 
 from llmtuner.data.problems import Problem, quoted, terminal_path
 from llmtuner.data.readers.cell_text import Shown, shown
+from llmtuner.data.readers.merged import MergedRows, fill_merged, merged_rows
 from llmtuner.data.readers.raised import PLAIN, with_raised_characters
 from llmtuner.data.readers.sheet import GridRow, check_top, named_columns
 from llmtuner.data.sniff import read_bytes
@@ -53,6 +54,7 @@ class _Cell:
     number_format: str
 
 
+_BLANK = _Cell(None, "n", "")
 _Row = tuple[int, list[_Cell]]
 
 
@@ -69,7 +71,8 @@ def read(path: Path) -> Table:
     except ImportError as error:
         raise DataError(f"{file}: reading .xlsx needs openpyxl; install it: pip install openpyxl") from error
     _check_size(content, file)
-    title, rows, others, formulas = _stored(content, file)
+    title, rows, others, formulas, merged = _stored(content, file)
+    merged = fill_merged(rows, merged, _BLANK)
     texts, oddities = _texts(rows)
     if not texts:
         raise DataError(f"{file}: no sheet has rows; save the questions in a sheet of their own")
@@ -78,7 +81,7 @@ def read(path: Path) -> Table:
     notices = (
         [Problem(file, 0, f"read is the sheet {quoted(title)}; not {_list(others)}", kind="sheets")] if others else []
     )
-    notices += _notices(oddities, texts[0][1], file)
+    notices += [*_of_merged(merged, file), *_notices(oddities, texts[0][1], file)]
     return Table(
         table.columns, table.records, problems, header=table.header, unit="row", text_only=True, warnings=notices
     )
@@ -94,8 +97,8 @@ def _check_size(content: bytes, file: str) -> None:
         raise DataError(f"{file}: expands to more than {LIMIT / 2**30:g} GiB; export the sheet as CSV UTF-8")
 
 
-def _stored(content: bytes, file: str) -> tuple[str, list[_Row], list[str], set[tuple[int, int]]]:
-    """What openpyxl reads: the sheet's name, its rows, further sheets with rows, and the (row, column) of formulas."""
+def _stored(content: bytes, file: str) -> tuple[str, list[_Row], list[str], set[tuple[int, int]], list[MergedRows]]:
+    """The sheet's name and rows, further sheets, the (row, column) of formulas, and cells merged over several rows."""
     try:
         with _quiet():
             content = with_raised_characters(content)
@@ -103,11 +106,12 @@ def _stored(content: bytes, file: str) -> tuple[str, list[_Row], list[str], set[
             title, rows = next(((title, rows) for title, rows in values if rows), ("", []))
             others = [name for name, cells in values if cells]
             formulas = _formulas(content, title) if _has_formulas(content) else set()
+            merged = merged_rows(content, title) if rows else []
     except _DAMAGED as error:
         raise _damage(error, file) from error
     if len(rows) > MOST_ROWS or (rows and rows[-1][0] > MOST_ROWS):
         raise DataError(f"{file}: the sheet {quoted(title)} has more than {MOST_ROWS:,} rows; export it as CSV UTF-8")
-    return title, rows, others, formulas
+    return title, rows, others, formulas, merged
 
 
 def _damage(error: Exception, file: str) -> DataError:
@@ -231,6 +235,15 @@ def _notices(oddities: list[tuple[int, int, _Cell, Shown]], header: list[str], f
             defect = f"cell {place} has raised or lowered text that Unicode cannot write; it is read as {text_read}"
         notices.append(Problem(file, number, f"{defect}{more}", fix=fix, kind=kind))
     return notices
+
+
+def _of_merged(merged: list[MergedRows], file: str) -> list[Problem]:
+    if not merged:
+        return []
+    places = [f"{_place(each.first, each.column)}:{_place(each.last, each.column)}" for each in merged]
+    defect = f"merged cells: each of their rows has the text ({_list(places)})"
+    fix = "if only the first row was meant, undo the merge"
+    return [Problem(file, merged[0].first, defect, fix=fix, kind="merged cells")]
 
 
 def _place(row: int, index: int) -> str:
