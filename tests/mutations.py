@@ -1571,7 +1571,7 @@ MUTATIONS = (
         "tests/data/test_xlsx_file.py",
         ("merged cells: in the header, too", "at == 0 or ", ""),
         ("merged cells: only the next row", "bisect_right(numbers, each.last)", "at + 2"),
-        ("merged cells: the first row alone", "            lower[each.column] = rows[at][1][each.column]\n", ""),
+        ("merged cells: the first row alone", "            lower[each.column] = text\n", ""),
     ),
     *edits(
         "src/llmtuner/cli/preflight_mcq.py",

@@ -226,7 +226,7 @@ MCQ = ("--stage", "mcq", "--do_predict", "--eval_dataset", str(DEMO))
 
 
 @pytest.mark.parametrize(
-    ("stored", "given", "message"),
+    ("stored", "words", "message"),
     [
         ("You are X", (), ""),
         ("You are X", ("--default_system", "You are X"), ""),
@@ -235,17 +235,17 @@ MCQ = ("--stage", "mcq", "--do_predict", "--eval_dataset", str(DEMO))
     ],
 )
 @pytest.mark.parametrize("stage", [MCQ, ("--stage", "mcq", "--do_train", "--dataset", str(DEMO))])
-def test_another_system_text_than_that_of_the_stored_prompt_is_refused(stage, stored, given, message, adapter, model):
+def test_another_system_text_than_that_of_the_stored_prompt_is_refused(stage, stored, words, message, adapter, model):
     """It was ignored in silence, and the run.json of a training on top named the text that was not used."""
     (model / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}))
     write_settings(McqSettings(prompt={"template": "llama2"}), adapter)
     manifest(adapter, "mcq", settings={"default_system": stored})
-    found = flags(model, "--output_dir", str(adapter.parent / "out"), *stage, *given)
+    given = flags(model, "--output_dir", str(adapter.parent / "out"), *stage, *words)
     if message:
         with pytest.raises(UserError, match=message):
-            resolve_mcq(found, [str(adapter)])
+            resolve_mcq(given, [str(adapter)])
     else:
-        assert settings_of(found, resolve_mcq(found, [str(adapter)]))["default_system"] == stored
+        assert settings_of(given, resolve_mcq(given, [str(adapter)]))["default_system"] == stored
 
 
 def test_an_adapter_of_stage_mcq_without_its_manifest_is_said(adapter, model):

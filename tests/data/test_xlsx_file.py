@@ -319,12 +319,13 @@ def merged(path, *ranges, rows=4):
 
 def test_cells_that_are_merged_over_several_rows_belong_to_each_of_them(tmp_path):
     """A passage over its questions was that of the first one, and the others had none, in silence."""
-    found = read_questions(merged(tmp_path / "m.xlsx", "B2:B3", "E4:E5"), purpose="train")
-    assert [each.context for each in found.questions] == ["passage 0", "passage 0", "passage 2", "passage 3"]
-    assert [each.answer for each in found.questions] == [0, 1, 0, 0]
-    (warning,) = found.warnings
+    result = read_questions(merged(tmp_path / "m.xlsx", "B2:B3", "E4:E5"), purpose="train")
+    assert [each.context for each in result.questions] == ["passage 0", "passage 0", "passage 2", "passage 3"]
+    assert [each.answer for each in result.questions] == [0, 1, 0, 0]
+    (warning,) = result.warnings
     assert "m.xlsx:2: merged cells: each of their rows has the text ('B2:B3', 'E4:E5')" in str(warning)
     assert read_questions(merged(tmp_path / "plain.xlsx"), purpose="train").warnings == ()
+    assert read_questions(merged(tmp_path / "blank.xlsx", "G2:G3"), purpose="train").warnings == ()
 
 
 def test_a_merged_column_fills_rows_that_are_not_blank(tmp_path):

@@ -40,8 +40,8 @@ def merged_rows(content: bytes, title: str) -> list[MergedRows]:
             return []  # nearly all workbooks: they need not be read once more, and whole
     book = openpyxl.load_workbook(io.BytesIO(content), data_only=True, keep_links=False)
     ranges = book[title].merged_cells.ranges
-    found = [MergedRows(each.min_row, each.max_row, each.min_col - 1) for each in ranges if each.max_row > each.min_row]
-    return sorted(found, key=lambda each: (each.first, each.column))
+    spans = [MergedRows(each.min_row, each.max_row, each.min_col - 1) for each in ranges if each.max_row > each.min_row]
+    return sorted(spans, key=lambda each: (each.first, each.column))
 
 
 def fill_merged(rows: Sequence[tuple[int, list[_C]]], merged: Sequence[MergedRows], blank: _C) -> list[MergedRows]:
@@ -63,10 +63,11 @@ def fill_merged(rows: Sequence[tuple[int, list[_C]]], merged: Sequence[MergedRow
         at = bisect_left(numbers, each.first)
         if at == 0 or at == len(rows) or numbers[at] != each.first or each.column >= len(rows[at][1]):
             continue
-        below = rows[at + 1 : bisect_right(numbers, each.last)]
+        text = rows[at][1][each.column]
+        below = rows[at + 1 : bisect_right(numbers, each.last)] if text != blank else ()
         for _, lower in below:
             lower.extend([blank] * (each.column + 1 - len(lower)))
-            lower[each.column] = rows[at][1][each.column]
+            lower[each.column] = text
         if below:
             filled.append(each)
     return filled
