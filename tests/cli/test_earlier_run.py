@@ -18,7 +18,7 @@ from llmtuner.mcq.run import McqRun
 from llmtuner.mcq.settings import McqSettings, write_settings
 from llmtuner.runs.checkpoints import find_checkpoints, set_aside
 from llmtuner.runs.lock import locked
-from llmtuner.runs.manifest import DataDigest, Manifest, digest_files, read_manifest, write_manifest
+from llmtuner.runs.manifest import DataDigest, Manifest, digest_files, write_manifest
 
 STATES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 
@@ -28,7 +28,8 @@ def checkpoint(output_dir, step, *, max_steps=30, epoch=None, files=STATES, best
     folder = output_dir / f"checkpoint-{step}"
     folder.mkdir(parents=True)
     state = {"global_step": step, "max_steps": max_steps, "epoch": epoch if epoch is not None else step / 10}
-    best_folder = best_folder or (output_dir / f"checkpoint-{best}" if best else None)
+    if best_folder is None and best:
+        best_folder = output_dir / f"checkpoint-{best}"
     state |= {"best_global_step": best, "best_model_checkpoint": str(best_folder) if best_folder else None}
     (folder / "trainer_state.json").write_text(json.dumps(state))
     for name in ("adapter_config.json", "adapter_model.safetensors", *files):
@@ -58,12 +59,6 @@ def kept(output_dir, step, *, given=None, epoch=None, **more):
     manifest = planned(given or flags(output_dir), step=step, max_steps=30, epoch=epoch, **more)
     write_manifest(replace(manifest, files=digest_files(folder, names)), folder / "checkpoint.json")
     return folder
-
-
-def renew_manifest(folder):
-    """After a file of a checkpoint was changed."""
-    manifest = read_manifest(folder / "checkpoint.json")
-    write_manifest(replace(manifest, files=digest_files(folder, manifest.files)), folder / "checkpoint.json")
 
 
 def finished(output_dir, step=30, *, given=None, **more):
@@ -460,15 +455,11 @@ def test_a_best_checkpoint_that_is_gone_is_said_before_the_first_step(tmp_path):
     assert settle(best).checkpoint is not None
 
 
-@pytest.mark.parametrize("saved", [None, "checkpoint-10"])
+@pytest.mark.parametrize("saved", ["", "checkpoint-10"])
 def test_a_best_evaluation_that_was_not_saved_is_not_asked_for(saved, tmp_path):
     """It was told to copy checkpoint-15 back, which an earlier version had never saved."""
     kept(tmp_path, 10)
-    last = kept(tmp_path, 20, best=15)
-    state = json.loads((last / "trainer_state.json").read_text())
-    state["best_model_checkpoint"] = saved and str(tmp_path / saved)
-    (last / "trainer_state.json").write_text(json.dumps(state))
-    renew_manifest(last)
+    last = kept(tmp_path, 20, best=15, best_folder=saved and tmp_path / saved)
     given = flags(tmp_path, load_best_model_at_end=True)
     assert settle(given).checkpoint == last
     if saved:

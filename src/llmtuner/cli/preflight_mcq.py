@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.record import SYSTEM, settings_of, stored_system
+from llmtuner.cli.record import SYSTEM, settings_of, stored_training
 from llmtuner.data.registry import PROJECT_DATA
 from llmtuner.errors import FieldError, UserError
 from llmtuner.mcq.layouts import layout_of
@@ -15,7 +15,6 @@ from llmtuner.mcq.prompts import PROMPT_FIELDS, recorded_prompt
 from llmtuner.mcq.run import PREDICTS, McqRun, RunData, resolve_run
 from llmtuner.mcq.settings import CONFIG_NAME, McqSettings, read_settings
 from llmtuner.runs.changes import shown
-from llmtuner.runs.manifest import manifest_or_merged
 from llmtuner.spec.flags import FIELDS, FLAGS, OWN
 from llmtuner.spec.heads import HEADS
 from llmtuner.spec.layouts import LAYOUTS
@@ -94,13 +93,11 @@ def resolve_mcq(flags: Flags, adapters: list[str]) -> McqRun:
 def _check_system(flags: Flags, run: McqRun) -> None:
     """Refuse another system text than that of the stored prompt, which is used."""
     given = settings_of(flags, None).get(SYSTEM)
-    if given is None or not run.source or run.settings.kind == "encoder" or manifest_or_merged(run.source) is None:
-        return
-    stored = stored_system(run)
-    if stored != given:
+    training = None if given is None else stored_training(run)
+    if training is not None and training.get(SYSTEM) != given:
         raise UserError(
-            f"--{SYSTEM} {shown(given)}: contradicts {run.source}, which was trained with {shown(stored)}; its prompt "
-            "is used: leave the flag out"
+            f"--{SYSTEM} {shown(given)}: contradicts {run.source}, which was trained with "
+            f"{shown(training.get(SYSTEM))}; its prompt is used: leave the flag out"
         )
 
 

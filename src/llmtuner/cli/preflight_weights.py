@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmtuner.cli.flags import Flags
-from llmtuner.cli.record import settings_of
+from llmtuner.cli.record import SYSTEM, settings_of
 from llmtuner.errors import UserError
 from llmtuner.mcq.adapters import require_all_below
 from llmtuner.mcq.prompts import recorded_flags
@@ -23,7 +23,7 @@ from llmtuner.spec.heads import HEADS
 
 MODEL_WEIGHTS = "model.safetensors"
 HEAD_PART = "mcq_head."  # in the names of the head's tensors
-PROMPT_FLAGS = ("template", "default_system")
+PROMPT_FLAGS = ("template", SYSTEM)
 _SAFE = (".safetensors", ".safetensors.index.json")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmtuner.cli.flags import Flags
@@ -82,7 +82,7 @@ def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
     if settings.get("lora_alpha") is None:
         settings["lora_alpha"] = 2 * settings["lora_rank"]  # upstream's default
     if run is not None:
-        inherited = stored_system(run)
+        inherited = (stored_training(run) or {}).get(SYSTEM)
         if inherited is not None:
             settings.setdefault(SYSTEM, inherited)
         settings |= {FIELDS[field].name: getattr(run.settings, field) for field in _SETTLED}
@@ -90,14 +90,14 @@ def settings_of(flags: Flags, run: McqRun | None) -> dict[str, Any]:
     return {name: value for name, value in sorted(settings.items()) if not is_secret(name)}
 
 
-def stored_system(run: McqRun) -> str | None:
-    """The --default_system that is part of a stored prompt; None without one, or if nothing says so.
+def stored_training(run: McqRun) -> Mapping[str, Any] | None:
+    """The flags of the training whose stored prompt a run uses; None without such a prompt, or without its manifest.
 
     Raises:
         UserError: the manifest beside the prompt is damaged.
     """
     manifest = manifest_or_merged(run.source) if run.source and run.settings.kind != "encoder" else None
-    return None if manifest is None else manifest.settings.get(SYSTEM)
+    return None if manifest is None else manifest.settings
 
 
 def _plain(words: tuple[str, ...]) -> Any:

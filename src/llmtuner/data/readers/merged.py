@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-_MERGED = re.compile(rb"<(?:\w+:)?mergeCell[\s>/]")
+MERGED = re.compile(rb"<(?:\w+:)?mergeCell[\s>/]")
 _C = TypeVar("_C")
 
 
@@ -29,15 +28,13 @@ class MergedRows:
 def merged_rows(content: bytes, title: str) -> list[MergedRows]:
     """The merged cells of a sheet that span several rows, by their left column; of a workbook's content.
 
+    This reads the workbook once more, and whole: it is for those with a sheet that matches `MERGED`.
+
     Raises:
         zipfile.BadZipFile, ValueError, ...: as openpyxl does for a damaged workbook.
     """
     import openpyxl
 
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
-        if not any(_MERGED.search(archive.read(name)) for name in sheets):
-            return []  # nearly all workbooks: they need not be read once more, and whole
     book = openpyxl.load_workbook(io.BytesIO(content), data_only=True, keep_links=False)
     ranges = book[title].merged_cells.ranges
     spans = [MergedRows(each.min_row, each.max_row, each.min_col - 1) for each in ranges if each.max_row > each.min_row]

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import ParseError
 
 from llmtuner.data.problems import Problem, quoted, terminal_path
 from llmtuner.data.readers.cell_text import Shown, shown
-from llmtuner.data.readers.merged import MergedRows, fill_merged, merged_rows
+from llmtuner.data.readers.merged import MERGED, MergedRows, fill_merged, merged_rows
 from llmtuner.data.readers.raised import PLAIN, with_raised_characters
 from llmtuner.data.readers.sheet import GridRow, check_top, named_columns
 from llmtuner.data.sniff import read_bytes
@@ -105,8 +105,8 @@ def _stored(content: bytes, file: str) -> tuple[str, list[_Row], list[str], set[
             values = _sheets(content, data_only=True)
             title, rows = next(((title, rows) for title, rows in values if rows), ("", []))
             others = [name for name, cells in values if cells]
-            formulas = _formulas(content, title) if _has_formulas(content) else set()
-            merged = merged_rows(content, title) if rows else []
+            formulas = _formulas(content, title) if _sheets_match(content, _FORMULA) else set()
+            merged = merged_rows(content, title) if rows and _sheets_match(content, MERGED) else []
     except _DAMAGED as error:
         raise _damage(error, file) from error
     if len(rows) > MOST_ROWS or (rows and rows[-1][0] > MOST_ROWS):
@@ -151,10 +151,11 @@ def _stored_cell(cell: Any) -> _Cell:
     return _Cell(cell.value, kind, "" if plain else cell.number_format)
 
 
-def _has_formulas(content: bytes) -> bool:
+def _sheets_match(content: bytes, pattern: re.Pattern[bytes]) -> bool:
+    """Whether any sheet has a part that needs another reading of the workbook; few do."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
-        return any(_FORMULA.search(archive.read(name)) for name in sheets)
+        return any(pattern.search(archive.read(name)) for name in sheets)
 
 
 def _formulas(content: bytes, title: str) -> set[tuple[int, int]]:
